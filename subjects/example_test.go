@@ -1,0 +1,21 @@
+package subjects_test
+
+import (
+	"fmt"
+
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+func Example() {
+	subject := subjects.Subject("zoom", "meeting.started")
+	fmt.Println(subject)
+	event, ok := subjects.Event("zoom", subject)
+	fmt.Println(event, ok)
+	fmt.Println(subjects.Subject("zoom", "contact_center.user_skills_assigned."))
+	fmt.Println(subjects.Control("zoom", subjects.Gap))
+	// Output:
+	// zoom.meeting.started
+	// meeting.started true
+	// zoom.contact_center.user_skills_assigned%2E
+	// zoom._bridge.gap
+}

@@ -1,0 +1,173 @@
+// Package subjects maps Zoom event names to NATS subjects and back.
+//
+// meeting.started becomes zoom.meeting.started and app_deauthorized becomes
+// zoom.app_deauthorized, for the prefix zoom. The mapping is pure, total and
+// injective: every name, whatever Zoom sends, gives a valid subject, and two
+// names never share one.
+//
+//   - The bytes A-Z a-z 0-9 _ - stand for themselves; a dot separates tokens.
+//   - Any other byte is percent-encoded: "a b" becomes a%20b.
+//   - A dot that would make an empty token is percent-encoded: "a." becomes a%2E.
+//   - A leading _ is percent-encoded, since <prefix>._bridge is this program's.
+//   - A name whose encoded form exceeds [MaxName] bytes is cut and ends in
+//     "%-" and a digest of the whole name.
+//   - The empty name is "%".
+//
+// All functions are safe for concurrent use.
+package subjects
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// MaxName is the longest encoded event name in bytes. NATS advises subjects
+// below 256 bytes (https://docs.nats.io/nats-concepts/subjects); Zoom's longest
+// known name has 58.
+const MaxName = 200
+
+// The kinds of control messages, for [Control].
+const (
+	Gap       = "gap"       // an interval without a connection to Zoom
+	Malformed = "malformed" // a frame that is not an event
+	Alarm     = "alarm"     // a condition somebody should know of
+)
+
+const (
+	control  = "_bridge"
+	empty    = "%"
+	cut      = "%-"
+	cutBytes = 16 // of the digest: 128 bits
+	upperHex = "0123456789ABCDEF"
+)
+
+// Subject returns the subject of an event name below prefix, which must have
+// passed [CheckPrefix].
+func Subject(prefix, event string) string {
+	if plain(event) {
+		return prefix + "." + event
+	}
+	return prefix + "." + encode(event)
+}
+
+// Control returns the subject of this program's own messages of a kind:
+// <prefix>._bridge.<kind>.
+func Control(prefix, kind string) string {
+	return prefix + "." + control + "." + kind
+}
+
+// Event returns the event name of a subject made by [Subject]. It is false for
+// a subject below another prefix, for a control message, for a cut name (whose
+// end only the Zoom-Event header knows) and for what Subject never makes.
+func Event(prefix, subject string) (string, bool) {
+	name, found := strings.CutPrefix(subject, prefix+".")
+	if !found {
+		return "", false
+	}
+	if plain(name) {
+		return name, true
+	}
+	event, ok := decode(name)
+	if !ok || encode(event) != name {
+		return "", false
+	}
+	return event, true
+}
+
+// CheckPrefix reports why a prefix cannot start a subject: it is one or more
+// tokens of A-Z a-z 0-9 _ - separated by dots, none of them empty.
+func CheckPrefix(prefix string) error {
+	if prefix == "" {
+		return errors.New("the subject prefix is empty")
+	}
+	for token := range strings.SplitSeq(prefix, ".") {
+		if token == "" {
+			return fmt.Errorf("the subject prefix %q has an empty token", prefix)
+		}
+		if token == control {
+			return fmt.Errorf("the subject prefix %q contains %s, which is reserved for control messages", prefix, control)
+		}
+		for _, c := range []byte(token) {
+			if !literal(c) {
+				return fmt.Errorf("the subject prefix %q contains %q; only A-Z a-z 0-9 _ - and dots are allowed", prefix, c)
+			}
+		}
+	}
+	return nil
+}
+
+// literal reports whether a byte of a token stands for itself.
+func literal(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+}
+
+// plain reports whether a name is its own encoding, as all of Zoom's known
+// names are.
+func plain(event string) bool {
+	if event == "" || len(event) > MaxName || event[0] == '_' {
+		return false
+	}
+	last := byte('.')
+	for i := range len(event) {
+		c := event[i]
+		if c == '.' && last == '.' || c != '.' && !literal(c) {
+			return false
+		}
+		last = c
+	}
+	return last != '.'
+}
+
+func encode(event string) string {
+	if event == "" {
+		return empty
+	}
+	out := make([]byte, 0, len(event)+16)
+	for i := range len(event) {
+		c := event[i]
+		if literal(c) && (i > 0 || c != '_') || c == '.' && separates(event, i) {
+			out = append(out, c)
+			continue
+		}
+		out = append(out, '%', upperHex[c>>4], upperHex[c&15])
+	}
+	if len(out) <= MaxName {
+		return string(out)
+	}
+	digest := sha256.Sum256([]byte(event))
+	kept := strings.TrimRight(string(out[:MaxName-len(cut)-2*cutBytes]), ".")
+	return kept + cut + hex.EncodeToString(digest[:cutBytes])
+}
+
+// separates reports whether the dot at i stands between two characters and
+// does not follow another dot.
+func separates(event string, i int) bool {
+	return i > 0 && event[i-1] != '.' && i+1 < len(event)
+}
+
+func decode(name string) (string, bool) {
+	if name == empty {
+		return "", true
+	}
+	out := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		if name[i] != '%' {
+			out = append(out, name[i])
+			continue
+		}
+		if i+2 >= len(name) {
+			return "", false
+		}
+		high := strings.IndexByte(upperHex, name[i+1])
+		low := strings.IndexByte(upperHex, name[i+2])
+		if high < 0 || low < 0 {
+			return "", false
+		}
+		out = append(out, byte(high<<4|low))
+		i += 2
+	}
+	return string(out), true
+}
