@@ -1,0 +1,89 @@
+// Package dedupe makes the message id (Nats-Msg-Id) by which JetStream stores
+// an event once, and keeps a small local window of recent ids.
+//
+// Zoom's x-zm-trackingid is the trace id of the operation behind an event: a
+// published capture shows meeting.ended and recording.completed sharing one.
+// Used alone it would drop events, so the id also carries a digest of subject
+// and body: the same delivery seen twice has the same id, two events of one
+// operation have two.
+//
+// The stream's duplicate window does the work
+// (https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive#message-deduplication);
+// [Window] only saves the round trip for what was just sent.
+package dedupe
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
+
+// Mode says what an id is made of.
+type Mode int
+
+const (
+	// Tracking is <tracking id>:<16 hex digits of a digest of subject and
+	// body>, and the same as Content for an event without a tracking id.
+	Tracking Mode = iota
+	// Content is sha256:<32 hex digits of a digest of subject and body>. Twin
+	// subscriptions that carry the same events under different tracking ids
+	// land once in this mode; so do two events with equal bodies.
+	Content
+)
+
+// maxTracking bounds the tracking id within a message id; known ones have up
+// to 52 bytes.
+const maxTracking = 128
+
+// ParseMode reads "tracking" or "content".
+func ParseMode(s string) (Mode, error) {
+	switch s {
+	case "tracking":
+		return Tracking, nil
+	case "content":
+		return Content, nil
+	}
+	return 0, fmt.Errorf("dedupe mode %q is unknown; use tracking or content", s)
+}
+
+// String returns the name that [ParseMode] reads.
+func (m Mode) String() string {
+	if m == Content {
+		return "content"
+	}
+	return "tracking"
+}
+
+// ID returns the message id of an event: a pure function, the same in every
+// process. The digest is SHA-256 over the subject, a zero byte and the body.
+// A tracking id that does not fit a header (longer than 128 bytes, or with
+// anything but visible ASCII) is replaced by a digest of itself.
+func ID(mode Mode, trackingID, subject string, body []byte) string {
+	digest := sha256.New()
+	digest.Write([]byte(subject))
+	digest.Write([]byte{0})
+	digest.Write(body)
+	var sum [sha256.Size]byte
+	digest.Sum(sum[:0])
+
+	if mode == Content || trackingID == "" {
+		return "sha256:" + hex.EncodeToString(sum[:16])
+	}
+	if !fitsHeader(trackingID) {
+		tracking := sha256.Sum256([]byte(trackingID))
+		trackingID = "tracking-sha256-" + hex.EncodeToString(tracking[:16])
+	}
+	return trackingID + ":" + hex.EncodeToString(sum[:8])
+}
+
+func fitsHeader(s string) bool {
+	if len(s) > maxTracking {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,47 @@
+package dedupe
+
+import "time"
+
+// Window remembers the last ids for a while, so that a repeated delivery need
+// not travel to the server to be recognised. It is bounded by count and by
+// time, holds about 200 bytes an id and is not safe for concurrent use.
+//
+// Its duration must not exceed the stream's duplicate window: an event that
+// the server would store must not be dropped here.
+type Window struct {
+	size  int
+	keep  time.Duration
+	seen  map[string]time.Time
+	order []string // ring of the remembered ids, oldest at next once full
+	next  int
+}
+
+// NewWindow returns a window of up to size ids, each remembered for keep.
+func NewWindow(size int, keep time.Duration) *Window {
+	return &Window{size: size, keep: keep, seen: make(map[string]time.Time)}
+}
+
+// Seen reports whether id was added within the window's duration before now,
+// and adds it if it was not. Adding means that the caller will see to it that
+// the event is stored.
+func (w *Window) Seen(id string, now time.Time) bool {
+	if w.size <= 0 {
+		return false
+	}
+	added, known := w.seen[id]
+	if known && now.Sub(added) < w.keep {
+		return true
+	}
+	w.seen[id] = now
+	if known {
+		return false // its place in the ring stays: at worst it leaves early
+	}
+	if len(w.order) < w.size {
+		w.order = append(w.order, id)
+		return false
+	}
+	delete(w.seen, w.order[w.next])
+	w.order[w.next] = id
+	w.next = (w.next + 1) % w.size
+	return false
+}
