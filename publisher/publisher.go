@@ -1,0 +1,216 @@
+// Package publisher publishes messages to NATS JetStream pipelined, in order,
+// and accounts for every acknowledgement.
+//
+// A [Publisher] keeps a window of messages in flight. As long as all goes well
+// it sends each message as it comes. On the first sign of trouble (no responder,
+// an error answer, a lost connection, an acknowledgement that stays away) it
+// pauses, probes with the oldest unacknowledged message and, once that one is
+// acknowledged, sends the rest again in their order:
+//
+//	       error, disconnect, ack time-out
+//	open ---------------------------------> probing (window 1, back-off 250 ms to 2 s)
+//	  ^                                         |
+//	  +-----------------------------------------+
+//	       oldest message acknowledged
+//
+// Order survives whatever hits the connection, the server or the stream. Only a
+// message that is refused alone, while its successors in flight are stored, is
+// stored after them.
+//
+// A message accepted by [Publisher.Publish] is never dropped. It may be sent
+// more than once, so each one should carry a Nats-Msg-Id by which the stream
+// recognises the repetition
+// (https://docs.nats.io/nats-concepts/jetstream/streams#message-deduplication).
+//
+// The connection should have nats.ReconnectBufSize(-1): the client's own buffer
+// would send old messages behind the publisher's back after a reconnect.
+package publisher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ErrClosed is returned by Publish and Flush after Run has ended.
+var ErrClosed = errors.New("publisher is closed")
+
+// Options of a Publisher. The zero value of each field is usable.
+type Options struct {
+	// Stream is the stream whose acknowledgements count. One from another
+	// stream, which holds the subject by mistake, pauses publishing. Empty:
+	// any stream will do.
+	Stream string
+	// Window is the number of messages in flight, 1024 by default.
+	Window int
+	// MaxPending and MaxPendingBytes bound what Publish accepts before it
+	// blocks: 4096 messages and 32 MiB by default. A single larger message is
+	// accepted when nothing else is pending.
+	MaxPending      int
+	MaxPendingBytes int
+	// AckWait is how long an acknowledgement may take, 5 s by default.
+	AckWait time.Duration
+
+	// The functions below are called by Run's goroutine and must not block.
+
+	// Acked is told of each stored message.
+	Acked func(Ack)
+	// Refused is asked for a replacement of a message that can never be stored
+	// as it is (too large, for example). The replacement takes its place in
+	// the order. Without one, the message is tried again for ever.
+	Refused func(msg *nats.Msg, err error) *nats.Msg
+	// Changed is told why publishing pauses, and with nil when it goes on.
+	Changed func(err error)
+}
+
+// Ack tells that a message is stored.
+type Ack struct {
+	Msg       *nats.Msg
+	Sequence  uint64 // in the stream; of the original for a duplicate
+	Duplicate bool   // the stream had the message's id already
+	Resent    bool   // it was sent more than once, so Duplicate may speak of our own repetition
+	Accepted  time.Time
+	Sent      time.Time // last sending
+}
+
+// Stats is a snapshot of a Publisher's counters and state.
+type Stats struct {
+	Acked      uint64 // messages acknowledged, duplicates included
+	Duplicates uint64 // of these, recognised by the stream on their first sending
+	Resent     uint64 // repeated sendings
+	Refused    uint64 // messages replaced by Options.Refused
+	Pending    int    // accepted and not yet acknowledged
+	Bytes      int    // size of the pending messages
+	Err        error  // why publishing is paused; nil while it is open
+}
+
+// Publisher publishes in order. Run does the work; Publish hands it messages.
+type Publisher struct {
+	nc   *nats.Conn
+	opt  Options
+	wake chan struct{} // to Run: the queue has grown
+	room chan struct{} // to Publish: something was acknowledged
+	done chan struct{} // closed when Run has ended
+
+	mu    sync.Mutex
+	queue []entry // accepted; queue[taken:] is not yet in Run's window
+	taken int
+	idle  chan struct{} // closed when nothing is pending any more; nil if nobody waits
+	stats Stats
+}
+
+// New returns a Publisher on a connection. It does nothing before Run.
+func New(nc *nats.Conn, opt Options) *Publisher {
+	opt.Window = cmp.Or(opt.Window, 1024)
+	opt.MaxPending = max(cmp.Or(opt.MaxPending, 4096), opt.Window)
+	opt.MaxPendingBytes = cmp.Or(opt.MaxPendingBytes, 32<<20)
+	opt.AckWait = cmp.Or(opt.AckWait, 5*time.Second)
+	return &Publisher{
+		nc:   nc,
+		opt:  opt,
+		wake: make(chan struct{}, 1),
+		room: make(chan struct{}, 1),
+		done: make(chan struct{}),
+	}
+}
+
+// Publish accepts a message, which must not be changed afterwards. It waits
+// while the bounds of Options are reached, which is back-pressure, and returns
+// the context's error, or ErrClosed, only if the message was not accepted.
+// Messages are sent in the order in which they are accepted.
+func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
+	size := msg.Size()
+	for !p.accept(msg, size) {
+		select {
+		case <-p.room:
+		case <-p.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	signal(p.wake)
+	return nil
+}
+
+func (p *Publisher) accept(msg *nats.Msg, size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return false
+	default:
+	}
+	if p.stats.Pending > 0 && !p.fits(size) {
+		return false
+	}
+	p.queue = append(p.queue, entry{msg: msg, size: size, accepted: time.Now()})
+	p.stats.Pending++
+	p.stats.Bytes += size
+	if p.fits(0) {
+		signal(p.room) // for the next one who waits
+	}
+	return true
+}
+
+func (p *Publisher) fits(size int) bool {
+	return p.stats.Pending < p.opt.MaxPending && p.stats.Bytes+size <= p.opt.MaxPendingBytes
+}
+
+// Flush waits until everything accepted so far, and meanwhile, is stored. It
+// returns the context's error, or ErrClosed when Run has ended before.
+func (p *Publisher) Flush(ctx context.Context) error {
+	p.mu.Lock()
+	if p.stats.Pending == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	if p.idle == nil {
+		p.idle = make(chan struct{})
+	}
+	idle := p.idle
+	p.mu.Unlock()
+
+	select {
+	case <-idle:
+		return nil
+	case <-p.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Stats returns the present counters. It may be called at any time.
+func (p *Publisher) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// settle accounts for acknowledged messages, in one go for a batch.
+func (p *Publisher) settle(count, bytes, duplicates int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Acked += uint64(count)
+	p.stats.Duplicates += uint64(duplicates)
+	p.stats.Pending -= count
+	p.stats.Bytes -= bytes
+	if p.stats.Pending == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+	signal(p.room)
+}
+
+// signal fills a channel of capacity one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,455 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// runServer starts a nats-server with JetStream on a folder and a port (-1:
+// any), and returns it with a function that stops it.
+func runServer(t *testing.T, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server is not ready")
+	}
+	t.Cleanup(func() { stopServer(s) })
+	return s
+}
+
+func stopServer(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func connect(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+func createStream(t *testing.T, nc *nats.Conn, cfg jetstream.StreamConfig) jetstream.Stream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Name == "" {
+		cfg.Name = "ZOOM"
+	}
+	if cfg.Subjects == nil {
+		cfg.Subjects = []string{"zoom.>"}
+	}
+	stream, err := js.CreateStream(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// run starts a publisher, which ends with the test.
+func run(t *testing.T, nc *nats.Conn, opt Options) *Publisher {
+	t.Helper()
+	p := New(nc, opt)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.Run(ctx); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return p
+}
+
+func message(i int) *nats.Msg {
+	return &nats.Msg{
+		Subject: "zoom.test",
+		Data:    fmt.Appendf(nil, "%d", i),
+		Header:  nats.Header{"Nats-Msg-Id": {fmt.Sprint(i)}},
+	}
+}
+
+func publish(t *testing.T, p *Publisher, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		if err := p.Publish(t.Context(), message(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func flush(t *testing.T, p *Publisher) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := p.Flush(ctx); err != nil {
+		t.Fatalf("Flush: %v; %+v", err, p.Stats())
+	}
+}
+
+// wantInOrder reads the stream back: message i holds the number i.
+func wantInOrder(t *testing.T, nc *nats.Conn, count int) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(info.State.Msgs) != count {
+		t.Fatalf("%d messages stored, want %d", info.State.Msgs, count)
+	}
+	consumer, err := stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := consumer.Fetch(count, jetstream.FetchMaxWait(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for msg := range batch.Messages() {
+		if got, want := string(msg.Data()), fmt.Sprint(i); got != want {
+			t.Fatalf("message %d holds %s", i, got)
+		}
+		i++
+	}
+	if i != count {
+		t.Fatalf("read %d messages, want %d: %v", i, count, batch.Error())
+	}
+}
+
+func TestEveryMessageIsAcknowledgedInOrder(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{})
+	var last uint64
+	var disorder int
+	p := run(t, nc, Options{Stream: "ZOOM", Window: 64, Acked: func(a Ack) {
+		if a.Sequence != last+1 || a.Duplicate || a.Resent || a.Accepted.After(a.Sent) {
+			disorder++
+		}
+		last = a.Sequence
+	}})
+	publish(t, p, 0, 5000)
+	flush(t, p)
+	wantInOrder(t, nc, 5000)
+	if st := p.Stats(); st.Acked != 5000 || st.Pending != 0 || st.Bytes != 0 || st.Err != nil || st.Resent != 0 || st.Duplicates != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	if disorder != 0 || last != 5000 {
+		t.Errorf("%d acks out of order, last sequence %d", disorder, last)
+	}
+}
+
+func TestDuplicatesAreCounted(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{})
+	p := run(t, nc, Options{})
+	for range 3 {
+		publish(t, p, 0, 200)
+	}
+	flush(t, p)
+	wantInOrder(t, nc, 200)
+	if st := p.Stats(); st.Acked != 600 || st.Duplicates != 400 {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// TestServerRestarts kills the server again and again under load: nothing is
+// lost, doubled or out of order.
+func TestServerRestarts(t *testing.T) {
+	dir := t.TempDir()
+	s := runServer(t, dir, -1)
+	port := s.Addr().(*net.TCPAddr).Port
+	nc := connect(t, s.ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{})
+	var paused, resumed atomic.Int32
+	p := run(t, nc, Options{AckWait: time.Second, Changed: func(err error) {
+		if err != nil {
+			paused.Add(1)
+		} else {
+			resumed.Add(1)
+		}
+	}})
+	const rounds, batch = 5, 3000
+	for round := range rounds {
+		var wg sync.WaitGroup
+		wg.Go(func() { publish(t, p, round*batch, (round+1)*batch) })
+		for p.Stats().Acked < uint64(round*batch+rand.IntN(batch/2)) {
+			time.Sleep(time.Millisecond)
+		}
+		stopServer(s)
+		s = runServer(t, dir, port)
+		wg.Wait()
+	}
+	flush(t, p)
+	wantInOrder(t, nc, rounds*batch)
+	st := p.Stats()
+	t.Logf("paused %d times, %+v", paused.Load(), st)
+	if paused.Load() == 0 || paused.Load() != resumed.Load() || st.Err != nil {
+		t.Errorf("paused %d, resumed %d times: %+v", paused.Load(), resumed.Load(), st)
+	}
+}
+
+// TestStreamMissing shows that a missing stream is waited for: the messages
+// are stored in order once it is there.
+func TestStreamMissing(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	changed := make(chan error, 10)
+	p := run(t, nc, Options{Changed: func(err error) { changed <- err }})
+	publish(t, p, 0, 100)
+	if err := <-changed; !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		t.Fatalf("paused by %v", err)
+	}
+	if st := p.Stats(); st.Err == nil || st.Pending != 100 {
+		t.Errorf("stats %+v", st)
+	}
+	createStream(t, nc, jetstream.StreamConfig{})
+	flush(t, p)
+	wantInOrder(t, nc, 100)
+	if err := <-changed; err != nil {
+		t.Errorf("resumed with %v", err)
+	}
+}
+
+func TestWrongStreamPauses(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{Name: "OTHER"})
+	changed := make(chan error, 10)
+	p := run(t, nc, Options{Stream: "ZOOM", Changed: func(err error) { changed <- err }})
+	publish(t, p, 0, 1)
+	if err := <-changed; err == nil {
+		t.Error("a message stored in another stream passes for stored")
+	}
+}
+
+// TestLostAcks cuts the way back after the messages are stored: they are sent
+// again and stored once.
+func TestLostAcks(t *testing.T) {
+	s := runServer(t, t.TempDir(), -1)
+	link := newLink(t, s.Addr().String())
+	nc := connect(t, "nats://"+link.addr())
+	createStream(t, nc, jetstream.StreamConfig{})
+	p := run(t, nc, Options{AckWait: 300 * time.Millisecond})
+	publish(t, p, 0, 100)
+	flush(t, p)
+	link.deaf.Store(true) // what the server says vanishes
+	publish(t, p, 100, 200)
+	direct := connect(t, s.ClientURL())
+	for stored(t, direct) < 200 {
+		time.Sleep(time.Millisecond)
+	}
+	for p.Stats().Err == nil {
+		time.Sleep(time.Millisecond)
+	}
+	link.cut()
+	link.deaf.Store(false)
+	flush(t, p)
+	wantInOrder(t, direct, 200)
+	if st := p.Stats(); st.Resent == 0 || st.Duplicates != 0 || st.Acked != 200 {
+		t.Errorf("stats %+v; own repetitions must not count as duplicates", st)
+	}
+}
+
+func stored(t *testing.T, nc *nats.Conn) uint64 {
+	t.Helper()
+	js, _ := jetstream.New(nc)
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream.CachedInfo().State.Msgs
+}
+
+func TestRefusedIsReplacedInItsPlace(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{MaxMsgSize: 2000})
+	changes := 0
+	p := run(t, nc, Options{
+		Refused: func(msg *nats.Msg, err error) *nats.Msg {
+			return &nats.Msg{Subject: "zoom.refused", Data: []byte("3"), Header: nats.Header{"Nats-Msg-Id": {"3"}}}
+		},
+		Changed: func(error) { changes++ },
+	})
+	publish(t, p, 0, 3)
+	large := message(3)
+	large.Data = make([]byte, 3000)
+	if err := p.Publish(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 4, 100)
+	flush(t, p)
+	if st := p.Stats(); st.Refused != 1 || st.Acked != 100 || st.Bytes != 0 || changes != 0 {
+		t.Errorf("stats %+v, %d changes", st, changes)
+	}
+	if got := stored(t, nc); got != 100 {
+		t.Errorf("%d messages stored, want 100", got)
+	}
+}
+
+func TestRefusedWithoutReplacementIsNotDropped(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	stream := createStream(t, nc, jetstream.StreamConfig{MaxMsgSize: 200})
+	p := run(t, nc, Options{})
+	large := message(0)
+	large.Header.Set("Padding", string(make([]byte, 300)))
+	if err := p.Publish(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 1, 10)
+	for p.Stats().Err == nil {
+		time.Sleep(time.Millisecond)
+	}
+	js, _ := jetstream.New(nc)
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgSize = -1
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil { // somebody repairs it
+		t.Fatal(err)
+	}
+	flush(t, p)
+	if got := stored(t, nc); got != 10 {
+		t.Errorf("%d messages stored, want 10", got)
+	}
+}
+
+func TestBackPressure(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	p := run(t, nc, Options{Window: 8, MaxPending: 16}) // no stream: nothing is acknowledged
+	publish(t, p, 0, 16)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := p.Publish(ctx, message(16)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the 17th of 16 was accepted: %v", err)
+	}
+	if st := p.Stats(); st.Pending != 16 {
+		t.Errorf("stats %+v", st)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { publish(t, p, 16, 100) })
+	createStream(t, nc, jetstream.StreamConfig{})
+	wg.Wait()
+	flush(t, p)
+	wantInOrder(t, nc, 100)
+}
+
+func TestBytesBound(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	p := run(t, nc, Options{MaxPendingBytes: 1000})
+	big := message(0)
+	big.Data = make([]byte, 5000)
+	if err := p.Publish(t.Context(), big); err != nil {
+		t.Fatalf("a message over the bound is not accepted when nothing is pending: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := p.Publish(ctx, message(1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("accepted beyond the bound: %v", err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	p := New(nc, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Publish(t.Context(), message(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(t.Context(), message(1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("Publish after Run: %v", err)
+	}
+	if err := p.Flush(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Flush after Run: %v", err)
+	}
+}
+
+// link is a TCP proxy whose way back can be made deaf and which can be cut.
+type link struct {
+	net.Listener
+	deaf  atomic.Bool
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func newLink(t *testing.T, target string) *link {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{Listener: ln}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			l.mu.Lock()
+			l.conns = append(l.conns, client, server)
+			l.mu.Unlock()
+			wg.Go(func() { io.Copy(server, client); server.Close() })                //nolint:errcheck
+			wg.Go(func() { io.Copy(deafWriter{client, l}, server); client.Close() }) //nolint:errcheck
+		}
+	})
+	t.Cleanup(func() { ln.Close(); l.cut(); wg.Wait() })
+	return l
+}
+
+func (l *link) addr() string { return l.Addr().String() }
+
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		c.Close()
+	}
+	l.conns = nil
+}
+
+type deafWriter struct {
+	net.Conn
+	link *link
+}
+
+func (w deafWriter) Write(p []byte) (int, error) {
+	if w.link.deaf.Load() {
+		return len(p), nil
+	}
+	return w.Conn.Write(p)
+}

@@ -1,0 +1,274 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+)
+
+// sender is what one Run knows; only its goroutine touches it.
+type sender struct {
+	*Publisher
+	window    *window
+	inbox     string
+	round     uint64    // grows with every rewind
+	probing   bool      // one message at a time until one is stored
+	notBefore time.Time // while probing: the next attempt
+	pause     *backoff.ExponentialBackOff
+}
+
+// Run publishes until the context ends; call it once. It starts no goroutine.
+// What is not acknowledged by then stays so: call Flush before. The error is
+// that of the subscription to the acknowledgements, or of a closed connection.
+func (p *Publisher) Run(ctx context.Context) error {
+	defer p.close()
+	s := &sender{Publisher: p, window: newWindow(p.opt.Window), inbox: p.nc.NewInbox(), pause: newPause()}
+
+	acks := make(chan *nats.Msg, 4*p.opt.Window)
+	sub, err := p.nc.ChanSubscribe(s.inbox+".*.*", acks)
+	if err != nil {
+		return fmt.Errorf("subscribe to acknowledgements: %w", err)
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // fails only on a closed connection
+	status := p.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
+	defer p.nc.RemoveStatusListener(status)
+	timer := time.NewTimer(p.opt.AckWait)
+	defer timer.Stop()
+
+	for {
+		s.send()
+		timer.Reset(s.deadline())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.wake:
+		case msg := <-acks:
+			s.receive(msg, acks)
+		case st := <-status:
+			if st == nats.CLOSED {
+				return nats.ErrConnectionClosed
+			}
+			s.connectionChanged(st)
+		case <-timer.C:
+			s.checkAckWait()
+		}
+	}
+}
+
+func (p *Publisher) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.done)
+}
+
+func newPause() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(250*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second),
+		backoff.WithMaxElapsedTime(0), // never give up
+	)
+}
+
+// send sends everything that may be sent now.
+func (s *sender) send() {
+	s.take()
+	limit := s.opt.Window
+	if s.probing {
+		limit = 1
+		if time.Until(s.notBefore) > 0 {
+			return
+		}
+	}
+	w := s.window
+	for w.next < w.tail && w.inFlight() < limit {
+		e := w.at(w.next)
+		if e.acked {
+			w.next++
+			continue
+		}
+		e.sends++
+		if e.sends > 1 {
+			s.count(func(st *Stats) { st.Resent++ })
+		}
+		e.sent = time.Now()
+		e.msg.Reply = replySubject(s.inbox, w.next, s.round)
+		w.next++
+		if err := s.nc.PublishMsg(e.msg); err != nil {
+			s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, err))
+			return
+		}
+	}
+}
+
+// take moves accepted messages into the window.
+func (s *sender) take() {
+	free := s.opt.Window - s.window.held()
+	if free <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; free > 0 && s.taken < len(s.queue); free-- {
+		s.window.push(s.queue[s.taken])
+		s.queue[s.taken] = entry{}
+		s.taken++
+	}
+	if s.taken == len(s.queue) {
+		s.queue, s.taken = s.queue[:0], 0
+	}
+}
+
+// receive handles one answer, and those that have already come behind it.
+func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
+	var count, bytes, duplicates int
+	for {
+		if e, duplicate := s.answer(msg); e != nil {
+			count++
+			bytes += e.size
+			if duplicate {
+				duplicates++
+			}
+		}
+		select {
+		case msg = <-more:
+			continue
+		default:
+		}
+		break
+	}
+	s.window.advance()
+	if count > 0 {
+		s.settle(count, bytes, duplicates)
+	}
+}
+
+// answer handles one answer. It returns the entry that is stored by it, and
+// whether the stream knew its id although it was sent only once.
+func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
+	number, round, ok := parseReply(s.inbox, msg.Subject)
+	if !ok || number < s.window.head || number >= s.window.tail {
+		return nil, false
+	}
+	e := s.window.at(number)
+	if e.acked {
+		return nil, false
+	}
+	ack, err := parseAck(msg, s.opt.Stream)
+	if err != nil {
+		if round == s.round {
+			s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, err))
+		}
+		return nil, false
+	}
+	e.acked = true
+	if round == s.round {
+		s.resume()
+	}
+	if s.opt.Acked != nil {
+		s.opt.Acked(Ack{Msg: e.msg, Sequence: ack.Sequence, Duplicate: ack.Duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
+	}
+	return e, ack.Duplicate && e.sends == 1
+}
+
+// failed pauses, or replaces a message that can never be stored and goes on.
+func (s *sender) failed(e *entry, err error) {
+	if permanent(err) && !e.replaced && s.opt.Refused != nil {
+		if msg := s.opt.Refused(e.msg, err); msg != nil {
+			s.replace(e, msg)
+			s.rewind(0)
+			return
+		}
+	}
+	first := !s.probing
+	s.rewind(s.pause.NextBackOff())
+	s.count(func(st *Stats) { st.Err = err })
+	if first && s.opt.Changed != nil {
+		s.opt.Changed(err)
+	}
+}
+
+func (s *sender) replace(e *entry, msg *nats.Msg) {
+	size := msg.Size()
+	s.count(func(st *Stats) { st.Refused++; st.Bytes += size - e.size })
+	e.msg, e.size, e.replaced = msg, size, true
+}
+
+// rewind starts a new round: the oldest message alone, after a pause.
+func (s *sender) rewind(pause time.Duration) {
+	s.window.advance()
+	s.window.rewind()
+	s.round++
+	s.probing = true
+	s.notBefore = time.Now().Add(pause)
+}
+
+// resume opens the window after a message was stored.
+func (s *sender) resume() {
+	if !s.probing {
+		return
+	}
+	s.probing = false
+	s.pause.Reset()
+	if s.Stats().Err == nil {
+		return // a replaced message, not an outage
+	}
+	s.count(func(st *Stats) { st.Err = nil })
+	if s.opt.Changed != nil {
+		s.opt.Changed(nil)
+	}
+}
+
+// connectionChanged reacts to the client library's own states: what was in
+// flight when a connection ended may or may not be stored.
+func (s *sender) connectionChanged(st nats.Status) {
+	if st == nats.CONNECTED {
+		s.notBefore = time.Now()
+		return
+	}
+	if s.window.inFlight() > 0 && !s.probing {
+		s.failed(s.window.at(s.window.head), nats.ErrDisconnected)
+	}
+}
+
+// checkAckWait pauses when the oldest message waits too long for its answer.
+func (s *sender) checkAckWait() {
+	if s.window.inFlight() == 0 {
+		return
+	}
+	e := s.window.at(s.window.head)
+	if time.Since(e.sent) < s.opt.AckWait {
+		return
+	}
+	s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject,
+		errNoAck{s.opt.AckWait}))
+}
+
+type errNoAck struct{ wait time.Duration }
+
+func (e errNoAck) Error() string {
+	return fmt.Sprintf("no acknowledgement within %s (is publishing permitted, has the stream a leader?)", e.wait)
+}
+
+// Is makes the error a time-out for errors.Is.
+func (e errNoAck) Is(target error) bool { return errors.Is(nats.ErrTimeout, target) }
+
+// deadline is how long Run may wait for something to happen.
+func (s *sender) deadline() time.Duration {
+	if s.window.inFlight() > 0 {
+		return max(0, time.Until(s.window.at(s.window.head).sent.Add(s.opt.AckWait)))
+	}
+	if s.probing {
+		return max(0, time.Until(s.notBefore))
+	}
+	return time.Hour
+}
+
+func (s *sender) count(f func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.stats)
+}
