@@ -1,0 +1,84 @@
+package config
+
+import "time"
+
+// Config is the effective, validated configuration.
+type Config struct {
+	Zoom Zoom
+	NATS NATS
+
+	Stream         string
+	StreamReplicas int           // 1 to 5
+	StreamMaxAge   time.Duration // 0: no bound
+	StreamMaxBytes int64         // 0: no bound
+
+	Prefix  string // valid subject tokens, separated by dots
+	Bucket  string // of the leases
+	Replica string // usable as a subject token
+
+	LeaseTTL  time.Duration // whole seconds, at least 3
+	Heartbeat time.Duration // at least 1s
+
+	Dedupe          string // "tracking" or "content"
+	DuplicateWindow time.Duration
+
+	SpoolDir string
+	SpoolMax int64 // bytes, above 0
+	DataDir  string
+
+	HTTPAddr  string // host:port, "" = off
+	LogLevel  string // trace, debug, info, warn, error
+	LogFormat string // json, console, auto
+
+	values []Value
+}
+
+// Zoom is how to reach Zoom.
+type Zoom struct {
+	ClientID     string
+	ClientSecret string
+	AccountID    string     // empty: grant client_credentials
+	Endpoints    []Endpoint // at least one, no subscription twice
+	OAuthURL     string
+	SecretToken  string // empty: signatures are not checked
+}
+
+// Endpoint is one event subscription.
+type Endpoint struct {
+	URL          string // without any access token
+	Subscription string // its subscriptionId; usable as a subject token and in a KV key
+}
+
+// NATS is how to reach NATS, in the nats command line tool's terms. Creds,
+// NKey, CA, Cert and Key are paths of files.
+type NATS struct {
+	URL      string // comma separated, each with a scheme; may hold credentials
+	Context  string
+	Creds    string
+	NKey     string
+	User     string
+	Password string
+	Token    string
+	CA       string
+	Cert     string
+	Key      string
+}
+
+// Embedded reports whether no external server is configured, so that the
+// embedded one is to be started.
+func (n NATS) Embedded() bool {
+	return n.URL == "" && n.Context == ""
+}
+
+// Value is one setting as it took effect, safe to log.
+type Value struct {
+	Name   string // environment variable's name
+	Value  string // "***" for a secret that is set
+	Source string // "flag --x", "environment X", "file path:line" or "default"
+}
+
+// Effective returns every setting with its source, in the order of the table.
+// It is empty for a Config that was not made by [Load].
+func (c *Config) Effective() []Value {
+	return c.values
+}

@@ -1,0 +1,310 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+const endpoint = "wss://ws.zoom.us/ws?subscriptionId="
+
+// working is an environment without which nothing else can be tested.
+func working() map[string]string {
+	return map[string]string{
+		"ZOOM_CLIENT_ID":     "id",
+		"ZOOM_CLIENT_SECRET": "secret",
+		"ZOOM_WEBSOCKET_URL": endpoint + "sub",
+	}
+}
+
+func environ(vars map[string]string) []string {
+	var list []string
+	for name, value := range vars {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// loadWith loads the working environment with some variables changed, given as
+// "NAME=value".
+func loadWith(vars ...string) (*Config, error) {
+	all := working()
+	for _, v := range vars {
+		name, value, _ := strings.Cut(v, "=")
+		all[name] = value
+	}
+	return Load(Settings{}, "", environ(all))
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := loadWith()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := os.Hostname()
+	if !strings.HasPrefix(c.Replica, strings.SplitN(host, ".", 2)[0]) || !isToken(c.Replica) {
+		t.Errorf("replica %q is not made of the host's name %q", c.Replica, host)
+	}
+	again, err := loadWith()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Replica == c.Replica {
+		t.Errorf("two replicas on one host have the name %q", c.Replica)
+	}
+	if !c.NATS.Embedded() {
+		t.Error("without a NATS setting the server is not embedded")
+	}
+	c.Replica, c.values = "", nil
+	want := &Config{
+		Zoom: Zoom{
+			ClientID: "id", ClientSecret: "secret", OAuthURL: "https://zoom.us/oauth/token",
+			Endpoints: []Endpoint{{URL: endpoint + "sub", Subscription: "sub"}},
+		},
+		Stream: "ZOOM", StreamReplicas: 1, StreamMaxAge: 7 * 24 * time.Hour,
+		Prefix: "zoom", Bucket: "zoomstream",
+		LeaseTTL: 15 * time.Second, Heartbeat: 25 * time.Second,
+		Dedupe: "tracking", DuplicateWindow: 30 * time.Minute,
+		DataDir: "./data", SpoolDir: filepath.Join("data", "spool"), SpoolMax: 1 << 30,
+		HTTPAddr: "127.0.0.1:8480", LogLevel: "info", LogFormat: "auto",
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("defaults are\n%+v, want\n%+v", c, want)
+	}
+}
+
+// samples gives each setting three valid values, for file, environment and
+// flag.
+func samples(t *testing.T) map[string][3]string {
+	file := func(name string) string { return writeFile(t, name) }
+	return map[string][3]string{
+		"ZOOM_CLIENT_ID":              {"a", "b", "c"},
+		"ZOOM_CLIENT_SECRET":          {"a", "b", "c"},
+		"ZOOM_ACCOUNT_ID":             {"a", "b", "c"},
+		"ZOOM_WEBSOCKET_URL":          {endpoint + "a", endpoint + "b", endpoint + "c"},
+		"ZOOM_OAUTH_URL":              {"https://a/", "https://b/", "https://c/"},
+		"ZOOM_SECRET_TOKEN":           {"a", "b", "c"},
+		"NATS_URL":                    {"nats://a", "nats://b", "nats://c"},
+		"NATS_CONTEXT":                {"a", "b", "c"},
+		"NATS_CREDS":                  {file("a"), file("b"), file("c")},
+		"NATS_NKEY":                   {file("a"), file("b"), file("c")},
+		"NATS_USER":                   {"a", "b", "c"},
+		"NATS_PASSWORD":               {"a", "b", "c"},
+		"NATS_TOKEN":                  {"a", "b", "c"},
+		"NATS_CA":                     {file("a"), file("b"), file("c")},
+		"NATS_CERT":                   {file("a"), file("b"), file("c")},
+		"NATS_KEY":                    {file("a"), file("b"), file("c")},
+		"ZOOMSTREAM_STREAM":           {"a", "b", "c"},
+		"ZOOMSTREAM_STREAM_REPLICAS":  {"2", "3", "5"},
+		"ZOOMSTREAM_STREAM_MAX_AGE":   {"1d", "1w", "1d12h"},
+		"ZOOMSTREAM_STREAM_MAX_BYTES": {"1000", "1MB", "1MiB"},
+		"ZOOMSTREAM_PREFIX":           {"a", "a.b", "c"},
+		"ZOOMSTREAM_DEDUPE":           {"tracking", "content", "tracking"},
+		"ZOOMSTREAM_DUPLICATE_WINDOW": {"1m", "2m", "3m"},
+		"ZOOMSTREAM_BUCKET":           {"a", "b", "c"},
+		"ZOOMSTREAM_REPLICA":          {"a", "b", "c"},
+		"ZOOMSTREAM_LEASE_TTL":        {"3s", "4s", "5s"},
+		"ZOOMSTREAM_HEARTBEAT":        {"1s", "2s", "3s"},
+		"ZOOMSTREAM_DATA_DIR":         {"a", "b", "c"},
+		"ZOOMSTREAM_SPOOL_DIR":        {"a", "b", "c"},
+		"ZOOMSTREAM_SPOOL_MAX":        {"1", "2", "3"},
+		"ZOOMSTREAM_HTTP_ADDR":        {"off", ":0", "[::1]:80"},
+		"ZOOMSTREAM_LOG_LEVEL":        {"debug", "warn", "error"},
+		"ZOOMSTREAM_LOG_FORMAT":       {"json", "console", "auto"},
+	}
+}
+
+// Every setting works from the file, the environment (which wins) and as a
+// flag (which wins over both), secrets also as NAME_FILE in each, and kong
+// puts each flag into its field.
+func TestPrecedence(t *testing.T) {
+	values := samples(t)
+	if got := slices.Sorted(maps.Keys(values)); len(got) != len(table)-countFileRows() {
+		t.Fatalf("samples for %d settings, the table has %d", len(got), len(table)-countFileRows())
+	}
+	for _, r := range table {
+		sample, isFile := values[r.setting], r.fileOf != ""
+		if isFile {
+			for i, v := range values[r.fileOf] {
+				sample[i] = writeFile(t, v+"\n")
+			}
+		}
+		t.Run(r.setting, func(t *testing.T) {
+			env := map[string]string{"NATS_URL": "localhost"}
+			maps.Copy(env, working())
+			if pair := partner(r); pair != "" {
+				env[pair] = values[pair][0]
+			}
+			delete(env, r.setting)
+			delete(env, r.fileOf)
+			path := writeFile(t, fmt.Sprintf("# comment\n%s: %s\n", r.key, sample[0]))
+
+			seen := map[string]bool{}
+			step := func(args []string, source string) {
+				t.Helper()
+				c, err := Load(parseFlags(t, args), path, environ(env))
+				if err != nil {
+					t.Fatalf("from %s: %v", source, err)
+				}
+				name := r.setting
+				if isFile {
+					name = r.fileOf
+				}
+				for _, v := range c.Effective() {
+					if v.Name == name && v.Source != source {
+						t.Errorf("source is %q, want %q", v.Source, source)
+					}
+				}
+				c.values = nil
+				if name != "ZOOMSTREAM_REPLICA" {
+					c.Replica = ""
+				}
+				seen[fmt.Sprintf("%+v", c)] = true
+			}
+			step(nil, "file "+path+":2")
+			env[r.setting] = sample[1]
+			step(nil, "environment "+r.setting)
+			step([]string{"--" + r.flag, sample[2]}, "flag --"+r.flag)
+			if want := distinct(values, r); len(seen) != want {
+				t.Errorf("%d different configurations from three sources, want %d", len(seen), want)
+			}
+		})
+	}
+}
+
+func parseFlags(t *testing.T, args []string) Settings {
+	t.Helper()
+	var cli struct {
+		Run struct{ Settings } `cmd:""`
+	}
+	k, err := kong.New(&cli)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Parse(append([]string{"run"}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	return cli.Run.Settings
+}
+
+func countFileRows() (n int) {
+	for _, r := range table {
+		if r.fileOf != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// partner is the setting without which r is an error.
+func partner(r row) string {
+	switch strings.TrimSuffix(r.setting, fileSuffix) {
+	case "NATS_USER":
+		return "NATS_PASSWORD"
+	case "NATS_PASSWORD":
+		return "NATS_USER"
+	case "NATS_CERT":
+		return "NATS_KEY"
+	case "NATS_KEY":
+		return "NATS_CERT"
+	}
+	return ""
+}
+
+func distinct(values map[string][3]string, r row) int {
+	name := r.setting
+	if r.fileOf != "" {
+		name = r.fileOf
+	}
+	set := map[string]bool{}
+	for _, v := range values[name] {
+		set[v] = true
+	}
+	return len(set)
+}
+
+func TestLayersOfASecret(t *testing.T) {
+	path := writeFile(t, "from-file\n")
+	c, err := Load(Settings{ZoomClientSecretFile: path}, "", environ(working()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Zoom.ClientSecret != "from-file" {
+		t.Errorf("a flag's file does not win over the environment: %q", c.Zoom.ClientSecret)
+	}
+	_, err = loadWith("ZOOM_CLIENT_SECRET_FILE=" + path)
+	wantErrors(t, err, "ZOOM_CLIENT_SECRET (environment): set together with ZOOM_CLIENT_SECRET_FILE; keep one of the two")
+}
+
+func TestEmptyIsUnset(t *testing.T) {
+	path := writeFile(t, "lease_ttl: 20s\nbucket: ~\nspool_max:\nstream: ''\n")
+	vars := working()
+	for _, name := range Environment() {
+		if vars[name] == "" {
+			vars[name] = " "
+		}
+	}
+	vars["ZOOM_UNKNOWN"] = ""
+	c, err := Load(Settings{LeaseTTL: " "}, path, environ(vars))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.LeaseTTL != 20*time.Second || c.Bucket != "zoomstream" || c.SpoolMax != 1<<30 || c.Stream != "ZOOM" {
+		t.Errorf("empty values count: %+v", c)
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	path := writeFile(t, "strem: x\nspool_max: much\n")
+	_, err := Load(Settings{Heartbeat: "1ms"}, path, []string{
+		"ZOOMSTREAM_LEASE_TTL=abc", "ZOOM_CLIENTID=x", "ZOOM_CLIENT_SECRET=s", "ZOOMSTREAM_HTTP_ADDR=8480",
+	})
+	wantErrors(t, err,
+		"ZOOM_CLIENTID (environment): no such setting; did you mean ZOOM_CLIENT_ID?",
+		"strem (file "+path+":1): no such setting; did you mean stream?",
+		`ZOOMSTREAM_LEASE_TTL (environment) is "abc": not a duration; use for example 15s, 30m or 7d`,
+		`ZOOMSTREAM_HEARTBEAT (flag --heartbeat) is "1ms": too short; use 1s or more`,
+		`ZOOMSTREAM_SPOOL_MAX (file `+path+`:2) is "much": not a size; use for example 1GiB, 500MB or a number of bytes`,
+		`ZOOMSTREAM_HTTP_ADDR (environment) is "8480": not a host and a port; use for example 127.0.0.1:8480, :8480 for all interfaces, or off`,
+	)
+	missing, ok := errors.AsType[*MissingError](err)
+	if !ok || !slices.Equal(missing.Settings, []string{"ZOOM_CLIENT_ID", "ZOOM_WEBSOCKET_URL"}) {
+		t.Errorf("missing: %v", missing)
+	}
+}
+
+// wantErrors demands exactly these texts, in any order, of the *Errors in err.
+func wantErrors(t *testing.T, err error, want ...string) {
+	t.Helper()
+	var got []string
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if e, ok := errors.AsType[*Error](e); ok {
+				got = append(got, e.Error())
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("errors are\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}

@@ -1,0 +1,226 @@
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each case changes the working environment; problem is a part of the only
+// error's Problem, empty for none.
+func TestRules(t *testing.T) {
+	file, dir := writeFile(t, "x"), t.TempDir()
+	const server = "NATS_URL=nats://localhost"
+	long := strings.Repeat("x", 300)
+	cases := []struct {
+		vars    string // separated by " & "
+		problem string
+	}{
+		{"ZOOMSTREAM_LEASE_TTL=3s", ""},
+		{"ZOOMSTREAM_LEASE_TTL=2999ms", "too short"},
+		{"ZOOMSTREAM_LEASE_TTL=3500ms", "not whole seconds"},
+		{"ZOOMSTREAM_LEASE_TTL=15", "not a duration"},
+		{"ZOOMSTREAM_LEASE_TTL=-15s", "not a duration"},
+		{"ZOOMSTREAM_LEASE_TTL=99999999w", "longer than"},
+		{"ZOOMSTREAM_HEARTBEAT=1s", ""},
+		{"ZOOMSTREAM_HEARTBEAT=999ms", "too short"},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW=7d", ""},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW=7d1s", "longer than ZOOMSTREAM_STREAM_MAX_AGE"},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW=8d & ZOOMSTREAM_STREAM_MAX_AGE=0", ""},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW=99ms", "too short"},
+		{"ZOOMSTREAM_STREAM_REPLICAS=3", "embedded"},
+		{server + " & ZOOMSTREAM_STREAM_REPLICAS=5", ""},
+		{server + " & ZOOMSTREAM_STREAM_REPLICAS=0", "from 1 to 5"},
+		{server + " & ZOOMSTREAM_STREAM_REPLICAS=6", "from 1 to 5"},
+		{"ZOOMSTREAM_STREAM_REPLICAS=three", "from 1 to 5"},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=-1", "not a size"},
+		{"ZOOMSTREAM_SPOOL_MAX=0", "too small"},
+		{"ZOOMSTREAM_SPOOL_MAX=1G", "not a size"},
+		{"ZOOMSTREAM_SPOOL_MAX=9999999TiB", "larger than"},
+		{"ZOOMSTREAM_STREAM=my_stream-1", ""},
+		{"ZOOMSTREAM_STREAM=a.b", "stream's name"},
+		{"ZOOMSTREAM_STREAM=a b", "stream's name"},
+		{"ZOOMSTREAM_STREAM=a/b", "stream's name"},
+		{`ZOOMSTREAM_STREAM=a\b`, "stream's name"},
+		{"ZOOMSTREAM_STREAM=*", "stream's name"},
+		{"ZOOMSTREAM_STREAM=>", "stream's name"},
+		{"ZOOMSTREAM_STREAM=" + long, "stream's name"},
+		{"ZOOMSTREAM_BUCKET=a.b", "bucket's name"},
+		{"ZOOMSTREAM_BUCKET=a/b", "bucket's name"},
+		{"ZOOMSTREAM_BUCKET=" + long, "bucket's name"},
+		{"ZOOMSTREAM_PREFIX=acme.zoom_1-x", ""},
+		{"ZOOMSTREAM_PREFIX=zoom.", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=a..b", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=$JS", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=zoom.>", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=zoom.*", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=zoöm", "subject tokens"},
+		{"ZOOMSTREAM_PREFIX=zoom._bridge", "_bridge"},
+		{"ZOOMSTREAM_REPLICA=zoomstream-7d4b9-x2x4z", ""},
+		{"ZOOMSTREAM_REPLICA=a.b", "part of a NATS subject"},
+		{"ZOOMSTREAM_DEDUPE=CONTENT", ""},
+		{"ZOOMSTREAM_DEDUPE=none", "no such choice"},
+		{"ZOOMSTREAM_LOG_LEVEL=fatal", "no such choice"},
+		{"ZOOMSTREAM_LOG_FORMAT=text", "no such choice"},
+		{"ZOOMSTREAM_HTTP_ADDR=OFF", ""},
+		{"ZOOMSTREAM_HTTP_ADDR=:0", ""},
+		{"ZOOMSTREAM_HTTP_ADDR=localhost", "host and a port"},
+		{"ZOOMSTREAM_HTTP_ADDR=localhost:99999", "host and a port"},
+		{"ZOOMSTREAM_HTTP_ADDR=http://localhost:80", "host and a port"},
+
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "aA0_-= \t" + endpoint + "b," + endpoint + "c", ""},
+		{"ZOOM_WEBSOCKET_URL=ws://localhost:1/ws?subscriptionId=x", ""},
+		{"ZOOM_WEBSOCKET_URL=ws://127.9.9.9/ws?subscriptionId=x", ""},
+		{"ZOOM_WEBSOCKET_URL=ws://[::1]:80/ws?subscriptionId=x", ""},
+		{"ZOOM_WEBSOCKET_URL=ws://ws.zoom.us/ws?subscriptionId=x", "unencrypted ws://"},
+		{"ZOOM_WEBSOCKET_URL=ws://localhost.evil.com/ws?subscriptionId=x", "unencrypted ws://"},
+		{"ZOOM_WEBSOCKET_URL=ws://127.0.0.1.evil.com/ws?subscriptionId=x", "unencrypted ws://"},
+		{"ZOOM_WEBSOCKET_URL=https://ws.zoom.us/ws?subscriptionId=x", "begin with wss://"},
+		{"ZOOM_WEBSOCKET_URL=ws.zoom.us/ws?subscriptionId=x", "begin with wss://"},
+		{"ZOOM_WEBSOCKET_URL=wss:///ws?subscriptionId=x", "no host"},
+		{"ZOOM_WEBSOCKET_URL=wss://me:pw@ws.zoom.us/ws?subscriptionId=x", "user or password"},
+		{`ZOOM_WEBSOCKET_URL="wss://ws.zoom.us/ws?subscriptionId=x"`, "not a URL"},
+		{"ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws", "parameter subscriptionId"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint, "parameter subscriptionId"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a&subscriptionId=b", "parameter subscriptionId"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a%zz", "query cannot be read"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a.b", "characters other than"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a%20b", "characters other than"},
+		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a " + endpoint + "a&x=y", "URL 2 of 2: the subscription a is there twice"},
+		{"ZOOM_WEBSOCKET_URL=,", "names no URL"},
+		{"ZOOM_OAUTH_URL=https://zoomgov.com/oauth/token", ""},
+		{"ZOOM_OAUTH_URL=http://127.0.0.1:9/oauth/token", ""},
+		{"ZOOM_OAUTH_URL=http://zoom.us/oauth/token", "unencrypted http://"},
+		{"ZOOM_OAUTH_URL=http://127.1/oauth/token", "unencrypted http://"},
+		{"ZOOM_OAUTH_URL=zoom.us", "begin with https://"},
+
+		{"ZOOM_CLIENT_SECRET='quoted'", "quote, white space"},
+		{"ZOOM_CLIENT_SECRET=two words", "quote, white space"},
+		{"ZOOM_CLIENT_ID=\ufeffid", "quote, white space"},
+		{"ZOOM_ACCOUNT_ID=\"\"", "quote, white space"},
+
+		{"NATS_URL=nats://a:4222, tls://user:p%2Cw@b ,c:4222", ""},
+		{"NATS_URL=http://a", "scheme must be"},
+		{"NATS_URL=nats://", "has no host"},
+		{"NATS_URL=,", "names no server"},
+		{"NATS_URL=user:pw@host", "must begin with nats://"},
+		{"NATS_URL=nats://user:p,w@host", "percent-encoded (%2C)"},
+		{"NATS_URL=nats://user:1,w@host", "must begin with nats://"},
+		{"NATS_URL=nats://user:1#w@host", "not a URL"},
+		{server + " & NATS_CERT=" + file + " & NATS_KEY=" + file, ""},
+		{server + " & NATS_CERT=" + file, "needs NATS_KEY"},
+		{server + " & NATS_KEY=" + file, "needs NATS_CERT"},
+		{server + " & NATS_USER=u & NATS_PASSWORD=p w", ""},
+		{server + " & NATS_USER=u", "needs NATS_PASSWORD"},
+		{server + " & NATS_PASSWORD=p", "needs NATS_USER"},
+		{server + " & NATS_TOKEN=a\nb", "control character"},
+		{server + " & NATS_CREDS=" + file, ""},
+		{server + " & NATS_CREDS=" + filepath.Join(dir, "none"), "no such file"},
+		{server + " & NATS_NKEY=" + dir, "it is a folder"},
+		{"NATS_CONTEXT=prod & NATS_TOKEN=t", ""},
+		{"NATS_TOKEN=t", "neither NATS_URL nor NATS_CONTEXT"},
+		{"NATS_CREDS=" + file, "neither NATS_URL nor NATS_CONTEXT"},
+		{"NATS_JWT=x & NATS_SEED=x & NATS_TIMEOUT=x & NATS_PORT=tcp://10.0.0.1:4222", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.vars, func(t *testing.T) {
+			_, err := loadWith(strings.Split(c.vars, " & ")...)
+			if c.problem == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			all := err.(interface{ Unwrap() []error }).Unwrap()
+			e, ok := all[0].(*Error)
+			if len(all) != 1 || !ok || !strings.Contains(e.Problem, c.problem) {
+				t.Errorf("errors are\n%v\nwant one with %q", err, c.problem)
+			}
+			if ok && (e.Source == "" || e.Fix == "") {
+				t.Errorf("no source or fix in %+v", e)
+			}
+		})
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	c, err := loadWith("ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws?Access_Token=T&subscriptionId=a&x=%2F&access%5Ftoken=T#f,wss://h:1/?subscriptionId=b&access_token=T")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Endpoint{
+		{URL: "wss://ws.zoom.us/ws?subscriptionId=a&x=%2F", Subscription: "a"},
+		{URL: "wss://h:1/?subscriptionId=b", Subscription: "b"},
+	}
+	if !reflect.DeepEqual(c.Zoom.Endpoints, want) {
+		t.Errorf("endpoints are %v, want %v", c.Zoom.Endpoints, want)
+	}
+}
+
+func TestServers(t *testing.T) {
+	c, err := loadWith("NATS_URL=a:1, tls://u:p@b ,")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "nats://a:1,tls://u:p@b"; c.NATS.URL != want || c.NATS.Embedded() {
+		t.Errorf("servers are %q (embedded: %v), want %q", c.NATS.URL, c.NATS.Embedded(), want)
+	}
+}
+
+func TestHTTPOff(t *testing.T) {
+	c, err := loadWith("ZOOMSTREAM_HTTP_ADDR=off")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTPAddr != "" {
+		t.Errorf("off gives %q", c.HTTPAddr)
+	}
+}
+
+func TestSpoolFollowsDataDir(t *testing.T) {
+	c, err := loadWith("ZOOMSTREAM_DATA_DIR=/var/lib/zoomstream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join("/var/lib/zoomstream", "spool"); c.SpoolDir != want {
+		t.Errorf("spool is in %q, want %q", c.SpoolDir, want)
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	day := 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		"0": 0, "0s": 0, "15s": 15 * time.Second, "7d": 7 * day, "2w": 14 * day, "1d12h": 36 * time.Hour,
+		"1.5d": 36 * time.Hour, ".5h": 30 * time.Minute, "1w1d1h1m1s1ms": 8*day + time.Hour + time.Minute + time.Second + time.Millisecond,
+	} {
+		if got, err := parseDuration(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "1", "d", "-1s", "+1s", "1 d", "1D", "1y", "1d ", ".d", "1d2", "9223372037s", "15250w2w", "1e3s"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q is %v, want an error", text, got)
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "10": 10, "10B": 10, "500MB": 500e6, "1GiB": 1 << 30, "1gib": 1 << 30, "1 TiB": 1 << 40,
+		"3kB": 3000, "4KiB": 4096, "5gb": 5e9, "6tb": 6e12, "7mib": 7 << 20, "9223372036854775807": 1<<63 - 1,
+	} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("%q is %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1", "+1", "1.5GiB", "1K", "1G", "1Gi", "1PiB", "1\nB", "9223372036854775808", "8388608TiB"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q is %d, want an error", text, got)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package config
+
+// Settings holds every setting as given on the command line; an empty string
+// means not given. Embed it in a kong command and hand it to [Load].
+//
+// It is the one table of settings. Kong reads the tags name, group,
+// placeholder and help; the others are this package's own:
+//
+//	setting  name of the environment variable
+//	preset   default (not kong's "default", which kong would fill in itself)
+//	derived  how documentation shows a default that is computed
+//	secret   never shown; may also be given as NAME_FILE
+//	url      shown only with credentials and query values masked
+//	list     the file may give it as a list
+//	where    where to find the value on Zoom's pages
+type Settings struct {
+	ZoomClientID         string `name:"zoom-client-id" setting:"ZOOM_CLIENT_ID" group:"Zoom" placeholder:"ID" secret:"" where:"page App Credentials: Client ID" help:"Client id of the Zoom app."`
+	ZoomClientIDFile     string `name:"zoom-client-id-file" setting:"ZOOM_CLIENT_ID_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the client id."`
+	ZoomClientSecret     string `name:"zoom-client-secret" setting:"ZOOM_CLIENT_SECRET" group:"Zoom" placeholder:"SECRET" secret:"" where:"page App Credentials: Client Secret" help:"Client secret of the Zoom app."`
+	ZoomClientSecretFile string `name:"zoom-client-secret-file" setting:"ZOOM_CLIENT_SECRET_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the client secret."`
+	ZoomAccountID        string `name:"zoom-account-id" setting:"ZOOM_ACCOUNT_ID" group:"Zoom" placeholder:"ID" secret:"" where:"page App Credentials: Account ID" help:"Account id of a Server-to-Server app: set, the grant is account_credentials; empty, client_credentials."`
+	ZoomAccountIDFile    string `name:"zoom-account-id-file" setting:"ZOOM_ACCOUNT_ID_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the account id."`
+	ZoomWebSocketURL     string `name:"zoom-websocket-url" setting:"ZOOM_WEBSOCKET_URL" group:"Zoom" placeholder:"URL" url:"" list:"" where:"page Feature (Access in a general app): Event Subscriptions, method WebSocket, the endpoint URL" help:"Endpoint URL of the event subscription as Zoom's page shows it; several separated by comma or space."`
+	ZoomOAuthURL         string `name:"zoom-oauth-url" setting:"ZOOM_OAUTH_URL" group:"Zoom" placeholder:"URL" url:"" preset:"https://zoom.us/oauth/token" help:"Zoom's token endpoint."`
+	ZoomSecretToken      string `name:"zoom-secret-token" setting:"ZOOM_SECRET_TOKEN" group:"Zoom" placeholder:"TOKEN" secret:"" where:"page Feature (Access in a general app): Secret Token" help:"Secret token of the event subscription: set, the signature of every event is checked."`
+	ZoomSecretTokenFile  string `name:"zoom-secret-token-file" setting:"ZOOM_SECRET_TOKEN_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the secret token."`
+
+	NATSURL          string `name:"nats-url" setting:"NATS_URL" group:"NATS" placeholder:"URL" url:"" list:"" help:"NATS servers, comma separated. Without it and a context, an embedded server is started."`
+	NATSContext      string `name:"nats-context" setting:"NATS_CONTEXT" group:"NATS" placeholder:"NAME" help:"Context of the nats command line tool to connect with."`
+	NATSCreds        string `name:"nats-creds" setting:"NATS_CREDS" group:"NATS" placeholder:"FILE" help:"Credentials file."`
+	NATSNKey         string `name:"nats-nkey" setting:"NATS_NKEY" group:"NATS" placeholder:"FILE" help:"File that holds an nkey seed."`
+	NATSUser         string `name:"nats-user" setting:"NATS_USER" group:"NATS" placeholder:"USER" help:"User name; needs a password."`
+	NATSPassword     string `name:"nats-password" setting:"NATS_PASSWORD" group:"NATS" placeholder:"PASSWORD" secret:"" help:"Password of the user."`
+	NATSPasswordFile string `name:"nats-password-file" setting:"NATS_PASSWORD_FILE" group:"NATS" placeholder:"FILE" help:"File that holds the password."`
+	NATSToken        string `name:"nats-token" setting:"NATS_TOKEN" group:"NATS" placeholder:"TOKEN" secret:"" help:"Token to log in with."`
+	NATSTokenFile    string `name:"nats-token-file" setting:"NATS_TOKEN_FILE" group:"NATS" placeholder:"FILE" help:"File that holds the token."`
+	NATSCA           string `name:"nats-ca" setting:"NATS_CA" group:"NATS" placeholder:"FILE" help:"Certificates of the authorities to trust (PEM)."`
+	NATSCert         string `name:"nats-cert" setting:"NATS_CERT" group:"NATS" placeholder:"FILE" help:"Client certificate (PEM); needs a key."`
+	NATSKey          string `name:"nats-key" setting:"NATS_KEY" group:"NATS" placeholder:"FILE" help:"Private key of the client certificate (PEM)."`
+
+	Stream          string `name:"stream" setting:"ZOOMSTREAM_STREAM" group:"Stream" placeholder:"NAME" preset:"ZOOM" help:"Stream for the events; created if missing, never altered."`
+	StreamReplicas  string `name:"stream-replicas" setting:"ZOOMSTREAM_STREAM_REPLICAS" group:"Stream" placeholder:"N" preset:"1" help:"Copies of the stream and of the buckets in the NATS cluster, 1 to 5, when they are created."`
+	StreamMaxAge    string `name:"stream-max-age" setting:"ZOOMSTREAM_STREAM_MAX_AGE" group:"Stream" placeholder:"DURATION" preset:"7d" help:"How long the stream keeps an event, when it is created; 0 is for ever."`
+	StreamMaxBytes  string `name:"stream-max-bytes" setting:"ZOOMSTREAM_STREAM_MAX_BYTES" group:"Stream" placeholder:"SIZE" preset:"0" help:"Size at which the stream drops its oldest events, when it is created; 0 is no bound."`
+	Prefix          string `name:"prefix" setting:"ZOOMSTREAM_PREFIX" group:"Stream" placeholder:"TOKENS" preset:"zoom" help:"First token(s) of every subject."`
+	Dedupe          string `name:"dedupe" setting:"ZOOMSTREAM_DEDUPE" group:"Stream" placeholder:"MODE" preset:"tracking" help:"Message id: tracking (Zoom's tracking id and a digest of the event) or content (the digest alone)."`
+	DuplicateWindow string `name:"duplicate-window" setting:"ZOOMSTREAM_DUPLICATE_WINDOW" group:"Stream" placeholder:"DURATION" preset:"30m" help:"Duplicate window of the stream, when it is created."`
+
+	Bucket    string `name:"bucket" setting:"ZOOMSTREAM_BUCKET" group:"Replicas" placeholder:"NAME" preset:"zoomstream" help:"Key-value bucket of the leases; the state is in the bucket of this name with -state added."`
+	Replica   string `name:"replica" setting:"ZOOMSTREAM_REPLICA" group:"Replicas" placeholder:"NAME" derived:"<host name>-<random>" help:"Name of this replica."`
+	LeaseTTL  string `name:"lease-ttl" setting:"ZOOMSTREAM_LEASE_TTL" group:"Replicas" placeholder:"DURATION" preset:"15s" help:"Life of a lease, in whole seconds, 3s or more; bounds the gap after the loss of a host."`
+	Heartbeat string `name:"heartbeat" setting:"ZOOMSTREAM_HEARTBEAT" group:"Replicas" placeholder:"DURATION" preset:"25s" help:"Period of the heartbeat to Zoom; a socket silent for two periods is dead."`
+
+	DataDir  string `name:"data-dir" setting:"ZOOMSTREAM_DATA_DIR" group:"Disk" placeholder:"DIR" preset:"./data" help:"Folder of the embedded NATS server and the spool."`
+	SpoolDir string `name:"spool-dir" setting:"ZOOMSTREAM_SPOOL_DIR" group:"Disk" placeholder:"DIR" derived:"<data dir>/spool" help:"Folder for events that NATS does not take yet."`
+	SpoolMax string `name:"spool-max" setting:"ZOOMSTREAM_SPOOL_MAX" group:"Disk" placeholder:"SIZE" preset:"1GiB" help:"Bound of the spool."`
+
+	HTTPAddr  string `name:"http-addr" setting:"ZOOMSTREAM_HTTP_ADDR" group:"Operation" placeholder:"HOST:PORT" preset:"127.0.0.1:8480" help:"Address of metrics, health and status page; port 0 picks one and logs it, off disables it."`
+	LogLevel  string `name:"log-level" setting:"ZOOMSTREAM_LOG_LEVEL" group:"Operation" placeholder:"LEVEL" preset:"info" help:"Least level that is logged: trace, debug, info, warn or error."`
+	LogFormat string `name:"log-format" setting:"ZOOMSTREAM_LOG_FORMAT" group:"Operation" placeholder:"FORMAT" preset:"auto" help:"json, console, or auto: console on a terminal, else json."`
+}

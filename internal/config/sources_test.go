@@ -1,0 +1,152 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// settingsOf puts variables into the fields of their flags.
+func settingsOf(vars map[string]string) Settings {
+	var s Settings
+	v := reflect.ValueOf(&s).Elem()
+	for _, r := range table {
+		v.Field(r.field).SetString(vars[r.setting])
+	}
+	return s
+}
+
+func TestUnknownVariables(t *testing.T) {
+	for name, near := range map[string]string{
+		"ZOOM_CLIENT_SECERT":           "ZOOM_CLIENT_SECRET",
+		"ZOOM_CLIENT_SECERT_FILE":      "ZOOM_CLIENT_SECRET_FILE",
+		"ZOOM_WEBSOCKET_URLS":          "ZOOM_WEBSOCKET_URL",
+		"ZOOM_STREAM_MAX_AGE":          "ZOOMSTREAM_STREAM_MAX_AGE",
+		"ZOOMSTREAM_NATS_URL":          "NATS_URL",
+		"ZOOMSTREAM_LEASE_TLL":         "ZOOMSTREAM_LEASE_TTL",
+		"ZOOMSTREAM_LEASETTL":          "ZOOMSTREAM_LEASE_TTL",
+		"ZOOMSTREAM_HTTP_PORT":         "ZOOMSTREAM_HTTP_ADDR",
+		"ZOOMSTREAM_zoom_client_id":    "ZOOM_CLIENT_ID",
+		"ZOOMSTREAM_STREAM_FILE":       "ZOOMSTREAM_STREAM",
+		"ZOOMSTREAM_STREAM_REPLICAS_2": "ZOOMSTREAM_STREAM_REPLICAS",
+	} {
+		_, err := loadWith(name + "=" + marker)
+		wantErrors(t, err, name+" (environment): no such setting; did you mean "+near+"?")
+	}
+}
+
+// What Kubernetes injects for Services is no typo; what only looks a little
+// like it is.
+func TestKubernetesVariables(t *testing.T) {
+	var vars []string
+	for _, service := range []string{"ZOOMSTREAM", "ZOOMSTREAM_METRICS", "ZOOM_SIM"} {
+		port := service + "_PORT_8480_TCP"
+		vars = append(vars,
+			service+"_SERVICE_HOST=10.0.0.1", service+"_SERVICE_PORT=8480", service+"_SERVICE_PORT_HTTP_WEB=8480",
+			service+"_PORT=tcp://10.0.0.1:8480", port+"=tcp://10.0.0.1:8480",
+			port+"_PROTO=tcp", port+"_PORT=8480", port+"_ADDR=10.0.0.1", service+"_PORT_53_UDP=udp://10.0.0.1:53")
+	}
+	if _, err := loadWith(vars...); err != nil {
+		t.Error(err)
+	}
+	for _, typo := range []string{
+		"ZOOMSTREAM_PORT=8480", "ZOOMSTREAM_HTTP_PORT=8480", "ZOOMSTREAM_PORT_HTTP=x", "ZOOMSTREAM_SERVICE=x",
+		"ZOOMSTREAM_PORT_8480=x", "ZOOMSTREAM_PORT_8480_TCP_HOST=x", "ZOOM_HOST=x",
+	} {
+		if _, err := loadWith(typo); err == nil {
+			t.Errorf("%s is taken for a variable of Kubernetes", typo)
+		}
+	}
+}
+
+func TestLastVariableCounts(t *testing.T) {
+	c, err := Load(Settings{}, "", append(environ(working()), "ZOOMSTREAM_STREAM=a", "ZOOMSTREAM_STREAM=b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Stream != "b" {
+		t.Errorf("stream is %q", c.Stream)
+	}
+}
+
+func TestFileValues(t *testing.T) {
+	path := writeFile(t, "\ufeff# all shapes of a value\r\n"+`---
+zoom_account_id: 0012
+"zoom_secret_token": 1e5
+zoom_websocket_url:
+  - wss://ws.zoom.us/ws?subscriptionId=a # the first
+  - 'wss://ws.zoom.us/ws?subscriptionId=b'
+nats_url: [ "nats://a", b:1 ]
+nats_user: yes
+nats_password: |
+  two words
+stream_max_bytes: 1000000
+stream_max_age: 1w
+http_addr: off
+lease_ttl: "20s"
+`)
+	env := working()
+	delete(env, "ZOOM_WEBSOCKET_URL")
+	c, err := Load(Settings{}, path, environ(env))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintln(c.Zoom.AccountID, c.Zoom.SecretToken, c.Zoom.Endpoints, c.NATS.URL, c.NATS.User, c.NATS.Password,
+		c.StreamMaxBytes, c.StreamMaxAge, c.HTTPAddr, c.LeaseTTL)
+	want := fmt.Sprintln("0012", "1e5", []Endpoint{{endpoint + "a", "a"}, {endpoint + "b", "b"}}, "nats://a,nats://b:1", "yes", "two words",
+		int64(1e6), "168h0m0s", "", "20s")
+	if got != want {
+		t.Errorf("file gives\n%s, want\n%s", got, want)
+	}
+}
+
+func TestFileWithoutValues(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "---\n# nothing\n", "~\n", "{}\n", "stream:\n"} {
+		if _, err := Load(Settings{}, writeFile(t, text), environ(working())); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestFileErrors(t *testing.T) {
+	const at, fix = "FILE", "; write one setting per line, for example lease_ttl: 15s"
+	for text, want := range map[string]string{
+		"zoom-client-id: x":                   "zoom-client-id (file FILE:1): no such setting; did you mean zoom_client_id?",
+		"\n\nZOOMSTREAM_LEASE_TTL: 3s":        "ZOOMSTREAM_LEASE_TTL (file FILE:3): no such setting; did you mean lease_ttl?",
+		"leasettl: 3s":                        "leasettl (file FILE:1): no such setting; did you mean lease_ttl?",
+		"stream: a\nbucket: b\n'stream': c":   "ZOOMSTREAM_STREAM (file FILE:3): stream is in line 1 already; keep one of the two",
+		"stream: [a]":                         "ZOOMSTREAM_STREAM (file FILE:1): the value of stream has the wrong shape; give one text or number",
+		"stream: {a: b}":                      "ZOOMSTREAM_STREAM (file FILE:1): the value of stream has the wrong shape; give one text or number",
+		"stream: &a b":                        "ZOOMSTREAM_STREAM (file FILE:1): the value of stream has the wrong shape; give one text or number",
+		"nats_url: [{a: b}]":                  "NATS_URL (file FILE:1): the value of nats_url has the wrong shape; give one text or number, or a list of them",
+		"stream: a\n---\nstream: b":           `--config is "FILE": the file holds more than one YAML document` + fix,
+		"just text":                           `--config is "FILE": the file is not a list of settings with values` + fix,
+		"- a":                                 `--config is "FILE": the file is not a list of settings with values` + fix,
+		"stream: 'a":                          "--config (file FILE:1): not valid YAML: could not find end character of single-quoted text" + fix,
+		"stream: a\nnats_token: |" + marker:   "--config (file FILE:2): not valid YAML" + fix,
+		"nats_token:" + marker + ": x":        "a key (file FILE:1): no such setting; did you mean nats_token?",
+		"stream: a\nnats_token:" + marker:     "--config (file FILE:2): not valid YAML: non-map value is specified" + fix,
+		"nats_token:\n  " + marker + ": [x, ": "--config (file FILE:2): not valid YAML: sequence end token ']' not found" + fix,
+	} {
+		path := writeFile(t, text)
+		_, err := Load(Settings{}, path, environ(working()))
+		wantErrors(t, err, strings.ReplaceAll(want, at, path))
+	}
+}
+
+// A file that cannot be read may hold what is missing, so nothing is said to
+// be missing then.
+func TestUnreadableFile(t *testing.T) {
+	path := t.TempDir() + "/none.yaml"
+	_, err := Load(Settings{}, path, nil)
+	wantErrors(t, err, fmt.Sprintf(
+		"--config is %q: the file cannot be read: no such file or directory; name a YAML file of at most 64 KiB that this process may read", path))
+	if strings.Contains(err.Error(), "not set") {
+		t.Errorf("missing settings are reported: %v", err)
+	}
+	_, err = Load(Settings{}, writeFile(t, strings.Repeat("#", maxBytes+1)), environ(working()))
+	if err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("a huge file: %v", err)
+	}
+}

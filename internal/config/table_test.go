@@ -1,0 +1,134 @@
+package config
+
+import (
+	"bytes"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// The names and defaults that users rely on, written down a second time.
+const contract = `
+ZOOM_CLIENT_ID ZOOM_CLIENT_SECRET ZOOM_ACCOUNT_ID ZOOM_WEBSOCKET_URL ZOOM_OAUTH_URL=https://zoom.us/oauth/token ZOOM_SECRET_TOKEN
+NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY
+ZOOMSTREAM_STREAM=ZOOM ZOOMSTREAM_STREAM_REPLICAS=1 ZOOMSTREAM_STREAM_MAX_AGE=7d ZOOMSTREAM_STREAM_MAX_BYTES=0
+ZOOMSTREAM_PREFIX=zoom ZOOMSTREAM_DEDUPE=tracking ZOOMSTREAM_DUPLICATE_WINDOW=30m ZOOMSTREAM_BUCKET=zoomstream ZOOMSTREAM_REPLICA
+ZOOMSTREAM_LEASE_TTL=15s ZOOMSTREAM_HEARTBEAT=25s ZOOMSTREAM_DATA_DIR=./data ZOOMSTREAM_SPOOL_DIR ZOOMSTREAM_SPOOL_MAX=1GiB
+ZOOMSTREAM_HTTP_ADDR=127.0.0.1:8480 ZOOMSTREAM_LOG_LEVEL=info ZOOMSTREAM_LOG_FORMAT=auto
+`
+
+func TestTable(t *testing.T) {
+	var got []string
+	for _, r := range table {
+		if r.fileOf == "" {
+			got = append(got, strings.TrimSuffix(r.setting+"="+r.preset, "="))
+		}
+		if r.secret && !slices.ContainsFunc(table, func(f row) bool { return f.fileOf == r.setting }) {
+			t.Errorf("%s has no %s", r.setting, fileSuffix)
+		}
+		flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(r.setting, "ZOOMSTREAM_"), "_", "-"))
+		if r.flag != flag {
+			t.Errorf("%s has the flag %s, want %s", r.setting, r.flag, flag)
+		}
+		if r.help == "" || r.group == "" || strings.Contains(r.help, "$") || !strings.HasSuffix(r.help, ".") {
+			t.Errorf("%s: help %q in group %q", r.setting, r.help, r.group)
+		}
+		if reflect.TypeFor[Settings]().Field(r.field).Tag.Get("placeholder") == "" {
+			t.Errorf("%s has no placeholder", r.setting)
+		}
+	}
+	if want := strings.Fields(contract); !slices.Equal(got, want) {
+		t.Errorf("the table is\n%v, want\n%v", got, want)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	names := Environment()
+	for _, want := range []string{"ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET_FILE", "ZOOMSTREAM_LOG_FORMAT"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not listed", want)
+		}
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	text := Markdown()
+	for _, line := range []string{
+		"| `ZOOMSTREAM_LEASE_TTL` | `--lease-ttl` | `lease_ttl` | `15s` | Life of a lease, ",
+		"| `ZOOMSTREAM_SPOOL_DIR` | `--spool-dir` | `spool_dir` | `<data dir>/spool` | ",
+		"| `NATS_TOKEN` | `--nats-token` | `nats_token` | – | Token to log in with. Also as `NATS_TOKEN_FILE`. |\n",
+	} {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("no line %q in\n%s", line, text)
+		}
+	}
+	cells := regexp.MustCompile(`[^\\]\|`)
+	for line := range strings.Lines(text) {
+		if n := len(cells.FindAllString(line, -1)); n != 5 {
+			t.Errorf("%d cells in %q", n, line)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var cli struct {
+		Run struct {
+			Settings
+			Config string `help:"YAML file with settings." env:"OTHER"`
+		} `cmd:""`
+	}
+	var out bytes.Buffer
+	k, err := kong.New(&cli, kong.ValueFormatter(HelpValue), kong.Writers(&out, &out), kong.Exit(func(int) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Parse([]string{"run", "--help"}) //nolint:errcheck // after the help it misses nothing
+	help := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{
+		"--lease-ttl=DURATION Life of a lease, in whole seconds, 3s or more; bounds the gap after the loss of a host. Default 15s. ($ZOOMSTREAM_LEASE_TTL)",
+		"--spool-dir=DIR Folder for events that NATS does not take yet. Default <data dir>/spool. ($ZOOMSTREAM_SPOOL_DIR)",
+		"A flag is visible in ps: prefer the environment or --zoom-client-secret-file. ($ZOOM_CLIENT_SECRET)",
+		"YAML file with settings ($OTHER).",
+	} {
+		if !strings.Contains(help, want) {
+			t.Errorf("help lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// Kong must not fill in anything by itself.
+func TestKongLeavesTheRestEmpty(t *testing.T) {
+	t.Setenv("ZOOMSTREAM_STREAM", "x")
+	if got, want := parseFlags(t, []string{"--bucket", "b"}), (Settings{Bucket: "b"}); got != want {
+		t.Errorf("settings are %+v", got)
+	}
+}
+
+func TestMissingError(t *testing.T) {
+	_, err := Load(Settings{}, "", nil)
+	for _, want := range []string{
+		"not set: ZOOM_CLIENT_ID, ZOOM_CLIENT_SECRET, ZOOM_WEBSOCKET_URL\n",
+		"https://marketplace.zoom.us → Develop", "App Credentials: Client Secret", "method WebSocket, the endpoint URL",
+		"ZOOM_CLIENT_SECRET=…", "ZOOM_CLIENT_SECRET_FILE=path", "--zoom-client-secret=…", "--zoom-client-secret-file=path",
+		"--config file zoom_client_secret: …", "zoomstream demo needs none",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+	_, err = loadWith("ZOOM_CLIENT_SECRET=")
+	if err == nil || !strings.HasPrefix(err.Error(), "not set: ZOOM_CLIENT_SECRET\n") || strings.Contains(err.Error(), "ZOOM_CLIENT_ID=") {
+		t.Errorf("only the secret is missing: %v", err)
+	}
+}
+
+func TestLongValuesAreCut(t *testing.T) {
+	_, err := loadWith("ZOOMSTREAM_DEDUPE=" + strings.Repeat("ä", 100_000) + "\nx")
+	if text := err.Error(); len(text) > 600 || strings.Contains(text, "\n") || !strings.Contains(text, "…") {
+		t.Errorf("%d bytes: %.700s", len(text), text)
+	}
+}
