@@ -1,0 +1,215 @@
+package zoomsim_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+func TestControlListsWhatItTakes(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	z.Mute("S1", zoomsim.Span{Count: 3})
+	z.connect("S2")
+	z.Freeze("S2", 0, false)
+	status, text := z.get("/control/")
+	var list struct {
+		Actions  []zoomsim.Action
+		Standing []zoomsim.Standing
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || status != 200 {
+		t.Fatal(status, err)
+	}
+	names := make(map[string]bool)
+	for _, a := range list.Actions {
+		names[a.Name] = true
+		if a.Does == "" || a.Params == nil {
+			t.Errorf("%s is not described", a.Name)
+		}
+	}
+	for _, name := range strings.Fields("emit raw garbage cut close freeze refuse displace slow-reader mute late duplicate same-tracking object token rotate reset") {
+		if !names[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	want := []zoomsim.Standing{{Fault: "freeze", Subscription: "S2", Sockets: 1}, {Fault: "mute", Subscription: "S1", Left: 3}}
+	if fmt.Sprint(list.Standing) != fmt.Sprint(want) {
+		t.Errorf("standing %+v", list.Standing)
+	}
+	z.post("/control/reset", "")
+	if n := len(z.Standing()); n != 0 {
+		t.Errorf("%d faults after the reset", n)
+	}
+}
+
+func TestEveryFaultStandsAndIsLiftedOverHTTP(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	z.connect("S1")
+	for _, query := range []string{
+		"freeze?for=1h&dials=true", "freeze?subscription=S1", "refuse?mode=http503&retry-after=3s&count=2", "displace?linger=1s&frame=true",
+		"slow-reader?rate=5", "mute?subscription=S1&count=3", "late?by=2h&for=1m", "duplicate?times=3", "same-tracking", "object?subscription=S1",
+		"token?mode=429&retry-after=5s", "rotate?for=1m",
+	} {
+		name, params, _ := strings.Cut(query, "?")
+		if status, text := z.post("/control/"+query, ""); status != 200 {
+			t.Errorf("%s: %d %s", query, status, text)
+		}
+		if len(z.Standing()) == 0 {
+			t.Errorf("%s does not stand", query)
+		}
+		off := "?off=true"
+		if strings.Contains(params, "subscription=S1") {
+			off += "&subscription=S1"
+		}
+		status, text := z.post("/control/"+name+off, "")
+		var done zoomsim.Done
+		if err := json.Unmarshal([]byte(text), &done); err != nil || status != 200 || done.Lifted == 0 || done.Action != name {
+			t.Errorf("%s off: %d %s %v", name, status, text, err)
+		}
+		if left := z.Standing(); len(left) != 0 {
+			t.Errorf("%s still stands: %+v", name, left)
+		}
+	}
+}
+
+func TestControlRefusesInOneLine(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	for query, want := range map[string]string{
+		"mute?fro=1s":                            `mute: parameter "fro" is unknown; known: subscription, for, count, off`,
+		"mute?for=soon":                          `mute: for="soon" is no duration such as 90s or 2h`,
+		"late":                                   `late: by is needed, a duration such as 90s or 2h`,
+		"late?by=-1h":                            `late: by="-1h" is no duration such as 90s or 2h`,
+		"duplicate?times=0":                      `duplicate: times is needed, above 0`,
+		"duplicate?times=x":                      `duplicate: times="x" is no whole number`,
+		"refuse?mode=maybe":                      `refuse: mode "maybe" is unknown; known: http503, old, new, content`,
+		"refuse?mode=content":                    `refuse: mode content needs a content`,
+		"close?code=1006":                        `close: code 1006 cannot be sent`,
+		"token?mode=x":                           `token: mode "x" is unknown; known: http500, html`,
+		"garbage":                                `garbage: subscription is needed`,
+		"emit?subscription=S1":                   `emit: an event name or a body is needed`,
+		"object?off=perhaps":                     `object: off="perhaps" is neither true nor false`,
+		"freeze?dials=2&for=-1":                  `freeze: for="-1" is no duration such as 90s or 2h; dials="2" is neither true nor false`,
+		"garbage?subscription=S1&kinds=nonsense": `garbage: kind "nonsense" is unknown; known: array`,
+	} {
+		status, text := z.post("/control/"+query, "")
+		if status != 400 || !strings.HasPrefix(text, want) || strings.Contains(text, "\n") {
+			t.Errorf("%s: %d %s\nwant %s", query, status, text, want)
+		}
+	}
+	if status, text := z.post("/control/explode", ""); status != 404 || text != `unknown action "explode"; GET /control/ lists the known ones` {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text := z.get("/control/ledger?since=x"); status != 400 {
+		t.Errorf("%d %s", status, text)
+	}
+	if n := len(z.Standing()); n != 0 {
+		t.Errorf("%d faults stand", n)
+	}
+}
+
+func TestEmitAndLedgerOverHTTP(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	z.post("/control/emit?subscription=S1&event=meeting.started", "")
+	p := z.connect("S1")
+	z.post("/control/emit?subscription=S1&tracking=T&repeat=2", `{"event":"x.y"}`)
+	z.post("/control/raw?subscription=S1", `rubbish`)
+	for range 2 {
+		if f := p.next(); f.body(t) != `{"event":"x.y"}` || f.Header["x-zm-trackingid"] != "T" {
+			t.Errorf("frame %+v", f)
+		}
+	}
+	if data, err := p.raw(); string(data) != "rubbish" {
+		t.Errorf("raw %q %v", data, err)
+	}
+	if err := z.Drain(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	_, text := z.get("/control/ledger?since=1&limit=2")
+	var l zoomsim.Ledger
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		t.Fatal(err)
+	}
+	if l.Next != 3 || len(l.Entries) != 2 || l.Entries[1].Copy != 1 || l.Entries[0].Event != "x.y" ||
+		l.Entries[0].Outcome != zoomsim.Written || l.Entries[0].Socket != 1 || len(l.Sockets) != 1 || l.Sockets[0].Events != 3 {
+		t.Errorf("ledger %s", text)
+	}
+	_, text = z.get("/control/ledger/summary")
+	var sums struct {
+		Total         zoomsim.Summary
+		Subscriptions map[string]zoomsim.Summary
+	}
+	if err := json.Unmarshal([]byte(text), &sums); err != nil {
+		t.Fatal(err)
+	}
+	if s := sums.Subscriptions["S1"]; s.Emitted != 4 || s.Nobody != 1 || s.Written != 3 || s.Copies != 1 || s.Raw != 1 || s.Live != 1 || sums.Total.Emitted != 4 {
+		t.Errorf("summary %s", text)
+	}
+}
+
+func TestLedgerIsBounded(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{LedgerCap: 10})
+	for range 25 {
+		z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
+	}
+	for range 15 {
+		z.dial("S1", "").end()
+	}
+	l := z.Ledger()
+	if len(l.Entries) != 10 || l.Entries[0].N != 16 || l.Entries[9].N != 25 || l.Next != 25 || len(l.Sockets) > 10 {
+		t.Errorf("%d entries from %d, %d sockets", len(l.Entries), l.Entries[0].N, len(l.Sockets))
+	}
+	if l := z.LedgerSince(20, 3); len(l.Entries) != 3 || l.Entries[0].N != 21 || l.Next != 23 {
+		t.Errorf("since 20: %+v", l.Entries)
+	}
+	if l := z.LedgerSince(99, 0); len(l.Entries) != 0 || l.Next != 99 {
+		t.Errorf("since 99: %+v", l)
+	}
+	if sum := z.Summary(""); sum.Emitted != 25 || sum.Nobody != 25 || sum.Sockets != 15 {
+		t.Errorf("summary %+v", sum)
+	}
+}
+
+func TestEntryThatIsGoneIsNotSettled(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{LedgerCap: 10})
+	z.connect("S1")
+	z.Freeze("S1", 0, false)
+	z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
+	for range 10 {
+		z.Emit("S2", zoomsim.Event{Name: "meeting.started"})
+	}
+	z.Reset()
+	z.await("S1", func(s zoomsim.Summary) bool { return s.Written == 1 })
+	for _, e := range z.Ledger().Entries {
+		if e.Outcome != zoomsim.Nobody {
+			t.Errorf("entry %+v", e)
+		}
+	}
+}
+
+func TestOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z, end := onPipe(t, zoomsim.Options{})
+		defer end()
+		for _, text := range []string{"", "explode", "late", "after soon cut", "every 0s cut", "cut now", "mute?for=%"} {
+			if _, err := zoomsim.ParseOrder(text); err == nil {
+				t.Errorf("order %q was accepted", text)
+			}
+		}
+		p := z.connect("S1")
+		o, err := zoomsim.ParseOrder("after 30s cut?subscription=S1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := o.Run(t.Context(), z.Sim); err != nil {
+			t.Fatal(err)
+		}
+		if p.end(); time.Since(start) != 30*time.Second {
+			t.Errorf("cut after %v", time.Since(start))
+		}
+	})
+}

@@ -1,0 +1,275 @@
+package zoomsim
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Digest is the SHA-256 of a body, in hexadecimal where it is text.
+type Digest [32]byte
+
+// String is the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if n, err := hex.Decode(d[:], text[:min(len(text), 64)]); err != nil || n != 32 || len(text) != 64 {
+		return fmt.Errorf("zoomsim: %q is not a SHA-256 in hexadecimal", text)
+	}
+	return nil
+}
+
+// Outcome says what became of an emitted frame.
+type Outcome string
+
+// The outcomes. An entry starts as Queued or Nobody; Queued becomes Written or
+// Lost.
+const (
+	Queued  Outcome = "queued"  // waits for the socket's connection to take it
+	Written Outcome = "written" // handed to the socket's connection; more a server cannot know
+	Nobody  Outcome = "nobody"  // no live socket, or a muted one
+	Lost    Outcome = "lost"    // was queued when its socket ended
+)
+
+// Cause says why a socket ended.
+type Cause string
+
+// The causes.
+const (
+	CauseDisplaced Cause = "displaced"         // a newer socket of the subscription became ready
+	CauseCut       Cause = "cut"               // reset by the cut fault
+	CauseControl   Cause = "closed by control" // by the close fault
+	CauseIdle      Cause = "idle"              // no heartbeat for IdleTimeout
+	CauseClient    Cause = "client closed"     // the client sent a close frame
+	CauseGone      Cause = "client gone"       // the connection ended without a close frame
+	CauseExpired   Cause = "token expired"     // CloseOnExpiry
+	CauseRefused   Cause = "refused"           // build_connection with success:false
+	CauseStalled   Cause = "stalled"           // the client took no bytes for WriteTimeout
+	CauseOverflow  Cause = "overflow"          // more than QueueBytes waited for it
+	CauseStopped   Cause = "simulator closed"
+)
+
+// Entry is one frame that the simulator emitted: an event, a copy of one, or
+// a raw frame.
+type Entry struct {
+	N            int64     `json:"n"` // counts from 1 over all subscriptions
+	At           time.Time `json:"at"`
+	Subscription string    `json:"subscription"`
+	Event        string    `json:"event,omitempty"`       // name; of a raw frame its kind, if known
+	TrackingID   string    `json:"tracking_id,omitempty"` // x-zm-trackingid
+	Digest       Digest    `json:"digest"`                // of the body; of a raw frame, of the frame
+	Copy         int       `json:"copy,omitempty"`        // 1 for the first repetition of an event
+	Raw          bool      `json:"raw,omitempty"`         // no event: written as it was given
+	Socket       int       `json:"socket"`                // number of the socket it was queued for or written to, 0: nobody
+	Outcome      Outcome   `json:"outcome"`
+}
+
+// Socket is the record of one WebSocket.
+type Socket struct {
+	N            int       `json:"n"` // counts from 1 over all subscriptions
+	Subscription string    `json:"subscription"`
+	Remote       string    `json:"remote"`
+	Opened       time.Time `json:"opened"`
+	Ready        time.Time `json:"ready,omitzero"` // build_connection with success:true written
+	Retired      time.Time `json:"retired,omitzero"`
+	Closed       time.Time `json:"closed,omitzero"` // its connection closed; later than Retired with a linger, a freeze, a handshake
+	Cause        Cause     `json:"cause,omitempty"` // why it was retired
+	Heartbeats   int64     `json:"heartbeats"`      // received
+	Unknown      int64     `json:"unknown_frames"`  // received, not a heartbeat
+	Events       int64     `json:"events"`          // events and raw frames written
+}
+
+// Summary counts. Emitted = Written + Queued + Nobody + Lost, in frames.
+type Summary struct {
+	Emitted int64 `json:"emitted"`
+	Written int64 `json:"written"`
+	Queued  int64 `json:"queued"`
+	Nobody  int64 `json:"nobody"`
+	Lost    int64 `json:"lost"`
+	Copies  int64 `json:"copies"` // of Emitted, repetitions of an event
+	Raw     int64 `json:"raw"`    // of Emitted, raw frames
+
+	Sockets    int64           `json:"sockets"` // upgrades, refused ones among them
+	Ready      int64           `json:"ready"`   // that got build_connection with success:true
+	Open       int64           `json:"open"`    // whose connection is open now
+	Live       int64           `json:"live"`    // that would get an event now: 0 or 1 per subscription
+	Heartbeats int64           `json:"heartbeats"`
+	Retired    map[Cause]int64 `json:"retired"` // by cause
+}
+
+func (sum *Summary) add(o Summary) {
+	sum.Emitted += o.Emitted
+	sum.Written += o.Written
+	sum.Queued += o.Queued
+	sum.Nobody += o.Nobody
+	sum.Lost += o.Lost
+	sum.Copies += o.Copies
+	sum.Raw += o.Raw
+	sum.Sockets += o.Sockets
+	sum.Ready += o.Ready
+	sum.Open += o.Open
+	sum.Live += o.Live
+	sum.Heartbeats += o.Heartbeats
+	for cause, n := range o.Retired {
+		if sum.Retired == nil {
+			sum.Retired = make(map[Cause]int64)
+		}
+		sum.Retired[cause] += n
+	}
+}
+
+// Ledger is a snapshot of what happened.
+type Ledger struct {
+	Entries []Entry  `json:"entries"` // by number; the oldest ones may be gone, see Options.LedgerCap
+	Sockets []Socket `json:"sockets"` // by number
+	Next    int64    `json:"next"`    // pass it as since to get what follows
+}
+
+// Missed are the entries that were not written: they found nobody, were lost
+// with their socket, or still wait.
+func (l Ledger) Missed() []Entry {
+	var missed []Entry
+	for _, e := range l.Entries {
+		if e.Outcome != Written {
+			missed = append(missed, e)
+		}
+	}
+	return missed
+}
+
+// Ledger is a snapshot of everything that is still kept. Call Drain first if
+// nothing may be in flight.
+func (s *Sim) Ledger() Ledger { return s.LedgerSince(0, 0) }
+
+// LedgerSince is Ledger with the entries numbered above since, at most limit of
+// them (0: all). Sockets are always all.
+func (s *Sim) LedgerSince(since int64, limit int) Ledger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := Ledger{Entries: s.ledger.since(since, limit), Sockets: []Socket{}, Next: since}
+	for _, k := range s.ledger.sockets {
+		l.Sockets = append(l.Sockets, *k)
+	}
+	if n := len(l.Entries); n > 0 {
+		l.Next = l.Entries[n-1].N
+	}
+	return l
+}
+
+// Summary counts for one subscription, or for all together if it is empty.
+func (s *Sim) Summary(subscription string) Summary {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.summary(subscription)
+}
+
+// Summaries counts per subscription.
+func (s *Sim) Summaries() map[string]Summary {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]Summary, len(s.subs))
+	for id := range s.subs {
+		all[id] = s.summary(id)
+	}
+	return all
+}
+
+// summary copies, since Retired is a map; the caller holds s.mu.
+func (s *Sim) summary(id string) Summary {
+	var sum Summary
+	add := func(sub *subscription) {
+		sum.add(sub.sum)
+		if sub.current != nil {
+			sum.Live++
+		}
+	}
+	if sub, ok := s.subs[id]; ok && id != "" {
+		add(sub)
+	}
+	if id == "" {
+		for _, sub := range s.subs {
+			add(sub)
+		}
+	}
+	return sum
+}
+
+// settle records what became of a queued frame; the caller holds s.mu.
+func (s *Sim) settle(sub *subscription, n int64, o Outcome) {
+	sub.sum.Queued--
+	switch o {
+	case Written:
+		sub.sum.Written++
+	case Lost:
+		sub.sum.Lost++
+	}
+	if e := s.ledger.entry(n); e != nil {
+		e.Outcome = o
+		if o == Lost {
+			e.Socket = 0
+		}
+	}
+	s.notify()
+}
+
+// ledger keeps the last max entries in a ring, and socket records. Guarded by
+// Sim.mu.
+type ledger struct {
+	max     int
+	ring    []Entry // entry n is at (n-1) % max
+	last    int64   // number of the newest entry
+	sockets []*Socket
+	opened  int // sockets ever
+}
+
+func (l *ledger) add(e Entry) int64 {
+	l.last++
+	e.N = l.last
+	if len(l.ring) < l.max {
+		l.ring = append(l.ring, e)
+	} else {
+		l.ring[(e.N-1)%int64(l.max)] = e
+	}
+	return e.N
+}
+
+// entry finds an entry, or nil if it is gone.
+func (l *ledger) entry(n int64) *Entry {
+	if n < 1 || n <= l.last-int64(len(l.ring)) || n > l.last {
+		return nil
+	}
+	return &l.ring[(n-1)%int64(l.max)]
+}
+
+func (l *ledger) since(n int64, limit int) []Entry {
+	from := max(n, l.last-int64(len(l.ring)), 0)
+	to := l.last
+	if limit > 0 {
+		to = min(to, from+int64(limit))
+	}
+	out := make([]Entry, 0, max(0, to-from))
+	for n := from + 1; n <= to; n++ {
+		out = append(out, *l.entry(n))
+	}
+	return out
+}
+
+// open starts a socket's record. Of too many records the oldest go.
+func (l *ledger) open(k Socket) *Socket {
+	if len(l.sockets) >= l.max {
+		l.sockets = slices.Delete(l.sockets, 0, (l.max+9)/10)
+	}
+	l.opened++
+	k.N = l.opened
+	l.sockets = append(l.sockets, &k)
+	return &k
+}
+
+// Causes lists the causes of a summary in the order of their names.
+func (sum Summary) Causes() []Cause { return slices.Sorted(maps.Keys(sum.Retired)) }

@@ -1,0 +1,165 @@
+package zoomsim
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// oauthError is the body of Zoom's refusals, all of them HTTP 400. The texts
+// are from published responses.
+type oauthError struct {
+	Reason string `json:"reason"`
+	Error  string `json:"error"`
+}
+
+var (
+	errClient      = oauthError{"Invalid client_id or client_secret", "invalid_client"}
+	errAccount     = oauthError{"Bad Request", "invalid_request"}
+	errGrant       = oauthError{"unsupported grant type", "unsupported_grant_type"}
+	errClientGrant = oauthError{"grant type client_credentials is not supported", "unsupported_grant_type"}
+)
+
+func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		writeJSON(w, http.StatusBadRequest, errAccount)
+		return
+	}
+	io.Copy(io.Discard, r.Body) // a hanging answer ends when the client leaves, noticed only past the body
+	s.mu.Lock()
+	fault, faulty := faultOf[TokenFault](s, nil, faultToken, time.Now())
+	s.mu.Unlock()
+	if faulty && s.failToken(w, r, fault) {
+		return
+	}
+	if refusal, ok := s.checkToken(r); !ok {
+		writeJSON(w, http.StatusBadRequest, refusal)
+		return
+	}
+	answer := map[string]any{
+		"access_token": s.IssueToken(),
+		"token_type":   "bearer",
+		"expires_in":   max(1, int(s.opt.TokenLifetime/time.Second)),
+		"scope":        "marketplace:write:websocket_connection meeting:read:meeting:admin recording:read:list_user_recordings:admin",
+		"api_url":      "https://api.zoom.us",
+	}
+	if faulty && fault.Mode == TokenNoExpires {
+		delete(answer, "expires_in")
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// checkToken checks credentials and grant as Zoom does.
+func (s *Sim) checkToken(r *http.Request) (oauthError, bool) {
+	id, secret, ok := r.BasicAuth()
+	if !ok || s.opt.ClientID != "" && (id != s.opt.ClientID || secret != s.opt.ClientSecret) {
+		return errClient, false
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/json" {
+		return errGrant, false
+	}
+	switch r.Form.Get("grant_type") {
+	case "client_credentials":
+		return oauthError{}, true
+	case "account_credentials":
+		account := r.Form.Get("account_id")
+		if account == "" || s.opt.AccountID != "" && account != s.opt.AccountID {
+			return errAccount, false
+		}
+		return oauthError{}, true
+	default:
+		return errGrant, false
+	}
+}
+
+// failToken plays a token fault. It reports whether the request is answered.
+func (s *Sim) failToken(w http.ResponseWriter, r *http.Request, f TokenFault) bool {
+	switch f.Mode {
+	case TokenHTTP500:
+		http.Error(w, `{"reason":"Internal Server Error","error":"server_error"}`, http.StatusInternalServerError)
+	case TokenHTML:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusBadGateway)
+		io.WriteString(w, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n")
+	case TokenTooMany:
+		if f.RetryAfter > 0 {
+			w.Header().Set("Retry-After", retryAfter(f.RetryAfter))
+		}
+		writeJSON(w, http.StatusTooManyRequests, oauthError{"Too Many Requests", "rate_limited"})
+	case TokenInvalidClient:
+		writeJSON(w, http.StatusBadRequest, errClient)
+	case TokenUnsupportedGrant:
+		writeJSON(w, http.StatusBadRequest, errClientGrant)
+	case TokenHang:
+		select {
+		case <-r.Context().Done():
+		case <-s.done:
+		}
+	case TokenSlow:
+		select {
+		case <-time.After(f.Delay):
+			return false
+		case <-r.Context().Done():
+		case <-s.done:
+		}
+	default: // TokenNoExpires spoils the answer, not the request
+		return false
+	}
+	return true
+}
+
+// IssueToken makes an access token as the token endpoint does, for a test that
+// dials the WebSocket without asking the endpoint first.
+func (s *Sim) IssueToken() string {
+	token := newToken()
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rotate := faultOf[bool](s, nil, faultRotate, now)
+	for old, expires := range s.tokens {
+		if rotate || !now.Before(expires) {
+			delete(s.tokens, old)
+		}
+	}
+	s.tokens[token] = now.Add(s.opt.TokenLifetime)
+	return token
+}
+
+// tokenExpiry says until when the token opens sockets, if it does.
+func (s *Sim) tokenExpiry(token string) (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	expires, ok := s.tokens[token]
+	return expires, ok && time.Now().Before(expires)
+}
+
+// newToken makes an opaque token of the shape of a JWT.
+func newToken() string {
+	var random [96]byte
+	rand.Read(random[:])
+	text := base64.RawURLEncoding.EncodeToString(random[:])
+	head := base64.RawURLEncoding.EncodeToString([]byte(`{"sv":"000001","alg":"HS512","v":"2.0"}`))
+	return head + ".eyJ" + text[:80] + "." + text[80:]
+}
+
+func retryAfter(d time.Duration) string {
+	return strconv.Itoa(max(1, int(d/time.Second)))
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("encoding the answer: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.WriteHeader(status)
+	w.Write(append(text, '\n'))
+}
