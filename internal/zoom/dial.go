@@ -1,0 +1,141 @@
+package zoom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
+)
+
+const (
+	dialTimeout  = 10 * time.Second // connection and upgrade
+	readyTimeout = 15 * time.Second // from the upgrade to build_connection
+	maxEarly     = 1000             // frames kept that come before it
+)
+
+// Config describes the subscription of a Dialer.
+type Config struct {
+	Endpoint  string // URL as Zoom's page shows it, without a token
+	Tokens    *TokenSource
+	HTTP      *http.Client  // nil: http.DefaultClient; must have no Timeout
+	Heartbeat time.Duration // period; Zoom documents 30 s
+	ReadLimit int64         // longest frame held in memory, 16 MiB by default
+	Log       zerolog.Logger
+}
+
+// Dialer opens sessions of one subscription.
+type Dialer struct {
+	cfg Config
+}
+
+// NewDialer returns a Dialer.
+func NewDialer(cfg Config) *Dialer {
+	cfg.HTTP = withoutRedirects(cfg.HTTP)
+	if cfg.ReadLimit == 0 {
+		cfg.ReadLimit = 16 << 20
+	}
+	return &Dialer{cfg: cfg}
+}
+
+// Dial opens a session and returns when it is ready, that is after
+// build_connection with success:true. By then Zoom has displaced any other
+// connection of the subscription. A refused token is replaced once, at once.
+// The error is a *Error, a *CredentialsError or the context's.
+func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
+	for second := false; ; second = true {
+		token, err := d.cfg.Tokens.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s, err := d.open(ctx, token)
+		if err == nil {
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Cause != CauseRefused {
+			return nil, err
+		}
+		d.cfg.Tokens.Refused(token)
+		if second || d.cfg.Tokens.current().value == token {
+			return nil, err
+		}
+		d.cfg.Log.Warn().Err(err).Msg("connection refused; trying once with a new token")
+	}
+}
+
+func (d *Dialer) open(ctx context.Context, token string) (*Session, error) {
+	redact := redactor{token, d.cfg.Tokens.cfg.ClientSecret}
+	conn, err := d.upgrade(ctx, token, redact)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{cfg: d.cfg, conn: conn, redact: redact, start: time.Now()}
+	if err := s.awaitReady(ctx); err != nil {
+		conn.CloseNow() //nolint:errcheck // it is of no use any more
+		return nil, err
+	}
+	return s, nil
+}
+
+func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*websocket.Conn, error) {
+	target, err := withToken(d.cfg.Endpoint, token)
+	if err != nil {
+		return nil, &Error{Cause: CauseDial, Detail: err.Error()}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
+		HTTPClient:      d.cfg.HTTP,
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err == nil {
+		conn.SetReadLimit(-1) // Session bounds what it keeps, and goes on
+		return conn, nil
+	}
+	if answer == nil {
+		return nil, &Error{Cause: CauseDial, Detail: redact.error(err)}
+	}
+	e := &Error{Cause: CauseDial, RetryAfter: parseRetryAfter(answer.Header), Detail: fmt.Sprintf("the upgrade was answered with HTTP %d", answer.StatusCode)}
+	switch answer.StatusCode {
+	case http.StatusSwitchingProtocols:
+		e.Detail = "the upgrade failed: " + redact.error(err)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		e.Cause = CauseRefused
+	case http.StatusNotFound:
+		e.Detail += "; check the subscriptionId in ZOOM_WEBSOCKET_URL"
+	}
+	return nil, e
+}
+
+// awaitReady reads until build_connection. What comes before, against all
+// observation, is kept for Run.
+func (s *Session) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		raw, size, err := s.receive(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return &Error{Cause: CauseDial, Detail: fmt.Sprintf("no build_connection within %s of the upgrade", readyTimeout)}
+			}
+			return ended(err, s.redact)
+		}
+		env, err := s.decoder.envelope(raw)
+		if err == nil && env.module == moduleBuild && !env.refused {
+			return nil
+		}
+		if err := s.refusal(env); err != nil {
+			return err
+		}
+		if len(s.early) == maxEarly {
+			return &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection", maxEarly)}
+		}
+		s.early = append(s.early, earlyFrame{append([]byte(nil), raw...), size, time.Now()})
+	}
+}

@@ -1,0 +1,122 @@
+package zoom
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Cause classifies why there is no session, for logs, metrics and gap markers.
+type Cause string
+
+// The causes.
+const (
+	CauseToken     Cause = "token"     // no access token could be had
+	CauseDial      Cause = "dial"      // the connection or the upgrade failed
+	CauseRefused   Cause = "refused"   // a frame with success:false
+	CauseDisplaced Cause = "displaced" // another connection of the subscription took over
+	CauseClosed    Cause = "closed"    // Zoom sent a close frame
+	CauseReset     Cause = "reset"     // the connection broke without one
+	CauseSilent    Cause = "silent"    // no frame within two heartbeat periods
+	CauseStopped   Cause = "stopped"   // this side ended the session
+)
+
+// Error tells why a session ended or did not begin. Its text is safe to log.
+type Error struct {
+	Cause      Cause
+	Detail     string               // for people, free of secrets
+	Code       websocket.StatusCode // of the close frame, else 0
+	RetryAfter time.Duration        // how long Zoom asks to wait, else 0
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("zoom: %s: %s", e.Cause, e.Detail)
+}
+
+// CredentialsError says that Zoom refused the app's credentials in a way that
+// trying again does not change.
+type CredentialsError struct {
+	Status int    // HTTP status
+	Code   string // Zoom's error, for example invalid_client
+	Reason string // Zoom's reason, for example Invalid client_id or client_secret
+	Grant  string // the grant type that was used
+	Advice string
+}
+
+func (e *CredentialsError) Error() string {
+	return fmt.Sprintf("zoom: the token endpoint refused the credentials (HTTP %d, %s: %q, grant %s): %s",
+		e.Status, e.Code, e.Reason, e.Grant, e.Advice)
+}
+
+// ended classifies the error of a read or write on an established connection.
+func ended(err error, redact redactor) *Error {
+	if closed, ok := errors.AsType[websocket.CloseError](err); ok {
+		e := &Error{Cause: CauseClosed, Code: closed.Code, Detail: redact.text(fmt.Sprintf("code %d, reason %q", closed.Code, closed.Reason))}
+		if displacing(closed.Reason) {
+			e.Cause = CauseDisplaced
+		}
+		return e
+	}
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Cause: CauseReset, Detail: "the connection ended without a close frame"}
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return &Error{Cause: CauseReset, Detail: "connection reset by peer"}
+	case errors.Is(err, net.ErrClosed):
+		return &Error{Cause: CauseStopped, Detail: "the connection was closed on this side"}
+	}
+	return &Error{Cause: CauseReset, Detail: redact.error(err)}
+}
+
+// displacing reports whether Zoom's text says that another connection of the
+// same subscription has taken over.
+func displacing(text string) bool {
+	return strings.Contains(strings.ToLower(text), "another place")
+}
+
+// redactor removes known secrets, and anything that looks like one, from text.
+type redactor []string
+
+var (
+	tokenInURL = regexp.MustCompile(`(?i)(access_token=)[^&\s"']*`)
+	userInfo   = regexp.MustCompile(`(://)[^/\s"'@]*@`)
+)
+
+const maxDetail = 300
+
+func (r redactor) text(s string) string {
+	for _, secret := range r {
+		if len(secret) >= 4 {
+			s = strings.ReplaceAll(s, secret, "***")
+			s = strings.ReplaceAll(s, url.QueryEscape(secret), "***")
+		}
+	}
+	s = tokenInURL.ReplaceAllString(s, "${1}***")
+	s = userInfo.ReplaceAllString(s, "${1}***@")
+	if len(s) > maxDetail {
+		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
+	}
+	return s
+}
+
+// error gives the text of an error without the URL: net/http puts it into
+// every error, and ours carries the access token.
+func (r redactor) error(err error) string {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return r.text(cmp.Or(err.Error(), "unknown error"))
+}

@@ -1,0 +1,262 @@
+package zoom
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The modules of Zoom's frames.
+const (
+	moduleBuild     = "build_connection"
+	moduleHeartbeat = "heartbeat"
+	moduleMessage   = "message"
+)
+
+// maxEventName bounds the event name; Zoom's longest known one has 58 bytes.
+const maxEventName = 1024
+
+// Frame is a received frame that carries an event, or is malformed.
+type Frame struct {
+	Event    string // name of the event
+	Body     []byte // the event's exact bytes; the receiver may keep it
+	Header   Header
+	Received time.Time
+
+	// Err says why the frame is malformed; then Raw is all there is, apart
+	// from what could be read before.
+	Err error
+	// Raw is the whole frame as it came, valid only during the call. It holds
+	// credentials.
+	Raw []byte
+	// Size is the frame's length in bytes; more than len(Raw) if it was over
+	// the read limit and cut.
+	Size int
+}
+
+// Header holds the parts of a frame's header that may leave the process. The
+// header also carries Authorization and clientId, which are never kept.
+type Header struct {
+	TrackingID  string // x-zm-trackingid
+	Timestamp   string // x-zm-request-timestamp, epoch seconds
+	Signature   string // x-zm-signature
+	RequestID   string // x-zm-request-id
+	Traceparent string // traceparent (W3C Trace Context)
+}
+
+// envelope is a decoded frame of any module.
+type envelope struct {
+	module  string
+	refused bool   // success is present and false
+	content []byte // decoded if it is a string, else the raw JSON value
+	kind    jsontext.Kind
+	header  Header
+}
+
+// Malformed is why a frame is not an event. Its text holds nothing of the
+// frame but positions and types.
+type Malformed struct {
+	Reason string // one of a few, for a metric: not_json, module, content, header, event, too_large
+	Detail string
+}
+
+func (m *Malformed) Error() string { return m.Detail }
+
+// decoder decodes frames; one serves one session at a time.
+type decoder struct {
+	json jsontext.Decoder
+	in   bytes.Buffer
+}
+
+// Zoom documents a body with a duplicated key, and a body that is no valid
+// UTF-8 must still be published.
+var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+func (d *decoder) reset(data []byte) {
+	d.in = *bytes.NewBuffer(data) // the tokeniser reads a bytes.Buffer in place
+	d.json.Reset(&d.in, lenient...)
+}
+
+// envelope reads the outer object. Unknown keys are skipped; of a repeated key
+// the last counts.
+func (d *decoder) envelope(raw []byte) (envelope, error) {
+	var env envelope
+	d.reset(raw)
+	err := d.object(func(name string) error {
+		switch name {
+		case "module":
+			return d.text(&env.module, "module")
+		case "success":
+			return d.success(&env)
+		case "content":
+			value, err := d.json.ReadValue()
+			if err != nil {
+				return err
+			}
+			env.kind = value.Kind()
+			env.content = unquote(value)
+			return nil
+		case "header":
+			return d.header(&env.header)
+		}
+		return d.json.SkipValue()
+	}, "frame")
+	if err != nil {
+		return env, err
+	}
+	if env.module == "" {
+		return env, &Malformed{"module", "the frame has no module"}
+	}
+	return env, nil
+}
+
+// event reads the name of the event from a message's content: the top-level
+// key event, exactly so spelled, wherever it stands. Of a repeated key the
+// last counts, as in what consumers parse with.
+func (d *decoder) event(env envelope) (string, error) {
+	switch env.kind {
+	case '"', '{':
+	case 0:
+		return "", &Malformed{"content", "the message has no content"}
+	default:
+		return "", &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
+	}
+	name := ""
+	d.reset(env.content)
+	err := d.object(func(key string) error {
+		if key != "event" {
+			return d.json.SkipValue()
+		}
+		return d.text(&name, "event")
+	}, "content")
+	if err != nil {
+		return "", err
+	}
+	if name == "" {
+		return "", &Malformed{"event", "content has no event name"}
+	}
+	if len(name) > maxEventName {
+		return "", &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
+	}
+	return name, nil
+}
+
+// object reads one object to the end of the input; member is called with the
+// reader before each value.
+func (d *decoder) object(member func(name string) error, what string) error {
+	if kind := d.json.PeekKind(); kind != '{' && kind != jsontext.KindInvalid {
+		return &Malformed{"not_json", fmt.Sprintf("the %s is not an object but %s", what, kind)}
+	}
+	if _, err := d.json.ReadToken(); err != nil {
+		return notJSON(what, err)
+	}
+	for d.json.PeekKind() == '"' {
+		name, err := d.json.ReadToken()
+		if err != nil {
+			return notJSON(what, err)
+		}
+		if err := member(name.String()); err != nil {
+			return notJSON(what, err)
+		}
+	}
+	if _, err := d.json.ReadToken(); err != nil {
+		return notJSON(what, err)
+	}
+	if d.json.StackDepth() > 0 {
+		return nil // an inner object
+	}
+	if _, err := d.json.ReadToken(); err == nil {
+		return &Malformed{"not_json", "the " + what + " holds more than one value"}
+	} else if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return notJSON(what, syntax)
+	}
+	return nil
+}
+
+// notJSON wraps an error of the tokeniser, whose text may quote the input.
+func notJSON(what string, err error) error {
+	if m, ok := errors.AsType[*Malformed](err); ok {
+		return m
+	}
+	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
+	if !ok {
+		return &Malformed{"not_json", "the " + what + " is not JSON: it ends too early"}
+	}
+	detail := fmt.Sprintf("the %s is not JSON at byte %d", what, syntax.ByteOffset)
+	if strings.Contains(syntax.Error(), "depth") {
+		detail = fmt.Sprintf("the %s is nested too deeply at byte %d", what, syntax.ByteOffset)
+	}
+	return &Malformed{"not_json", detail}
+}
+
+// text reads a string. Null counts as absent.
+func (d *decoder) text(to *string, what string) error {
+	kind := d.json.PeekKind()
+	token, err := d.json.ReadToken()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case '"':
+		*to = token.String()
+	case 'n':
+		*to = ""
+	default:
+		return &Malformed{what, fmt.Sprintf("%s is not a string but %s", what, kind)}
+	}
+	return nil
+}
+
+func (d *decoder) success(env *envelope) error {
+	kind := d.json.PeekKind()
+	if kind == '{' || kind == '[' {
+		return d.json.SkipValue()
+	}
+	env.refused = kind == 'f'
+	_, err := d.json.ReadToken()
+	return err
+}
+
+// header reads the allow-listed keys without regard to case: Zoom spells them
+// differently on its two transports. A number is taken as its digits.
+func (d *decoder) header(to *Header) error {
+	switch kind := d.json.PeekKind(); kind {
+	case 'n':
+		return d.json.SkipValue()
+	case '{', jsontext.KindInvalid:
+	default:
+		return &Malformed{"header", "header is not an object but " + kind.String()}
+	}
+	return d.object(func(name string) error {
+		field := to.field(name)
+		if field == nil {
+			return d.json.SkipValue()
+		}
+		if d.json.PeekKind() == '0' {
+			token, err := d.json.ReadToken()
+			*field = token.String()
+			return err
+		}
+		return d.text(field, "header")
+	}, "header")
+}
+
+func (h *Header) field(name string) *string {
+	switch {
+	case strings.EqualFold(name, "x-zm-trackingid"):
+		return &h.TrackingID
+	case strings.EqualFold(name, "x-zm-request-timestamp"):
+		return &h.Timestamp
+	case strings.EqualFold(name, "x-zm-signature"):
+		return &h.Signature
+	case strings.EqualFold(name, "x-zm-request-id"):
+		return &h.RequestID
+	case strings.EqualFold(name, "traceparent"):
+		return &h.Traceparent
+	}
+	return nil
+}

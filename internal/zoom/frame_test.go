@@ -1,0 +1,244 @@
+package zoom
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// message is a frame around a content that is JSON already.
+func message(content string) []byte {
+	return fmt.Appendf(nil, `{"module":"message","content":%s,"header":{"Authorization":"secret","clientId":"id","X-ZM-TrackingID":"t","x-zm-request-timestamp":"1"}}`, content)
+}
+
+func quoted(t testing.TB, s string) string {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func decode(raw []byte) (env envelope, event string, err error) {
+	var d decoder
+	if env, err = d.envelope(raw); err == nil {
+		event, err = d.event(env)
+	}
+	return env, event, err
+}
+
+// TestBytesAreKept feeds bodies that a decode and encode would change.
+func TestBytesAreKept(t *testing.T) {
+	for _, body := range []string{
+		`{"event":"a.b","id":9223372036854775808123,"f":1.0,"e":1E400}`,
+		" {\t\"event\" : \"a.b\" ,\r\n \"x\":[ 1 , 2 ] } \n",
+		`{"event":"a.b","k":1,"k":2,"":{"":{}}}`,
+		`{"event":"a.b","t":"\u00e9\ud83e\udd89\/\u003c<>&\u2028"}`,
+		`{"event":"a.b","t":"\u0000\u001f"}`,
+		`{"event":"a.b","lone":"\ud800"}`,
+		`{"event":"a.b","t":"Ñandú 山田 🦉"}`,
+		"{\"event\":\"a.b\",\"latin1\":\"\xe9\xff\"}",
+		`{"payload":{"event":"nested"},"Event":"other","EVENT":1,"event":"a.b"}`,
+		`{"event":"first","event":"a.b"}`,
+		`{"\u0065vent":"\u0061.b"}`,
+	} {
+		asString := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`, "\r", `\r`, "\n", `\n`).Replace(body) + `"`
+		for _, content := range []string{asString, body} {
+			env, event, err := decode(message(content))
+			want := body
+			if content == body {
+				want = strings.TrimSpace(body)
+			}
+			if err != nil || event != "a.b" || string(env.content) != want {
+				t.Errorf("content %s\n gives %s %q: %v", content, event, env.content, err)
+			}
+			if env.header.TrackingID != "t" || env.header.Timestamp != "1" {
+				t.Errorf("header %+v", env.header)
+			}
+		}
+	}
+}
+
+func TestMalformedFrames(t *testing.T) {
+	for kind, raw := range zoomsim.GarbageFrames() {
+		_, _, err := decode(raw)
+		if good := strings.HasPrefix(kind, "odd-"); good != (err == nil) {
+			if kind != "unknown-module" {
+				t.Errorf("%s: %v", kind, err)
+			}
+			continue
+		}
+		if err == nil {
+			continue
+		}
+		if m, ok := errors.AsType[*Malformed](err); !ok || m.Reason == "" || strings.Contains(err.Error(), "must-not-leak") {
+			t.Errorf("%s: %T %v", kind, err, err)
+		}
+	}
+	long := message(quoted(t, `{"event":"`+strings.Repeat("x", maxEventName+1)+`"}`))
+	if _, _, err := decode(long); err == nil {
+		t.Error("an endless event name passes")
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	for in, want := range map[string]string{
+		`"a"`: "a", `""`: "", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t", `"\u0041\u00e9\uD83E\uDD89"`: "Aé🦉",
+		`"\ud83e"`: "\ufffd", `"\ud83e\u0041"`: "\ufffdA", `"\udd89\ud83e"`: "\ufffd\ufffd", "\"\xff\\n\xfe\"": "\xff\n\xfe",
+		`{"a":1}`: `{"a":1}`, `null`: `null`,
+	} {
+		if got := string(unquote([]byte(in))); got != want {
+			t.Errorf("unquote(%s) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestVerifySignature(t *testing.T) {
+	// The HMAC of "v0:1694545099:{}" under "key", computed with openssl.
+	const digest = "d72dadf925b4d58d745e52c6090903c4a965028f57d84fea27e4a2e44faf4f78"
+	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
+	defer sim.Close()
+	env, _, err := decode(sim.Frame(zoomsim.Event{Name: "meeting.started"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := env.header
+	escaped := strings.Replace(h.Signature, "=", `\u003d`, 1)
+	for name, c := range map[string]struct {
+		token, timestamp, signature string
+		body                        []byte
+		want                        bool
+	}{
+		"valid":           {"key", h.Timestamp, h.Signature, env.content, true},
+		"by openssl":      {"key", "1694545099", "v0=" + digest, []byte("{}"), true},
+		"escaped twice":   {"key", h.Timestamp, escaped, env.content, true},
+		"other token":     {"kez", h.Timestamp, h.Signature, env.content, false},
+		"other time":      {"key", h.Timestamp + "0", h.Signature, env.content, false},
+		"other body":      {"key", h.Timestamp, h.Signature, append(bytes.Clone(env.content), ' '), false},
+		"other digest":    {"key", h.Timestamp, "v0=" + digest, env.content, false},
+		"missing":         {"key", h.Timestamp, "", env.content, false},
+		"without version": {"key", h.Timestamp, strings.TrimPrefix(h.Signature, "v0="), env.content, false},
+		"not hexadecimal": {"key", h.Timestamp, "v0=zz", env.content, false},
+		"cut":             {"key", h.Timestamp, h.Signature[:40], env.content, false},
+	} {
+		if got := VerifySignature(c.token, c.timestamp, c.signature, c.body); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestWithToken(t *testing.T) {
+	for in, want := range map[string]string{
+		"wss://ws.zoom.us/ws?subscriptionId=a-_":                   "wss://ws.zoom.us/ws?subscriptionId=a-_&access_token=e+%2F",
+		"wss://h/ws?access_token=old&subscriptionId=a&x=%2f":       "wss://h/ws?subscriptionId=a&x=%2f&access_token=e+%2F",
+		"ws://127.0.0.1:1/ws?subscriptionId=a&access_token=pasted": "ws://127.0.0.1:1/ws?subscriptionId=a&access_token=e+%2F",
+	} {
+		if got, err := withToken(in, "e /"); err != nil || got != want {
+			t.Errorf("%s: %s, %v", in, got, err)
+		}
+	}
+}
+
+// TestErrorsAreRedacted gives errors as the libraries make them.
+func TestErrorsAreRedacted(t *testing.T) {
+	const token = "eyJhbGci.to+ken/x"
+	r := redactor{token, "client-secret"}
+	dial := fmt.Errorf("failed to WebSocket dial: failed to send handshake request: %w",
+		&url.Error{Op: "Get", URL: "http://h/ws?subscriptionId=S&access_token=" + url.QueryEscape(token), Err: errors.New("dial tcp: refused")})
+	for _, err := range []error{
+		dial,
+		errors.New(`Get "http://h/ws?access_token=` + url.QueryEscape(token) + `": EOF`),
+		errors.New("token " + token + " and client-secret at nats://user:pass@host"),
+		ended(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
+		ended(io.ErrUnexpectedEOF, r),
+	} {
+		text := r.error(err)
+		for _, secret := range []string{token, url.QueryEscape(token), "client-secret", "pass@"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q holds %q", text, secret)
+			}
+		}
+	}
+}
+
+// FuzzEnvelope feeds any frame: decoding never panics, errors are Malformed,
+// and what is decoded is what encoding/json decodes.
+func FuzzEnvelope(f *testing.F) {
+	for _, frame := range zoomsim.GarbageFrames() {
+		if len(frame) < 10_000 {
+			f.Add(frame)
+		}
+	}
+	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
+	defer sim.Close()
+	for i, body := range zoomsim.Samples() {
+		f.Add(sim.Frame(zoomsim.Event{Body: body, AsObject: i%2 == 0}))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		env, event, err := decode(raw)
+		if err != nil {
+			if !is[*Malformed](err) {
+				t.Fatalf("%T: %v", err, err)
+			}
+			return
+		}
+		if event == "" || env.module == "" || len(event) > maxEventName {
+			t.Fatalf("accepted %+v, %q", env, event)
+		}
+		if !utf8.Valid(raw) {
+			return // the reference replaces bytes
+		}
+		if !json.Valid(env.content) {
+			t.Fatalf("accepted content %q", env.content)
+		}
+		var reference struct {
+			Content json.RawMessage `json:"content"`
+		}
+		if bytes.Count(raw, []byte("ontent")) != 1 || bytes.Contains(raw, []byte(`\u0`)) {
+			return // the reference matches keys without case, and we do not
+		}
+		if err := json.Unmarshal(raw, &reference); err != nil {
+			t.Fatalf("accepted what encoding/json refuses: %v", err)
+		}
+		want := string(reference.Content)
+		if len(want) > 0 && want[0] == '"' {
+			json.Unmarshal(reference.Content, &want) //nolint:errcheck // valid
+		}
+		if want != string(env.content) {
+			t.Fatalf("content %q, want %q", env.content, want)
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	sim := zoomsim.New(zoomsim.Options{})
+	defer sim.Close()
+	for _, size := range []int{1 << 10, 16 << 10} {
+		raw := sim.Frame(zoomsim.Event{Body: zoomsim.SizedBody("meeting.participant_joined", size)})
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(raw)))
+			var d decoder
+			for b.Loop() {
+				env, err := d.envelope(raw)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := d.event(env); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

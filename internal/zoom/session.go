@@ -1,0 +1,221 @@
+package zoom
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// heartbeat is the application-level beat (https://developers.zoom.us/docs/api/websockets/).
+var heartbeat = []byte(`{"module":"heartbeat"}`)
+
+// Session is a ready connection of one subscription. Run reads it, once.
+type Session struct {
+	cfg     Config
+	conn    *websocket.Conn
+	redact  redactor
+	decoder decoder
+	buffer  bytes.Buffer // of the frame being read
+	early   []earlyFrame
+	start   time.Time
+
+	lastFrame atomic.Int64 // time since start of the last sign of life
+	handling  atomic.Bool  // the frame handler is running: silence is our own
+	beaten    atomic.Bool  // a heartbeat was answered
+	silent    atomic.Bool  // the watchdog ended the session
+	stopped   atomic.Bool  // the context ended the session
+	unknown   uint64       // frames of unknown modules
+}
+
+type earlyFrame struct {
+	raw      []byte
+	size     int
+	received time.Time
+}
+
+// Run hands each event and each malformed frame to handle, in order, until the
+// session ends; it then returns why, as a *Error or handle's own error. While
+// handle waits, heartbeats go on. When the context ends, the session is closed
+// in an orderly way and the cause is CauseStopped.
+//
+// The frame is only valid during the call, its Body for ever.
+func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
+	done := make(chan struct{})
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.keep(ctx, done) })
+	err := s.read(handle)
+	close(done)
+	keeper.Wait()
+	s.conn.CloseNow() //nolint:errcheck // mostly closed already
+
+	e, ours := errors.AsType[*Error](err)
+	switch {
+	case ours && s.silent.Load():
+		return &Error{Cause: CauseSilent, Detail: fmt.Sprintf("no frame within two heartbeat periods (%s)", 2*s.cfg.Heartbeat)}
+	case ours && s.stopped.Load() && e.Cause != CauseDisplaced:
+		return &Error{Cause: CauseStopped, Detail: "closed on this side"}
+	}
+	return err
+}
+
+// Useful reports whether the session was of use: a heartbeat was answered, and
+// it lived for at least a heartbeat period. Only then may pauses between
+// connections shrink again, or two clients that displace one another would
+// never slow down.
+func (s *Session) Useful() bool {
+	return s.beaten.Load() && time.Duration(s.lastFrame.Load()) >= s.cfg.Heartbeat
+}
+
+func (s *Session) read(handle func(*Frame) error) error {
+	for _, f := range s.early {
+		if err := s.frame(f.raw, f.size, f.received, handle); err != nil {
+			return err
+		}
+	}
+	s.early = nil
+	for {
+		raw, size, err := s.receive(context.Background()) // keep closes the connection
+		if err != nil {
+			return ended(err, s.redact)
+		}
+		received := time.Now()
+		s.lastFrame.Store(int64(received.Sub(s.start)))
+		if err := s.frame(raw, size, received, handle); err != nil {
+			return err
+		}
+	}
+}
+
+// receive reads one frame, text or binary, into the session's buffer. Of a
+// frame over the limit only the beginning is kept; the rest is read over, since
+// no frame may end the connection.
+func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error) {
+	_, r, err := s.conn.Reader(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if s.buffer.Cap() > 1<<20 {
+		s.buffer = bytes.Buffer{} // one huge frame must not hold its memory for ever
+	}
+	s.buffer.Reset()
+	kept, err := s.buffer.ReadFrom(io.LimitReader(r, s.cfg.ReadLimit))
+	if err != nil {
+		return nil, 0, err
+	}
+	rest, err := int64(0), error(nil)
+	if kept == s.cfg.ReadLimit {
+		rest, err = io.Copy(io.Discard, r)
+	}
+	return s.buffer.Bytes(), int(kept + rest), err
+}
+
+// frame decides on one frame.
+func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*Frame) error) error {
+	if size > len(raw) {
+		return s.hand(handle, &Frame{Raw: raw, Size: size, Received: received,
+			Err: &Malformed{"too_large", fmt.Sprintf("the frame has %d bytes, more than the read limit of %d", size, s.cfg.ReadLimit)}})
+	}
+	env, err := s.decoder.envelope(raw)
+	if err != nil {
+		return s.hand(handle, &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Err: err})
+	}
+	if env.module == moduleMessage {
+		f := &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Body: env.content}
+		f.Event, f.Err = s.decoder.event(env)
+		if err := s.hand(handle, f); err != nil {
+			return err
+		}
+	}
+	if err := s.refusal(env); err != nil {
+		return err
+	}
+	switch env.module {
+	case moduleHeartbeat:
+		s.beaten.Store(true)
+	case moduleMessage, moduleBuild:
+	default:
+		s.unknown++
+		s.cfg.Log.Warn().Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
+	}
+	return nil
+}
+
+func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
+	s.handling.Store(true)
+	defer s.handling.Store(false)
+	return handle(f)
+}
+
+// refusal reports a frame that says that this connection is not, or no longer,
+// wanted.
+func (s *Session) refusal(env envelope) error {
+	if env.module != moduleMessage && displacing(string(env.content)) {
+		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
+	}
+	if env.refused {
+		return &Error{Cause: CauseRefused, Detail: s.redact.text(fmt.Sprintf("module %s, success false: %q", env.module, env.content))}
+	}
+	return nil
+}
+
+// keep sends heartbeats, ends a silent session, and closes the connection when
+// the context ends.
+func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
+	beat := time.NewTicker(s.cfg.Heartbeat)
+	defer beat.Stop()
+	watch := time.NewTimer(2 * s.cfg.Heartbeat)
+	defer watch.Stop()
+	s.lastFrame.Store(int64(time.Since(s.start)))
+	s.beat(ctx)
+	for {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			s.stopped.Store(true)
+			s.conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // Run reports how it ended
+			return
+		case <-beat.C:
+			s.beat(ctx)
+		case <-watch.C:
+			left := s.untilSilent()
+			if left <= 0 {
+				s.silent.Store(true)
+				s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
+				return
+			}
+			watch.Reset(left)
+		}
+	}
+}
+
+// beat sends a heartbeat. A peer that takes none until the session would count
+// as silent is just that; another failure shows in the reader.
+func (s *Session) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, max(s.untilSilent(), time.Second))
+	defer cancel()
+	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.silent.Store(true) // the library has closed the connection
+		return
+	}
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Debug().Str("error", s.redact.error(err)).Msg("heartbeat not sent")
+	}
+}
+
+func (s *Session) untilSilent() time.Duration {
+	now := time.Since(s.start)
+	if s.handling.Load() {
+		s.lastFrame.Store(int64(now))
+	}
+	return time.Duration(s.lastFrame.Load()) + 2*s.cfg.Heartbeat - now
+}

@@ -1,0 +1,413 @@
+package zoom
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+const subscription = "sub-1"
+
+// world is a simulated Zoom and a client of it, on fake time.
+type world struct {
+	sim    *zoomsim.Sim
+	server *pipenet.Server
+	tokens *TokenSource
+	dialer *Dialer
+	log    *syncBuffer
+	dials  int
+}
+
+// syncBuffer collects the log at its finest level.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// bubble runs f on fake time with a simulated Zoom. Afterwards no secret may be
+// in the log.
+func bubble(t *testing.T, opt zoomsim.Options, f func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		opt.ClientID, opt.ClientSecret = "the-client", "the-secret"
+		w := &world{sim: zoomsim.New(opt), log: &syncBuffer{}}
+		w.server = pipenet.Serve(w.sim.Handler())
+		log := zerolog.New(w.log).Level(zerolog.TraceLevel)
+		w.tokens = NewTokenSource(TokenConfig{
+			ClientID: "the-client", ClientSecret: "the-secret", URL: "http://zoom/oauth/token", HTTP: w.server.Client(), Log: log,
+		})
+		w.dialer = NewDialer(Config{
+			Endpoint: "ws://zoom/ws?subscriptionId=" + subscription, Tokens: w.tokens, HTTP: w.server.Client(),
+			Heartbeat: 25 * time.Second, ReadLimit: 1 << 20, Log: log,
+		})
+		defer w.server.Close()
+		defer w.sim.Close()
+		f(t, w)
+		if log := w.log.String(); strings.Contains(log, "the-secret") || strings.Contains(log, "eyJ") || strings.Contains(log, "must-not-leak") {
+			t.Errorf("a secret is in the log:\n%s", log)
+		}
+	})
+}
+
+// dial opens a session that events find at once.
+func (w *world) dial(t *testing.T, ctx context.Context) *Session {
+	t.Helper()
+	s, err := w.dialer.Dial(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.sim.WaitReady(ctx, subscription); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run runs a session until it ends, and returns its events and why.
+func (w *world) run(t *testing.T, ctx context.Context) (frames []Frame, err error) {
+	t.Helper()
+	s, err := w.dialer.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Run(ctx, func(f *Frame) error {
+		kept := *f
+		kept.Raw = bytes.Clone(f.Raw)
+		frames = append(frames, kept)
+		return nil
+	})
+	if err != nil && strings.Contains(err.Error(), "eyJ") {
+		t.Errorf("a token is in an error: %v", err)
+	}
+	return frames, err
+}
+
+func wantCause(t *testing.T, err error, cause Cause) *Error {
+	t.Helper()
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Cause != cause {
+		t.Fatalf("ended by %v, want %s", err, cause)
+	}
+	return e
+}
+
+// during runs f beside a session, after it is ready.
+func (w *world) during(t *testing.T, f func()) (frames []Frame, err error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := w.sim.WaitReady(t.Context(), subscription); err != nil {
+			t.Error(err)
+		}
+		f()
+	})
+	frames, err = w.run(t, t.Context())
+	wg.Wait()
+	return frames, err
+}
+
+func TestAnHourOfHeartbeats(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Second)
+		defer cancel()
+		_, err := w.run(t, ctx)
+		wantCause(t, err, CauseStopped)
+		sum := w.sim.Summary(subscription)
+		if sum.Heartbeats != 3600/25+1 || sum.Sockets != 1 {
+			t.Errorf("%d heartbeats on %d sockets, want one at once and one each 25 s: 145 on 1", sum.Heartbeats, sum.Sockets)
+		}
+		if sum.Retired[zoomsim.CauseClient] != 1 {
+			t.Errorf("not closed in an orderly way: %v", sum.Retired)
+		}
+	})
+}
+
+func TestFrozenSocketIsSilent(t *testing.T) {
+	bubble(t, zoomsim.Options{IdleTimeout: -1}, func(t *testing.T, w *world) {
+		var frozen time.Time
+		_, err := w.during(t, func() {
+			time.Sleep(100 * time.Second)
+			frozen = time.Now()
+			w.sim.Freeze(subscription, 0, false)
+		})
+		wantCause(t, err, CauseSilent)
+		if took := time.Since(frozen); took > 50*time.Second {
+			t.Errorf("noticed after %s, want two heartbeat periods at most", took)
+		}
+		w.sim.Reset()
+	})
+}
+
+func TestEndings(t *testing.T) {
+	for name, c := range map[string]struct {
+		do    func(*zoomsim.Sim)
+		cause Cause
+		code  int
+	}{
+		"cut":             {func(s *zoomsim.Sim) { s.Cut(subscription) }, CauseReset, 0},
+		"closed 1001":     {func(s *zoomsim.Sim) { s.CloseSockets(subscription, 1001, "going away") }, CauseClosed, 1001}, //nolint:errcheck
+		"displaced":       {displace(false), CauseDisplaced, 0},
+		"displaced frame": {displace(true), CauseDisplaced, 0},
+		"refused heartbeat": {func(s *zoomsim.Sim) {
+			s.SendRaw(subscription, []byte(`{"module":"heartbeat","success":false,"content":"Token is invalid","header":{}}`), false)
+		}, CauseRefused, 0},
+		"refused unknown module": {func(s *zoomsim.Sim) {
+			s.SendRaw(subscription, []byte(`{"module":"new","success":false,"content":"?"}`), false)
+		}, CauseRefused, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+				_, err := w.during(t, func() { time.Sleep(time.Minute); c.do(w.sim) })
+				e := wantCause(t, err, c.cause)
+				if c.code != 0 && int(e.Code) != c.code {
+					t.Errorf("code %d, want %d", e.Code, c.code)
+				}
+			})
+		})
+	}
+}
+
+func displace(frame bool) func(*zoomsim.Sim) {
+	return func(s *zoomsim.Sim) {
+		s.Displace(subscription, zoomsim.Displacement{Frame: frame}, zoomsim.Span{})
+		s.CloseSockets(subscription, 1000, "Connected in another place") //nolint:errcheck
+		if frame {
+			s.SendRaw(subscription, []byte(`{"module":"build_connection","success":false,"content":"Connected in another place"}`), false)
+		}
+	}
+}
+
+func TestRealDisplacement(t *testing.T) {
+	for _, frame := range []bool{false, true} {
+		bubble(t, zoomsim.Options{DisplaceFrame: frame, Linger: time.Second}, func(t *testing.T, w *world) {
+			var other *Session
+			_, err := w.during(t, func() {
+				time.Sleep(time.Minute)
+				var err error
+				if other, err = w.dialer.Dial(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			wantCause(t, err, CauseDisplaced)
+			other.conn.CloseNow() //nolint:errcheck
+		})
+	}
+}
+
+// TestRefusedTokenIsReplacedOnce shows both wordings: one new token at once,
+// then no further one within a minute.
+func TestRefusedTokenIsReplacedOnce(t *testing.T) {
+	for _, mode := range []zoomsim.RefuseMode{zoomsim.RefuseOld, zoomsim.RefuseNew} {
+		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+			if err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: mode}, zoomsim.Span{Count: 1}); err != nil {
+				t.Fatal(err)
+			}
+			s, err := w.dialer.Dial(t.Context())
+			if err != nil {
+				t.Fatalf("one refusal ends the dial: %v", err)
+			}
+			s.conn.CloseNow() //nolint:errcheck
+			token := w.tokens.Cached()
+			if err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: mode}, zoomsim.Span{}); err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				_, err = w.dialer.Dial(t.Context())
+				wantCause(t, err, CauseRefused)
+				time.Sleep(time.Second)
+			}
+			if w.tokens.Cached() != token {
+				t.Error("a refused token was replaced again within a minute")
+			}
+			time.Sleep(time.Minute)
+			_, err = w.dialer.Dial(t.Context())
+			wantCause(t, err, CauseRefused)
+			if w.tokens.Cached() == token {
+				t.Error("a refused token is kept for more than a minute")
+			}
+		})
+	}
+}
+
+func TestUpgradeRefused(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503, RetryAfter: 7 * time.Second}, zoomsim.Span{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.dialer.Dial(t.Context())
+		if e := wantCause(t, err, CauseDial); e.RetryAfter != 7*time.Second || !strings.Contains(e.Detail, "503") {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestNoBuildConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/oauth/token" {
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"access_token":"eyJtoken","token_type":"bearer","expires_in":3600}`)
+				return
+			}
+			<-release
+		}))
+		tokens := NewTokenSource(TokenConfig{URL: "http://zoom/oauth/token", HTTP: server.Client()})
+		d := NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second})
+		_, err := d.Dial(t.Context())
+		if e := wantCause(t, err, CauseDial); strings.Contains(e.Error(), "eyJ") {
+			t.Errorf("the token is in %v", e)
+		}
+		close(release)
+		server.Close()
+	})
+}
+
+// TestBackPressure shows that a handler that waits for an hour costs nothing:
+// heartbeats go on, and the silence is not taken for Zoom's.
+func TestBackPressure(t *testing.T) {
+	bubble(t, zoomsim.Options{WriteTimeout: 2 * time.Hour}, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		s := w.dial(t, ctx)
+		for range 3 {
+			w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"})
+		}
+		handled := 0
+		err := s.Run(ctx, func(f *Frame) error {
+			if handled++; handled == 1 {
+				time.Sleep(time.Hour)
+			}
+			if handled == 3 {
+				cancel()
+			}
+			return nil
+		})
+		wantCause(t, err, CauseStopped)
+		if sum := w.sim.Summary(subscription); handled != 3 || sum.Heartbeats < 144 || sum.Sockets != 1 {
+			t.Errorf("%d events handled, %d heartbeats on %d sockets", handled, sum.Heartbeats, sum.Sockets)
+		}
+	})
+}
+
+func TestHandlerErrorEndsTheSession(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		s := w.dial(t, t.Context())
+		w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"})
+		wanted := errors.New("no room")
+		if err := s.Run(t.Context(), func(*Frame) error { return wanted }); !errors.Is(err, wanted) {
+			t.Errorf("ended by %v", err)
+		}
+	})
+}
+
+// TestBrokenFramesNeverEndTheConnection sends every kind of garbage, a frame
+// over the read limit and binary frames, and good events behind them.
+func TestBrokenFramesNeverEndTheConnection(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		kinds := 0
+		frames, err := w.during(t, func() {
+			for kind, frame := range zoomsim.GarbageFrames() {
+				if strings.HasPrefix(kind, "odd-") || kind == "unknown-module" {
+					continue
+				}
+				kinds++
+				w.sim.SendRaw(subscription, frame, kinds%2 == 0)
+			}
+			w.sim.SendRaw(subscription, w.sim.Frame(zoomsim.Event{Body: zoomsim.SizedBody("meeting.started", 3<<20)}), false)
+			kinds++
+			for range 50 {
+				w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.ended"})
+			}
+			if err := w.sim.Drain(t.Context(), subscription); err != nil {
+				t.Error(err)
+			}
+			w.sim.CloseSockets(subscription, 1000, "") //nolint:errcheck
+		})
+		wantCause(t, err, CauseClosed)
+		malformed, events := 0, 0
+		for _, f := range frames {
+			if f.Err == nil {
+				events++
+				continue
+			}
+			malformed++
+			if _, ok := errors.AsType[*Malformed](f.Err); !ok || len(f.Raw) == 0 && f.Size != 0 {
+				t.Errorf("%v (%T), %d of %d bytes", f.Err, f.Err, len(f.Raw), f.Size)
+			}
+		}
+		if malformed != kinds || events != 50 || kinds < 24 {
+			t.Errorf("%d of %d broken frames and %d of 50 events", malformed, kinds, events)
+		}
+	})
+}
+
+func TestUnknownModulesAreLogged(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		frames, _ := w.during(t, func() {
+			w.sim.SendRaw(subscription, zoomsim.GarbageFrames()["unknown-module"], false)
+			if err := w.sim.Drain(t.Context(), subscription); err != nil {
+				t.Error(err)
+			}
+			w.sim.CloseSockets(subscription, 1000, "") //nolint:errcheck
+		})
+		if len(frames) != 0 || !strings.Contains(w.log.String(), "weather") {
+			t.Errorf("%d frames; log:\n%s", len(frames), w.log)
+		}
+	})
+}
+
+// TestAllBodies sends every sample and a body of every known name, as a string
+// and as an object: each arrives byte for byte under its name.
+func TestAllBodies(t *testing.T) {
+	for _, object := range []bool{false, true} {
+		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+			bodies := zoomsim.Samples()
+			for _, name := range zoomsim.EventNames() {
+				bodies = append(bodies, zoomsim.Body(name))
+			}
+			frames, _ := w.during(t, func() {
+				for _, body := range bodies {
+					w.sim.Emit(subscription, zoomsim.Event{Body: body, AsObject: object})
+				}
+				if err := w.sim.Drain(t.Context(), subscription); err != nil {
+					t.Error(err)
+				}
+				w.sim.CloseSockets(subscription, 1000, "") //nolint:errcheck
+			})
+			if len(frames) != len(bodies) {
+				t.Fatalf("%d of %d events", len(frames), len(bodies))
+			}
+			for i, entry := range w.sim.Ledger().Entries {
+				f := frames[i]
+				if f.Err != nil || f.Event != entry.Event || !bytes.Equal(f.Body, bodies[i]) || f.Header.TrackingID != entry.TrackingID || f.Header.Timestamp == "" {
+					t.Errorf("event %d (%s) arrived as %s: %v", i, entry.Event, f.Event, f.Err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,223 @@
+package zoom
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/rs/zerolog"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+const (
+	tokenTimeout = 10 * time.Second // one request to the token endpoint
+	// A token's lifetime when Zoom does not tell it (it says 3600 s): short,
+	// since a token refused at the dial is replaced anyway.
+	unknownLifetime = 30 * time.Minute
+	// A refused token is thrown away at most this often: a new token may
+	// invalidate those of other clients of the same app.
+	refusalInterval = time.Minute
+	// Credentials that have worked before may work again: asked this slowly.
+	deniedPause = time.Minute
+)
+
+// TokenConfig describes an app.
+type TokenConfig struct {
+	ClientID, ClientSecret string
+	AccountID              string // set: grant account_credentials, else client_credentials
+	URL                    string // token endpoint
+	HTTP                   *http.Client
+	Log                    zerolog.Logger
+}
+
+func (c TokenConfig) grant() string {
+	if c.AccountID != "" {
+		return "account_credentials"
+	}
+	return "client_credentials"
+}
+
+// TokenSource fetches and caches the access token of one app. All sessions of
+// the app share one. It is safe for concurrent use: one request at a time, and
+// everybody who waits gets its result. It starts no goroutine.
+type TokenSource struct {
+	cfg      TokenConfig
+	fetching chan struct{} // holds one element while a request is under way
+
+	mu     sync.Mutex
+	cached accessToken
+	worked bool      // the credentials have been accepted once
+	thrown time.Time // when a refused token was last thrown away
+}
+
+type accessToken struct {
+	value   string
+	asked   time.Time     // monotonic time at which the request was sent
+	renewal time.Duration // age from which it is renewed
+	life    time.Duration
+}
+
+func (t accessToken) fresh() bool { return t.value != "" && time.Since(t.asked) < t.renewal }
+func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) < t.life }
+
+// NewTokenSource returns a source that has not yet asked for a token.
+func NewTokenSource(cfg TokenConfig) *TokenSource {
+	cfg.HTTP = withoutRedirects(cfg.HTTP)
+	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1)}
+}
+
+// withoutRedirects copies a client: a redirect would carry the token on.
+func withoutRedirects(client *http.Client) *http.Client {
+	plain := *cmp.Or(client, http.DefaultClient)
+	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &plain
+}
+
+// Token returns an access token, from the cache while that is good for at
+// least a tenth of its lifetime. It tries again, with growing jittered pauses
+// and for as long as the context lets it, whatever may pass by itself. It
+// returns the context's error, or a *CredentialsError if the credentials have
+// never worked and trying again cannot help.
+func (t *TokenSource) Token(ctx context.Context) (string, error) {
+	if token := t.current(); token.fresh() {
+		return token.value, nil
+	}
+	select {
+	case t.fetching <- struct{}{}:
+		defer func() { <-t.fetching }()
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	if token := t.current(); token.fresh() {
+		return token.value, nil // somebody fetched it meanwhile
+	}
+	return t.renew(ctx)
+}
+
+func (t *TokenSource) renew(ctx context.Context) (string, error) {
+	pause := newPause(500*time.Millisecond, 30*time.Second)
+	for {
+		token, err := t.fetch(ctx)
+		if err == nil {
+			t.keep(token)
+			t.cfg.Log.Info().Str("grant", t.cfg.grant()).Dur("lifetime", token.life).Msg("access token obtained")
+			return token.value, nil
+		}
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		if old := t.current(); old.valid() {
+			t.cfg.Log.Warn().Err(err).Msg("access token could not be renewed; the old one is still valid")
+			return old.value, nil
+		}
+		wait := pause.NextBackOff()
+		if denied := denial(err); denied != nil {
+			if !t.hasWorked() {
+				return "", denied
+			}
+			wait = max(wait, deniedPause)
+		}
+		wait = max(wait, retryAfter(err))
+		t.cfg.Log.Warn().Err(err).Dur("pause", wait).Msg("no access token; trying again")
+		if err := sleep(ctx, wait); err != nil {
+			return "", err
+		}
+	}
+}
+
+// Refused is told that Zoom refused a session with this token. The token is
+// thrown away, but not again within a minute.
+func (t *TokenSource) Refused(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.cached.value != token || !t.thrown.IsZero() && time.Since(t.thrown) < refusalInterval {
+		return
+	}
+	t.cached = accessToken{}
+	t.thrown = time.Now()
+}
+
+// Cached returns the token at hand, or "": for masking it wherever it might
+// show.
+func (t *TokenSource) Cached() string { return t.current().value }
+
+func (t *TokenSource) current() accessToken {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cached
+}
+
+func (t *TokenSource) hasWorked() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.worked
+}
+
+func (t *TokenSource) keep(token accessToken) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cached = token
+	t.worked = true
+}
+
+// fetch makes one request. oauth2's own cached source would keep the first
+// caller's context for ever and takes a missing expires_in for immortality.
+func (t *TokenSource) fetch(ctx context.Context) (accessToken, error) {
+	params := url.Values{}
+	if t.cfg.AccountID != "" {
+		params = url.Values{"grant_type": {"account_credentials"}, "account_id": {t.cfg.AccountID}}
+	}
+	app := clientcredentials.Config{
+		ClientID:       t.cfg.ClientID,
+		ClientSecret:   t.cfg.ClientSecret,
+		TokenURL:       t.cfg.URL,
+		EndpointParams: params,
+		AuthStyle:      oauth2.AuthStyleInHeader,
+	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, t.cfg.HTTP), tokenTimeout)
+	defer cancel()
+	token, err := app.Token(ctx)
+	if err != nil {
+		return accessToken{}, t.explain(err)
+	}
+	life := lifetime(token.Extra("expires_in"))
+	early := 0.8 + 0.1*rand.Float64() // replicas must not renew in step
+	return accessToken{value: token.AccessToken, asked: asked, renewal: time.Duration(early * float64(life)), life: life}, nil
+}
+
+// lifetime reads expires_in; oauth2 keeps only a wall-clock time of it.
+func lifetime(expiresIn any) time.Duration {
+	seconds, _ := expiresIn.(float64)
+	if seconds <= 0 || seconds > 86400 {
+		return unknownLifetime
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// newPause returns growing pauses that never end.
+func newPause(first, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first),
+		backoff.WithMultiplier(2),
+		backoff.WithMaxInterval(longest),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
