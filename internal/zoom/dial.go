@@ -69,13 +69,17 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 	}
 }
 
+// open is not cut short at once when the context ends: by then Zoom may be
+// sending events to the new connection, and to no other.
 func (d *Dialer) open(ctx context.Context, token string) (*Session, error) {
+	ctx, release := outlive(ctx, goodbyeTimeout)
+	defer release()
 	redact := redactor{token, d.cfg.Tokens.cfg.ClientSecret}
-	conn, err := d.upgrade(ctx, token, redact)
+	conn, stream, err := d.upgrade(ctx, token, redact)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, redact: redact, start: time.Now()}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, redact: redact, start: time.Now()}
 	if err := s.awaitReady(ctx); err != nil {
 		conn.CloseNow() //nolint:errcheck // it is of no use any more
 		return nil, err
@@ -83,23 +87,26 @@ func (d *Dialer) open(ctx context.Context, token string) (*Session, error) {
 	return s, nil
 }
 
-func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*websocket.Conn, error) {
+func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*websocket.Conn, *stream, error) {
 	target, err := withToken(d.cfg.Endpoint, token)
 	if err != nil {
-		return nil, &Error{Cause: CauseDial, Detail: err.Error()}
+		return nil, nil, &Error{Cause: CauseDial, Detail: err.Error()}
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	c := &capture{base: d.cfg.HTTP.Transport}
+	client := *d.cfg.HTTP
+	client.Transport = c
 	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
-		HTTPClient:      d.cfg.HTTP,
+		HTTPClient:      &client,
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err == nil {
 		conn.SetReadLimit(-1) // Session bounds what it keeps, and goes on
-		return conn, nil
+		return conn, c.stream, nil
 	}
 	if answer == nil {
-		return nil, &Error{Cause: CauseDial, Detail: redact.error(err)}
+		return nil, nil, &Error{Cause: CauseDial, Detail: redact.error(err)}
 	}
 	e := &Error{Cause: CauseDial, RetryAfter: parseRetryAfter(answer.Header), Detail: fmt.Sprintf("the upgrade was answered with HTTP %d", answer.StatusCode)}
 	switch answer.StatusCode {
@@ -110,7 +117,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 	case http.StatusNotFound:
 		e.Detail += "; check the subscriptionId in ZOOM_WEBSOCKET_URL"
 	}
-	return nil, e
+	return nil, nil, e
 }
 
 // awaitReady reads until build_connection. What comes before, against all

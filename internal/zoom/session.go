@@ -21,6 +21,7 @@ var heartbeat = []byte(`{"module":"heartbeat"}`)
 type Session struct {
 	cfg     Config
 	conn    *websocket.Conn
+	stream  *stream // below conn
 	redact  redactor
 	decoder decoder
 	buffer  bytes.Buffer // of the frame being read
@@ -180,8 +181,7 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 		case <-done:
 			return
 		case <-ctx.Done():
-			s.stopped.Store(true)
-			s.conn.Close(websocket.StatusNormalClosure, "") //nolint:errcheck // Run reports how it ended
+			s.leave(done)
 			return
 		case <-beat.C:
 			s.beat(ctx)
@@ -197,9 +197,26 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
+// leave closes the session in an orderly way: what Zoom sent before it learned
+// of the end is still read.
+func (s *Session) leave(done <-chan struct{}) {
+	s.stopped.Store(true)
+	if err := s.stream.sayGoodbye(); err == nil {
+		patience := time.NewTimer(goodbyeTimeout)
+		defer patience.Stop()
+		select {
+		case <-done:
+		case <-patience.C:
+		}
+	}
+	s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
+}
+
 // beat sends a heartbeat. A peer that takes none until the session would count
 // as silent is just that; another failure shows in the reader.
 func (s *Session) beat(ctx context.Context) {
+	ctx, release := outlive(ctx, goodbyeTimeout) // a write cut short would end the connection
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, max(s.untilSilent(), time.Second))
 	defer cancel()
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)

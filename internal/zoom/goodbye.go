@@ -1,0 +1,71 @@
+package zoom
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// goodbyeTimeout is how long the end of a session may take once it is wanted.
+const goodbyeTimeout = 2 * time.Second
+
+// stream is the byte stream below one WebSocket.
+//
+// The library's Close discards every frame that arrives after it was called,
+// and Zoom never sends an event twice. RFC 6455 (5.5.1, 7.1.2) lets the side
+// that closes first go on reading until the other one's close frame, so this
+// sends the close frame beside the library, which goes on reading.
+type stream struct {
+	io.ReadWriteCloser
+
+	mu sync.Mutex // a frame must not be written into another one
+}
+
+// Write writes one or more whole frames: the library flushes after each.
+func (s *stream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ReadWriteCloser.Write(p)
+}
+
+// goodbye is a close frame with code 1000, masked with zeros as a client's
+// frames must be masked.
+var goodbye = []byte{0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff}
+
+// sayGoodbye asks the other side to close. Nothing may be sent after it.
+func (s *stream) sayGoodbye() error {
+	_, err := s.Write(goodbye)
+	return err
+}
+
+// capture is a RoundTripper that keeps hold of the stream of an upgraded
+// connection. It serves one dial.
+type capture struct {
+	base   http.RoundTripper
+	stream *stream
+}
+
+func (c *capture) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := cmp.Or(c.base, http.DefaultTransport).RoundTrip(r)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		return answer, err
+	}
+	if body, ok := answer.Body.(io.ReadWriteCloser); ok {
+		c.stream = &stream{ReadWriteCloser: body}
+		answer.Body = c.stream
+	}
+	return answer, nil
+}
+
+// outlive returns a context that ends a grace period after the given one.
+func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		sleep(longer, grace) //nolint:errcheck // ends early if released
+		cancel()
+	})
+	return longer, func() { stop(); cancel() }
+}
