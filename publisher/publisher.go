@@ -123,7 +123,7 @@ func New(nc *nats.Conn, opt Options) *Publisher {
 // the context's error, or ErrClosed, only if the message was not accepted.
 // Messages are sent in the order in which they are accepted.
 func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
-	size := msg.Size()
+	size := sizeOf(msg)
 	for !p.accept(msg, size) {
 		select {
 		case <-p.room:
@@ -205,6 +205,19 @@ func (p *Publisher) settle(count, bytes, duplicates int) {
 		p.idle = nil
 	}
 	signal(p.room)
+}
+
+// sizeOf is about what a message takes in memory. (Its own Size encodes the
+// headers.)
+func sizeOf(msg *nats.Msg) int {
+	size := len(msg.Subject) + len(msg.Data)
+	for key, values := range msg.Header {
+		size += len(key)
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	return size
 }
 
 // signal fills a channel of capacity one.

@@ -141,6 +141,9 @@ func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 		break
 	}
 	s.window.advance()
+	if s.window.held() == 0 {
+		s.resume() // answers to an earlier round may have settled all
+	}
 	if count > 0 {
 		s.settle(count, bytes, duplicates)
 	}
@@ -192,7 +195,7 @@ func (s *sender) failed(e *entry, err error) {
 }
 
 func (s *sender) replace(e *entry, msg *nats.Msg) {
-	size := msg.Size()
+	size := sizeOf(msg)
 	s.count(func(st *Stats) { st.Refused++; st.Bytes += size - e.size })
 	e.msg, e.size, e.replaced = msg, size, true
 }
