@@ -1,0 +1,261 @@
+package natsconn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+const confFile = "../../nats.conf"
+
+// runConf starts a server from a configuration file, but for its port and folder.
+func runConf(t *testing.T, file string) (*server.Server, *server.Options) {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asWritten := opts.Clone()
+	opts.Port, opts.StoreDir = -1, t.TempDir()
+	return runServer(t, opts), asWritten
+}
+
+// TestConfHasTheEmbeddedLimits compares two running servers, so that defaults count too.
+func TestConfHasTheEmbeddedLimits(t *testing.T) {
+	srv, written := runConf(t, confFile)
+	embedded := startEmbedded(t, t.TempDir())
+	def := embeddedOptions(EmbeddedOptions{}, "data")
+	if written.Host != def.Host || written.Port != def.Port {
+		t.Errorf("it listens on %s:%d, not on %s:%d", written.Host, written.Port, def.Host, def.Port)
+	}
+	if filepath.Clean(written.StoreDir) == def.StoreDir {
+		t.Error("it uses the embedded server's folder, whose lock it does not know")
+	}
+	got, wanted := limits(t, srv), limits(t, embedded.Server())
+	for name := range wanted {
+		if got[name] != wanted[name] {
+			t.Errorf("%s: nats.conf %v, embedded %v", name, got[name], wanted[name])
+		}
+	}
+}
+
+func limits(t *testing.T, srv *server.Server) map[string]any {
+	t.Helper()
+	v, err := srv.Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := *srv.JetStreamConfig()
+	js.StoreDir = ""
+	return map[string]any{
+		"server_name": v.Name, "max_payload": v.MaxPayload, "max_control_line": v.MaxControlLine, "max_pending": v.MaxPending,
+		"max_connections": v.MaxConn, "ping_interval": v.PingInterval, "ping_max": v.MaxPingsOut, "write_deadline": v.WriteDeadline,
+		"jetstream": js, "jetstream limits": *v.JetStream.Limits,
+	}
+}
+
+func TestConfRunsAsItIs(t *testing.T) {
+	srv, _ := runConf(t, confFile)
+	likeTheConnector(t, connect(t, Options{URL: srv.ClientURL()}))
+}
+
+// TestConfUsers switches the users on as the file says and works with their rights.
+func TestConfUsers(t *testing.T) {
+	conf, err := os.ReadFile(confFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(conf), `sed -i 's/^#://' nats.conf`) {
+		t.Error("nats.conf no longer says how its users are switched on")
+	}
+	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
+	t.Setenv("NATS_READER_PASSWORD", "offen")
+	srv, _ := runConf(t, file)
+
+	log, logger := newLog()
+	nc := connect(t, Options{URL: srv.ClientURL(), User: "zoomstream", Password: "geheim", Log: logger})
+	likeTheConnector(t, nc)
+	flush(t, nc)
+	if log.with(t, "denies") > 0 {
+		t.Errorf("the connector lacks a right:\n%s", log)
+	}
+	for _, subject := range []string{"elsewhere", "$JS.API.STREAM.DELETE.ZOOM", "$JS.API.STREAM.UPDATE.ZOOM",
+		"$JS.API.STREAM.PURGE.ZOOM", "$JS.API.STREAM.CREATE.OTHER", "$KV.other.key", "$SYS.REQ.SERVER.PING"} {
+		denied(t, nc, log, subject)
+	}
+
+	log, logger = newLog()
+	reader := connect(t, Options{URL: srv.ClientURL(), User: "reader", Password: "offen", Log: logger})
+	likeAReader(t, reader)
+	flush(t, reader)
+	if log.with(t, "denies") > 0 {
+		t.Errorf("the reader lacks a right:\n%s", log)
+	}
+	for _, subject := range []string{"zoom.forged", "$KV.zoomstream.lease.s", "$JS.API.STREAM.DELETE.ZOOM"} {
+		denied(t, reader, log, subject)
+	}
+	if _, err := nats.Connect(srv.ClientURL()); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("somebody without a name gets %v", err)
+	}
+}
+
+func flush(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	if err := nc.FlushTimeout(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func denied(t *testing.T, nc *nats.Conn, log *logLines, subject string) {
+	t.Helper()
+	if err := nc.Publish(subject, nil); err != nil {
+		t.Fatal(err)
+	}
+	log.await(t, `Permissions Violation for Publish to \"`+subject+`\"`)
+}
+
+// likeTheConnector does what zoomstream does: stream, events, look-ups, leases, states, liveness.
+func likeTheConnector(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
+	must(t, err)
+	for _, created := range []bool{true, false} {
+		if _, c, findings, err := EnsureStream(t.Context(), js, wanted()); err != nil || c != created || len(findings) > 0 {
+			t.Fatalf("created %v, findings %v, error %v", c, findings, err)
+		}
+	}
+	if err := overlap(t.Context(), js, wanted()); !strings.Contains(err.Error(), "stream ZOOM;") {
+		t.Errorf("the owner of the subjects cannot be found: %v", err)
+	}
+	for range filling {
+		_, err := js.Publish(t.Context(), "zoom.meeting.started", make([]byte, 64<<10), jetstream.WithExpectStream("ZOOM"))
+		must(t, err)
+	}
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	must(t, err)
+	_, err = stream.GetMsg(t.Context(), 1)
+	must(t, err)
+	_, err = stream.GetLastMsgForSubject(t.Context(), "zoom.meeting.started")
+	must(t, err)
+	request(t, nc, "$JS.API.STREAM.MSG.GET.ZOOM", `{"seq":1}`)
+
+	useBucket(t, nc, js, "zoomstream")
+	useBucket(t, nc, js, "zoomstream-state")
+
+	for _, subject := range []string{"zoomstream.alive.a", "$SRV.PING.zoomstream"} {
+		_, err = nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte("yes")) })
+		must(t, err)
+	}
+	request(t, nc, "zoomstream.alive.a", "")
+}
+
+// filling is how many messages of 64 KiB a push consumer gets no further than without the right to answer flow control.
+const filling = 60
+
+// useBucket creates a key with a life, renews it by hand, reads it from the leader and from any replica, watches
+// and releases it.
+func useBucket(t *testing.T, nc *nats.Conn, js jetstream.JetStream, bucket string) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, LimitMarkerTTL: time.Second})
+	must(t, err)
+	kv, err := js.KeyValue(ctx, bucket)
+	must(t, err)
+	revision, err := kv.Create(ctx, "lease.s", []byte("a"), jetstream.KeyTTL(15*time.Second))
+	must(t, err)
+	subject := "$KV." + bucket + ".lease.s"
+	_, err = js.PublishMsg(ctx, nats.NewMsg(subject), jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithMsgTTL(15*time.Second))
+	must(t, err)
+	request(t, nc, "$JS.API.STREAM.MSG.GET.KV_"+bucket, `{"last_by_subj":"`+subject+`"}`)
+	_, err = kv.Get(ctx, "lease.s")
+	must(t, err)
+	must(t, kv.Purge(ctx, "lease.s"))
+
+	for i := range filling {
+		_, err := kv.Put(ctx, fmt.Sprint("key", i), make([]byte, 64<<10))
+		must(t, err)
+	}
+	watch, err := kv.WatchAll(ctx)
+	must(t, err)
+	defer func() { must(t, watch.Stop()) }()
+	limit := time.After(10 * time.Second)
+	for seen := 0; ; seen++ {
+		select {
+		case entry := <-watch.Updates():
+			if entry != nil {
+				continue
+			}
+			if seen != filling+1 { // and the marker of the released key
+				t.Errorf("the watcher saw %d keys", seen)
+			}
+			return
+		case <-limit:
+			t.Fatalf("the watcher stalls after %d keys", seen)
+		}
+	}
+}
+
+// likeAReader does what consumers of the events do, of all kinds.
+func likeAReader(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
+	must(t, err)
+	_, err = nc.SubscribeSync("zoom.>")
+	must(t, err)
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	must(t, err)
+	_, err = stream.GetLastMsgForSubject(t.Context(), "zoom.meeting.started")
+	must(t, err)
+
+	pull, err := stream.CreateOrUpdateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "billing"})
+	must(t, err)
+	msg, err := pull.Next(jetstream.FetchMaxWait(5 * time.Second))
+	must(t, err)
+	must(t, msg.DoubleAck(t.Context()))
+	_, err = pull.Info(t.Context())
+	must(t, err)
+	must(t, stream.DeleteConsumer(t.Context(), "billing"))
+
+	push, err := stream.CreatePushConsumer(t.Context(), jetstream.ConsumerConfig{Name: "push", AckPolicy: jetstream.AckNonePolicy,
+		DeliverSubject: nc.NewInbox(), FlowControl: true, IdleHeartbeat: time.Second})
+	must(t, err)
+	all := make(chan struct{}, filling)
+	consuming, err := push.Consume(func(jetstream.Msg) { all <- struct{}{} })
+	must(t, err)
+	defer consuming.Stop()
+	for range filling {
+		select {
+		case <-all:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the push consumer stalls")
+		}
+	}
+}
+
+func request(t *testing.T, nc *nats.Conn, subject, body string) {
+	t.Helper()
+	_, err := nc.Request(subject, []byte(body), 5*time.Second)
+	must(t, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,163 @@
+package natsconn
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/synadia-io/orbit.go/natscontext"
+)
+
+// Options says which server to connect to, and as whom. Each string has the meaning of the nats CLI's setting of
+// the same name (NATS_URL, NATS_CONTEXT, NATS_CREDS …); an explicit one beats the context's.
+type Options struct {
+	URL      string // servers, comma separated; empty: the context's, else nats://127.0.0.1:4222
+	Context  string // a context of the nats CLI: name, or absolute path of its file
+	Creds    string // path of a credentials file
+	NKey     string // path of a seed file
+	User     string
+	Password string
+	Token    string
+	CA       string // path of a PEM file
+	Cert     string // path of a PEM file, with Key
+	Key      string // path of a PEM file
+
+	Name      string         // shown in the server's connection list, such as zoomstream/<replica>
+	InProcess *server.Server // set: connect to it without a socket; the settings above are not used
+	Log       zerolog.Logger
+}
+
+// Connect returns an established connection. A server that is not up, or refuses the credentials, is no error: it
+// says what it waits for, at once and then at growing intervals, until the server is there or ctx ends (one dial in
+// progress ends first, 2 s at most per server). Settings that can never work are a [ConfigError], all at once.
+//
+// The connection reconnects for ever. Nothing is buffered meanwhile: a publish fails at once, since a hidden queue
+// would deliver late and out of order. The server can still end it for good (a protocol violation): that is logged
+// as an error, and seen with nc.StatusChanged(nats.CLOSED).
+func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
+	events := &events{log: o.Log, target: "in process"}
+	nc, err := dial(o, events)
+	if err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	if err := await(ctx, nc, events); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	o.Log.Info().Str("server", events.server(nc)).Str("server_name", nc.ConnectedServerName()).
+		Str("version", nc.ConnectedServerVersion()).Stringer("waited", time.Since(started).Round(time.Millisecond)).
+		Msg("connected to NATS")
+	return nc, nil
+}
+
+// dial returns at once, connected or not: RetryOnFailedConnect leaves configuration errors only.
+func dial(o Options, e *events) (*nats.Conn, error) {
+	opts := append(e.options(),
+		nats.Name(o.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1),
+		nats.CustomReconnectDelay(reconnectDelay),
+		nats.IgnoreAuthErrorAbort(), // the default closes for good at the second refusal
+		nats.PingInterval(10*time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.NoCallbacksAfterClientClose(),
+	)
+	if o.InProcess != nil {
+		nc, err := nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...)
+		if err != nil {
+			return nil, fmt.Errorf("NATS in process: %w", err)
+		}
+		return nc, nil
+	}
+	explicit, err := explicitSettings(o)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(append(opts, explicit...), checkSettings(o, e))
+	if o.Context != "" {
+		return dialContext(o, opts)
+	}
+	nc, err := nats.Connect(cmp.Or(o.URL, nats.DefaultURL), opts...)
+	return nc, asConfigError("NATS_URL", err)
+}
+
+// dialContext applies the context's settings first and opts over them.
+func dialContext(o Options, opts []nats.Option) (*nats.Conn, error) {
+	nc, settings, err := natscontext.Connect(o.Context, opts...)
+	if err != nil {
+		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+	}
+	if err := unsupported(o, settings); err != nil {
+		nc.Close()
+		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+	}
+	return nc, nil
+}
+
+// reconnectDelay is the pause after the whole list of servers was tried in vain: 0.1 s, 0.2 s … 1 s, and up to half
+// of it on top, so that replicas do not come back in step.
+func reconnectDelay(round int) time.Duration {
+	pause := min(100*time.Millisecond<<min(round-1, 4), time.Second)
+	return pause + rand.N(pause/2)
+}
+
+// await waits for the first connection. While it was never made, nats.go reports a refusal of the credentials once
+// only, so the last error is also asked for.
+func await(ctx context.Context, nc *nats.Conn, e *events) error {
+	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(changed)
+	poll := time.NewTicker(500 * time.Millisecond)
+	defer poll.Stop()
+	for !nc.IsConnected() {
+		if nc.IsClosed() {
+			return fmt.Errorf("NATS at %s: %w", e.target, cmp.Or(nc.LastError(), nats.ErrConnectionClosed))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for NATS at %s: %w", e.target, context.Cause(ctx))
+		case <-changed:
+		case <-poll.C:
+			if err := nc.LastError(); err != nil {
+				e.unreachable(nc, err)
+			}
+		}
+	}
+	e.reachable()
+	return nil
+}
+
+// AwaitJetStream returns once JetStream answers for the connection's account. Until then it says what is missing:
+// a cluster that elects a leader looks like one without JetStream, so it waits in either case.
+func AwaitJetStream(ctx context.Context, nc *nats.Conn, log zerolog.Logger) (jetstream.JetStream, error) {
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	err = retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
+		_, err := js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for JetStream: %w", err)
+	}
+	return js, nil
+}
+
+func asConfigError(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*ConfigError](err); ok {
+		return known
+	}
+	return &ConfigError{Setting: setting, Err: err}
+}

@@ -1,0 +1,144 @@
+package natsconn
+
+import (
+	"crypto/tls"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// events logs what happens to one connection. nats.go calls its handlers from one goroutine; await joins in while
+// the first connection is made.
+type events struct {
+	log    zerolog.Logger
+	target string // the servers, without secrets; set before the first connection
+
+	mu     sync.Mutex
+	pace   pacer
+	since  time.Time      // start of the last outage
+	errors map[string]int // by text, which names the subject
+}
+
+func (e *events) options() []nats.Option {
+	return []nats.Option{
+		nats.DisconnectErrHandler(e.disconnected),
+		nats.ReconnectHandler(e.reconnected),
+		nats.ReconnectErrHandler(e.unreachable),
+		nats.ErrorHandler(e.failed),
+		nats.ClosedHandler(e.closed),
+		nats.LameDuckModeHandler(e.lameDuck),
+	}
+}
+
+func (e *events) disconnected(_ *nats.Conn, err error) {
+	e.mu.Lock()
+	e.since = time.Now()
+	e.mu.Unlock()
+	e.log.Warn().Err(err).Str("servers", e.target).Msg("NATS connection lost")
+}
+
+func (e *events) reconnected(nc *nats.Conn) {
+	out := e.reachable()
+	e.log.Info().Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
+		Stringer("outage", out.Round(time.Millisecond)).Msg("NATS connection is back")
+}
+
+// reachable ends an outage and gives its length.
+func (e *events) reachable() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := time.Since(e.since)
+	e.pace = pacer{}
+	return out
+}
+
+// unreachable says that a try failed, unless the last such line is still fresh or a later try succeeded.
+// "No servers" is how nats.go sums up its very first tries; the next one names the cause.
+func (e *events) unreachable(nc *nats.Conn, err error) {
+	if nc.IsConnected() || errors.Is(err, nats.ErrNoServers) {
+		return
+	}
+	e.mu.Lock()
+	due := e.pace.due(time.Now())
+	e.mu.Unlock()
+	if due {
+		e.log.Warn().Err(err).Str("check", connectAdvice(err)).Msg("waiting for NATS at " + e.target)
+	}
+}
+
+// failed logs an asynchronous error the 1st, 2nd, 4th, 8th … time: a missing permission fails with every event.
+func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
+	if refused(err) && !nc.IsConnected() {
+		e.unreachable(nc, err)
+		return
+	}
+	text := err.Error()
+	if sub != nil {
+		text += ` on subscription "` + sub.Subject + `"`
+	}
+	if count := e.count(text); count&(count-1) == 0 {
+		e.log.Error().Str("error", text).Int("count", count).Msg(failureTitle(err))
+	}
+}
+
+func (e *events) count(text string) int {
+	const kinds = 256 // beyond, they share one counter
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.errors == nil {
+		e.errors = make(map[string]int)
+	}
+	if _, known := e.errors[text]; !known && len(e.errors) >= kinds {
+		text = ""
+	}
+	e.errors[text]++
+	return e.errors[text]
+}
+
+// closed is called for an end that the server caused: NoCallbacksAfterClientClose keeps our own Close out.
+func (e *events) closed(nc *nats.Conn) {
+	e.log.Error().Err(nc.LastError()).Str("servers", e.target).Msg("NATS connection closed for good; restart to connect again")
+}
+
+func (e *events) lameDuck(nc *nats.Conn) {
+	e.log.Info().Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
+		Msg("NATS server is about to shut down (lame duck mode); the connection will move")
+}
+
+func (e *events) server(nc *nats.Conn) string {
+	if nc.Opts.InProcessServer != nil {
+		return e.target
+	}
+	return withoutUser(nc.ConnectedUrl())
+}
+
+func failureTitle(err error) string {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return "NATS denies a subject to this user"
+	}
+	return "NATS connection error"
+}
+
+func refused(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+}
+
+// connectAdvice tells what to look at when connecting keeps failing.
+func connectAdvice(err error) string {
+	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case refused(err):
+		return "the server refuses the credentials: NATS_CREDS, NATS_NKEY, NATS_USER and NATS_PASSWORD, NATS_TOKEN or " +
+			"NATS_CONTEXT, and whether the server knows this user"
+	case badCertificate:
+		return "the server's certificate is not trusted: set NATS_CA to the file of its authority"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return "the server offers no TLS, but NATS_URL (tls://), NATS_CA or NATS_CERT ask for it"
+	default:
+		return "whether a nats-server listens there and NATS_URL is right"
+	}
+}

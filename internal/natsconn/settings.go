@@ -1,0 +1,203 @@
+package natsconn
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/synadia-io/orbit.go/natscontext"
+)
+
+// explicitSettings turns the settings into options that replace a context's, and names every one that cannot work.
+func explicitSettings(o Options) ([]nats.Option, error) {
+	var opts []nats.Option
+	var wrong []error
+	add := func(setting string, opt nats.Option) {
+		if err := opt(&nats.Options{}); err != nil {
+			wrong = append(wrong, &ConfigError{Setting: setting, Err: err})
+		}
+		opts = append(opts, opt)
+	}
+	reject := func(setting, format string, args ...any) {
+		wrong = append(wrong, &ConfigError{Setting: setting, Err: fmt.Errorf(format, args...)})
+	}
+
+	identities := given(o)
+	if last := len(identities) - 1; last > 0 {
+		reject(identities[last], "is set together with %s; choose one", strings.Join(identities[:last], ", "))
+	}
+	if len(identities) > 0 {
+		opts = append(opts, withoutCredentials)
+	}
+	if o.URL != "" {
+		add("NATS_URL", func(opts *nats.Options) error { return setServers(opts, o.URL) })
+	}
+	if o.Creds != "" {
+		add("NATS_CREDS", credentials(o.Creds))
+	}
+	if o.NKey != "" {
+		add("NATS_NKEY", nkey(o.NKey))
+	}
+	if o.User != "" || o.Password != "" {
+		add("NATS_USER", nats.UserInfo(o.User, o.Password))
+	}
+	if o.Token != "" {
+		add("NATS_TOKEN", nats.Token(o.Token))
+	}
+	if o.User != "" && o.Password == "" {
+		reject("NATS_PASSWORD", "is empty while NATS_USER is set")
+	}
+	if o.User == "" && o.Password != "" {
+		reject("NATS_USER", "is empty while NATS_PASSWORD is set")
+	}
+	if o.CA != "" {
+		add("NATS_CA", nats.RootCAs(o.CA))
+	}
+	switch {
+	case o.Cert != "" && o.Key != "":
+		add("NATS_CERT", nats.ClientCert(o.Cert, o.Key))
+	case o.Cert != "":
+		reject("NATS_KEY", "is empty while NATS_CERT is set")
+	case o.Key != "":
+		reject("NATS_CERT", "is empty while NATS_KEY is set")
+	}
+	return opts, errors.Join(wrong...)
+}
+
+// given names the settings that say who we are. nats.go would take the one or the other without a word.
+func given(o Options) []string {
+	var names []string
+	if strings.Contains(o.URL, "@") {
+		names = append(names, "a user in NATS_URL")
+	}
+	if o.Creds != "" {
+		names = append(names, "NATS_CREDS")
+	}
+	if o.NKey != "" {
+		names = append(names, "NATS_NKEY")
+	}
+	if o.User != "" || o.Password != "" {
+		names = append(names, "NATS_USER")
+	}
+	if o.Token != "" {
+		names = append(names, "NATS_TOKEN")
+	}
+	return names
+}
+
+// withoutCredentials drops those of a context, also from its URL.
+func withoutCredentials(o *nats.Options) error {
+	for i, address := range o.Servers {
+		o.Servers[i] = withoutUser(address)
+	}
+	o.User, o.Password, o.Token = "", "", ""
+	o.Nkey, o.SignatureCB, o.UserJWT = "", nil, nil
+	return nil
+}
+
+// setServers checks and sets the list. Its errors never show an address: what cannot be parsed may be a password
+// with a character that should have been percent-encoded.
+func setServers(o *nats.Options, list string) error {
+	o.Servers = nil
+	for address := range strings.SplitSeq(list, ",") {
+		if address = strings.TrimSpace(address); address != "" {
+			o.Servers = append(o.Servers, address)
+		}
+	}
+	for i, address := range o.Servers {
+		if !strings.Contains(address, "://") {
+			address = "nats://" + address
+		}
+		u, err := url.Parse(address)
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("server %d of %d is no address like nats://host:4222 (also tls://, ws://, wss://; "+
+				"percent-encode special characters of a password)", i+1, len(o.Servers))
+		}
+	}
+	return nil
+}
+
+func credentials(file string) nats.Option {
+	return func(o *nats.Options) error {
+		if strings.Contains(file, "-----BEGIN") {
+			return errors.New("holds the credentials themselves; it must be the path of a file with them")
+		}
+		if err := nats.UserCredentials(file)(o); err != nil {
+			return err
+		}
+		return usable(o)
+	}
+}
+
+func nkey(file string) nats.Option {
+	return func(o *nats.Options) error {
+		if strings.HasPrefix(file, "SU") && len(file) == 58 {
+			return errors.New("holds a seed itself; it must be the path of a file with the seed")
+		}
+		opt, err := nats.NkeyOptionFromSeed(file)
+		if err != nil {
+			return fmt.Errorf("seed file %q: %w", file, err)
+		}
+		return opt(o)
+	}
+}
+
+// usable signs once: nats.go reads the seed only when it connects, and would retry without one for ever.
+func usable(o *nats.Options) error {
+	if o.SignatureCB == nil {
+		return nil
+	}
+	_, err := o.SignatureCB([]byte("nonce"))
+	return err
+}
+
+// checkSettings comes last: it sees what the context and the explicit settings add up to.
+func checkSettings(o Options, e *events) nats.Option {
+	return func(opts *nats.Options) error {
+		if err := setServers(opts, strings.Join(opts.Servers, ",")); err != nil {
+			return err
+		}
+		e.target = hosts(opts.Servers)
+		return usable(opts)
+	}
+}
+
+// unsupported names what a context asks for and nobody would do: silently leaving it out would connect as someone
+// else or to another JetStream.
+func unsupported(o Options, s natscontext.Settings) error {
+	switch {
+	case s.JSDomain != "" || s.JSAPIPrefix != "":
+		return errors.New("jetstream_domain and jetstream_api_prefix are not supported; connect to servers of that domain")
+	case len(given(o)) > 0:
+		return nil
+	case s.NSCLookup != "":
+		return errors.New("nsc is not supported; write a credentials file (nsc generate creds) and set NATS_CREDS")
+	case s.UserJwt != "":
+		return errors.New("user_jwt is not supported; write a credentials file and set NATS_CREDS")
+	}
+	return nil
+}
+
+// hosts is the list for people: without user, password and token.
+func hosts(servers []string) string {
+	var shown []string
+	for _, address := range servers {
+		shown = append(shown, withoutUser(address))
+	}
+	if len(shown) == 0 {
+		return nats.DefaultURL
+	}
+	return strings.Join(shown, ", ")
+}
+
+// withoutUser drops the whole user part: where nats.go's own ConnectedUrlRedacted hides a password, it shows a token.
+func withoutUser(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "nats", address
+	}
+	return scheme + "://" + rest[strings.LastIndex(rest, "@")+1:]
+}

@@ -1,0 +1,155 @@
+package natsconn
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// Error codes of the JetStream API (nats-server's errors.json) that the client has no name for.
+const (
+	errNoPeers          jetstream.ErrorCode = 10005 // too few servers for the replicas
+	errNotLeader        jetstream.ErrorCode = 10009
+	errNoStorage        jetstream.ErrorCode = 10047
+	errInvalidConfig    jetstream.ErrorCode = 10052
+	errSubjectOverlap   jetstream.ErrorCode = 10065
+	errNotClustered     jetstream.ErrorCode = 10074
+	errMaxBytesRequired jetstream.ErrorCode = 10113
+	errMaxBytesTooLarge jetstream.ErrorCode = 10122
+	streamOwner                             = "zoomstream"
+	streamDescription                       = "Zoom events, stored by zoomstream"
+	metadataOwner                           = "owner"
+	metadataVersion                         = "version"
+)
+
+// StreamOptions describes the stream that the connector publishes to.
+type StreamOptions struct {
+	Name            string
+	Prefix          string        // the stream holds <prefix>.>
+	Replicas        int           // 0: 1
+	MaxAge          time.Duration // 0: no bound
+	MaxBytes        int64         // 0: no bound
+	DuplicateWindow time.Duration // how long the stream knows a message id
+	MaxMessage      int           // bytes the connector may send in one message, headers included
+	Version         string        // of zoomstream, noted in the stream's metadata
+	Log             zerolog.Logger
+}
+
+// Finding is something that is wrong with an existing stream, in one line each.
+type Finding struct {
+	Fatal   bool   // publishing is impossible
+	Problem string // what is wrong and what comes of it
+	Fix     string // the command or setting that puts it right
+}
+
+// EnsureStream creates the stream if it is missing (then created is true). An existing one is checked and never
+// changed: CreateOrUpdateStream would silently reset another team's subjects and limits.
+//
+// It waits, under ctx, while JetStream has no leader or does not answer. A [ConfigError] is a stream that cannot be
+// created from these settings.
+func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (info *jetstream.StreamInfo, created bool, findings []Finding, err error) {
+	if o.MaxAge > 0 && o.DuplicateWindow > o.MaxAge {
+		return nil, false, nil, &ConfigError{Setting: "ZOOMSTREAM_DUPLICATE_WINDOW",
+			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets ids with their messages", o.DuplicateWindow, o.MaxAge)}
+	}
+	err = retry(ctx, o.Log, "waiting for stream "+o.Name, func(ctx context.Context) error {
+		info, created, err = findOrCreate(ctx, js, o)
+		return err
+	})
+	if err != nil {
+		return nil, false, nil, fmt.Errorf("stream %s: %w", o.Name, err)
+	}
+	return info, created, checkStream(info.Config, o), nil
+}
+
+func findOrCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions) (*jetstream.StreamInfo, bool, error) {
+	stream, err := js.Stream(ctx, o.Name)
+	if err == nil {
+		return stream.CachedInfo(), false, nil
+	}
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, false, err
+	}
+	stream, err = js.CreateStream(ctx, streamConfig(o))
+	if err == nil {
+		return stream.CachedInfo(), true, nil
+	}
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil, false, explainCreate(ctx, js, o, err)
+	}
+	stream, err = js.Stream(ctx, o.Name) // another replica was faster
+	if err != nil {
+		return nil, false, err
+	}
+	return stream.CachedInfo(), false, nil
+}
+
+func streamConfig(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        o.Name,
+		Description: streamDescription,
+		Subjects:    []string{subjects(o)},
+		Storage:     jetstream.FileStorage,
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		Replicas:    max(o.Replicas, 1),
+		MaxAge:      o.MaxAge,
+		MaxBytes:    cmp.Or(o.MaxBytes, -1),
+		Duplicates:  o.DuplicateWindow,
+		AllowDirect: true,
+		Metadata:    map[string]string{metadataOwner: streamOwner, metadataVersion: o.Version},
+	}
+}
+
+func subjects(o StreamOptions) string { return o.Prefix + ".>" }
+
+// explainCreate turns what the server refuses for good into the setting that has to change.
+func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions, err error) error {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return err
+	}
+	wrong := func(setting, format string, args ...any) error {
+		return &ConfigError{Setting: setting, Err: fmt.Errorf(format+" (the server says: %w)", append(args, err)...)}
+	}
+	switch api.ErrorCode {
+	case errSubjectOverlap:
+		return overlap(ctx, js, o)
+	case errNotClustered:
+		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "%d replicas need a cluster, and this server runs alone; use 1", o.Replicas)
+	case errNoStorage:
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "the server or account has not enough storage for %d bytes; "+
+			"set less, or raise its limit (max_file_store)", o.MaxBytes)
+	case errMaxBytesRequired:
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "this account demands a bound for every stream; set one")
+	case errMaxBytesTooLarge:
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "%d is more than this account allows for a stream; set less", o.MaxBytes)
+	case errInvalidConfig:
+		if strings.Contains(api.Description, "duplicates window") {
+			return wrong("ZOOMSTREAM_DUPLICATE_WINDOW", "the server does not allow %v", o.DuplicateWindow)
+		}
+		return wrong("ZOOMSTREAM_STREAM", "the server refuses this configuration")
+	}
+	return err
+}
+
+// overlap names the streams that hold our subjects already.
+func overlap(ctx context.Context, js jetstream.JetStream, o StreamOptions) error {
+	var owners []string
+	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subjects(o)))
+	for name := range names.Name() {
+		owners = append(owners, name)
+	}
+	if names.Err() != nil || len(owners) == 0 {
+		owners = []string{"(nats stream find --subject '" + subjects(o) + "' shows it)"}
+	}
+	return &ConfigError{Setting: "ZOOMSTREAM_STREAM", Err: fmt.Errorf(
+		"subjects %s are already held by stream %s; set ZOOMSTREAM_STREAM=%s to use that stream, or another ZOOMSTREAM_PREFIX",
+		subjects(o), strings.Join(owners, ", "), owners[0])}
+}
