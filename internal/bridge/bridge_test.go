@@ -1,0 +1,154 @@
+package bridge
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+func newBridge(t *testing.T) *Bridge {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server is not ready")
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close(); s.Shutdown(); s.WaitForShutdown() })
+	return New(nc, nil, 7, Config{
+		Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(),
+		Secrets: func() []string { return []string{"known-secret", "", "x"} },
+	})
+}
+
+// TestMask cuts each text at every byte: no part of a credential longer than
+// what a cut leaves of its first bytes may show.
+func TestMask(t *testing.T) {
+	b := newBridge(t)
+	const secret = "s3cr3t-value"
+	for _, frame := range []string{
+		`{"header":{"Authorization":"` + secret + `","clientId":"` + secret + `"},"module":7}`,
+		`{"header":{"authorization" : "` + secret + `" , "CLIENTID":"` + secret + `"`,
+		`{"Authorization":["Bearer ` + secret + `"],"clientId":{"a":"` + secret + `"}}`,
+		`{"Authorization":` + secret + `,"clientId":` + secret + `}`,
+		`"{\"header\":{\"Authorization\":\"` + secret + `\",\"clientId\":\"` + secret + `\"}}"`,
+		`"\"{\\\"Authorization\\\":\\\"` + secret + `\\\"}\""`,
+		`{"access_token":"a\"` + secret + `","client_secret":"\\` + secret + `"}`,
+	} {
+		for cut := range len(frame) + 1 {
+			masked := b.mask([]byte(frame[:cut]))
+			if bytes.Contains(masked, []byte(secret[:3])) {
+				t.Fatalf("%s\nis masked as\n%s", frame[:cut], masked)
+			}
+		}
+		if masked := string(b.mask([]byte(frame))); !strings.Contains(masked, "***") {
+			t.Errorf("%s is not masked: %s", frame, masked)
+		}
+	}
+	if got := string(b.mask([]byte("\xff known-secret {\"event\":\"x\",\"authorizations\":1}"))); got != "\xff *** {\"event\":\"x\",\"authorizations\":1}" {
+		t.Errorf("%q", got)
+	}
+}
+
+// FuzzMask holds that masking ends, never panics and removes what it knows.
+func FuzzMask(f *testing.F) {
+	f.Add([]byte(`{"Authorization":"a","clientId":[1,2`))
+	f.Add([]byte(`\"authorization\":\"known-secret\\`))
+	b := &Bridge{cfg: Config{Secrets: func() []string { return []string{"known-secret"} }}}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if bytes.Contains(b.mask(raw), []byte("known-secret")) {
+			t.Fatalf("%q", raw)
+		}
+	})
+}
+
+func TestHostileHeaderValues(t *testing.T) {
+	b := newBridge(t)
+	for _, c := range []struct{ value, want string }{
+		{"v=2.0;clid=us02;rid=WEB_1", "v=2.0;clid=us02;rid=WEB_1"},
+		{"a\r\nNats-Rollup: all", ""}, {strings.Repeat("x", maxHeaderValue+1), ""}, {" a", ""}, {"\xff", ""}, {"", ""},
+	} {
+		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: c.value}})
+		if got := msg.Header.Values("x-zm-trackingid"); len(got) > 1 || strings.Join(got, "") != c.want {
+			t.Errorf("%q becomes %q", c.value, got)
+		}
+		if id := msg.Header.Get(nats.MsgIdHdr); strings.ContainsAny(id, "\r\n \xff") || id == "" || len(id) > 150 {
+			t.Errorf("%q gives the id %q", c.value, id)
+		}
+	}
+}
+
+func TestEventNameInHeader(t *testing.T) {
+	b := newBridge(t)
+	for name, want := range map[string]string{
+		"meeting.started": "meeting.started", "évent.x": "évent.x",
+		"completed ": "completed%20", "a\nb": "a%0Ab", "\xff": "%FF",
+	} {
+		msg := b.event(&zoom.Frame{Event: name, Body: []byte("{}")})
+		if got := msg.Header.Get(headerEvent); got != want {
+			t.Errorf("%q: header %q, want %q", name, got, want)
+		}
+	}
+	long := strings.Repeat("long_name.", 50) + "end"
+	if got := b.event(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(headerEvent); got != long {
+		t.Errorf("the header cuts the name as the subject does: %q", got)
+	}
+}
+
+func TestStampCounts(t *testing.T) {
+	b := newBridge(t)
+	for want := range 3 {
+		msg := b.malformedFrame(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
+		b.seq++
+		b.stamp(msg)
+		if msg.Header.Get(headerEpoch) != "7" || msg.Header.Get(headerSeq) != fmt.Sprint(want+1) || msg.Header.Get(headerReasonCode) != "not_json" {
+			t.Errorf("%v", msg.Header)
+		}
+	}
+}
+
+// TestPauses shows that pauses grow until a session was useful, that one after
+// a displacement is long, and that Zoom's own wish counts.
+func TestPauses(t *testing.T) {
+	p := newPauses()
+	lost := &zoom.Error{Cause: zoom.CauseReset}
+	var last time.Duration
+	for range 20 {
+		last = p.next(false, lost)
+	}
+	if last < 10*time.Second || last > 45*time.Second {
+		t.Errorf("the 20th pause is %s", last)
+	}
+	if got := p.next(true, lost); got > 200*time.Millisecond {
+		t.Errorf("after a useful session the pause is %s", got)
+	}
+	if got := p.next(false, &zoom.Error{Cause: zoom.CauseDial, RetryAfter: time.Hour}); got != time.Hour {
+		t.Errorf("Retry-After of an hour gives %s", got)
+	}
+	displaced := &zoom.Error{Cause: zoom.CauseDisplaced}
+	first := p.next(true, displaced)
+	for range 5 {
+		last = p.next(true, displaced)
+	}
+	if first < time.Second || last < 30*time.Second {
+		t.Errorf("after displacements the pauses go from %s to %s", first, last)
+	}
+	if cause(errors.New("other")) != zoom.CauseToken || cause(displaced) != zoom.CauseDisplaced {
+		t.Error("causes")
+	}
+}

@@ -1,0 +1,84 @@
+package bridge
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// credential finds the name of a member that holds a credential and the colon
+// behind it, in JSON or in JSON within JSON strings.
+var credential = regexp.MustCompile(`(?i)"(?:authorization|clientid|client_id|client_secret|access_token)\\*"\s*:\s*`)
+
+// mask returns a copy without credentials. The text need not be well-formed,
+// and may end anywhere.
+func (b *Bridge) mask(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for {
+		at := credential.FindIndex(raw)
+		if at == nil {
+			break
+		}
+		out = append(out, raw[:at[1]]...)
+		out = append(out, `"***"`...)
+		raw = raw[at[1]+valueLength(raw[at[1]:]):]
+	}
+	out = append(out, raw...)
+	if b.cfg.Secrets == nil {
+		return out
+	}
+	for _, secret := range b.cfg.Secrets() {
+		if len(secret) >= 4 {
+			out = bytes.ReplaceAll(out, []byte(secret), []byte("***"))
+		}
+	}
+	return out
+}
+
+// valueLength is the length of the JSON value at the beginning of a text, or
+// of the text if the value does not end in it.
+func valueLength(text []byte) int {
+	escapes := len(text) - len(bytes.TrimLeft(text, `\`))
+	rest := text[escapes:]
+	if len(rest) == 0 {
+		return len(text)
+	}
+	switch rest[0] {
+	case '"':
+		return escapes + 1 + stringLength(rest[1:], escapes)
+	case '[':
+		return endOf(text, "]")
+	case '{':
+		return endOf(text, "}")
+	}
+	if i := bytes.IndexAny(text, ",]} \t\r\n"); i >= 0 {
+		return i
+	}
+	return len(text)
+}
+
+func endOf(text []byte, close string) int {
+	if i := bytes.Index(text, []byte(close)); i >= 0 {
+		return i + 1
+	}
+	return len(text)
+}
+
+// stringLength is the length of a string's content with its closing quote. The
+// quote is escaped as often as the opening one, whose number of backslashes is
+// 0, 1, 3, 7 … at each level of strings within strings. A quote within the
+// content has more, and an escaped backslash before a quote adds a multiple of
+// twice that number plus two.
+func stringLength(content []byte, escapes int) int {
+	run := 0
+	for i, c := range content {
+		switch {
+		case c == '\\':
+			run++
+			continue
+		case c == '"' && run%(2*escapes+2) == escapes:
+			return i + 1
+		}
+		run = 0
+	}
+	return len(content)
+}
