@@ -1,0 +1,224 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+const (
+	subID        = "sub-1"
+	clientID     = "client-id-must-not-leak"
+	clientSecret = "client-secret-must-not-leak"
+	secretToken  = "secret-token-must-not-leak"
+	accountID    = "account-1"
+)
+
+// harness is a connector between a simulated Zoom and a real nats-server, each
+// behind a real socket.
+type harness struct {
+	t        testing.TB
+	sim      *zoomsim.Sim
+	web      *httptest.Server
+	nats     *server.Server
+	settings config.Settings
+	log      *logBuffer
+	js       jetstream.JetStream
+	stop     func() error // ends the connector and returns its error
+	ended    <-chan error // its error, if it ends by itself
+}
+
+// logBuffer collects the log at its finest level.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newHarness(t testing.TB) *harness {
+	t.Helper()
+	h := &harness{t: t, log: &logBuffer{}}
+	h.sim = zoomsim.New(zoomsim.Options{ClientID: clientID, ClientSecret: clientSecret, AccountID: accountID, SecretToken: secretToken})
+	h.web = httptest.NewServer(h.sim.Handler())
+	h.nats = runNATS(t, t.TempDir(), -1)
+	h.settings = config.Settings{
+		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomAccountID: accountID, ZoomSecretToken: secretToken,
+		ZoomOAuthURL:     h.web.URL + "/oauth/token",
+		ZoomWebSocketURL: "ws" + strings.TrimPrefix(h.web.URL, "http") + "/ws?subscriptionId=" + subID,
+		NATSURL:          h.nats.ClientURL(), DataDir: t.TempDir(), HTTPAddr: "off", Replica: "replica-1",
+	}
+	h.js = connectNATS(t, h.nats.ClientURL())
+	t.Cleanup(func() {
+		h.end()
+		h.sim.Close()
+		h.web.Close()
+		if text := h.log.String(); strings.Contains(text, "must-not-leak") || strings.Contains(text, "eyJ") {
+			t.Errorf("a secret is in the log:\n%s", text)
+		}
+	})
+	return h
+}
+
+func runNATS(t testing.TB, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server is not ready")
+	}
+	t.Cleanup(func() { stopNATS(s) })
+	return s
+}
+
+func stopNATS(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func connectNATS(t testing.TB, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// start runs a connector until stop or the end of the test.
+func (h *harness) start() {
+	h.t.Helper()
+	cfg, err := config.Load(h.settings, "", nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	h.ended = done
+	go func() {
+		defer close(done)
+		done <- Run(ctx, Options{Config: cfg, Version: "test", NATSPort: -1, Log: zerolog.New(h.log).Level(zerolog.TraceLevel)})
+	}()
+	h.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+}
+
+func (h *harness) end() {
+	if h.stop != nil {
+		h.stop() //nolint:errcheck // a test that cares calls stop itself
+	}
+}
+
+// connected starts a connector and waits until events find it.
+func (h *harness) connected() {
+	h.t.Helper()
+	h.start()
+	h.ready()
+}
+
+func (h *harness) ready() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := h.sim.WaitReady(ctx, subID); err != nil {
+		h.t.Fatalf("not connected: %v\n%s", err, h.log)
+	}
+}
+
+// finish waits until Zoom has written everything and ends the connector, which
+// must not lose anything.
+func (h *harness) finish() {
+	h.t.Helper()
+	h.drain()
+	if err := h.stop(); err != nil {
+		h.t.Fatalf("the connector ended with %v\n%s", err, h.log)
+	}
+}
+
+func (h *harness) drain() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 60*time.Second)
+	defer cancel()
+	if err := h.sim.Drain(ctx, subID); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// waitStored waits until the stream holds so many messages.
+func (h *harness) waitStored(count int) {
+	h.t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		stream, err := h.js.Stream(h.t.Context(), "ZOOM")
+		if err == nil && int(stream.CachedInfo().State.Msgs) >= count {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("%d messages are not stored: %v\n%s", count, err, h.log)
+		}
+	}
+}
+
+// stored reads the whole stream.
+func (h *harness) stored() []jetstream.Msg {
+	h.t.Helper()
+	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	count := int(stream.CachedInfo().State.Msgs)
+	if count == 0 {
+		return nil
+	}
+	consumer, err := stream.OrderedConsumer(h.t.Context(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	batch, err := consumer.Fetch(count, jetstream.FetchMaxWait(30*time.Second))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var messages []jetstream.Msg
+	for msg := range batch.Messages() {
+		messages = append(messages, msg)
+	}
+	if len(messages) != count {
+		h.t.Fatalf("read %d of %d messages: %v", len(messages), count, batch.Error())
+	}
+	return messages
+}
+
+// natsPort is the port of the harness's nats-server.
+func (h *harness) natsPort() int { return h.nats.Addr().(*net.TCPAddr).Port }

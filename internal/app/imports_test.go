@@ -1,0 +1,67 @@
+package app
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestImports keeps the dependencies pointing one way.
+func TestImports(t *testing.T) {
+	const module = "github.com/zoomstream/zoomstream/"
+	// What each package may import beyond the standard library, itself or by
+	// what it imports; a prefix ending in / stands for all below it.
+	type rule struct {
+		only  []string // if set, nothing else but these
+		never []string
+	}
+	nats := "github.com/nats-io/"
+	rules := map[string]rule{
+		"subjects":          {only: []string{"-"}},
+		"dedupe":            {only: []string{"-"}},
+		"publisher":         {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}},
+		"internal/zoom":     {never: []string{module, nats}},
+		"internal/lease":    {never: []string{module, "github.com/coder/websocket"}},
+		"internal/config":   {never: []string{module, nats, "github.com/coder/websocket"}},
+		"internal/zoomsim":  {never: []string{module, nats}},
+		"internal/natsconn": {never: []string{module, "github.com/coder/websocket"}},
+		"internal/bridge":   {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease", nats + "nats-server/"}},
+	}
+	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Deps,Standard", "./...")
+	list.Dir = "../.."
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard, deps := make(map[string]bool), make(map[string][]string)
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p struct {
+			ImportPath string
+			Deps       []string
+			Standard   bool
+		}
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		standard[p.ImportPath], deps[p.ImportPath] = p.Standard, p.Deps
+	}
+	for name, r := range rules {
+		imported, ok := deps[module+name]
+		if !ok {
+			t.Errorf("package %s is gone; change this test's rules", name)
+		}
+		for _, dep := range imported {
+			matches := func(pattern string) bool {
+				return dep == pattern || strings.HasSuffix(pattern, "/") && strings.HasPrefix(dep, pattern)
+			}
+			if standard[dep] || dep == module+name || strings.HasPrefix(dep, module+name+"/") {
+				continue
+			}
+			if slices.ContainsFunc(r.never, matches) || r.only != nil && !slices.ContainsFunc(r.only, matches) {
+				t.Errorf("%s must not depend on %s", name, dep)
+			}
+		}
+	}
+}
