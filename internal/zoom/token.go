@@ -69,6 +69,7 @@ func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) 
 // NewTokenSource returns a source that has not yet asked for a token.
 func NewTokenSource(cfg TokenConfig) *TokenSource {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
+	cfg.HTTP.Transport = jsonAnswers{cmp.Or(cfg.HTTP.Transport, http.DefaultTransport)}
 	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1)}
 }
 
@@ -77,6 +78,18 @@ func withoutRedirects(client *http.Client) *http.Client {
 	plain := *cmp.Or(client, http.DefaultClient)
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &plain
+}
+
+// jsonAnswers makes every answer be read as JSON. Zoom sends nothing else, and
+// oauth2 takes text/plain, which proxies and test servers say, for a form.
+type jsonAnswers struct{ base http.RoundTripper }
+
+func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := j.base.RoundTrip(r)
+	if err == nil {
+		answer.Header.Set("Content-Type", "application/json")
+	}
+	return answer, err
 }
 
 // Token returns an access token, from the cache while that is good for at

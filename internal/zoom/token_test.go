@@ -62,6 +62,22 @@ func TestGrants(t *testing.T) {
 	})
 }
 
+func TestContentTypeDoesNotMatter(t *testing.T) {
+	for _, contentType := range []string{"text/plain", "application/x-www-form-urlencoded", "nonsense;;", ""} {
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = []string{contentType}
+			fmt.Fprint(w, `{"access_token":"eyJ1","token_type":"bearer","expires_in":3600}`)
+		}
+		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if token, err := NewTokenSource(cfg).Token(ctx); err != nil || token != "eyJ1" {
+				t.Errorf("%q: %q, %v", contentType, token, err)
+			}
+		})
+	}
+}
+
 func TestOneRequestForAll(t *testing.T) {
 	requests := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {
