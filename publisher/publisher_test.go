@@ -231,11 +231,17 @@ func TestStreamMissing(t *testing.T) {
 	if st := p.Stats(); st.Err == nil || st.Pending != 100 {
 		t.Errorf("stats %+v", st)
 	}
+	for p.Stats().Resent < 3 {
+		time.Sleep(time.Millisecond)
+	}
 	createStream(t, nc, jetstream.StreamConfig{})
 	flush(t, p)
 	wantInOrder(t, nc, 100)
 	if err := <-changed; err != nil {
 		t.Errorf("resumed with %v", err)
+	}
+	if st := p.Stats(); st.Resent > 120 {
+		t.Errorf("%d sendings against a missing stream: it is probed with more than the oldest message", st.Resent)
 	}
 }
 

@@ -98,8 +98,14 @@ func TestRepeatedDeliveries(t *testing.T) {
 	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.Body("meeting.ended"), TrackingID: "WEB_shared"})
 	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.Body("recording.completed"), TrackingID: "WEB_shared"})
 	h.finish()
-	if got := len(h.stored()); got != 202 {
-		t.Errorf("%d messages stored, want 200 and the 2 of one tracking id", got)
+	messages := h.stored()
+	if len(messages) != 202 {
+		t.Fatalf("%d messages stored, want 200 and the 2 of one tracking id", len(messages))
+	}
+	for i, msg := range messages[:200] { // repetitions seen locally leave no hole
+		if msg.Headers().Get("Zoom-Seq") != strconv.Itoa(i+1) {
+			t.Fatalf("message %d has Zoom-Seq %s", i, msg.Headers().Get("Zoom-Seq"))
+		}
 	}
 	if text := h.log.String(); !strings.Contains(text, `"duplicates":200`) || strings.Count(text, `"duplicates":200`) != 2 {
 		t.Errorf("200 duplicates are not counted twice:\n%s", text)

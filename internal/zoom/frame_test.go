@@ -159,12 +159,13 @@ func TestErrorsAreRedacted(t *testing.T) {
 	for _, err := range []error{
 		dial,
 		errors.New(`Get "http://h/ws?access_token=` + url.QueryEscape(token) + `": EOF`),
+		errors.New(`Get "http://h/ws?access_token=of-another-session&x=1": EOF`),
 		errors.New("token " + token + " and client-secret at nats://user:pass@host"),
 		ended(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
 		ended(io.ErrUnexpectedEOF, r),
 	} {
 		text := r.error(err)
-		for _, secret := range []string{token, url.QueryEscape(token), "client-secret", "pass@"} {
+		for _, secret := range []string{token, url.QueryEscape(token), "client-secret", "pass@", "of-another-session"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%q holds %q", text, secret)
 			}

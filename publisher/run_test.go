@@ -1,0 +1,73 @@
+package publisher
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// newSender returns a sender with so many messages in flight in round 0.
+func newSender(count int) *sender {
+	p := New(nil, Options{})
+	s := &sender{Publisher: p, window: newWindow(p.opt.Window), inbox: "_INBOX.x", pause: newPause()}
+	for i := range count {
+		s.window.push(entry{msg: message(i), sends: 1})
+	}
+	s.window.next = s.window.tail
+	p.stats.Pending = count
+	return s
+}
+
+func answerTo(number, round uint64, data string) *nats.Msg {
+	return &nats.Msg{Subject: replySubject("_INBOX.x", number, round), Data: []byte(data)}
+}
+
+const (
+	refusal = `{"error":{"code":503,"err_code":10077,"description":"no"}}`
+	stored1 = `{"stream":"ZOOM","seq":1}`
+)
+
+// TestErrorsOfAnEarlierRound shows that one outage of a hundred messages is
+// one pause, not a hundred growing ones.
+func TestErrorsOfAnEarlierRound(t *testing.T) {
+	s := newSender(100)
+	for i := range uint64(100) {
+		s.receive(answerTo(i, 0, refusal), nil)
+	}
+	if s.round != 1 || !s.probing || s.window.next != 0 {
+		t.Errorf("round %d, probing %t, next %d", s.round, s.probing, s.window.next)
+	}
+}
+
+// TestLateAnswersSettleAll shows that acknowledgements of the first sending
+// that come after a disconnect end the pause if nothing is left.
+func TestLateAnswersSettleAll(t *testing.T) {
+	s := newSender(2)
+	s.failed(s.window.at(0), errors.New("disconnected"))
+	s.receive(answerTo(0, 0, stored1), nil)
+	if !s.probing {
+		t.Error("an answer of an earlier round opens the window while something is pending")
+	}
+	s.receive(answerTo(1, 0, stored1), nil)
+	if s.probing || s.Stats().Err != nil || s.Stats().Pending != 0 {
+		t.Errorf("probing %t, %+v", s.probing, s.Stats())
+	}
+}
+
+func TestStrangeAnswers(t *testing.T) {
+	s := newSender(2)
+	for _, msg := range []*nats.Msg{
+		answerTo(7, 0, stored1), {Subject: "_INBOX.x"}, {Subject: "_INBOX.x.1"}, {Subject: "_INBOX.x.-.-"}, {Subject: "other"},
+	} {
+		s.receive(msg, nil)
+	}
+	if s.probing || s.window.held() != 2 {
+		t.Error("an answer that is none was heeded")
+	}
+	for _, data := range []string{"", "{", "{}", `{"stream":"ZOOM"}`, `{"seq":1}`} {
+		if _, err := parseAck(answerTo(0, 0, data), ""); err == nil {
+			t.Errorf("%q counts as an acknowledgement", data)
+		}
+	}
+}
