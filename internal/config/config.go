@@ -1,3 +1,26 @@
+// Package config turns flags, environment and a YAML file into one validated
+// [Config].
+//
+// The struct [Settings] is the table of settings: its tags hold the names, the
+// defaults, the help and the README's table. The names follow one rule:
+//
+//	ZOOMSTREAM_LEASE_TTL   --lease-ttl        lease_ttl
+//	ZOOM_CLIENT_ID         --zoom-client-id   zoom_client_id
+//	NATS_URL               --nats-url         nats_url
+//
+// Precedence is flag, environment, file, default. Kong only parses the command
+// line: its own environment and defaults take an empty variable for a value,
+// stop at the first error and print bad values.
+//
+// For every setting:
+//
+//   - White space around a value is never part of it: a trailing newline in
+//     the client secret is the commonest cause of Zoom's invalid_client.
+//   - An empty value is no value: Compose and Kubernetes produce empty
+//     variables, so one never hides a lower layer.
+//   - All errors are reported at once. No secret, and nothing of a URL that
+//     may be one, is in an error or in [Config.Effective].
+//   - A secret may be given as NAME_FILE instead, the path of a file with it.
 package config
 
 import "time"

@@ -1,15 +1,16 @@
 package config
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// envLayer reads environ ("NAME=value"; of a name given twice the last that is
-// not empty counts) and reports every variable of the own prefixes that no
-// setting has. NATS_* is shared with the nats command line tool, which has
-// more names, so nothing is reported there.
-func envLayer(environ []string) (layer, []error) {
+// fromEnvironment reads environ ("NAME=value") and reports every variable of
+// the own prefixes that no setting has. NATS_* is shared with the nats command
+// line tool, which has more names, so nothing is reported there.
+func fromEnvironment(environ []string) (layer, []error) {
 	l := layer{}
 	var errs []error
 	for _, entry := range environ {
@@ -19,30 +20,51 @@ func envLayer(environ []string) (layer, []error) {
 			continue
 		}
 		own := strings.HasPrefix(name, "ZOOMSTREAM_") || strings.HasPrefix(name, "ZOOM_")
-		if !own || strings.TrimSpace(value) == "" || fromKubernetes(name, value) {
-			continue
+		if own && strings.TrimSpace(value) != "" && !kubernetes.MatchString(entry) {
+			errs = append(errs, &Error{
+				Setting: name, Source: "environment " + name,
+				Problem: "no such setting; did you mean " + nearest(name).setting + "?",
+			})
 		}
-		errs = append(errs, &Error{
-			Setting: name, Source: "environment " + name,
-			Problem: "no such setting",
-			Fix:     "did you mean " + nearest(name, Environment()) + "?",
-		})
 	}
 	return l, errs
 }
 
-// Kubernetes gives every container variables for each Service of its
-// namespace, in the style of Docker's links: a Service called zoomstream
-// brings ZOOMSTREAM_PORT=tcp://10.0.0.1:8480 and the like
+// kubernetes matches the variables ("NAME=value") that every container gets
+// for each Service of its namespace: one called zoomstream brings
+// ZOOMSTREAM_PORT=tcp://10.0.0.1:8480 and the like
 // (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
-var (
-	serviceName  = regexp.MustCompile(`_SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
-	serviceValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
-)
+// ZOOMSTREAM_HTTP_PORT=8480 is not of that form but a person's mistake.
+var kubernetes = regexp.MustCompile(`^\w+(_SERVICE_HOST=|_SERVICE_PORT(_\w+)?=|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|_PORT=(tcp|udp|sctp)://)`)
 
-// fromKubernetes asks for the value where the name alone is one that a person
-// might write: ZOOMSTREAM_HTTP_PORT=8480 is a mistake to report.
-func fromKubernetes(name, value string) bool {
-	return serviceName.MatchString(name) ||
-		strings.HasSuffix(name, "_PORT") && serviceValue.MatchString(value)
+// nearest returns the setting whose name takes the fewest edits to get from
+// name, which may be in the spelling of a variable, a flag or a key.
+func nearest(name string) row {
+	fold := func(name string) string {
+		return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "ZOOMSTREAM_")
+	}
+	return slices.MinFunc(table, func(a, b row) int {
+		return cmp.Compare(edits(fold(name), fold(a.setting)), edits(fold(name), fold(b.setting)))
+	})
+}
+
+// edits is the Levenshtein distance of a and b in bytes.
+func edits(a, b string) int {
+	line := make([]int, len(b)+1)
+	for j := range line {
+		line[j] = j
+	}
+	for i := range len(a) {
+		diagonal := line[0]
+		line[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = line[j+1]
+			line[j+1] = min(change, line[j]+1, line[j+1]+1)
+		}
+	}
+	return line[len(b)]
 }

@@ -2,50 +2,29 @@ package config
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Error says what is wrong with one setting. [Load] joins as many as there are.
 type Error struct {
 	Setting string // environment variable's name, "--config", or the unknown name
-	Value   string // as given; empty for secrets and where it could hold one
+	Value   string // as given; masked or empty where it could hold a secret
 	Source  string // "flag --x", "environment X", "file path:line", "default"
-	Problem string // what is wrong
-	Fix     string // what to do
+	Problem string // what is wrong; what to do
 }
 
 // Error returns one line, for example
 //
 //	ZOOMSTREAM_LEASE_TTL (environment) is "abc": not a duration; use for example 15s
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Setting)
+	text := e.Setting
 	if source := strings.TrimSuffix(e.Source, " "+e.Setting); source != "" {
-		fmt.Fprintf(&b, " (%s)", source)
+		text += " (" + source + ")"
 	}
 	if e.Value != "" {
-		fmt.Fprintf(&b, " is %s", quote(e.Value))
+		text += fmt.Sprintf(" is %.200q", e.Value)
 	}
-	fmt.Fprintf(&b, ": %s", e.Problem)
-	if e.Fix != "" {
-		fmt.Fprintf(&b, "; %s", e.Fix)
-	}
-	return b.String()
-}
-
-// quote keeps an error to one line of readable length, whatever was given.
-func quote(s string) string {
-	const most = 200
-	if len(s) <= most {
-		return strconv.Quote(s)
-	}
-	cut := most
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return strconv.Quote(s[:cut]) + "…"
+	return text + ": " + e.Problem
 }
 
 // MissingError says which of the settings that have no default are not set,
@@ -59,27 +38,20 @@ type MissingError struct {
 func (e *MissingError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "not set: %s\n\n", strings.Join(e.Settings, ", "))
-	b.WriteString("Find the values at https://marketplace.zoom.us → Develop → your app:\n")
+	b.WriteString("Find the values at https://marketplace.zoom.us → Develop → your app, and set them in the\n")
+	b.WriteString("environment, as flags or in the --config file (lower-case names); a secret also as a file:\n")
 	for _, name := range e.Settings {
 		r, _ := rowOf(name)
-		fmt.Fprintf(&b, "  %-20s %s\n", name, r.where)
-	}
-	b.WriteString("\nSet each in one of these ways:\n")
-	for _, name := range e.Settings {
-		r, _ := rowOf(name)
-		ways := []string{name + "=…"}
-		if r.secret {
-			ways = append(ways, name+fileSuffix+"=path")
+		fmt.Fprintf(&b, "  %s=…  or  --%s=…", name, r.flag)
+		if r.kind == "secret" {
+			fmt.Fprintf(&b, "  or  %s%s=path", name, fileSuffix)
 		}
-		ways = append(ways, "--"+r.flag+"=…")
-		if r.secret {
-			ways = append(ways, "--"+r.flag+"-file=path")
-		}
-		ways = append(ways, "in the --config file "+r.key+": …")
-		fmt.Fprintf(&b, "  %s\n", strings.Join(ways, "  or  "))
+		fmt.Fprintf(&b, "\n      %s\n", r.where)
 	}
-	b.WriteString("\nA Server-to-Server app may need ZOOM_ACCOUNT_ID as well (page App Credentials: Account ID);\n")
-	b.WriteString("ZOOM_SECRET_TOKEN (next to the event subscription: Secret Token) turns on the check of signatures.\n")
-	b.WriteString("\nTo see it work without a Zoom account: zoomstream demo needs none of these.")
+	b.WriteString(`
+A Server-to-Server app may need ZOOM_ACCOUNT_ID as well (page App Credentials: Account ID);
+ZOOM_SECRET_TOKEN (next to the event subscription: Secret Token) turns on the check of signatures.
+
+To see it work without a Zoom account: zoomstream demo needs none of these.`)
 	return b.String()
 }

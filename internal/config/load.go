@@ -1,38 +1,53 @@
 package config
 
 import (
+	"cmp"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
 	"slices"
+	"strings"
+	"time"
 )
 
 // Load resolves every setting, s (the flags) before environ ("NAME=value")
 // before the YAML file before the default, and validates the whole. With an
 // empty configFile there is no file. It reads files (the configuration, every
-// NAME_FILE, and it opens those that the NATS client will need) but writes and
-// creates nothing.
+// NAME_FILE, those that the NATS client will need) but writes nothing.
 //
 // The error joins everything that is wrong: each an [*Error], and one
 // [*MissingError] if settings without a default are not set.
 func Load(s Settings, configFile string, environ []string) (*Config, error) {
-	env, envErrs := envLayer(environ)
-	file, fileErrs := fileLayer(configFile)
-	l := &loader{
-		found:  map[string]given{},
-		broken: map[string]bool{},
-		errs:   slices.Concat(envErrs, fileErrs),
-	}
-	l.resolve([]layer{flagLayer(s), env, file})
+	env, envErrs := fromEnvironment(environ)
+	file, fileErrs := fromFile(configFile)
+	l := &loader{found: map[string]given{}, errs: slices.Concat(envErrs, fileErrs)}
+	l.resolve(fromFlags(s), env, file)
 
 	c := &Config{}
-	l.zoom(c)
-	l.nats(c)
-	l.stream(c)
-	l.replicas(c)
-	l.disk(c)
-	l.operation(c)
+	for _, f := range fields(c) {
+		value := l.found[f.setting].value
+		if value == "" {
+			continue
+		}
+		if err := f.read(value); err != nil {
+			l.fail(f.setting, err)
+		}
+	}
+	l.derive(c)
+	l.compare(c)
 
-	fileUnread := configFile != "" && file == nil // it may hold what is missing
-	if missing := l.missing(); len(missing) > 0 && !fileUnread {
+	var missing []string
+	for _, r := range table {
+		if r.where != "" && !l.isSet(r.setting) {
+			missing = append(missing, r.setting)
+		}
+	}
+	if len(missing) > 0 && file != nil { // a broken file may hold them
 		l.errs = append(l.errs, &MissingError{Settings: missing})
 	}
 	if len(l.errs) > 0 {
@@ -42,86 +57,163 @@ func Load(s Settings, configFile string, environ []string) (*Config, error) {
 	return c, nil
 }
 
-// loader is the state of one Load.
-type loader struct {
-	found  map[string]given // what counts, by name of the setting
-	broken map[string]bool  // settings that are given but have an error
-	errs   []error
+// given is a value and where it came from.
+type given struct {
+	value  string
+	source string
 }
 
-func (l *loader) resolve(layers []layer) {
+// layer is what one source gives, by name of the setting. A value in it is
+// trimmed and never empty.
+type layer map[string]given
+
+func (l layer) put(setting, value, source string) {
+	if value = strings.TrimSpace(value); value != "" {
+		l[setting] = given{value: value, source: source}
+	}
+}
+
+func fromFlags(s Settings) layer {
+	l := layer{}
+	v := reflect.ValueOf(s)
+	for i, r := range table {
+		l.put(r.setting, v.Field(i).String(), "flag --"+r.flag)
+	}
+	return l
+}
+
+// loader is the state of one Load.
+type loader struct {
+	found map[string]given // what counts, by name of the setting
+	errs  []error
+}
+
+const fromDefault = "default"
+
+func (l *loader) isSet(setting string) bool {
+	return l.found[setting].source != fromDefault
+}
+
+func (l *loader) resolve(layers ...layer) {
 	for _, r := range table {
-		if r.fileOf != "" {
+		if r.kind == "file" {
 			continue
 		}
 		g, err := pick(r, layers)
-		if err != nil {
-			l.broken[r.setting] = true
-			l.errs = append(l.errs, err)
-		}
 		l.found[r.setting] = g
-	}
-}
-
-// text is the setting's value; setting must be in the table.
-func (l *loader) text(setting string) string {
-	g, ok := l.found[setting]
-	if !ok {
-		panic("config: " + setting + " is not in the table") // a misspelling in this package
-	}
-	return g.value
-}
-
-// settle replaces the value as given by the one that took effect.
-func (l *loader) settle(setting, value string) {
-	g := l.found[setting]
-	g.value = value
-	l.found[setting] = g
-}
-
-func (l *loader) fail(setting, problem, fix string) {
-	g := l.found[setting]
-	value := shown(setting, g.value)
-	if value == masked {
-		value = ""
-	}
-	l.broken[setting] = true
-	l.errs = append(l.errs, &Error{
-		Setting: setting, Value: value, Source: g.source, Problem: problem, Fix: fix,
-	})
-}
-
-// missing lists what [MissingError] is about.
-func (l *loader) missing() []string {
-	var names []string
-	for _, name := range []string{"ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET", "ZOOM_WEBSOCKET_URL"} {
-		if l.text(name) == "" && !l.broken[name] {
-			names = append(names, name)
+		if err != nil {
+			l.fail(r.setting, err)
 		}
 	}
-	return names
+}
+
+// pick returns the setting's value from the first layer that has it. A secret
+// may be there as itself or as NAME_FILE, but not as both.
+func pick(r row, layers []layer) (given, error) {
+	for _, l := range layers {
+		direct, isDirect := l[r.setting]
+		file, isFile := l[r.setting+fileSuffix]
+		switch {
+		case isDirect && isFile:
+			return direct, errors.New("set together with " + r.setting + fileSuffix + "; keep one of the two")
+		case isDirect:
+			return direct, nil
+		case isFile:
+			secret, err := readSecret(file.value)
+			return given{value: secret, source: file.source}, err
+		}
+	}
+	return given{value: r.preset, source: fromDefault}, nil
+}
+
+func readSecret(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", unreadable(err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", errors.New("the file is empty; write the secret into it")
+	}
+	return secret, nil
+}
+
+// unreadable leaves out the path: some give the secret itself instead.
+func unreadable(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		err = p.Err
+	}
+	return fmt.Errorf("the file cannot be read: %w; name one that this process may read", err)
+}
+
+func (l *loader) fail(setting string, problem error) {
+	g := l.found[setting]
+	e := &Error{Setting: setting, Source: g.source, Problem: problem.Error()}
+	if r, _ := rowOf(setting); r.kind != "path" {
+		e.Value = r.redact(g.value)
+	}
+	l.errs = append(l.errs, e)
+}
+
+// derive fills in what depends on other things than the setting's own text.
+func (l *loader) derive(c *Config) {
+	if strings.EqualFold(c.HTTPAddr, "off") {
+		c.HTTPAddr = ""
+	}
+	c.Replica = cmp.Or(c.Replica, replicaName())
+	c.SpoolDir = cmp.Or(c.SpoolDir, filepath.Join(c.DataDir, "spool"))
+	for setting, value := range map[string]string{
+		"ZOOMSTREAM_REPLICA": c.Replica, "ZOOMSTREAM_SPOOL_DIR": c.SpoolDir, "NATS_URL": c.NATS.URL,
+	} {
+		l.found[setting] = given{value: value, source: l.found[setting].source}
+	}
+}
+
+var notInToken = regexp.MustCompile(`[^A-Za-z0-9_-]`)
+
+// replicaName is the host's name, made a subject token, and a random part, so
+// that two replicas on one host differ.
+func replicaName() string {
+	host, _ := os.Hostname()
+	return notInToken.ReplaceAllString(cmp.Or(host, "replica"), "-") + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+// compare checks settings against each other. One that could not be read has
+// been reported and is zero here.
+func (l *loader) compare(c *Config) {
+	if c.LeaseTTL%time.Second != 0 {
+		l.fail("ZOOMSTREAM_LEASE_TTL", errors.New("not whole seconds, which is how NATS counts; use for example 15s"))
+	}
+	if c.StreamMaxAge > 0 && c.DuplicateWindow > c.StreamMaxAge { // nats-server refuses it
+		l.fail("ZOOMSTREAM_DUPLICATE_WINDOW", fmt.Errorf("longer than ZOOMSTREAM_STREAM_MAX_AGE, which is %s; shorten it or keep events longer",
+			l.found["ZOOMSTREAM_STREAM_MAX_AGE"].value))
+	}
+	for _, pair := range [][2]string{
+		{"NATS_CERT", "NATS_KEY"}, {"NATS_KEY", "NATS_CERT"}, {"NATS_USER", "NATS_PASSWORD"}, {"NATS_PASSWORD", "NATS_USER"},
+	} {
+		if l.isSet(pair[0]) && !l.isSet(pair[1]) {
+			l.fail(pair[0], fmt.Errorf("it needs %s as well; set both or none", pair[1]))
+		}
+	}
+	if l.isSet("NATS_URL") || l.isSet("NATS_CONTEXT") {
+		return
+	}
+	for _, setting := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN", "NATS_CA", "NATS_CERT"} {
+		if l.isSet(setting) {
+			l.fail(setting, errors.New("the embedded NATS server does not use it; set NATS_URL or NATS_CONTEXT, or unset this one"))
+		}
+	}
+	if c.StreamReplicas > 1 {
+		l.fail("ZOOMSTREAM_STREAM_REPLICAS", errors.New("the embedded NATS server holds a single one; use 1, or set NATS_URL to a cluster"))
+	}
 }
 
 func (l *loader) values() []Value {
 	var all []Value
 	for _, r := range table {
 		if g, ok := l.found[r.setting]; ok {
-			all = append(all, Value{Name: r.setting, Value: shown(r.setting, g.value), Source: g.source})
+			all = append(all, Value{Name: r.setting, Value: r.redact(g.value), Source: g.source})
 		}
 	}
 	return all
-}
-
-// shown is the value as others may see it.
-func shown(setting, value string) string {
-	r, _ := rowOf(setting)
-	switch {
-	case value == "":
-		return ""
-	case r.secret:
-		return masked
-	case r.url:
-		return redact(value)
-	}
-	return value
 }

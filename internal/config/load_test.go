@@ -60,7 +60,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, _ := os.Hostname()
-	if !strings.HasPrefix(c.Replica, strings.SplitN(host, ".", 2)[0]) || !isToken(c.Replica) {
+	if !strings.HasPrefix(c.Replica, strings.SplitN(host, ".", 2)[0]) || natsName(c.Replica) != nil {
 		t.Errorf("replica %q is not made of the host's name %q", c.Replica, host)
 	}
 	again, err := loadWith()
@@ -114,7 +114,7 @@ func samples(t *testing.T) map[string][3]string {
 		"NATS_KEY":                    {file("a"), file("b"), file("c")},
 		"ZOOMSTREAM_STREAM":           {"a", "b", "c"},
 		"ZOOMSTREAM_STREAM_REPLICAS":  {"2", "3", "5"},
-		"ZOOMSTREAM_STREAM_MAX_AGE":   {"1d", "1w", "1d12h"},
+		"ZOOMSTREAM_STREAM_MAX_AGE":   {"1d", "7d", "36h"},
 		"ZOOMSTREAM_STREAM_MAX_BYTES": {"1000", "1MB", "1MiB"},
 		"ZOOMSTREAM_PREFIX":           {"a", "a.b", "c"},
 		"ZOOMSTREAM_DEDUPE":           {"tracking", "content", "tracking"},
@@ -137,24 +137,29 @@ func samples(t *testing.T) map[string][3]string {
 // puts each flag into its field.
 func TestPrecedence(t *testing.T) {
 	values := samples(t)
-	if got := slices.Sorted(maps.Keys(values)); len(got) != len(table)-countFileRows() {
-		t.Fatalf("samples for %d settings, the table has %d", len(got), len(table)-countFileRows())
+	partner := map[string]string{
+		"NATS_USER": "NATS_PASSWORD", "NATS_PASSWORD": "NATS_USER", "NATS_CERT": "NATS_KEY", "NATS_KEY": "NATS_CERT",
 	}
 	for _, r := range table {
-		sample, isFile := values[r.setting], r.fileOf != ""
+		name, isFile := strings.CutSuffix(r.setting, fileSuffix)
+		sample, known := values[name]
+		if !known {
+			t.Errorf("no sample for %s", r.setting)
+			continue
+		}
+		want := len(slices.Compact(slices.Sorted(slices.Values(sample[:]))))
 		if isFile {
-			for i, v := range values[r.fileOf] {
+			for i, v := range sample {
 				sample[i] = writeFile(t, v+"\n")
 			}
 		}
 		t.Run(r.setting, func(t *testing.T) {
 			env := map[string]string{"NATS_URL": "localhost"}
 			maps.Copy(env, working())
-			if pair := partner(r); pair != "" {
+			if pair := partner[name]; pair != "" {
 				env[pair] = values[pair][0]
 			}
-			delete(env, r.setting)
-			delete(env, r.fileOf)
+			delete(env, name)
 			path := writeFile(t, fmt.Sprintf("# comment\n%s: %s\n", r.key, sample[0]))
 
 			seen := map[string]bool{}
@@ -163,10 +168,6 @@ func TestPrecedence(t *testing.T) {
 				c, err := Load(parseFlags(t, args), path, environ(env))
 				if err != nil {
 					t.Fatalf("from %s: %v", source, err)
-				}
-				name := r.setting
-				if isFile {
-					name = r.fileOf
 				}
 				for _, v := range c.Effective() {
 					if v.Name == name && v.Source != source {
@@ -183,62 +184,37 @@ func TestPrecedence(t *testing.T) {
 			env[r.setting] = sample[1]
 			step(nil, "environment "+r.setting)
 			step([]string{"--" + r.flag, sample[2]}, "flag --"+r.flag)
-			if want := distinct(values, r); len(seen) != want {
+			if len(seen) != want {
 				t.Errorf("%d different configurations from three sources, want %d", len(seen), want)
 			}
 		})
 	}
 }
 
-func parseFlags(t *testing.T, args []string) Settings {
+// newParser has the settings in a command, as the program has.
+func newParser(t *testing.T, s *Settings, options ...kong.Option) *kong.Kong {
 	t.Helper()
 	var cli struct {
-		Run struct{ Settings } `cmd:""`
+		Run struct {
+			Config string `help:"YAML file with settings." env:"OTHER"`
+			*Settings
+		} `cmd:""`
 	}
-	k, err := kong.New(&cli)
+	cli.Run.Settings = s
+	k, err := kong.New(&cli, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.Parse(append([]string{"run"}, args...)); err != nil {
+	return k
+}
+
+func parseFlags(t *testing.T, args []string) Settings {
+	t.Helper()
+	var s Settings
+	if _, err := newParser(t, &s).Parse(append([]string{"run"}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	return cli.Run.Settings
-}
-
-func countFileRows() (n int) {
-	for _, r := range table {
-		if r.fileOf != "" {
-			n++
-		}
-	}
-	return n
-}
-
-// partner is the setting without which r is an error.
-func partner(r row) string {
-	switch strings.TrimSuffix(r.setting, fileSuffix) {
-	case "NATS_USER":
-		return "NATS_PASSWORD"
-	case "NATS_PASSWORD":
-		return "NATS_USER"
-	case "NATS_CERT":
-		return "NATS_KEY"
-	case "NATS_KEY":
-		return "NATS_CERT"
-	}
-	return ""
-}
-
-func distinct(values map[string][3]string, r row) int {
-	name := r.setting
-	if r.fileOf != "" {
-		name = r.fileOf
-	}
-	set := map[string]bool{}
-	for _, v := range values[name] {
-		set[v] = true
-	}
-	return len(set)
+	return s
 }
 
 func TestLayersOfASecret(t *testing.T) {
@@ -251,15 +227,15 @@ func TestLayersOfASecret(t *testing.T) {
 		t.Errorf("a flag's file does not win over the environment: %q", c.Zoom.ClientSecret)
 	}
 	_, err = loadWith("ZOOM_CLIENT_SECRET_FILE=" + path)
-	wantErrors(t, err, "ZOOM_CLIENT_SECRET (environment): set together with ZOOM_CLIENT_SECRET_FILE; keep one of the two")
+	wantErrors(t, err, `ZOOM_CLIENT_SECRET (environment) is "***": set together with ZOOM_CLIENT_SECRET_FILE; keep one of the two`)
 }
 
 func TestEmptyIsUnset(t *testing.T) {
 	path := writeFile(t, "lease_ttl: 20s\nbucket: ~\nspool_max:\nstream: ''\n")
 	vars := working()
-	for _, name := range Environment() {
-		if vars[name] == "" {
-			vars[name] = " "
+	for _, r := range table {
+		if vars[r.setting] == "" {
+			vars[r.setting] = " "
 		}
 	}
 	vars["ZOOM_UNKNOWN"] = ""
@@ -280,9 +256,9 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	wantErrors(t, err,
 		"ZOOM_CLIENTID (environment): no such setting; did you mean ZOOM_CLIENT_ID?",
 		"strem (file "+path+":1): no such setting; did you mean stream?",
-		`ZOOMSTREAM_LEASE_TTL (environment) is "abc": not a duration; use for example 15s, 30m or 7d`,
-		`ZOOMSTREAM_HEARTBEAT (flag --heartbeat) is "1ms": too short; use 1s or more`,
-		`ZOOMSTREAM_SPOOL_MAX (file `+path+`:2) is "much": not a size; use for example 1GiB, 500MB or a number of bytes`,
+		`ZOOMSTREAM_LEASE_TTL (environment) is "abc": not a duration of 3s or more; use for example 15s, 30m or 7d`,
+		`ZOOMSTREAM_HEARTBEAT (flag --heartbeat) is "1ms": not a duration of 1s or more; use for example 15s, 30m or 7d`,
+		`ZOOMSTREAM_SPOOL_MAX (file `+path+`:2) is "much": not a size of 1 bytes or more; use for example 1GiB, 500MB or a number of bytes`,
 		`ZOOMSTREAM_HTTP_ADDR (environment) is "8480": not a host and a port; use for example 127.0.0.1:8480, :8480 for all interfaces, or off`,
 	)
 	missing, ok := errors.AsType[*MissingError](err)

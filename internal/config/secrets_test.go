@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -21,7 +20,7 @@ func secretSettings() map[string]string {
 		"NATS_USER":          "user",
 	}
 	for _, r := range table {
-		if r.secret {
+		if r.kind == "secret" {
 			vars[r.setting] = marker
 		}
 	}
@@ -33,7 +32,10 @@ func TestNoSecretIsShown(t *testing.T) {
 	breaks := map[string]string{"": ""} // nothing broken
 	for _, r := range table {
 		breaks[r.setting] = "\x01 broken"
-		if r.secret {
+		if r.kind == "path" { // the content pasted instead of the path
+			breaks[r.setting] = "-----BEGIN " + marker
+		}
+		if r.kind == "secret" {
 			breaks[r.setting] = marker + "\n" + marker + "\"'\x00"
 			breaks[r.setting+fileSuffix] = writeFile(t, marker+"\x01 '"+marker)
 		}
@@ -124,38 +126,28 @@ func TestSecretFiles(t *testing.T) {
 	good("s3cret")
 	good("s3cret\n")
 	good("s3cret\r\n\r\n")
-	good("\ufeff s3cret \n")
-	good("s3cret" + strings.Repeat("\n", 64<<10-len("s3cret")))
 
-	bad := func(path, problem string, shown bool) {
+	bad := func(path, problem string) {
 		t.Helper()
 		vars := working()
 		delete(vars, "ZOOM_CLIENT_SECRET")
 		vars["ZOOM_CLIENT_SECRET_FILE"] = path
 		_, err := Load(Settings{}, "", environ(vars))
-		e, ok := errors.AsType[*Error](err)
-		if !ok || !strings.Contains(e.Problem, problem) {
-			t.Fatalf("%s: %v, want %s", path, err, problem)
-		}
-		if strings.Contains(err.Error(), path) != shown {
-			t.Errorf("the path %s: shown is to be %v: %v", path, shown, err)
-		}
+		wantErrors(t, err, "ZOOM_CLIENT_SECRET (environment ZOOM_CLIENT_SECRET_FILE): "+problem)
 		if _, missing := errors.AsType[*MissingError](err); missing {
 			t.Errorf("a secret in a bad file is called missing: %v", err)
 		}
 	}
-	dir := t.TempDir()
-	bad(filepath.Join(dir, "none"), "no such file", true)
-	bad(dir, "is a directory", true)
-	bad(writeFile(t, " \n"), "empty", true)
-	bad(writeFile(t, strings.Repeat("x", 64<<10+1)), "larger than 64 KiB", true)
-	bad("TheSecretItself", "no such file", false)
+	const fix = "; name one that this process may read"
+	bad("TheSecretItself", "the file cannot be read: no such file or directory"+fix)
+	bad(t.TempDir(), "the file cannot be read: is a directory"+fix)
+	bad(writeFile(t, " \n"), "the file is empty; write the secret into it")
 	if os.Getuid() != 0 {
 		secret := writeFile(t, "x")
 		if err := os.Chmod(secret, 0); err != nil {
 			t.Fatal(err)
 		}
-		bad(secret, "permission denied", true)
+		bad(secret, "the file cannot be read: permission denied"+fix)
 	}
 }
 
@@ -176,9 +168,9 @@ func TestEffectiveMasksURLs(t *testing.T) {
 	}
 	want := map[string]string{
 		"ZOOM_CLIENT_SECRET": "***",
-		"ZOOM_WEBSOCKET_URL": endpoint + "sub&***",
-		"ZOOM_OAUTH_URL":     "https://zoom.us/oauth/token?***",
-		"NATS_URL":           "nats://***@a:4222,nats://***@b,wss://c/?***",
+		"ZOOM_WEBSOCKET_URL": endpoint + "sub",
+		"ZOOM_OAUTH_URL":     "https://zoom.us/oauth/token",
+		"NATS_URL":           "nats://a:4222,nats://b,wss://c/",
 		"NATS_CREDS":         "",
 		"ZOOMSTREAM_STREAM":  "ZOOM",
 	}

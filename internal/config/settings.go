@@ -9,34 +9,36 @@ package config
 //	setting  name of the environment variable
 //	preset   default (not kong's "default", which kong would fill in itself)
 //	derived  how documentation shows a default that is computed
-//	secret   never shown; may also be given as NAME_FILE
-//	url      shown only with credentials and query values masked
-//	list     the file may give it as a list
-//	where    where to find the value on Zoom's pages
+//	kind     how careful to be with the value:
+//	         secret  never shown; may also be given as NAME_FILE
+//	         file    path of such a file
+//	         url     shown without credentials and query
+//	         path    not shown in errors: some paste the content instead
+//	where    where Zoom shows the value, of a setting that must be set
 type Settings struct {
-	ZoomClientID         string `name:"zoom-client-id" setting:"ZOOM_CLIENT_ID" group:"Zoom" placeholder:"ID" secret:"" where:"page App Credentials: Client ID" help:"Client id of the Zoom app."`
-	ZoomClientIDFile     string `name:"zoom-client-id-file" setting:"ZOOM_CLIENT_ID_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the client id."`
-	ZoomClientSecret     string `name:"zoom-client-secret" setting:"ZOOM_CLIENT_SECRET" group:"Zoom" placeholder:"SECRET" secret:"" where:"page App Credentials: Client Secret" help:"Client secret of the Zoom app."`
-	ZoomClientSecretFile string `name:"zoom-client-secret-file" setting:"ZOOM_CLIENT_SECRET_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the client secret."`
-	ZoomAccountID        string `name:"zoom-account-id" setting:"ZOOM_ACCOUNT_ID" group:"Zoom" placeholder:"ID" secret:"" where:"page App Credentials: Account ID" help:"Account id of a Server-to-Server app: set, the grant is account_credentials; empty, client_credentials."`
-	ZoomAccountIDFile    string `name:"zoom-account-id-file" setting:"ZOOM_ACCOUNT_ID_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the account id."`
-	ZoomWebSocketURL     string `name:"zoom-websocket-url" setting:"ZOOM_WEBSOCKET_URL" group:"Zoom" placeholder:"URL" url:"" list:"" where:"page Feature (Access in a general app): Event Subscriptions, method WebSocket, the endpoint URL" help:"Endpoint URL of the event subscription as Zoom's page shows it; several separated by comma or space."`
-	ZoomOAuthURL         string `name:"zoom-oauth-url" setting:"ZOOM_OAUTH_URL" group:"Zoom" placeholder:"URL" url:"" preset:"https://zoom.us/oauth/token" help:"Zoom's token endpoint."`
-	ZoomSecretToken      string `name:"zoom-secret-token" setting:"ZOOM_SECRET_TOKEN" group:"Zoom" placeholder:"TOKEN" secret:"" where:"page Feature (Access in a general app): Secret Token" help:"Secret token of the event subscription: set, the signature of every event is checked."`
-	ZoomSecretTokenFile  string `name:"zoom-secret-token-file" setting:"ZOOM_SECRET_TOKEN_FILE" group:"Zoom" placeholder:"FILE" help:"File that holds the secret token."`
+	ZoomClientID         string `name:"zoom-client-id" setting:"ZOOM_CLIENT_ID" group:"Zoom" placeholder:"ID" kind:"secret" where:"page App Credentials: Client ID" help:"Client id of the Zoom app."`
+	ZoomClientIDFile     string `name:"zoom-client-id-file" setting:"ZOOM_CLIENT_ID_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the client id."`
+	ZoomClientSecret     string `name:"zoom-client-secret" setting:"ZOOM_CLIENT_SECRET" group:"Zoom" placeholder:"SECRET" kind:"secret" where:"page App Credentials: Client Secret" help:"Client secret of the Zoom app."`
+	ZoomClientSecretFile string `name:"zoom-client-secret-file" setting:"ZOOM_CLIENT_SECRET_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the client secret."`
+	ZoomAccountID        string `name:"zoom-account-id" setting:"ZOOM_ACCOUNT_ID" group:"Zoom" placeholder:"ID" kind:"secret" help:"Account id of a Server-to-Server app: set, the grant is account_credentials; empty, client_credentials."`
+	ZoomAccountIDFile    string `name:"zoom-account-id-file" setting:"ZOOM_ACCOUNT_ID_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the account id."`
+	ZoomWebSocketURL     string `name:"zoom-websocket-url" setting:"ZOOM_WEBSOCKET_URL" group:"Zoom" placeholder:"URL" kind:"url" where:"page Feature (Access in a general app): Event Subscriptions, method WebSocket, the endpoint URL" help:"Endpoint URL of the event subscription as Zoom's page shows it; several separated by comma or space."`
+	ZoomOAuthURL         string `name:"zoom-oauth-url" setting:"ZOOM_OAUTH_URL" group:"Zoom" placeholder:"URL" kind:"url" preset:"https://zoom.us/oauth/token" help:"Zoom's token endpoint."`
+	ZoomSecretToken      string `name:"zoom-secret-token" setting:"ZOOM_SECRET_TOKEN" group:"Zoom" placeholder:"TOKEN" kind:"secret" help:"Secret token of the event subscription: set, the signature of every event is checked."`
+	ZoomSecretTokenFile  string `name:"zoom-secret-token-file" setting:"ZOOM_SECRET_TOKEN_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the secret token."`
 
-	NATSURL          string `name:"nats-url" setting:"NATS_URL" group:"NATS" placeholder:"URL" url:"" list:"" help:"NATS servers, comma separated. Without it and a context, an embedded server is started."`
+	NATSURL          string `name:"nats-url" setting:"NATS_URL" group:"NATS" placeholder:"URL" kind:"url" help:"NATS servers, comma separated. Without it and a context, an embedded server is started."`
 	NATSContext      string `name:"nats-context" setting:"NATS_CONTEXT" group:"NATS" placeholder:"NAME" help:"Context of the nats command line tool to connect with."`
-	NATSCreds        string `name:"nats-creds" setting:"NATS_CREDS" group:"NATS" placeholder:"FILE" help:"Credentials file."`
-	NATSNKey         string `name:"nats-nkey" setting:"NATS_NKEY" group:"NATS" placeholder:"FILE" help:"File that holds an nkey seed."`
+	NATSCreds        string `name:"nats-creds" setting:"NATS_CREDS" group:"NATS" placeholder:"FILE" kind:"path" help:"Credentials file."`
+	NATSNKey         string `name:"nats-nkey" setting:"NATS_NKEY" group:"NATS" placeholder:"FILE" kind:"path" help:"File that holds an nkey seed."`
 	NATSUser         string `name:"nats-user" setting:"NATS_USER" group:"NATS" placeholder:"USER" help:"User name; needs a password."`
-	NATSPassword     string `name:"nats-password" setting:"NATS_PASSWORD" group:"NATS" placeholder:"PASSWORD" secret:"" help:"Password of the user."`
-	NATSPasswordFile string `name:"nats-password-file" setting:"NATS_PASSWORD_FILE" group:"NATS" placeholder:"FILE" help:"File that holds the password."`
-	NATSToken        string `name:"nats-token" setting:"NATS_TOKEN" group:"NATS" placeholder:"TOKEN" secret:"" help:"Token to log in with."`
-	NATSTokenFile    string `name:"nats-token-file" setting:"NATS_TOKEN_FILE" group:"NATS" placeholder:"FILE" help:"File that holds the token."`
-	NATSCA           string `name:"nats-ca" setting:"NATS_CA" group:"NATS" placeholder:"FILE" help:"Certificates of the authorities to trust (PEM)."`
-	NATSCert         string `name:"nats-cert" setting:"NATS_CERT" group:"NATS" placeholder:"FILE" help:"Client certificate (PEM); needs a key."`
-	NATSKey          string `name:"nats-key" setting:"NATS_KEY" group:"NATS" placeholder:"FILE" help:"Private key of the client certificate (PEM)."`
+	NATSPassword     string `name:"nats-password" setting:"NATS_PASSWORD" group:"NATS" placeholder:"PASSWORD" kind:"secret" help:"Password of the user."`
+	NATSPasswordFile string `name:"nats-password-file" setting:"NATS_PASSWORD_FILE" group:"NATS" placeholder:"FILE" kind:"file" help:"File that holds the password."`
+	NATSToken        string `name:"nats-token" setting:"NATS_TOKEN" group:"NATS" placeholder:"TOKEN" kind:"secret" help:"Token to log in with."`
+	NATSTokenFile    string `name:"nats-token-file" setting:"NATS_TOKEN_FILE" group:"NATS" placeholder:"FILE" kind:"file" help:"File that holds the token."`
+	NATSCA           string `name:"nats-ca" setting:"NATS_CA" group:"NATS" placeholder:"FILE" kind:"path" help:"Certificates of the authorities to trust (PEM)."`
+	NATSCert         string `name:"nats-cert" setting:"NATS_CERT" group:"NATS" placeholder:"FILE" kind:"path" help:"Client certificate (PEM); needs a key."`
+	NATSKey          string `name:"nats-key" setting:"NATS_KEY" group:"NATS" placeholder:"FILE" kind:"path" help:"Private key of the client certificate (PEM)."`
 
 	Stream          string `name:"stream" setting:"ZOOMSTREAM_STREAM" group:"Stream" placeholder:"NAME" preset:"ZOOM" help:"Stream for the events; created if missing, never altered."`
 	StreamReplicas  string `name:"stream-replicas" setting:"ZOOMSTREAM_STREAM_REPLICAS" group:"Stream" placeholder:"N" preset:"1" help:"Copies of the stream and of the buckets in the NATS cluster, 1 to 5, when they are created."`

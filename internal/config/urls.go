@@ -2,23 +2,48 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
 
-const (
-	masked            = "***"
-	subscriptionParam = "subscriptionId"
-)
-
 // splitList cuts at commas and white space.
 func splitList(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool {
-		return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r'
-	})
+	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 }
+
+func endpoints(to *[]Endpoint) func(string) error {
+	return func(text string) error {
+		var problems []string
+		seen := map[string]bool{}
+		list := splitList(text)
+		for i, raw := range list {
+			e, err := parseEndpoint(raw)
+			if err == nil && seen[e.Subscription] {
+				err = errors.New("its subscription is there already; Zoom allows one connection for each")
+			}
+			if err != nil {
+				problems = append(problems, fmt.Sprintf("URL %d of %d: %v", i+1, len(list), err))
+			}
+			seen[e.Subscription] = true
+			*to = append(*to, e)
+		}
+		if len(list) == 0 {
+			problems = []string{"it names no URL"}
+		}
+		if len(problems) > 0 {
+			return errors.New(strings.Join(problems, "; ") + "; copy it from Zoom's page, it looks like wss://ws.zoom.us/ws?subscriptionId=…")
+		}
+		return nil
+	}
+}
+
+// Zoom's ids are base64url; this much can be a NATS subject token and part of
+// a KV key.
+var subscriptionID = regexp.MustCompile(`^[A-Za-z0-9_=-]+$`)
 
 // parseEndpoint reads an endpoint URL as Zoom's page shows it. An access token
 // that was pasted with it is taken out. No error holds any part of raw.
@@ -27,20 +52,23 @@ func parseEndpoint(raw string) (Endpoint, error) {
 	if err != nil {
 		return Endpoint{}, err
 	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return Endpoint{}, errors.New("its query cannot be read")
+	query := u.Query()
+	ids := query["subscriptionId"]
+	if len(ids) != 1 || !subscriptionID.MatchString(ids[0]) {
+		return Endpoint{}, errors.New("it must have the parameter subscriptionId, once, of A-Z a-z 0-9 _ - =")
 	}
-	ids := query[subscriptionParam]
-	if len(ids) != 1 || ids[0] == "" {
-		return Endpoint{}, errors.New("it must have the parameter subscriptionId, once")
+	if query.Has("access_token") {
+		query.Del("access_token")
+		u.RawQuery = query.Encode()
 	}
-	if !isSubscription(ids[0]) {
-		return Endpoint{}, errors.New("its subscriptionId has characters other than A-Z a-z 0-9 _ - =")
-	}
-	u.RawQuery = withoutToken(u.RawQuery)
-	u.Fragment, u.RawFragment = "", ""
 	return Endpoint{URL: u.String(), Subscription: ids[0]}, nil
+}
+
+func tokenURL(text string) error {
+	if _, err := parseURL(text, "https", "http"); err != nil {
+		return fmt.Errorf("%w; use https://zoom.us/oauth/token", err)
+	}
+	return nil
 }
 
 // parseURL demands a host, no user, and one of the two schemes: the second,
@@ -64,100 +92,48 @@ func parseURL(raw, secure, plain string) (*url.URL, error) {
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// isSubscription reports whether an id can be a NATS subject token and part of
-// a KV key. Zoom's ids are base64url.
-func isSubscription(id string) bool {
-	return consistsOf(id, "_-=")
-}
-
-// withoutToken keeps the order and spelling of the other parameters.
-func withoutToken(query string) string {
-	parts := strings.Split(query, "&")
-	parts = slices.DeleteFunc(parts, func(part string) bool {
-		return part == "" || strings.EqualFold(paramName(part), "access_token")
-	})
-	return strings.Join(parts, "&")
-}
-
-func paramName(part string) string {
-	name, _, _ := strings.Cut(part, "=")
-	if plain, err := url.QueryUnescape(name); err == nil {
-		return plain
-	}
-	return name
-}
-
-// parseServers reads a comma separated list of NATS servers and gives those
-// without a scheme nats://, which nats.go takes for granted. Credentials need
-// the scheme to be written: only so can they be told from a list that a comma
-// in a password has cut in two. No error holds any part of raw.
-func parseServers(raw string) (string, error) {
-	const encode = "; a comma or other special character in a password must be percent-encoded (%2C)"
-	var servers []string
-	for part := range strings.SplitSeq(raw, ",") {
-		part = strings.TrimSpace(part)
-		if part == "" {
-			continue
-		}
-		if !strings.Contains(part, "://") {
-			if strings.Contains(part, "@") {
-				return "", errors.New("a server with user and password must begin with nats:// or tls://" + encode)
+// servers gives those without a scheme nats://, which nats.go takes for
+// granted. One with a user needs it written: without, it may be the rest of a
+// password that a comma has cut in two.
+func servers(to *string) func(string) error {
+	return func(text string) error {
+		list := splitList(text)
+		valid := len(list) > 0
+		for i, server := range list {
+			if !strings.Contains(server, "://") {
+				valid = valid && !strings.Contains(server, "@")
+				list[i] = "nats://" + server
 			}
-			part = "nats://" + part
+			u, err := url.Parse(list[i])
+			valid = valid && err == nil && u.Hostname() != "" && slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)
 		}
-		u, err := url.Parse(part)
-		switch {
-		case err != nil || u.User == nil && strings.Contains(part, "@"):
-			return "", errors.New("not a URL" + encode)
-		case !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
-			return "", errors.New("the scheme must be nats, tls, ws or wss")
-		case u.Hostname() == "":
-			return "", errors.New("a server has no host")
+		*to = strings.Join(list, ",")
+		if !valid {
+			return errors.New("not a list of NATS servers; use for example nats://localhost:4222 (also tls, ws, wss), " +
+				"with special characters of a password percent-encoded")
 		}
-		servers = append(servers, part)
+		return nil
 	}
-	if len(servers) == 0 {
-		return "", errors.New("it names no server")
-	}
-	return strings.Join(servers, ","), nil
 }
 
-// redact returns a list of URLs fit to be shown: scheme, host, path and a valid
-// subscription id; everything that could be a credential is masked. What
-// cannot be read for certain is masked as a whole.
-func redact(list string) string {
+// redactURLs shows of a list of URLs the schemes, hosts, paths and subscription
+// ids. A list with anything that cannot be read for certain is masked as a
+// whole: a comma in a password cuts it in two.
+func redactURLs(list string) string {
 	var shown []string
 	for _, raw := range splitList(list) {
 		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" || !strings.Contains(raw, "://") ||
-			u.User == nil && strings.Contains(raw, "@") {
+		if err != nil || u.Host == "" || u.User == nil && strings.Contains(raw, "@") {
 			return masked
 		}
-		text := u.Scheme + "://"
-		if u.User != nil {
-			text += masked + "@"
-		}
-		text += u.Host + u.EscapedPath()
-		if u.RawQuery != "" {
-			text += "?" + redactQuery(u.RawQuery)
+		text := u.Scheme + "://" + u.Host + u.EscapedPath()
+		if id := u.Query().Get("subscriptionId"); subscriptionID.MatchString(id) {
+			text += "?subscriptionId=" + id
 		}
 		shown = append(shown, text)
 	}
 	return strings.Join(shown, ",")
-}
-
-func redactQuery(query string) string {
-	var shown []string
-	for part := range strings.SplitSeq(query, "&") {
-		_, value, _ := strings.Cut(part, "=")
-		if paramName(part) == subscriptionParam && isSubscription(value) {
-			shown = append(shown, part)
-			continue
-		}
-		shown = append(shown, masked)
-	}
-	return strings.Join(shown, "&")
 }

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Validate makes it a usage error to give a flag twice; kong would take the
+// last without a word. Kong calls it on a command that embeds [Settings].
+func (Settings) Validate(c *kong.Context) error {
+	seen := map[*kong.Flag]bool{}
+	for _, step := range c.Path {
+		if step.Flag == nil {
+			continue
+		}
+		if seen[step.Flag] {
+			return fmt.Errorf("--%s is given twice; give it once, several values separated by commas", step.Flag.Name)
+		}
+		seen[step.Flag] = true
+	}
+	return nil
+}
+
+// RedactArgs masks, in the text of an error of kong's about args, the values
+// of settings and the arguments that belong to no flag: kong shows what it
+// does not understand, which may be a secret. Names of flags and the command,
+// the first argument, stay. So does what is shorter than 4 bytes: it is no
+// secret, and masking it everywhere would leave no text to read.
+func RedactArgs(message string, args []string) string {
+	var hidden []string
+	before := "" // the flag that takes the next argument as its value
+	for i, arg := range args {
+		flag, value, attached := strings.Cut(arg, "=")
+		switch {
+		case before != "":
+			if isSetting(before) {
+				hidden = append(hidden, arg)
+			}
+			before = ""
+		case arg == "--" || !strings.HasPrefix(arg, "--"):
+			if i > 0 || attached {
+				hidden = append(hidden, arg)
+			}
+		case !attached:
+			before = flag
+		case isSetting(flag):
+			hidden = append(hidden, value)
+		}
+	}
+	slices.SortFunc(hidden, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // one may be part of another
+	for _, value := range hidden {
+		if len(value) < 4 {
+			continue
+		}
+		quoted := strconv.Quote(value)
+		message = strings.ReplaceAll(message, value, masked)
+		message = strings.ReplaceAll(message, quoted[1:len(quoted)-1], masked)
+	}
+	return message
+}
+
+func isSetting(flag string) bool {
+	return slices.ContainsFunc(table, func(r row) bool { return "--"+r.flag == flag })
+}

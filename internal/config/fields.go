@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+// field is how the text of a setting, which is not empty, becomes a field of
+// [Config]. The error says what is wrong and what to do.
+type field struct {
+	setting string
+	read    func(text string) error
+}
+
+// fields has every setting, as [Settings] has it.
+func fields(c *Config) []field {
+	return []field{
+		{"ZOOM_CLIENT_ID", checked(&c.Zoom.ClientID, credential)},
+		{"ZOOM_CLIENT_SECRET", checked(&c.Zoom.ClientSecret, credential)},
+		{"ZOOM_ACCOUNT_ID", checked(&c.Zoom.AccountID, credential)},
+		{"ZOOM_WEBSOCKET_URL", endpoints(&c.Zoom.Endpoints)},
+		{"ZOOM_OAUTH_URL", checked(&c.Zoom.OAuthURL, tokenURL)},
+		{"ZOOM_SECRET_TOKEN", checked(&c.Zoom.SecretToken, credential)},
+
+		{"NATS_URL", servers(&c.NATS.URL)},
+		{"NATS_CONTEXT", checked(&c.NATS.Context, oneLine)},
+		{"NATS_CREDS", checked(&c.NATS.Creds, readable)},
+		{"NATS_NKEY", checked(&c.NATS.NKey, readable)},
+		{"NATS_USER", checked(&c.NATS.User, oneLine)},
+		{"NATS_PASSWORD", checked(&c.NATS.Password, oneLine)},
+		{"NATS_TOKEN", checked(&c.NATS.Token, oneLine)},
+		{"NATS_CA", checked(&c.NATS.CA, readable)},
+		{"NATS_CERT", checked(&c.NATS.Cert, readable)},
+		{"NATS_KEY", checked(&c.NATS.Key, readable)},
+
+		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
+		{"ZOOMSTREAM_STREAM_REPLICAS", number(&c.StreamReplicas, 1, 5)},
+		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0)},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES", size(&c.StreamMaxBytes, 0)},
+		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
+		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond)}, // nats-server's least
+
+		{"ZOOMSTREAM_BUCKET", checked(&c.Bucket, natsName)},
+		{"ZOOMSTREAM_REPLICA", checked(&c.Replica, natsName)},
+		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second)}, // below, a renewal and its margin have no room
+		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second)},
+
+		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
+		{"ZOOMSTREAM_SPOOL_DIR", checked(&c.SpoolDir, oneLine)},
+		{"ZOOMSTREAM_SPOOL_MAX", size(&c.SpoolMax, 1)},
+
+		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
+		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},
+		{"ZOOMSTREAM_LOG_FORMAT", oneOf(&c.LogFormat, "json", "console", "auto")},
+	}
+}
+
+// checked keeps a text that passes the check.
+func checked(to *string, check func(text string) error) func(string) error {
+	return func(text string) error {
+		*to = text
+		return check(text)
+	}
+}
+
+var (
+	// Docker's --env-file keeps quotes.
+	credential = matching(`[!#-&(-~]+`, "it holds a quote, white space or another character that Zoom's values never have; "+
+		"copy it again from Zoom's page, without quotes")
+	oneLine  = matching(`[^\x00-\x1f\x7f]+`, "it holds a line break or another control character; give it in one line")
+	natsName = matching(`[A-Za-z0-9_-]{1,200}`, "it cannot be a name in NATS; use at most 200 of A-Z a-z 0-9 _ -")
+)
+
+func matching(pattern, problem string) func(string) error {
+	whole := regexp.MustCompile("^" + pattern + "$")
+	return func(text string) error {
+		if !whole.MatchString(text) {
+			return errors.New(problem)
+		}
+		return nil
+	}
+}
+
+// readable reads the file now: nats.go does with each attempt to connect, so
+// that a wrong path would look like a server that is down.
+func readable(path string) error {
+	if _, err := os.ReadFile(path); err != nil {
+		return unreadable(err)
+	}
+	return nil
+}
+
+func address(text string) error {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil && !strings.EqualFold(text, "off") {
+		return errors.New("not a host and a port; use for example 127.0.0.1:8480, :8480 for all interfaces, or off")
+	}
+	return nil
+}
+
+func oneOf(to *string, words ...string) func(string) error {
+	return func(text string) error {
+		*to = strings.ToLower(text)
+		if !slices.Contains(words, *to) {
+			return errors.New("no such choice; use " + strings.Join(words, ", "))
+		}
+		return nil
+	}
+}
+
+func number(to *int, least, most int) func(string) error {
+	return func(text string) error {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("not a number from %d to %d", least, most)
+		}
+		*to = n
+		return nil
+	}
+}
+
+func duration(to *time.Duration, least time.Duration) func(string) error {
+	return func(text string) error {
+		d, err := parseDuration(text)
+		if err != nil || d < least {
+			return fmt.Errorf("not a duration of %v or more; use for example 15s, 30m or 7d", least)
+		}
+		*to = d
+		return nil
+	}
+}
+
+// parseDuration reads Go's syntax, and whole days as 7d.
+func parseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16) // more do not fit a Duration
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(s)
+}
+
+func size(to *int64, least int64) func(string) error {
+	return func(text string) error {
+		digits := strings.TrimRight(text, "KMGTiB")
+		unit, ok := units[text[len(digits):]]
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if !ok || err != nil || n < least || n > math.MaxInt64/unit {
+			return fmt.Errorf("not a size of %d bytes or more; use for example 1GiB, 500MB or a number of bytes", least)
+		}
+		*to = n * unit
+		return nil
+	}
+}
+
+// A bare G is left out: the tools around disagree about it.
+var units = map[string]int64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+}
