@@ -215,9 +215,13 @@ func (s *Session) leave(done <-chan struct{}) {
 // beat sends a heartbeat. A peer that takes none until the session would count
 // as silent is just that; another failure shows in the reader.
 func (s *Session) beat(ctx context.Context) {
+	patience := s.untilSilent()
+	if patience <= 0 {
+		return
+	}
 	ctx, release := outlive(ctx, goodbyeTimeout) // a write cut short would end the connection
 	defer release()
-	ctx, cancel := context.WithTimeout(ctx, max(s.untilSilent(), time.Second))
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
