@@ -34,17 +34,13 @@ func Body(name string) []byte {
 			return bytes.Clone(bytes.TrimRight(body, "\n"))
 		}
 	}
-	b := append([]byte(nil), `{"event":`...)
-	b = appendQuoted(b, name)
-	return append(b, `,"event_ts":1790985356750,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g",`+
-		`"object":{"id":"86017254931","uuid":"+q/7Zk1dQvGm0yT4nB9x3A==","host_id":"nnzjVwwjHXRc7jRPmagshy"}}}`...)
+	return SizedBody(name, 0)
 }
 
 // SizedBody is a body of the event with exactly size bytes, if that is more
 // than the 150 or so that it needs.
 func SizedBody(name string, size int) []byte {
-	b := append([]byte(nil), `{"event":`...)
-	b = appendQuoted(b, name)
+	b := appendQuoted([]byte(`{"event":`), name)
 	b = append(b, `,"event_ts":1790985356750,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g","object":{"id":"86017254931","topic":"`...)
 	const end = `"}}}`
 	b = append(b, strings.Repeat("x", max(0, size-len(b)-len(end)))...)
@@ -54,70 +50,61 @@ func SizedBody(name string, size int) []byte {
 // template makes bodies out of one: with a new event_ts, and with a number
 // that makes each unique. Nothing else of the text is touched.
 type template struct {
-	name       string
-	head, tail []byte // around the value of event_ts; all in tail without one
-	hasTS      bool
-	quotedTS   bool // some events have it as a string
-	seqAt      int  // in head (before the key event_ts), or in tail without one; 0: no object
-	comma      bool // without event_ts: members stand before seqAt
+	name string
+	head []byte // up to the value of event_ts; without one, up to the closing brace
+	ts   bool   // event_ts stands between head and tail
+	tail []byte // empty: not a JSON object, nothing is put in
 }
 
 func newTemplate(body []byte) *template {
-	t := &template{name: eventName(body), tail: body}
-	if ts, ok := findField(body, "event_ts"); ok {
-		t.hasTS = true
-		t.head, t.tail = body[:ts.start], body[ts.end:]
-		t.quotedTS = body[ts.start] == '"'
-		t.seqAt = ts.key
-		return t
-	}
-	if end := bytes.LastIndexByte(body, '}'); end >= 0 && json.Valid(body) && bytes.TrimSpace(body)[0] == '{' {
-		t.seqAt = end
-		t.comma = !bytes.HasSuffix(bytes.TrimSpace(body[:end]), []byte("{"))
+	t := &template{name: eventName(body), head: body}
+	if start, end, ok := findTimestamp(body); ok {
+		t.head, t.ts, t.tail = body[:start], true, body[end:]
+	} else if brace := bytes.LastIndexByte(body, '}'); brace >= 0 && t.name != "" {
+		t.head, t.tail = body[:brace], body[brace:]
 	}
 	return t
 }
 
-// stamped is the body with another event_ts, if it has one.
-func (t *template) stamped(ts time.Time) []byte {
-	b := make([]byte, 0, len(t.head)+len(t.tail)+16)
-	if t.hasTS {
-		b = append(b, t.head...)
-		b = t.appendTS(b, ts)
+// body is the body with another event_ts, if it has one, and with the member
+// "sim_seq", if that is not 0. It stands after event_ts or else last: an event's
+// name that comes first stays there.
+func (t *template) body(seq int64, ts time.Time) []byte {
+	b := append(make([]byte, 0, len(t.head)+len(t.tail)+48), t.head...)
+	tail := t.tail
+	if t.ts {
+		b = strconv.AppendInt(b, ts.UnixMilli(), 10)
+		if bytes.HasPrefix(tail, []byte(`"`)) { // some events have it as a string
+			b, tail = append(b, '"'), tail[1:]
+		}
 	}
-	return append(b, t.tail...)
-}
-
-// fresh is the body with another event_ts and the member "sim_seq", put before
-// event_ts or else last, so that an event that comes first or last stays there.
-func (t *template) fresh(seq int64, ts time.Time) []byte {
-	b := make([]byte, 0, len(t.head)+len(t.tail)+64)
-	if t.hasTS {
-		b = append(b, t.head[:t.seqAt]...)
-		b = append(b, `"sim_seq":`...)
+	if seq > 0 && len(tail) > 0 {
+		b = append(b, `,"sim_seq":`...)
 		b = strconv.AppendInt(b, seq, 10)
-		b = append(b, ',')
-		b = append(b, t.head[t.seqAt:]...)
-		b = t.appendTS(b, ts)
-		return append(b, t.tail...)
 	}
-	if t.seqAt == 0 {
-		return append(b, t.tail...) // not an object: as it is
-	}
-	b = append(b, t.tail[:t.seqAt]...)
-	if t.comma {
-		b = append(b, ',')
-	}
-	b = append(b, `"sim_seq":`...)
-	b = strconv.AppendInt(b, seq, 10)
-	return append(b, t.tail[t.seqAt:]...)
+	return append(b, tail...)
 }
 
-func (t *template) appendTS(b []byte, ts time.Time) []byte {
-	if !t.quotedTS {
-		return strconv.AppendInt(b, ts.UnixMilli(), 10)
+// findTimestamp finds the value of the last top-level member "event_ts" of a
+// JSON object, without the quotes if it is a string.
+func findTimestamp(body []byte) (start, end int, ok bool) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return 0, 0, false
 	}
-	b = append(b, '"')
-	b = strconv.AppendInt(b, ts.UnixMilli(), 10)
-	return append(b, '"')
+	for dec.More() {
+		name, err := dec.Token()
+		var value json.RawMessage
+		if err != nil || dec.Decode(&value) != nil {
+			break
+		}
+		if name == "event_ts" {
+			end = int(dec.InputOffset())
+			start, ok = end-len(value), true
+		}
+	}
+	if ok && body[start] == '"' {
+		start, end = start+1, end-1
+	}
+	return start, end, ok
 }

@@ -1,60 +1,30 @@
 package zoomsim
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
-
-// Param is a parameter of an Action.
-type Param struct {
-	Name string `json:"name"`
-	Type string `json:"type"` // text, whole number, duration (as 1m30s), true or false
-	Does string `json:"does"`
-}
-
-// Action is what POST /control/<Name> does.
-type Action struct {
-	Name   string  `json:"name"`
-	Does   string  `json:"does"`
-	Params []Param `json:"parameters"`
-
-	build func(*args) deed
-}
-
-// deed does an action whose parameters are checked.
-type deed func(*Sim) (Done, error)
 
 // Done is the answer to an action.
 type Done struct {
-	Action     string     `json:"action"`
-	Sockets    int        `json:"sockets"`              // that it touched
-	Lifted     int        `json:"lifted,omitempty"`     // faults, frozen sockets counted
-	Deliveries []Delivery `json:"deliveries,omitempty"` // frames that it emitted
+	Action     string  `json:"action"`
+	Sockets    int     `json:"sockets"`              // that it touched
+	Lifted     int     `json:"lifted,omitempty"`     // faults, frozen sockets counted
+	Deliveries []Entry `json:"deliveries,omitempty"` // frames that it emitted
 }
 
 // maxControlBody bounds the body of a request to the control API, in bytes.
 const maxControlBody = 32 << 20
 
-func (s *Sim) routeControl(mux *http.ServeMux) {
-	mux.HandleFunc("GET /control/{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"actions": Actions(), "standing": s.Standing()})
-	})
-	mux.HandleFunc("GET /control/ledger", func(w http.ResponseWriter, r *http.Request) {
-		a := newArgs("ledger", r.URL.Query(), nil, "since", "limit")
-		since, limit := a.number("since", 0), a.number("limit", 10_000)
-		if err := a.err(); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		writeJSON(w, http.StatusOK, s.LedgerSince(int64(since), limit))
-	})
-	mux.HandleFunc("GET /control/ledger/summary", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"total": s.Summary(""), "subscriptions": s.Summaries()})
-	})
-	mux.HandleFunc("POST /control/{action}", s.serveAction)
+func (s *Sim) serveActions(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"actions": actions, "standing": s.Standing()})
 }
 
 func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
@@ -63,15 +33,7 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("reading the body: %v", err), http.StatusBadRequest)
 		return
 	}
-	do, err := parseAction(r.PathValue("action"), r.URL.Query(), body)
-	if errors.Is(err, errUnknownAction) {
-		http.Error(w, err.Error(), http.StatusNotFound)
-		return
-	}
-	var done Done
-	if err == nil {
-		done, err = do(s)
-	}
+	done, err := s.act(r.PathValue("action"), params{r.URL.Query(), body})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -79,28 +41,129 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, done)
 }
 
-var errUnknownAction = errors.New("unknown action")
-
-// parseAction checks an action and its parameters without doing it.
-func parseAction(name string, query url.Values, body []byte) (deed, error) {
-	for _, action := range Actions() {
-		if action.Name != name {
-			continue
-		}
-		var known []string
-		for _, p := range action.Params {
-			known = append(known, p.Name)
-		}
-		a := newArgs(name, query, body, known...)
-		do := action.build(a)
-		if err := a.err(); err != nil {
-			return nil, err
-		}
-		return func(s *Sim) (Done, error) {
-			done, err := do(s)
-			done.Action = name
-			return done, err
-		}, nil
+func (s *Sim) serveLedger(w http.ResponseWriter, r *http.Request) {
+	p := params{r.URL.Query(), nil}
+	if err := p.check("[since=100] [limit=100]"); err != nil {
+		http.Error(w, fmt.Sprintf("ledger: %v", err), http.StatusBadRequest)
+		return
 	}
-	return nil, fmt.Errorf("%w %q; GET /control/ lists the known ones", errUnknownAction, name)
+	limit := 10_000
+	if p.Has("limit") {
+		limit = p.number("limit")
+	}
+	writeJSON(w, http.StatusOK, s.LedgerSince(int64(p.number("since")), limit))
+}
+
+func (s *Sim) serveSummary(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"total": s.Summary(""), "subscriptions": s.Summaries()})
+}
+
+// Do does an action of the control API given as a text: "late?by=2h".
+func (s *Sim) Do(text string) (Done, error) {
+	name, query, _ := strings.Cut(text, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return Done{}, fmt.Errorf("%q is not of the form ACTION?NAME=VALUE&NAME=VALUE", text)
+	}
+	return s.act(name, params{values, nil})
+}
+
+// act does an action of the control API.
+func (s *Sim) act(name string, p params) (Done, error) {
+	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
+	if i < 0 {
+		return Done{}, fmt.Errorf("unknown action %q; GET /control/ lists the known ones", name)
+	}
+	if err := p.check(actions[i].Params); err != nil {
+		return Done{}, fmt.Errorf("%s: %w", name, err)
+	}
+	done := Done{Action: name}
+	if p.yes("off") {
+		done.Lifted = s.lift(name, p.Get("subscription"))
+	} else if err := actions[i].do(s, p.Get("subscription"), p, &done); err != nil {
+		return Done{}, err
+	}
+	s.opt.Log.Info().Str("action", name).Str("parameters", p.Encode()).Msg("control")
+	return done, nil
+}
+
+// params are the parameters of an action. Once checked, they are what the
+// getters take them for.
+type params struct {
+	url.Values
+	body []byte
+}
+
+func (p params) yes(name string) bool {
+	yes, _ := strconv.ParseBool(p.Get(name))
+	return yes
+}
+
+func (p params) number(name string) int {
+	n, _ := strconv.Atoi(p.Get(name))
+	return n
+}
+
+func (p params) duration(name string) time.Duration {
+	d, _ := time.ParseDuration(p.Get(name))
+	return d
+}
+
+// check compares parameters with a usage: words NAME=EXAMPLE, in brackets if
+// the parameter is optional. A value must be of the example's type. With
+// off=true none is needed.
+func (p params) check(usage string) error {
+	var known, wrong []string
+	for word := range strings.FieldsSeq(usage) {
+		optional := strings.HasPrefix(word, "[")
+		word = strings.Trim(word, "[]")
+		name, example, _ := strings.Cut(word, "=")
+		known = append(known, name)
+		if value := p.Get(name); value != "" && !alike(value, example) {
+			wrong = append(wrong, fmt.Sprintf("%s=%q is not of the form %s", name, value, word))
+		} else if value == "" && !optional && !p.yes("off") {
+			wrong = append(wrong, fmt.Sprintf("%s is needed, such as %s", name, word))
+		}
+	}
+	for name := range p.Values {
+		if !slices.Contains(known, name) {
+			wrong = append(wrong, fmt.Sprintf("parameter %q is unknown; known: %s", name, strings.Join(known, ", ")))
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// alike says whether a value is of the type of an example: a choice, a yes or
+// no, a whole number, a duration, or else any text.
+func alike(value, example string) bool {
+	if strings.Contains(example, "|") {
+		return slices.Contains(strings.Split(example, "|"), value)
+	}
+	if example == "true" {
+		_, err := strconv.ParseBool(value)
+		return err == nil
+	}
+	if _, err := strconv.Atoi(example); err == nil {
+		n, err := strconv.Atoi(value)
+		return err == nil && n >= 0
+	}
+	if _, err := time.ParseDuration(example); err == nil {
+		d, err := time.ParseDuration(value)
+		return err == nil && d >= 0
+	}
+	return true
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("encoding the answer: %v", err), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.WriteHeader(status)
+	w.Write(append(text, '\n'))
 }

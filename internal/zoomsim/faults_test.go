@@ -2,7 +2,11 @@ package zoomsim_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -42,8 +46,8 @@ func TestFreezeIsDeadButOpen(t *testing.T) {
 		if sum := z.Summary("S1"); sum.Queued != 2 || sum.Live != 1 {
 			t.Errorf("frozen: %+v", sum)
 		}
-		z.Lift("freeze", "")
-		for _, want := range []zoomsim.Delivery{a, b} {
+		z.do("freeze?off=true")
+		for _, want := range []zoomsim.Entry{a, b} {
 			if f := <-got; f.Header["x-zm-trackingid"] != want.TrackingID {
 				t.Errorf("after the thaw: %+v", f)
 			}
@@ -65,6 +69,13 @@ func TestFrozenIsNotIdle(t *testing.T) {
 		if f := p.next(); f.Module != "heartbeat" {
 			t.Errorf("after the freeze: %+v", f)
 		}
+		z.Freeze("S1", 0, false)
+		time.Sleep(10 * time.Minute)
+		z.Reset()
+		start := time.Now()
+		if p.end(); time.Since(start) != time.Minute {
+			t.Errorf("closed %v after the freeze, want a minute", time.Since(start))
+		}
 	})
 }
 
@@ -80,7 +91,7 @@ func TestFrozenConnectionOutlivesItsWebSocket(t *testing.T) {
 		if sum := z.Summary("S1"); sum.Open != 1 {
 			t.Errorf("frozen: %+v", sum)
 		}
-		z.Lift("freeze", "S1")
+		z.do("freeze?subscription=S1&off=true")
 		z.await("S1", func(s zoomsim.Summary) bool { return s.Open == 0 })
 	})
 }
@@ -128,7 +139,7 @@ func TestFrozenDials(t *testing.T) {
 func TestMute(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
-	z.Mute("S1", zoomsim.Span{Count: 2})
+	z.do("mute?subscription=S1&count=2")
 	for range 2 {
 		if d := z.Emit("S1", zoomsim.Event{Name: "meeting.started"}); d.Socket != 0 || d.Outcome != zoomsim.Nobody {
 			t.Errorf("delivery %+v", d)
@@ -165,7 +176,7 @@ func TestLate(t *testing.T) {
 		}
 		return time.Duration(sent*1000-ts) * time.Millisecond
 	}
-	z.Late("S1", 2*time.Hour, zoomsim.Span{Count: 2})
+	z.do("late?subscription=S1&by=2h&count=2")
 	z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
 	z.Emit("S1", zoomsim.Event{Body: []byte(`{"payload":{"event_ts":5}, "event_ts": 17 ,"event":"x"}`)})
 	z.Emit("S1", zoomsim.Event{Name: "meeting.started", Late: time.Hour})
@@ -175,13 +186,20 @@ func TestLate(t *testing.T) {
 			t.Errorf("event %d is %v late, want %v", i, got, want)
 		}
 	}
+	body := `{"payload":{"event_ts":5}, "event_ts": "17" ,"event":"x"}`
+	z.Emit("S1", zoomsim.Event{Body: []byte(body), Late: time.Hour})
+	if got := regexp.MustCompile(`\d{13}`).ReplaceAllString(p.next().body(t), "17"); got != body {
+		t.Errorf("more than event_ts changed: %s", got)
+	}
 }
 
 func TestDuplicatesAreTheSameBytes(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
-	z.Duplicate("", 3, zoomsim.Span{Count: 1})
+	z.do("duplicate?times=9")
+	z.do("duplicate?subscription=S1&times=3&count=1") // goes before that of all
 	z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
+	z.do("duplicate?off=true")
 	z.Emit("S1", zoomsim.Event{Name: "meeting.ended", Repeat: 2})
 	var frames [][]byte
 	for range 5 {
@@ -202,7 +220,7 @@ func TestDuplicatesAreTheSameBytes(t *testing.T) {
 func TestSameTrackingComesInPairs(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	z.connect("S1")
-	z.SameTracking("S1", zoomsim.Span{Count: 2})
+	z.do("same-tracking?subscription=S1&count=2")
 	var ids []string
 	for range 6 {
 		ids = append(ids, z.Emit("S1", zoomsim.Event{Name: "meeting.started"}).TrackingID)
@@ -216,7 +234,7 @@ func TestObjectContent(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
 	body := zoomsim.Body("meeting.started")
-	z.Object("S1", zoomsim.Span{Count: 1})
+	z.do("object?subscription=S1&count=1")
 	z.Emit("S1", zoomsim.Event{Body: body})
 	z.Emit("S1", zoomsim.Event{Body: body, AsObject: true})
 	z.Emit("S1", zoomsim.Event{Body: body})
@@ -237,14 +255,13 @@ func TestGarbage(t *testing.T) {
 	}
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
-	sent, err := z.Garbage("S1")
-	if err != nil || len(sent) != len(frames) {
-		t.Fatal(len(sent), err)
+	if sent := z.do("garbage?subscription=S1").Deliveries; len(sent) != len(frames) {
+		t.Fatal(len(sent))
 	}
-	for _, d := range sent {
+	for _, kind := range slices.Sorted(maps.Keys(frames)) {
 		data, err := p.raw()
-		if err != nil || !bytes.Equal(data, frames[d.Event]) {
-			t.Fatalf("%s: %.100q %v", d.Event, data, err)
+		if err != nil || !bytes.Equal(data, frames[kind]) {
+			t.Fatalf("%s: %.100q %v", kind, data, err)
 		}
 	}
 	z.SendRaw("S1", []byte{0, 1, 2}, true)
@@ -254,8 +271,8 @@ func TestGarbage(t *testing.T) {
 	if sum := z.Summary(""); sum.Raw != int64(len(frames)+1) || sum.Emitted != sum.Raw {
 		t.Errorf("summary %+v", sum)
 	}
-	if _, err := z.Garbage("S1", "nonsense"); err == nil {
-		t.Error("an unknown kind was accepted")
+	if sent := z.do("garbage?subscription=S1&kinds=null,html").Deliveries; len(sent) != 2 || sent[1].Digest != sha256.Sum256(frames["html"]) {
+		t.Errorf("sent %+v", sent)
 	}
 }
 
@@ -264,7 +281,7 @@ func TestSlowReader(t *testing.T) {
 		z, end := onPipe(t, zoomsim.Options{})
 		defer end()
 		p := z.connect("S1")
-		z.SlowReader("S1", 10, 0)
+		z.do("slow-reader?subscription=S1&rate=10")
 		// The read that waited already when the fault came is not slowed.
 		p.send(`{"module":"heartbeat"}`)
 		p.next()
@@ -307,20 +324,18 @@ func TestStalledClientLosesItsSocket(t *testing.T) {
 
 func TestFullQueueClosesTheSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		z, end := onPipe(t, zoomsim.Options{QueueBytes: 10_000})
+		z, end := onPipe(t, zoomsim.Options{})
 		defer end()
 		p := z.connect("S1")
 		z.Freeze("S1", 0, false)
-		body := zoomsim.SizedBody("meeting.started", 4000)
-		for range 5 {
-			z.Emit("S1", zoomsim.Event{Body: body})
+		frame := make([]byte, 15<<20)
+		for range 6 {
+			z.SendRaw("S1", frame, true)
 		}
-		if sum := z.Summary("S1"); sum.Queued != 2 || sum.Nobody != 3 || sum.Live != 0 {
+		if sum := z.Summary("S1"); sum.Queued != 4 || sum.Nobody != 2 || sum.Live != 0 {
 			t.Errorf("summary %+v", sum)
 		}
 		z.Reset()
-		p.next()
-		p.next()
 		if err := p.end(); websocket.CloseStatus(err) != websocket.StatusTryAgainLater {
 			t.Errorf("end %v", err)
 		}

@@ -1,9 +1,11 @@
 package zoomsim
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -24,39 +26,28 @@ const (
 
 // refusalFrame is Zoom's build_connection with success:false.
 func refusalFrame(content string) []byte {
-	b := append([]byte(nil), `{"module":"build_connection","success":false,"content":`...)
-	b = appendQuoted(b, content)
-	return append(b, `,"header":{}}`...)
+	return []byte(`{"module":"build_connection","success":false,"content":"` + content + `","header":{}}`)
 }
 
-// header is what a message frame carries beside its content. Empty fields are
-// left out.
-type header struct {
-	authorization, clientID            string
-	trackingID, requestID, traceparent string
-	signature                          string
-	timestamp                          string // epoch seconds, a string on the wire
-}
-
-// appendFrame appends a message frame. By hand, since a simulator that is the
-// source of a benchmark must cost little: no reflection, one allocation.
-func appendFrame(b, body []byte, asObject bool, h header) []byte {
+// appendFrame appends an event as a message frame. By hand, since a simulator
+// that is the source of a benchmark must cost little: no reflection, one
+// allocation.
+func appendFrame(b []byte, e *Event, opt *Options, now time.Time) []byte {
 	b = append(b, `{"module":"message","content":`...)
-	if asObject {
-		b = append(b, body...)
+	if e.AsObject {
+		b = append(b, e.Body...)
 	} else {
-		b = appendQuoted(b, body)
+		b = appendQuoted(b, e.Body)
 	}
-	b = append(b, `,"header":{"Authorization":`...)
-	b = appendQuoted(b, h.authorization)
-	b = append(b, `,"clientId":`...)
-	b = appendQuoted(b, h.clientID)
+	timestamp := strconv.FormatInt(now.Unix(), 10)
+	b = append(b, `,"header":{"Authorization":"`+DefaultVerificationToken+`"`...)
 	for _, f := range [...]struct{ name, value string }{
-		{`,"x-zm-trackingid":`, h.trackingID},
-		{`,"x-zm-request-id":`, h.requestID},
-		{`,"traceparent":`, h.traceparent},
-		{`,"x-zm-signature":`, h.signature},
-		{`,"x-zm-request-timestamp":`, h.timestamp},
+		{`,"clientId":`, cmp.Or(opt.ClientID, DefaultClientID)},
+		{`,"x-zm-trackingid":`, e.TrackingID},
+		{`,"x-zm-request-id":`, e.RequestID},
+		{`,"traceparent":`, e.Traceparent},
+		{`,"x-zm-signature":`, sign(opt.SecretToken, timestamp, e.Body)},
+		{`,"x-zm-request-timestamp":`, timestamp},
 	} {
 		if f.value != "" {
 			b = append(b, f.name...)
@@ -97,35 +88,25 @@ func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	return append(b, '"')
 }
 
-// sign is Zoom's signature of a webhook and of a frame's content.
+// sign is Zoom's signature of a webhook and of a frame's content; empty without
+// a secret.
 func sign(secret, timestamp string, content []byte) string {
+	if secret == "" {
+		return ""
+	}
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("v0:" + timestamp + ":"))
 	mac.Write(content)
 	return "v0=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-func epochSeconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
-
 // newTrackingID makes a tracking id in one of the two shapes seen on the wire;
 // the second was seen on participant events.
 func newTrackingID(event string) string {
-	if strings.Contains(event, "participant_") {
-		h := appendHex(nil, "0123456789ABCDEF")
-		return "EventService_" + string(h[:8]) + "-" + string(h[8:12]) + "-4" + string(h[13:16]) +
-			"-A" + string(h[17:20]) + "-" + string(h[20:]) + "_3"
+	random := fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	if !strings.Contains(event, "participant_") {
+		return "v=2.0;clid=us02;rid=WEB_" + random
 	}
-	return string(appendHex([]byte("v=2.0;clid=us02;rid=WEB_"), "0123456789abcdef"))
-}
-
-// appendHex appends 32 random hexadecimal digits.
-func appendHex(b []byte, digits string) []byte {
-	for range 2 {
-		r := rand.Uint64()
-		for range 16 {
-			b = append(b, digits[r&15])
-			r >>= 4
-		}
-	}
-	return b
+	h := strings.ToUpper(random)
+	return "EventService_" + h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-A" + h[17:20] + "-" + h[20:] + "_3"
 }

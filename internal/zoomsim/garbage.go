@@ -1,9 +1,6 @@
 package zoomsim
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // GarbageFrames are broken or odd frames by the kind of damage. None of them
 // holds an event that a client could deliver, but for the few named "odd-",
@@ -72,7 +69,7 @@ func GarbageFrames() map[string][]byte {
 	}
 	out := make(map[string][]byte, len(frames))
 	for kind, frame := range frames {
-		out[kind] = bytes.Clone([]byte(frame))
+		out[kind] = []byte(frame)
 	}
 	return out
 }

@@ -136,7 +136,17 @@ func (p *peer) send(text string) {
 	}
 }
 
-// post does a control action and returns status and body.
+// do does an action of the control API.
+func (z *zoom) do(action string) zoomsim.Done {
+	z.t.Helper()
+	done, err := z.Do(action)
+	if err != nil {
+		z.t.Fatal(err)
+	}
+	return done
+}
+
+// post does a control action over HTTP and returns status and body.
 func (z *zoom) post(path, body string) (int, string) {
 	z.t.Helper()
 	resp, err := z.client.Post(z.base+path, "application/json", strings.NewReader(body))

@@ -3,7 +3,6 @@ package zoomsim
 import (
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -11,18 +10,16 @@ import (
 // Digest is the SHA-256 of a body, in hexadecimal where it is text.
 type Digest [32]byte
 
-// String is the digest in hexadecimal.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
-
 // MarshalText implements encoding.TextMarshaler.
-func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Digest) UnmarshalText(text []byte) error {
-	if n, err := hex.Decode(d[:], text[:min(len(text), 64)]); err != nil || n != 32 || len(text) != 64 {
+	if len(text) != 2*len(d) {
 		return fmt.Errorf("zoomsim: %q is not a SHA-256 in hexadecimal", text)
 	}
-	return nil
+	_, err := hex.Decode(d[:], text)
+	return err
 }
 
 // Outcome says what became of an emitted frame.
@@ -51,7 +48,7 @@ const (
 	CauseExpired   Cause = "token expired"     // CloseOnExpiry
 	CauseRefused   Cause = "refused"           // build_connection with success:false
 	CauseStalled   Cause = "stalled"           // the client took no bytes for WriteTimeout
-	CauseOverflow  Cause = "overflow"          // more than QueueBytes waited for it
+	CauseOverflow  Cause = "overflow"          // more than 64 MiB waited for it
 	CauseStopped   Cause = "simulator closed"
 )
 
@@ -61,7 +58,7 @@ type Entry struct {
 	N            int64     `json:"n"` // counts from 1 over all subscriptions
 	At           time.Time `json:"at"`
 	Subscription string    `json:"subscription"`
-	Event        string    `json:"event,omitempty"`       // name; of a raw frame its kind, if known
+	Event        string    `json:"event,omitempty"`       // name
 	TrackingID   string    `json:"tracking_id,omitempty"` // x-zm-trackingid
 	Digest       Digest    `json:"digest"`                // of the body; of a raw frame, of the frame
 	Copy         int       `json:"copy,omitempty"`        // 1 for the first repetition of an event
@@ -153,11 +150,11 @@ func (s *Sim) LedgerSince(since int64, limit int) Ledger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := Ledger{Entries: s.ledger.since(since, limit), Sockets: []Socket{}, Next: since}
-	for _, k := range s.ledger.sockets {
-		l.Sockets = append(l.Sockets, *k)
-	}
 	if n := len(l.Entries); n > 0 {
 		l.Next = l.Entries[n-1].N
+	}
+	for _, k := range s.ledger.sockets {
+		l.Sockets = append(l.Sockets, *k)
 	}
 	return l
 }
@@ -183,37 +180,34 @@ func (s *Sim) Summaries() map[string]Summary {
 // summary copies, since Retired is a map; the caller holds s.mu.
 func (s *Sim) summary(id string) Summary {
 	var sum Summary
-	add := func(sub *subscription) {
-		sum.add(sub.sum)
-		if sub.current != nil {
-			sum.Live++
-		}
-	}
-	if sub, ok := s.subs[id]; ok && id != "" {
-		add(sub)
-	}
 	if id == "" {
 		for _, sub := range s.subs {
-			add(sub)
+			sum.add(sub.sum)
 		}
+	} else if sub, ok := s.subs[id]; ok {
+		sum.add(sub.sum)
 	}
 	return sum
 }
 
-// settle records what became of a queued frame; the caller holds s.mu.
-func (s *Sim) settle(sub *subscription, n int64, o Outcome) {
-	sub.sum.Queued--
-	switch o {
-	case Written:
-		sub.sum.Written++
-	case Lost:
-		sub.sum.Lost++
+// settle records that a frame queued for a socket was Written, or Lost; the
+// caller holds s.mu.
+func (s *Sim) settle(k *socket, it item, o Outcome) {
+	if it.entry == 0 {
+		return
 	}
-	if e := s.ledger.entry(n); e != nil {
-		e.Outcome = o
-		if o == Lost {
-			e.Socket = 0
-		}
+	sum, e := &k.sub.sum, s.ledger.entry(it.entry)
+	if e == nil {
+		e = new(Entry) // the ledger has dropped it
+	}
+	sum.Queued--
+	e.Outcome = o
+	if o == Written {
+		sum.Written++
+		k.rec.Events++
+	} else {
+		sum.Lost++
+		e.Socket = 0
 	}
 	s.notify()
 }
@@ -228,20 +222,19 @@ type ledger struct {
 	opened  int // sockets ever
 }
 
-func (l *ledger) add(e Entry) int64 {
-	l.last++
-	e.N = l.last
+// add keeps an entry, whose number is that after the last.
+func (l *ledger) add(e Entry) {
+	l.last = e.N
 	if len(l.ring) < l.max {
 		l.ring = append(l.ring, e)
 	} else {
 		l.ring[(e.N-1)%int64(l.max)] = e
 	}
-	return e.N
 }
 
 // entry finds an entry, or nil if it is gone.
 func (l *ledger) entry(n int64) *Entry {
-	if n < 1 || n <= l.last-int64(len(l.ring)) || n > l.last {
+	if n <= l.last-int64(len(l.ring)) {
 		return nil
 	}
 	return &l.ring[(n-1)%int64(l.max)]
@@ -270,6 +263,3 @@ func (l *ledger) open(k Socket) *Socket {
 	l.sockets = append(l.sockets, &k)
 	return &k
 }
-
-// Causes lists the causes of a summary in the order of their names.
-func (sum Summary) Causes() []Cause { return slices.Sorted(maps.Keys(sum.Retired)) }

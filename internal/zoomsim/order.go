@@ -1,6 +1,7 @@
 package zoomsim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -9,59 +10,39 @@ import (
 )
 
 // Order is an action of the control API given as a text, as on a command line:
-// "late?by=2h", "after 30s cut?subscription=S1", "every 1m close?code=1001".
+// "late?by=2h", "cut?after=30s", "close?every=1m&code=1001".
 type Order struct {
-	text  string
-	wait  time.Duration
-	again bool
-	do    deed
+	action       string // without its timing
+	after, every time.Duration
 }
 
-// ParseOrder reads and checks an order.
-func ParseOrder(text string) (Order, error) {
-	o := Order{text: text}
-	words := strings.Fields(text)
-	if len(words) == 3 && (words[0] == "after" || words[0] == "every") {
-		wait, err := time.ParseDuration(words[1])
-		if err != nil || wait <= 0 {
-			return o, fmt.Errorf("%q: %q is no duration above 0, such as 30s", text, words[1])
-		}
-		o.wait, o.again = wait, words[0] == "every"
-		words = words[2:]
-	}
-	if len(words) != 1 {
-		return o, fmt.Errorf("%q: write NAME?PARAMETERS, after DURATION NAME?PARAMETERS or every DURATION NAME?PARAMETERS", text)
-	}
-	name, query, _ := strings.Cut(words[0], "?")
+// UnmarshalText reads and checks an order.
+func (o *Order) UnmarshalText(text []byte) error {
+	action, query, _ := strings.Cut(string(text), "?")
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return o, fmt.Errorf("%q: the parameters are not of the form name=value&name=value", text)
+		return fmt.Errorf("%q is not of the form ACTION?NAME=VALUE&NAME=VALUE", text)
 	}
-	o.do, err = parseAction(name, values, nil)
-	if err != nil {
-		return o, fmt.Errorf("%q: %w", text, err)
+	timing := params{url.Values{"after": values["after"], "every": values["every"]}, nil}
+	if err := timing.check("[after=30s] [every=1m]"); err != nil {
+		return fmt.Errorf("%q: %w", text, err)
 	}
-	return o, nil
+	values.Del("after")
+	values.Del("every")
+	*o = Order{action + "?" + values.Encode(), timing.duration("after"), timing.duration("every")}
+	_, err = New(Options{}).Do(o.action) // a rehearsal
+	return err
 }
 
 // Run does the order when it is due; one with "every" again and again. It
 // returns when there is nothing more to do, or the context is done.
 func (o Order) Run(ctx context.Context, s *Sim) error {
-	for {
-		if o.wait > 0 {
-			timer := time.NewTimer(o.wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return nil
-			}
-		}
-		if _, err := o.do(s); err != nil {
-			return fmt.Errorf("%q: %w", o.text, err)
-		}
-		if !o.again {
+	for wait := cmp.Or(o.after, o.every); ; wait = o.every {
+		if s.sleep(ctx, wait) != nil {
 			return nil
+		}
+		if _, err := s.Do(o.action); err != nil || o.every == 0 {
+			return err
 		}
 	}
 }

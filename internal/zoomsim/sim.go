@@ -11,15 +11,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Defaults of the zero Options.
+// What frames carry beside the event and a client must keep to itself: texts
+// that are easy to search for where they must not turn up.
 const (
-	DefaultTokenLifetime     = time.Hour
-	DefaultIdleTimeout       = 90 * time.Second
-	DefaultWriteTimeout      = time.Minute
-	DefaultQueueBytes        = 64 << 20
-	DefaultLedgerCap         = 1_000_000
 	DefaultVerificationToken = "vToken-zoomsim-must-not-leak"
-	DefaultClientID          = "cId-zoomsim-must-not-leak"
+	DefaultClientID          = "cId-zoomsim-must-not-leak" // unless Options has a ClientID
 )
 
 // Options configure a simulator. The zero value is a Zoom that accepts any
@@ -32,11 +28,6 @@ type Options struct {
 	// SecretToken, when set, makes frames carry x-zm-signature:
 	// v0=hex(HMAC-SHA256(SecretToken, "v0:<timestamp>:<content>")).
 	SecretToken string
-
-	// VerificationToken is the legacy token that frames carry as Authorization.
-	// Empty: DefaultVerificationToken, a text that is easy to search for where
-	// it must not turn up.
-	VerificationToken string
 
 	// TokenLifetime is how long an access token opens sockets; 0 means an hour.
 	// The answer's expires_in is this in whole seconds, at least 1.
@@ -63,42 +54,29 @@ type Options struct {
 	// means a minute. Time during which the socket is frozen does not count.
 	WriteTimeout time.Duration
 
-	// QueueBytes bounds what waits for a slow or frozen socket; 0 means 64 MiB.
-	// A socket whose queue is full is closed once what it holds is written.
-	QueueBytes int
-
-	// LedgerCap bounds the entries that the ledger keeps, the oldest go first;
-	// 0 means a million. Counts are never lost. It bounds sockets too.
+	// LedgerCap bounds the entries that the ledger keeps, and the sockets, the
+	// oldest go first; 0 means a million. Counts are never lost.
 	LedgerCap int
 
-	// Log receives a line per socket and fault. The zero Logger is silent.
+	// Log receives a line per socket and per action of the control API. The zero
+	// Logger is silent.
 	Log zerolog.Logger
-}
-
-func (o Options) withDefaults() Options {
-	o.TokenLifetime = cmp.Or(o.TokenLifetime, DefaultTokenLifetime)
-	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
-	o.WriteTimeout = cmp.Or(o.WriteTimeout, DefaultWriteTimeout)
-	o.QueueBytes = cmp.Or(o.QueueBytes, DefaultQueueBytes)
-	o.LedgerCap = cmp.Or(o.LedgerCap, DefaultLedgerCap)
-	o.VerificationToken = cmp.Or(o.VerificationToken, DefaultVerificationToken)
-	return o
 }
 
 // Sim is a simulated Zoom. All methods may be called from any goroutine.
 type Sim struct {
 	opt  Options
 	mux  *http.ServeMux
-	done chan struct{}  // closed by Close
-	wg   sync.WaitGroup // requests in progress, each socket's among them
-	seq  atomic.Int64   // last sim_seq given to a generated body
+	wg   sync.WaitGroup  // requests in progress, each socket's among them
+	life context.Context // until Close
+	end  context.CancelFunc
+	seq  atomic.Int64 // last sim_seq given to a generated body
 
 	mu      sync.Mutex // guards what follows; never held across I/O
-	closed  bool
 	subs    map[string]*subscription
 	sockets map[int]*socket // open ones, by number
-	faults  faultSet        // those that stand for every subscription
-	tokens  map[string]time.Time
+	faults  map[faultKey]*Fault
+	tokens  map[string]time.Time // and when they expire
 	ledger  ledger
 	changed chan struct{} // closed at the next change; nil when nobody waits
 }
@@ -107,26 +85,32 @@ type Sim struct {
 type subscription struct {
 	id      string
 	current *socket // the newest ready socket, the only one that gets events
-	faults  faultSet
-	pair    string // tracking id that the same-tracking fault owes the next event
+	pair    string  // tracking id that the same-tracking fault owes the next event
 	sum     Summary
 }
 
 // New makes a simulator. It starts no goroutine: serve its Handler.
 func New(opt Options) *Sim {
+	opt.TokenLifetime = cmp.Or(opt.TokenLifetime, time.Hour)
+	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, 90*time.Second)
+	opt.WriteTimeout = cmp.Or(opt.WriteTimeout, time.Minute)
+	opt.LedgerCap = cmp.Or(opt.LedgerCap, 1_000_000)
 	s := &Sim{
-		opt:     opt.withDefaults(),
-		done:    make(chan struct{}),
+		opt:     opt,
+		mux:     http.NewServeMux(),
 		subs:    make(map[string]*subscription),
 		sockets: make(map[int]*socket),
-		faults:  make(faultSet),
+		faults:  make(map[faultKey]*Fault),
 		tokens:  make(map[string]time.Time),
+		ledger:  ledger{max: opt.LedgerCap},
 	}
-	s.ledger.max = s.opt.LedgerCap
-	s.mux = http.NewServeMux()
+	s.life, s.end = context.WithCancel(context.Background())
 	s.mux.HandleFunc("POST /oauth/token", s.serveToken)
 	s.mux.HandleFunc("GET /ws", s.serveWS)
-	s.routeControl(s.mux)
+	s.mux.HandleFunc("GET /control/{$}", s.serveActions)
+	s.mux.HandleFunc("POST /control/{action}", s.serveAction)
+	s.mux.HandleFunc("GET /control/ledger", s.serveLedger)
+	s.mux.HandleFunc("GET /control/ledger/summary", s.serveSummary)
 	return s
 }
 
@@ -139,7 +123,10 @@ func (s *Sim) Handler() http.Handler {
 			return
 		}
 		defer s.wg.Done()
-		s.mux.ServeHTTP(w, r)
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(s.life, cancel)()
+		s.mux.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -147,7 +134,7 @@ func (s *Sim) Handler() http.Handler {
 func (s *Sim) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.life.Err() != nil {
 		return false
 	}
 	s.wg.Add(1)
@@ -158,19 +145,8 @@ func (s *Sim) enter() bool {
 // find nobody. Where an http.Server or httptest.Server serves the Handler,
 // close the Sim first: the server would wait for requests that hang on purpose.
 func (s *Sim) Close() {
-	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.done)
-	}
-	var open []*socket
-	for _, k := range s.sockets {
-		k.retire(CauseStopped)
-		open = append(open, k)
-	}
-	s.notify()
-	s.mu.Unlock()
-	for _, k := range open {
+	s.end()
+	for _, k := range s.each("", func(k *socket) { k.retire(CauseStopped) }) {
 		k.wire.Close()
 	}
 	s.wg.Wait()
@@ -180,37 +156,64 @@ func (s *Sim) Close() {
 func (s *Sim) sub(id string) *subscription {
 	sub, ok := s.subs[id]
 	if !ok {
-		sub = &subscription{id: id, faults: make(faultSet)}
+		sub = &subscription{id: id}
 		s.subs[id] = sub
 	}
 	return sub
 }
 
-// open lists the open sockets of a subscription, or all if it is empty; the
-// caller holds s.mu.
-func (s *Sim) open(subscription string) []*socket {
+// each does something to the open sockets of a subscription, or all if it is
+// empty, under the lock, and returns them.
+func (s *Sim) each(subscription string, do func(*socket)) []*socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var found []*socket
 	for _, k := range s.sockets {
 		if subscription == "" || k.sub.id == subscription {
+			do(k)
 			found = append(found, k)
 		}
 	}
+	s.notify()
 	return found
 }
 
-// onChange is closed at the next notify; the caller holds s.mu.
-func (s *Sim) onChange() <-chan struct{} {
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return s.changed
-}
-
-// notify wakes those in Wait; the caller holds s.mu.
+// notify wakes who waits for a change; the caller holds s.mu.
 func (s *Sim) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
+	}
+}
+
+// notifyAfter wakes who waits for a time to be over.
+func (s *Sim) notifyAfter(d time.Duration) {
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.notify()
+	})
+}
+
+// waitFor blocks until a condition holds, or the context is done, whose cause
+// it then returns. It asks at every change, with s.mu held.
+func (s *Sim) waitFor(ctx context.Context, holds func() bool) error {
+	for {
+		s.mu.Lock()
+		if holds() {
+			s.mu.Unlock()
+			return nil
+		}
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 
@@ -219,20 +222,7 @@ func (s *Sim) notify() {
 // until runs at every change, under the simulator's lock: it must be quick and
 // must not call the simulator.
 func (s *Sim) Wait(ctx context.Context, subscription string, until func(Summary) bool) error {
-	for {
-		s.mu.Lock()
-		if until(s.summary(subscription)) {
-			s.mu.Unlock()
-			return nil
-		}
-		changed := s.onChange()
-		s.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return s.waitFor(ctx, func() bool { return until(s.summary(subscription)) })
 }
 
 // WaitReady waits until events of the subscription find a socket.
@@ -245,4 +235,28 @@ func (s *Sim) WaitReady(ctx context.Context, subscription string) error {
 // with its socket.
 func (s *Sim) Drain(ctx context.Context, subscription string) error {
 	return s.Wait(ctx, subscription, func(sum Summary) bool { return sum.Queued == 0 })
+}
+
+// sleep waits for a duration. It says why, if it was shorter: the context is
+// done or the simulator closed.
+func (s *Sim) sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if s.life.Err() != nil {
+		return ErrClosed
+	}
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.life.Done():
+		return ErrClosed
+	}
 }

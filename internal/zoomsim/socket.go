@@ -11,28 +11,27 @@ import (
 	"github.com/coder/websocket"
 )
 
+// queueBytes bounds what waits for a slow or frozen socket.
+const queueBytes = 64 << 20
+
 // socket is one WebSocket. The goroutine of its request writes, a second one
 // reads; both end in run.
 type socket struct {
 	sim     *Sim
+	expires time.Time // its token
 	wire    *wire
 	conn    *websocket.Conn
 	wake    chan struct{} // the writer has something to look at
-	refusal string        // not empty: refused with this text
-	expires time.Time     // its token
+
+	sub *subscription
 
 	// Guarded by sim.mu.
-	sub      *subscription
-	rec      *Socket
-	queue    []item
-	queued   int           // bytes in queue
-	drained  chan struct{} // made by who waits for the queue to get short
-	retired  bool          // gets no more events
-	finished bool          // gets nothing more at all
-	farewell *farewell     // how to close once the queue is written
-	lastBeat time.Time
-	leaves   time.Time // displaced: when to close
-	leaving  *farewell // and how
+	rec         *Socket // with a cause: it gets no more events
+	queue       []item
+	queued      int // bytes in queue
+	lastBeat    time.Time
+	frozenUntil time.Time // past or zero: it is not frozen
+	bye         *farewell // nil: it stays
 }
 
 // item is one frame to write. entry is its number in the ledger, 0 for frames
@@ -43,54 +42,70 @@ type item struct {
 	entry int64
 }
 
-// farewell is how a socket is closed.
+// farewell is how and when a socket is closed, at the earliest when its queue
+// is written.
 type farewell struct {
+	at     time.Time
 	frame  []byte // written first, if any
 	code   websocket.StatusCode
 	reason string
 }
 
-// run is the whole life of a socket.
-func (k *socket) run(subscription, remote string) {
+// run is the whole life of a socket, which is refused with a content that is
+// not empty.
+func (k *socket) run(subscription, remote, refusal string) {
 	k.enter(subscription, remote)
 	var reader sync.WaitGroup
 	reader.Go(k.read)
-	k.write()
-	k.leave()
+	if refusal == "" {
+		k.serve()
+	} else {
+		k.retireNow(CauseRefused)
+		k.part(&farewell{frame: refusalFrame(refusal), code: websocket.StatusNormalClosure})
+	}
 	k.conn.CloseNow()
 	reader.Wait()
-	k.wire.finish(k.sim.done)
-	rec := k.exit()
-	k.sim.opt.Log.Info().Str("subscription", rec.Subscription).Int("socket", rec.N).
-		Str("cause", string(rec.Cause)).Int64("events", rec.Events).Msg("socket closed")
+	k.wire.finish()
+	k.exit()
+	k.sim.opt.Log.Info().Str("subscription", subscription).Int("socket", k.rec.N).
+		Str("cause", string(k.rec.Cause)).Int64("events", k.rec.Events).Msg("socket closed")
 }
 
 func (k *socket) enter(subscription, remote string) {
 	s := k.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	k.sub = s.sub(subscription)
-	k.lastBeat = now
-	k.rec = s.ledger.open(Socket{Subscription: subscription, Remote: remote, Opened: now})
+	k.lastBeat = time.Now()
+	k.rec = s.ledger.open(Socket{Subscription: subscription, Remote: remote, Opened: k.lastBeat})
 	k.sub.sum.Sockets++
 	k.sub.sum.Open++
 	s.sockets[k.rec.N] = k
-	if s.closed { // while it was upgraded
+	if s.life.Err() != nil { // closed while it was upgraded
 		k.retire(CauseStopped)
 		k.wire.Close()
 	}
 	s.notify()
 }
 
-// write writes until the socket is over.
-func (k *socket) write() {
-	if k.refusal != "" {
-		k.hold(CauseRefused)
-		k.part(&farewell{frame: refusalFrame(k.refusal), code: websocket.StatusNormalClosure})
-		return
+// exit records that the connection is closed, and what was not written.
+func (k *socket) exit() {
+	s := k.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, it := range k.queue {
+		s.settle(k, it, Lost)
 	}
-	if !k.send(item{frame: []byte(frameReady), typ: websocket.MessageText}) {
+	k.queue = nil
+	k.rec.Closed = time.Now()
+	k.sub.sum.Open--
+	delete(s.sockets, k.rec.N)
+	s.notify()
+}
+
+// serve writes until the socket is over.
+func (k *socket) serve() {
+	if !k.write(websocket.MessageText, []byte(frameReady)) {
 		return
 	}
 	k.ready()
@@ -98,97 +113,92 @@ func (k *socket) write() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		batch, bye, next := k.next()
-		for i, it := range batch {
-			if !k.send(it) {
-				k.lose(batch[i:])
+		frame, bye, pause := k.next()
+		switch {
+		case frame != nil:
+			if !k.write(frame.typ, frame.frame) {
 				return
 			}
-		}
-		if len(batch) > 0 {
-			continue
-		}
-		if bye != nil {
+			k.written()
+		case bye != nil:
 			k.part(bye)
 			return
-		}
-		timer.Reset(next)
-		select {
-		case <-k.wake:
-		case <-timer.C:
-		case <-k.wire.done:
-			return
+		default:
+			timer.Reset(pause)
+			select {
+			case <-k.wake:
+			case <-timer.C:
+			case <-k.wire.life.Done():
+				return
+			}
 		}
 	}
 }
 
-// next takes what waits to be written. With nothing left it says how to close,
-// if that is due, and otherwise for how long nothing is due.
-func (k *socket) next() ([]item, *farewell, time.Duration) {
+// next is what the writer does next: it writes a frame, the head of the queue;
+// or closes the socket; or pauses, unless it is woken.
+func (k *socket) next() (frame *item, bye *farewell, pause time.Duration) {
 	s := k.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	wait := time.Hour
+	pause = time.Hour
 	due := func(at time.Time) bool {
 		left := at.Sub(now)
 		if left > 0 {
-			wait = min(wait, left)
+			pause = min(pause, left)
 		}
 		return left <= 0
 	}
-	if beat := k.wire.thawedAt(now); beat.After(k.lastBeat) {
-		k.lastBeat = beat // nothing was read while it was frozen
+	silentSince := k.lastBeat
+	if k.frozenUntil.After(silentSince) {
+		silentSince = k.frozenUntil // nothing is read while it is frozen
 	}
 	switch {
-	case k.farewell != nil:
-	case k.retired:
-		if !k.leaves.IsZero() && due(k.leaves) {
-			k.farewell = k.leaving
-		}
-	case s.opt.IdleTimeout > 0 && due(k.lastBeat.Add(s.opt.IdleTimeout)):
-		k.dismiss(CauseIdle, &farewell{code: websocket.StatusNormalClosure, reason: "no heartbeat"})
+	case k.retired():
+	case s.opt.IdleTimeout > 0 && due(silentSince.Add(s.opt.IdleTimeout)):
+		k.dismiss(CauseIdle, farewell{code: websocket.StatusNormalClosure, reason: "no heartbeat"})
 	case s.opt.CloseOnExpiry && due(k.expires):
-		k.dismiss(CauseExpired, &farewell{code: websocket.StatusNormalClosure, reason: "Token is expired"})
+		k.dismiss(CauseExpired, farewell{code: websocket.StatusNormalClosure, reason: "Token is expired"})
 	}
-	batch := k.queue
-	k.queue = nil
-	return batch, k.farewell, wait
+	if len(k.queue) > 0 {
+		return &k.queue[0], nil, 0
+	}
+	if k.bye != nil && due(k.bye.at) {
+		return nil, k.bye, 0
+	}
+	return nil, nil, pause
 }
 
-// send writes one frame and settles it. It returns false if that failed.
-func (k *socket) send(it item) bool {
-	err := k.conn.Write(context.Background(), it.typ, it.frame) // the wire has the deadline
+// write writes one frame. It returns false if that failed.
+func (k *socket) write(typ websocket.MessageType, frame []byte) bool {
+	err := k.conn.Write(context.Background(), typ, frame) // the wire has the deadline
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		k.hold(CauseStalled)
+		k.retireNow(CauseStalled)
 	}
-	if err != nil { // other causes are the reader's to tell: it may hold a close frame
-		return false
-	}
+	return err == nil // other causes are the reader's to tell: it may hold a close frame
+}
+
+// written takes the head off the queue.
+func (k *socket) written() {
 	s := k.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.queued -= len(it.frame)
-	if it.entry > 0 {
-		k.rec.Events++
-		s.settle(k.sub, it.entry, Written)
-	}
-	if k.drained != nil && k.queued <= drainedBelow {
-		close(k.drained)
-		k.drained = nil
-	}
-	return true
+	head := k.queue[0]
+	k.queue[0] = item{} // for the garbage collector
+	k.queue = k.queue[1:]
+	k.queued -= len(head.frame)
+	s.settle(k, head, Written)
 }
 
 // part closes the socket: by a close frame, after the freeze if there is one.
 func (k *socket) part(bye *farewell) {
-	if !k.wire.wait(k.wire.done) {
+	if k.wire.awaitThaw(k.wire.life) != nil {
 		return
 	}
-	if bye.frame != nil && !k.send(item{frame: bye.frame, typ: websocket.MessageText}) {
-		return
+	if bye.frame == nil || k.write(websocket.MessageText, bye.frame) {
+		k.conn.Close(bye.code, bye.reason)
 	}
-	k.conn.Close(bye.code, bye.reason)
 }
 
 // read answers heartbeats until the socket is over.
@@ -202,14 +212,14 @@ func (k *socket) read() {
 			if websocket.CloseStatus(err) != -1 {
 				cause = CauseClient
 			}
-			k.hold(cause)
+			k.retireNow(cause)
 			return
 		}
 		var frame struct {
 			Module string `json:"module"`
 		}
-		beat := json.Unmarshal(data, &frame) == nil && frame.Module == "heartbeat"
-		k.received(beat)
+		json.Unmarshal(data, &frame) // what is no JSON is no heartbeat
+		k.received(frame.Module == "heartbeat")
 	}
 }
 
@@ -224,8 +234,85 @@ func (k *socket) received(beat bool) {
 	k.lastBeat = time.Now()
 	k.rec.Heartbeats++
 	k.sub.sum.Heartbeats++
-	if it := (item{frame: []byte(frameHeartbeat), typ: websocket.MessageText}); k.room(len(it.frame)) {
-		k.push(it)
-	}
+	k.push(item{frame: []byte(frameHeartbeat), typ: websocket.MessageText})
 	s.notify()
+}
+
+// ready makes the socket the one that gets the subscription's events, and
+// displaces the one that did.
+func (k *socket) ready() {
+	s := k.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k.retired() {
+		return
+	}
+	k.rec.Ready = time.Now()
+	k.sub.sum.Ready++
+	if old := k.sub.current; old != nil {
+		d := Displacement{Linger: s.opt.Linger, Frame: s.opt.DisplaceFrame}
+		if f := s.use(faultDisplace, k.sub.id); f != nil {
+			d = f.value.(Displacement)
+		}
+		old.dismiss(CauseDisplaced, d.farewell(k.rec.Ready))
+	}
+	k.sub.current = k
+	k.sub.sum.Live = 1
+	s.notify()
+}
+
+// What follows expects the caller to hold sim.mu, but for retireNow.
+
+func (k *socket) retired() bool { return k.rec.Cause != "" }
+
+// retire takes the socket's events away, for good. The first cause counts.
+func (k *socket) retire(cause Cause) {
+	if k.retired() {
+		return
+	}
+	k.rec.Cause = cause
+	k.rec.Retired = time.Now()
+	if k.sub.sum.Retired == nil {
+		k.sub.sum.Retired = make(map[Cause]int64)
+	}
+	k.sub.sum.Retired[cause]++
+	if k.sub.current == k {
+		k.sub.current = nil
+		k.sub.sum.Live = 0
+	}
+	k.sim.notify()
+}
+
+func (k *socket) retireNow(cause Cause) {
+	k.sim.mu.Lock()
+	defer k.sim.mu.Unlock()
+	k.retire(cause)
+}
+
+// dismiss retires the socket and has it closed once its queue is written.
+func (k *socket) dismiss(cause Cause, bye farewell) {
+	k.retire(cause)
+	k.bye = &bye
+	k.poke()
+}
+
+// push queues a frame, if it has room. A socket whose queue is full is closed
+// once that is written: a hole in what it gets must not look like a quiet hour.
+func (k *socket) push(it item) bool {
+	if k.queued+len(it.frame) > queueBytes {
+		k.dismiss(CauseOverflow, farewell{code: websocket.StatusTryAgainLater, reason: "too slow"})
+		return false
+	}
+	k.queue = append(k.queue, it)
+	k.queued += len(it.frame)
+	k.poke()
+	return true
+}
+
+// poke wakes the writer.
+func (k *socket) poke() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
 }

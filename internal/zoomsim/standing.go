@@ -8,131 +8,134 @@ import (
 	"time"
 )
 
-// standing is one fault that stands. Guarded by Sim.mu.
-type standing struct {
-	value any
-	until time.Time // zero: no bound
-	left  int       // uses left; 0: no bound
+// Names of the faults that stand, as in the control API, and their values.
+// Those of the token endpoint have no subscription.
+const (
+	faultFreeze       = "freeze"        // of dials: nil; each socket keeps its own
+	faultRefuse       = "refuse"        // Refusal
+	faultDisplace     = "displace"      // Displacement
+	faultSlowReader   = "slow-reader"   // int, bytes per second
+	faultMute         = "mute"          // nil
+	faultLate         = "late"          // time.Duration
+	faultDuplicate    = "duplicate"     // int
+	faultSameTracking = "same-tracking" // nil
+	faultObject       = "object"        // nil
+	faultToken        = "token"         // TokenFault
+	faultRotate       = "rotate"        // nil
+)
+
+// Span says for how long a fault stands. The zero Span is until it is lifted.
+type Span struct {
+	For   time.Duration // 0: no bound by time
+	Count int           // uses (events, dials, requests) until it ends; 0: no bound
 }
 
-// faultSet is what stands for a subscription, or for all, by name.
-type faultSet map[string]*standing
-
-// Standing describes a fault that stands.
-type Standing struct {
-	Fault        string    `json:"fault"`
+// Fault is a fault that stands.
+type Fault struct {
+	Name         string    `json:"fault"`
 	Subscription string    `json:"subscription,omitempty"` // empty: all
-	Sockets      int       `json:"sockets,omitempty"`      // frozen ones
+	Sockets      int       `json:"sockets,omitempty"`      // of freeze: frozen ones; 0: dials are frozen
 	Until        time.Time `json:"until,omitzero"`
 	Left         int       `json:"left,omitempty"` // uses
+
+	value any
 }
 
-func (s *Sim) stand(subscription, name string, value any, span Span) {
-	f := &standing{value: value, left: span.Count}
+type faultKey struct{ name, subscription string }
+
+func (f *Fault) over(now time.Time) bool { return !f.Until.IsZero() && !now.Before(f.Until) }
+
+// stand makes a fault stand, for one subscription or, if it is empty, for all.
+func (s *Sim) stand(name, subscription string, value any, span Span) {
+	f := &Fault{Name: name, Subscription: subscription, Left: span.Count, value: value}
 	if span.For > 0 {
-		f.until = time.Now().Add(span.For)
+		f.Until = time.Now().Add(span.For)
 	}
 	s.mu.Lock()
-	set := s.faults
-	if subscription != "" {
-		set = s.sub(subscription).faults
-	}
-	set[name] = f
-	s.notify()
+	s.faults[faultKey{name, subscription}] = f
 	s.mu.Unlock()
-	s.logFault(name, subscription)
 }
 
-// faultOf is the value of a fault that stands for a subscription: its own, or
-// else that of all. Asking uses the fault up by one. The caller holds s.mu.
-func faultOf[T any](s *Sim, sub *subscription, name string, now time.Time) (value T, ok bool) {
-	if sub != nil {
-		if v, ok := sub.faults.use(name, now); ok {
-			return v.(T), true
+// use finds a fault that stands for a subscription, its own or else that of
+// all, and uses it up by one. It is nil if there is none; the caller holds s.mu.
+func (s *Sim) use(name, subscription string) *Fault {
+	for _, key := range [...]faultKey{{name, subscription}, {name, ""}} {
+		f := s.faults[key]
+		if f == nil {
+			continue
 		}
+		if f.over(time.Now()) {
+			delete(s.faults, key)
+			continue
+		}
+		if f.Left == 1 {
+			delete(s.faults, key)
+		}
+		f.Left = max(0, f.Left-1)
+		return f
 	}
-	if v, ok := s.faults.use(name, now); ok {
-		return v.(T), true
-	}
-	return value, false
+	return nil
 }
 
-func (set faultSet) use(name string, now time.Time) (any, bool) {
-	f, ok := set[name]
-	if !ok {
-		return nil, false
+// useNow is the value of a fault to use, or zero if there is none.
+func useNow[T any](s *Sim, name, subscription string) (value T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.use(name, subscription); f != nil {
+		value = f.value.(T)
 	}
-	if !f.until.IsZero() && !now.Before(f.until) {
-		delete(set, name)
-		return nil, false
-	}
-	if f.left == 1 {
-		delete(set, name)
-	}
-	f.left = max(0, f.left-1)
-	return f.value, true
-}
-
-// faultSets lists where faults of a subscription stand; everywhere if it is
-// empty. The caller holds s.mu.
-func (s *Sim) faultSets(subscription string) []faultSet {
-	if subscription != "" {
-		return []faultSet{s.sub(subscription).faults}
-	}
-	sets := []faultSet{s.faults}
-	for _, sub := range s.subs {
-		sets = append(sets, sub.faults)
-	}
-	return sets
+	return value
 }
 
 // Standing lists the faults that stand.
-func (s *Sim) Standing() []Standing {
+func (s *Sim) Standing() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	list := s.faults.list("", now)
-	for id, sub := range s.subs {
-		list = append(list, sub.faults.list(id, now)...)
-		if n := s.frozen(id, now); n > 0 {
-			list = append(list, Standing{Fault: faultFreeze, Subscription: id, Sockets: n})
+	list := []Fault{}
+	for _, f := range s.faults {
+		if !f.over(now) {
+			list = append(list, *f)
 		}
 	}
-	slices.SortFunc(list, func(a, b Standing) int {
-		return cmp.Or(strings.Compare(a.Fault, b.Fault), strings.Compare(a.Subscription, b.Subscription))
+	frozen := make(map[string]int)
+	for _, k := range s.sockets {
+		if k.frozenUntil.After(now) {
+			frozen[k.sub.id]++
+		}
+	}
+	for id, n := range frozen {
+		list = append(list, Fault{Name: faultFreeze, Subscription: id, Sockets: n})
+	}
+	slices.SortFunc(list, func(a, b Fault) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Subscription, b.Subscription))
 	})
 	return list
 }
 
-func (set faultSet) list(subscription string, now time.Time) []Standing {
-	list := []Standing{}
-	for name, f := range set {
-		if f.until.IsZero() || now.Before(f.until) {
-			list = append(list, Standing{Fault: name, Subscription: subscription, Until: f.until, Left: f.left})
+// Reset lifts every fault.
+func (s *Sim) Reset() { s.lift("", "") }
+
+// lift ends a fault of one subscription, or wherever it stands if that is
+// empty; with an empty name, every fault. It returns how many it ended, frozen
+// sockets counted.
+func (s *Sim) lift(name, subscription string) int {
+	chosen := func(n, id string) bool {
+		return (name == "" || n == name) && (subscription == "" || id == subscription)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.faults)
+	maps.DeleteFunc(s.faults, func(key faultKey, _ *Fault) bool { return chosen(key.name, key.subscription) })
+	lifted := before - len(s.faults)
+	now := time.Now()
+	for _, k := range s.sockets {
+		if k.frozenUntil.After(now) && chosen(faultFreeze, k.sub.id) {
+			k.frozenUntil = now
+			k.poke() // it can be idle again
+			lifted++
 		}
 	}
-	return list
-}
-
-func (s *Sim) frozen(subscription string, now time.Time) int {
-	n := 0
-	for _, k := range s.open(subscription) {
-		if k.wire.thawedAt(now).Equal(now) {
-			n++
-		}
-	}
-	return n
-}
-
-func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func joinNames[T ~string](names []T) string {
-	var b strings.Builder
-	for i, name := range names {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(name))
-	}
-	return b.String()
+	s.notify()
+	return lifted
 }

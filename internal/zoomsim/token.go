@@ -3,8 +3,6 @@ package zoomsim
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -33,10 +31,8 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	io.Copy(io.Discard, r.Body) // a hanging answer ends when the client leaves, noticed only past the body
-	s.mu.Lock()
-	fault, faulty := faultOf[TokenFault](s, nil, faultToken, time.Now())
-	s.mu.Unlock()
-	if faulty && s.failToken(w, r, fault) {
+	fault := useNow[TokenFault](s, faultToken, "")
+	if s.failToken(w, r, fault) {
 		return
 	}
 	if refusal, ok := s.checkToken(r); !ok {
@@ -50,7 +46,7 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 		"scope":        "marketplace:write:websocket_connection meeting:read:meeting:admin recording:read:list_user_recordings:admin",
 		"api_url":      "https://api.zoom.us",
 	}
-	if faulty && fault.Mode == TokenNoExpires {
+	if fault.Mode == TokenNoExpires {
 		delete(answer, "expires_in")
 	}
 	writeJSON(w, http.StatusOK, answer)
@@ -89,27 +85,17 @@ func (s *Sim) failToken(w http.ResponseWriter, r *http.Request, f TokenFault) bo
 		w.WriteHeader(http.StatusBadGateway)
 		io.WriteString(w, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n")
 	case TokenTooMany:
-		if f.RetryAfter > 0 {
-			w.Header().Set("Retry-After", retryAfter(f.RetryAfter))
-		}
+		setRetryAfter(w, f.RetryAfter)
 		writeJSON(w, http.StatusTooManyRequests, oauthError{"Too Many Requests", "rate_limited"})
 	case TokenInvalidClient:
 		writeJSON(w, http.StatusBadRequest, errClient)
 	case TokenUnsupportedGrant:
 		writeJSON(w, http.StatusBadRequest, errClientGrant)
 	case TokenHang:
-		select {
-		case <-r.Context().Done():
-		case <-s.done:
-		}
+		<-r.Context().Done()
 	case TokenSlow:
-		select {
-		case <-time.After(f.Delay):
-			return false
-		case <-r.Context().Done():
-		case <-s.done:
-		}
-	default: // TokenNoExpires spoils the answer, not the request
+		return s.sleep(r.Context(), f.Delay) != nil
+	default: // TokenNoExpires spoils the answer
 		return false
 	}
 	return true
@@ -122,7 +108,7 @@ func (s *Sim) IssueToken() string {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, rotate := faultOf[bool](s, nil, faultRotate, now)
+	rotate := s.use(faultRotate, "") != nil
 	for old, expires := range s.tokens {
 		if rotate || !now.Before(expires) {
 			delete(s.tokens, old)
@@ -149,17 +135,9 @@ func newToken() string {
 	return head + ".eyJ" + text[:80] + "." + text[80:]
 }
 
-func retryAfter(d time.Duration) string {
-	return strconv.Itoa(max(1, int(d/time.Second)))
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, fmt.Sprintf("encoding the answer: %v", err), http.StatusInternalServerError)
-		return
+// setRetryAfter sets the header in whole seconds, unless d is 0.
+func setRetryAfter(w http.ResponseWriter, d time.Duration) {
+	if d > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(d/time.Second))))
 	}
-	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
-	w.WriteHeader(status)
-	w.Write(append(text, '\n'))
 }
