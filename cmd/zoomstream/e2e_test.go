@@ -1,0 +1,394 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// TestMain makes the test binary the program itself when a test starts it so.
+func TestMain(m *testing.M) {
+	if os.Getenv("ZOOMSTREAM_TEST_MAIN") != "" {
+		os.Unsetenv("ZOOMSTREAM_TEST_MAIN") // it would be an unknown setting
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// program is a running zoomstream process.
+type program struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdout output
+	stderr output
+	exited chan struct{}
+}
+
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// start starts zoomstream in a folder of its own with nothing but the given
+// environment.
+func start(t *testing.T, environ []string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
+	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = append([]string{"ZOOMSTREAM_TEST_MAIN=1", "TMPDIR=" + t.TempDir()}, environ...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.cmd.Wait(); close(p.exited) }() //nolint:errcheck // ProcessState tells
+	t.Cleanup(func() { p.cmd.Process.Kill(); <-p.exited })
+	return p
+}
+
+// exit waits for the end and checks the exit code.
+func (p *program) exit(code int) {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(30 * time.Second):
+		p.t.Fatalf("it goes on:\n%s%s", &p.stdout, &p.stderr)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		p.t.Fatalf("exit code %d, want %d:\n%s%s", got, code, &p.stdout, &p.stderr)
+	}
+}
+
+func (p *program) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// says waits until an output holds a text.
+func (p *program) says(o *output, text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.exited:
+			if !strings.Contains(o.String(), text) {
+				p.t.Fatalf("it ended without %q:\n%s%s", text, &p.stdout, &p.stderr)
+			}
+		default:
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it does not say %q:\n%s%s", text, &p.stdout, &p.stderr)
+		}
+	}
+}
+
+const (
+	testSubscription = "sub-1"
+	testSecret       = "client-secret-must-not-leak"
+)
+
+// startZoom starts a simulated Zoom and returns it with the settings for it.
+func startZoom(t *testing.T) (*zoomsim.Sim, []string) {
+	t.Helper()
+	sim := zoomsim.New(zoomsim.Options{ClientID: "client-must-not-leak", ClientSecret: testSecret, AccountID: "account"})
+	web := httptest.NewServer(sim.Handler())
+	t.Cleanup(func() { sim.Close(); web.Close() })
+	return sim, []string{
+		"ZOOM_CLIENT_ID=client-must-not-leak", "ZOOM_CLIENT_SECRET=" + testSecret, "ZOOM_ACCOUNT_ID=account",
+		"ZOOM_OAUTH_URL=" + web.URL + "/oauth/token",
+		"ZOOM_WEBSOCKET_URL=ws" + strings.TrimPrefix(web.URL, "http") + "/ws?subscriptionId=" + testSubscription,
+		"ZOOMSTREAM_LOG_LEVEL=trace",
+	}
+}
+
+// startNATS starts a nats-server from the repository's nats.conf, on a free
+// port and a folder of its own.
+func startNATS(t *testing.T) *server.Server {
+	t.Helper()
+	options, err := server.ProcessConfigFile("../../nats.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Port, options.HTTPPort, options.StoreDir, options.NoSigs, options.NoLog = -1, 0, t.TempDir(), true, true
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server is not ready")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return s
+}
+
+func await(t *testing.T, sim *zoomsim.Sim) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := sim.WaitReady(ctx, testSubscription); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// bodies reads the whole stream ZOOM once it holds at least so many messages.
+func bodies(t *testing.T, url string, atLeast int) []string {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info *jetstream.StreamInfo
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		stream, err := js.Stream(t.Context(), "ZOOM")
+		if err == nil && int(stream.CachedInfo().State.Msgs) >= atLeast {
+			info = stream.CachedInfo()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the stream has not %d messages: %v", atLeast, err)
+		}
+	}
+	consumer, err := js.OrderedConsumer(t.Context(), "ZOOM", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := consumer.Fetch(int(info.State.Msgs), jetstream.FetchMaxWait(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for msg := range batch.Messages() {
+		all = append(all, string(msg.Data()))
+	}
+	return all
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{}, {"fly"}, {"run", "--no-such-flag"}, {"demo", "--rate=0"}, {"demo", "--rate=x"}, {"sim", "--fault=nonsense"}} {
+		p := start(t, nil, args...)
+		p.exit(exitUsage)
+		if text := p.stderr.String(); !strings.HasPrefix(text, "zoomstream: ") || p.stdout.String() != "" {
+			t.Errorf("%v: %s%s", args, text, &p.stdout)
+		}
+	}
+	p := start(t, nil, "run", "--zoom-client-secret", "-must-not-leak")
+	p.exit(exitUsage)
+	if strings.Contains(p.stderr.String(), "must-not-leak") {
+		t.Errorf("a secret is in the error: %s", &p.stderr)
+	}
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"demo", "--help"}, {"sim", "--help"}} {
+		p := start(t, nil, args...)
+		p.exit(exitOK)
+		if text := p.stdout.String(); !strings.Contains(text, "Usage: zoomstream") || p.stderr.String() != "" {
+			t.Errorf("%v: %s%s", args, text, &p.stderr)
+		}
+	}
+	p = start(t, nil, "version")
+	p.exit(exitOK)
+	if text := p.stdout.String(); !strings.HasPrefix(text, "zoomstream ") || !strings.Contains(text, "commit") || !strings.Contains(text, "go1.") {
+		t.Error(text)
+	}
+}
+
+func TestRunWithoutCredentials(t *testing.T) {
+	p := start(t, nil, "run")
+	p.exit(exitConfig)
+	for _, word := range []string{"ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET", "ZOOM_WEBSOCKET_URL", "App Credentials", "zoomstream demo"} {
+		if !strings.Contains(p.stderr.String(), word) {
+			t.Errorf("%q is missing from:\n%s", word, &p.stderr)
+		}
+	}
+}
+
+func TestAllConfigurationErrorsAtOnce(t *testing.T) {
+	_, settings := startZoom(t)
+	p := start(t, append(settings, "ZOOMSTREAM_LEASE_TTL=abc", "ZOOMSTREAM_STREM=x", "ZOOMSTREAM_DEDUPE=none"), "run")
+	p.exit(exitConfig)
+	for _, word := range []string{"ZOOMSTREAM_LEASE_TTL", "abc", "ZOOMSTREAM_STREM", "ZOOMSTREAM_STREAM", "ZOOMSTREAM_DEDUPE"} {
+		if !strings.Contains(p.stderr.String(), word) {
+			t.Errorf("%q is missing from:\n%s", word, &p.stderr)
+		}
+	}
+}
+
+func TestCredentialsThatNeverWork(t *testing.T) {
+	nats := startNATS(t)
+	_, settings := startZoom(t)
+	p := start(t, append(settings, "NATS_URL="+nats.ClientURL(), "ZOOM_CLIENT_SECRET=wrong-must-not-leak"), "run")
+	p.exit(exitConfig)
+	text := p.stderr.String()
+	if !strings.Contains(text, "Invalid client_id or client_secret") || !strings.Contains(text, "ZOOM_CLIENT_SECRET") || strings.Contains(text, "must-not-leak") {
+		t.Error(text)
+	}
+}
+
+// TestRunAndStop runs the program against NATS from nats.conf and stops it
+// amid the traffic: what Zoom wrote is stored.
+func TestRunAndStop(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		nats := startNATS(t)
+		sim, settings := startZoom(t)
+		p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
+		await(t, sim)
+		ctx, cancel := context.WithCancel(t.Context())
+		var traffic sync.WaitGroup
+		traffic.Go(func() {
+			sim.Traffic(ctx, zoomsim.Traffic{Subscription: testSubscription, Rate: 1000}) //nolint:errcheck
+		})
+		bodies(t, nats.ClientURL(), 300)
+		p.signal(s)
+		p.exit(exitOK)
+		cancel()
+		traffic.Wait()
+		sum := sim.Summary(testSubscription)
+		if got := len(bodies(t, nats.ClientURL(), 1)); got != int(sum.Written) {
+			t.Errorf("%s: Zoom wrote %d events, %d are stored", s, sum.Written, got)
+		}
+		if text := p.stderr.String(); strings.Contains(text, "must-not-leak") || strings.Contains(text, "eyJ") {
+			t.Errorf("a secret is in the log:\n%s", text)
+		}
+	}
+}
+
+// TestEmbeddedSurvivesKill kills the program with its embedded server: what was
+// acknowledged is there when it starts again. It needs port 4222.
+func TestEmbeddedSurvivesKill(t *testing.T) {
+	const url = "nats://127.0.0.1:4222"
+	sim, settings := startZoom(t)
+	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir())
+	total := 0
+	for range 3 {
+		p := start(t, settings, "run")
+		await(t, sim)
+		for range 50 {
+			total++
+			sim.Emit(testSubscription, zoomsim.Event{Body: fmt.Appendf(nil, `{"event":"meeting.started","n":%d}`, total)})
+		}
+		if got := bodies(t, url, total); len(got) != total || got[total-1] != fmt.Sprintf(`{"event":"meeting.started","n":%d}`, total) {
+			t.Fatalf("%d of %d events", len(got), total)
+		}
+
+		second := start(t, settings, "run")
+		second.exit(exitFailure)
+		if !strings.Contains(second.stderr.String(), "NATS_URL="+url) {
+			t.Errorf("a second process on the folder is not told how to join:\n%s", &second.stderr)
+		}
+		other := start(t, append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir()), "run")
+		other.exit(exitFailure)
+		if !strings.Contains(other.stderr.String(), "NATS_URL=") {
+			t.Errorf("a second process on the port is not told how to join:\n%s", &other.stderr)
+		}
+
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+	}
+}
+
+// TestSecondSignalEndsAtOnce stops a program that cannot store what it holds.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	nats := startNATS(t)
+	sim, settings := startZoom(t)
+	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
+	await(t, sim)
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
+	p.says(&p.stderr, "publishing paused")
+	p.signal(syscall.SIGTERM)
+	p.says(&p.stderr, "connection to Zoom closed")
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(5 * time.Second): // the wait for the server would take twice as long
+		t.Fatal("the second signal is not heeded")
+	}
+}
+
+// TestStopWithoutNATS says what is lost.
+func TestStopWithoutNATS(t *testing.T) {
+	nats := startNATS(t)
+	sim, settings := startZoom(t)
+	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
+	await(t, sim)
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
+	p.says(&p.stderr, "publishing paused")
+	p.signal(syscall.SIGTERM)
+	p.exit(exitFailure)
+	if !strings.Contains(p.stderr.String(), "1 received messages are not stored") {
+		t.Errorf("it does not say what is lost:\n%s", &p.stderr)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	p := start(t, nil, "demo", "--duration", "3s", "--rate", "50")
+	p.exit(exitOK)
+	text := p.stdout.String()
+	for _, word := range []string{"nats sub -s nats://127.0.0.1:", "'zoom.>'", "  zoom.meeting.participant_joined ", " late  #100", "0 found no connection"} {
+		if !strings.Contains(text, word) {
+			t.Errorf("%q is missing from:\n%s", word, text)
+		}
+	}
+	var sent, reached, stored int
+	conclusion := text[strings.LastIndex(text, "Zoom sent "):]
+	if _, err := fmt.Sscanf(conclusion, "Zoom sent %d events; %d reached the connector, 0 found no connection; %d are stored.", &sent, &reached, &stored); err != nil || sent < 100 || sent != reached || sent != stored {
+		t.Errorf("%v: %s", err, conclusion)
+	}
+	if p.stderr.String() != "" {
+		t.Errorf("it complains:\n%s", &p.stderr)
+	}
+}
+
+// TestDemoOnTakenPorts ends by Ctrl-C.
+func TestDemoOnTakenPorts(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:4222", "127.0.0.1:8481"} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			defer listener.Close()
+		}
+	}
+	p := start(t, nil, "demo", "--rate", "50")
+	p.says(&p.stdout, "Port 4222 is taken")
+	p.says(&p.stdout, "Port 8481 is taken")
+	p.says(&p.stdout, "#10 ")
+	p.signal(os.Interrupt)
+	p.exit(exitOK)
+}

@@ -1,0 +1,97 @@
+// Command zoomstream publishes the events of Zoom's WebSocket subscriptions to
+// NATS JetStream. See the README.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/app"
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// The exit codes. A Go panic exits with 2, which a supervisor must restart, so
+// usage has another one (sysexits.h).
+const (
+	exitOK      = 0
+	exitFailure = 1  // restart me
+	exitUsage   = 64 // the command line is wrong
+	exitConfig  = 78 // configuration or credentials that cannot work
+)
+
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
+	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
+	Sim     simCmd     `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
+	Version versionCmd `cmd:"" help:"Print version, commit, Go version and platform."`
+}
+
+// process is what a command may use of the process it runs in.
+type process struct {
+	ctx            context.Context // ends with the first signal
+	stdout, stderr io.Writer
+	environ        []string
+	log            zerolog.Logger
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	var c cli
+	helped := false
+	parser, err := kong.New(&c,
+		kong.Name("zoomstream"),
+		kong.Description("Holds the one WebSocket that Zoom allows per event subscription and publishes every event to NATS JetStream."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ValueFormatter(config.HelpValue),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "zoomstream:", err)
+		return exitFailure
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "zoomstream: %s; see zoomstream --help\n", config.RedactArgs(err.Error(), args))
+		return exitUsage
+	}
+	p := &process{ctx: ctx, stdout: stdout, stderr: stderr, environ: environ, log: newLogger(stderr, "info", "auto")}
+	if err := command.Run(p); err != nil {
+		fmt.Fprintln(stderr, "zoomstream:", err)
+		return exitCode(err)
+	}
+	return exitOK
+}
+
+// exitCode tells a supervisor whether starting again can help.
+func exitCode(err error) int {
+	if is[*config.Error](err) || is[*config.MissingError](err) || is[*natsconn.ConfigError](err) ||
+		is[*zoom.CredentialsError](err) || is[*app.StreamError](err) {
+		return exitConfig
+	}
+	return exitFailure
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
