@@ -1,0 +1,61 @@
+# `make` lists the targets. Everything needs Go, make and git only, but for race, which needs a C compiler.
+
+VERSION      = $(shell git describe --tags --dirty 2>/dev/null || echo dev)
+COMMIT       = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+NATSCLI      = github.com/nats-io/natscli/nats@v0.3.0
+DEMO_FLAGS  ?=
+FUZZTIME    ?= 10s
+BENCH       ?= .
+
+.PHONY: help build demo test race lint fuzz bench nats readme clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+
+build: ## Build ./zoomstream
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+		-ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o zoomstream ./cmd/zoomstream
+
+demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rate 10 --duration 1m')
+	./zoomstream demo $(DEMO_FLAGS)
+
+test: ## Run all tests
+	go test ./...
+
+race: ## Run all tests with the race detector
+	go test -race ./...
+
+lint: ## Check format, vet, staticcheck and go.mod
+	@files=$$(gofmt -l .) && if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+
+fuzz: ## Fuzz each fuzz target for FUZZTIME (10s)
+	@list=$$(go test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	targets=; echo "$$list" | while read -r word package rest; do \
+		case $$word in \
+		Fuzz*) targets="$$targets $$word" ;; \
+		ok) for target in $$targets; do \
+			echo "$$target in $$package"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+		    done; targets= ;; \
+		esac; \
+	done
+
+bench: ## Run the benchmarks (BENCH=pattern)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+nats: dist/nats ## Build the nats command line tool, for watching, as dist/nats
+
+# A module of its own: the tool's dependencies are none of ours.
+dist/nats:
+	rm -rf dist/natscli && mkdir -p dist/natscli
+	cd dist/natscli && go mod init natscli && go get -tool $(NATSCLI) && go build -o ../nats $(firstword $(subst @, ,$(NATSCLI)))
+
+readme: ## Write the table of settings into README.md
+	go test ./cmd/zoomstream -run TestReadmeSettings -update-readme
+
+clean: ## Remove what make has built
+	rm -rf zoomstream dist

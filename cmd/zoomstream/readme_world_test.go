@@ -1,0 +1,267 @@
+//go:build unix && !race
+
+package main
+
+import (
+	"bytes"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// readmePatience bounds each command; the first build of the nats tool takes
+// more than a minute.
+const readmePatience = 4 * time.Minute
+
+// readmePorts are those that are replaced by free ones: NATS, HTTP and the
+// simulator of the README, and that of readmeZoom.
+var readmePorts = regexp.MustCompile(`\b(4222|8480|8481|8443)\b`)
+
+// readmeWorld is where the README's commands run: a copy of the tree with
+// ports of its own.
+type readmeWorld struct {
+	dir  string
+	env  []string
+	free map[string]string // port in the README → port here
+}
+
+func newReadmeWorld(t *testing.T, blocks []readmeBlock) *readmeWorld {
+	t.Helper()
+	w := &readmeWorld{dir: t.TempDir(), free: map[string]string{}}
+	for _, port := range []string{"4222", "8480", "8481", "8443"} {
+		w.free[port] = readmeFreePort(t)
+	}
+	w.copyTree(t, "../..")
+	w.write(t, "client-secret.txt", "your-client-secret\n")
+	for _, block := range blocks {
+		text := strings.Join(block.lines, "\n") + "\n"
+		switch block.language {
+		case "yaml":
+			w.write(t, "zoomstream.yaml", w.here(text))
+		case "go":
+			w.write(t, "consumer.go", w.here(readmeConsumer+text))
+		}
+	}
+	// Nothing of the developer's own settings, nor of a make around this test.
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "ZOOM") || strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "MAKE") || name == "MFLAGS" {
+			continue
+		}
+		w.env = append(w.env, entry)
+	}
+	w.env = append(w.env, "PATH="+filepath.Join(w.dir, "dist")+":"+os.Getenv("PATH"))
+	w.start(t, nil, readmeStep{line: "make build nats"}) // so that each chapter can be run alone
+	return w
+}
+
+// readmeConsumer makes a program of the README's function.
+const readmeConsumer = `package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func main() {
+	nc, err := nats.Connect("nats://127.0.0.1:4222")
+	if err == nil {
+		err = consume(context.Background(), nc)
+	}
+	if err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+`
+
+// here makes a text of the README one for this world.
+func (w *readmeWorld) here(text string) string {
+	return w.onFreePorts(strings.ReplaceAll(text, "wss://ws.zoom.us/", "ws://127.0.0.1:8443/"))
+}
+
+func (w *readmeWorld) onFreePorts(text string) string {
+	return readmePorts.ReplaceAllStringFunc(text, func(port string) string { return w.free[port] })
+}
+
+func (w *readmeWorld) write(t *testing.T, name, text string) {
+	t.Helper()
+	name = filepath.Join(w.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// copyTree copies what is needed to build and to run.
+func (w *readmeWorld) copyTree(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case entry.IsDir() && (name == ".git" || name == "data" || name == "dist"):
+			return filepath.SkipDir
+		case !entry.Type().IsRegular() || name == "zoomstream" || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		text := string(data)
+		if strings.HasSuffix(name, ".go") || name == "nats.conf" {
+			text = w.onFreePorts(text)
+		}
+		w.write(t, name, text)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs a command: to its end, or if it stays until it has printed what
+// it should; then it is interrupted when the test ends.
+func (w *readmeWorld) start(t *testing.T, env []string, step readmeStep) {
+	t.Helper()
+	line := step.line
+	if step.runs != "" {
+		line = step.runs
+	}
+	c := &readmeProcess{line: line, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	c.cmd = exec.Command("sh", "-c", "exec env "+w.here(line)) // env: the line may begin with settings
+	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = w.dir, c, c
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.cmd.Env = w.env
+	for _, setting := range env {
+		c.cmd.Env = append(c.cmd.Env, w.here(setting))
+	}
+	if strings.HasPrefix(line, "nats ") || strings.HasPrefix(line, "dist/nats ") {
+		c.cmd.Env = append(c.cmd.Env, "NATS_URL=nats://127.0.0.1:"+w.free["4222"]) // its default is a port, too
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.done)
+	}()
+	t.Cleanup(func() {
+		c.signal(syscall.SIGKILL)
+		<-c.done
+	})
+	if !step.stays {
+		c.ended(t, step.exit, step.prints)
+		return
+	}
+	t.Cleanup(func() {
+		c.signal(syscall.SIGINT)
+		if !t.Failed() {
+			c.ended(t, step.exit, step.bye)
+		}
+	})
+	c.await(t, step.prints)
+}
+
+// readmeProcess is a running command. It collects its output.
+type readmeProcess struct {
+	line string
+	cmd  *exec.Cmd
+	done chan struct{} // closed at its end
+	err  error         // valid then
+
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // the output has grown
+}
+
+func (c *readmeProcess) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+	return c.text.Write(p)
+}
+
+func (c *readmeProcess) output() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
+// signal is what a terminal does on Ctrl-C: it goes to the whole group.
+func (c *readmeProcess) signal(sig syscall.Signal) {
+	select {
+	case <-c.done: // by now the number may be another's
+	default:
+		syscall.Kill(-c.cmd.Process.Pid, sig) //nolint:errcheck // it may have just ended
+	}
+}
+
+// await waits until the output has the pattern.
+func (c *readmeProcess) await(t *testing.T, pattern string) {
+	t.Helper()
+	wanted := regexp.MustCompile("(?m)" + pattern)
+	limit := time.After(readmePatience)
+	for !wanted.MatchString(c.output()) {
+		select {
+		case <-c.more:
+		case <-c.done:
+			if !wanted.MatchString(c.output()) {
+				t.Fatalf("%s\nended (%v) without %q in its output:\n%s", c.line, c.err, pattern, c.output())
+			}
+		case <-limit:
+			t.Fatalf("%s\nhas not printed %q:\n%s", c.line, pattern, c.output())
+		}
+	}
+}
+
+// ended waits for the end of the command and looks at its exit code and output.
+func (c *readmeProcess) ended(t *testing.T, exit int, pattern string) {
+	t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(readmePatience):
+		t.Errorf("%s\ndoes not end:\n%s", c.line, c.output())
+		return
+	}
+	if code := c.cmd.ProcessState.ExitCode(); exit != readmeAnyExit && code != exit {
+		t.Errorf("%s\nended with exit code %d (%v), not %d:\n%s", c.line, code, c.err, exit, c.output())
+	}
+	if !regexp.MustCompile("(?m)" + pattern).MatchString(c.output()) {
+		t.Errorf("%s\nended without %q in its output:\n%s", c.line, pattern, c.output())
+	}
+}
+
+func readmeFreePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
