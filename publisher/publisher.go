@@ -52,7 +52,8 @@ type Options struct {
 	// accepted when nothing else is pending.
 	MaxPending      int
 	MaxPendingBytes int
-	// AckWait is how long an acknowledgement may take, 5 s by default.
+	// AckWait is how long an acknowledgement may take, 5 s by default; while
+	// others keep coming in order, longer.
 	AckWait time.Duration
 
 	// The functions below are called by Run's goroutine and must not block.

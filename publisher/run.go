@@ -2,7 +2,6 @@ package publisher
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +17,7 @@ type sender struct {
 	round     uint64    // grows with every rewind
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
+	lastAck   time.Time
 	pause     *backoff.ExponentialBackOff
 }
 
@@ -168,6 +168,7 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 		return nil, false
 	}
 	e.acked = true
+	s.lastAck = time.Now()
 	if round == s.round {
 		s.resume()
 	}
@@ -239,15 +240,24 @@ func (s *sender) connectionChanged(st nats.Status) {
 
 // checkAckWait pauses when the oldest message waits too long for its answer.
 func (s *sender) checkAckWait() {
-	if s.window.inFlight() == 0 {
+	if s.window.inFlight() == 0 || time.Until(s.ackDue()) > 0 {
 		return
 	}
 	e := s.window.at(s.window.head)
-	if time.Since(e.sent) < s.opt.AckWait {
-		return
+	s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, errNoAck{s.opt.AckWait}))
+}
+
+// ackDue is when the oldest message has waited too long. A full window at a
+// slow server may take longer than one message; but a stream acknowledges in
+// order, so a message whose successor is acknowledged has lost its answer.
+func (s *sender) ackDue() time.Time {
+	w := s.window
+	due := w.at(w.head).sent.Add(s.opt.AckWait)
+	overtaken := w.inFlight() > 1 && w.at(w.head+1).acked
+	if progress := s.lastAck.Add(s.opt.AckWait); !overtaken && progress.After(due) {
+		return progress
 	}
-	s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject,
-		errNoAck{s.opt.AckWait}))
+	return due
 }
 
 type errNoAck struct{ wait time.Duration }
@@ -256,13 +266,13 @@ func (e errNoAck) Error() string {
 	return fmt.Sprintf("no acknowledgement within %s (is publishing permitted, has the stream a leader?)", e.wait)
 }
 
-// Is makes the error a time-out for errors.Is.
-func (e errNoAck) Is(target error) bool { return errors.Is(nats.ErrTimeout, target) }
+// Unwrap makes the error a time-out for errors.Is.
+func (e errNoAck) Unwrap() error { return nats.ErrTimeout }
 
 // deadline is how long Run may wait for something to happen.
 func (s *sender) deadline() time.Duration {
 	if s.window.inFlight() > 0 {
-		return max(0, time.Until(s.window.at(s.window.head).sent.Add(s.opt.AckWait)))
+		return max(0, time.Until(s.ackDue()))
 	}
 	if s.probing {
 		return max(0, time.Until(s.notBefore))

@@ -3,6 +3,7 @@ package publisher
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -52,6 +53,26 @@ func TestLateAnswersSettleAll(t *testing.T) {
 	s.receive(answerTo(1, 0, stored1), nil)
 	if s.probing || s.Stats().Err != nil || s.Stats().Pending != 0 {
 		t.Errorf("probing %t, %+v", s.probing, s.Stats())
+	}
+}
+
+// TestSlowServer shows that a server that works through a full window is not
+// taken for a dead one, and that a lost answer is noticed all the same.
+func TestSlowServer(t *testing.T) {
+	s := newSender(4)
+	long := time.Now().Add(-2 * s.opt.AckWait)
+	for i := range uint64(4) {
+		s.window.at(i).sent = long
+	}
+	s.receive(answerTo(0, 0, stored1), nil)
+	s.checkAckWait()
+	if s.probing {
+		t.Error("a slow server counts as a dead one")
+	}
+	s.receive(answerTo(2, 0, stored1), nil)
+	s.checkAckWait()
+	if !s.probing {
+		t.Error("a message that was overtaken is waited for")
 	}
 }
 

@@ -31,9 +31,14 @@ func TestEveryKnownEvent(t *testing.T) {
 	for i, body := range bodies {
 		h.sim.Emit(subID, zoomsim.Event{Body: body, AsObject: i%3 == 0, RequestID: "req-1", Traceparent: "00-ab-cd-01"})
 	}
+	h.sim.SendRaw(subID, h.sim.Frame(zoomsim.Event{Body: []byte(`{"event":"binary.frame"}`)}), true)
 	h.finish()
 
 	messages, entries := h.stored(), h.sim.Ledger().Entries
+	if last := messages[len(messages)-1]; last.Subject() != "zoom.binary.frame" {
+		t.Errorf("a binary frame is not stored: %s", last.Subject())
+	}
+	messages = messages[:len(messages)-1]
 	if len(messages) != len(bodies) || len(bodies) < 585+92 {
 		t.Fatalf("%d of %d events stored", len(messages), len(bodies))
 	}

@@ -24,7 +24,7 @@ func TestImports(t *testing.T) {
 		"publisher":         {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}},
 		"internal/zoom":     {never: []string{module, nats}},
 		"internal/lease":    {never: []string{module, "github.com/coder/websocket"}},
-		"internal/config":   {never: []string{module, nats, "github.com/coder/websocket"}},
+		"internal/config":   {never: []string{module + "internal/", module + "publisher", nats, "github.com/coder/websocket"}},
 		"internal/zoomsim":  {never: []string{module, nats}},
 		"internal/natsconn": {never: []string{module, "github.com/coder/websocket"}},
 		"internal/bridge":   {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease", nats + "nats-server/"}},

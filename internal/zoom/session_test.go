@@ -27,7 +27,6 @@ type world struct {
 	tokens *TokenSource
 	dialer *Dialer
 	log    *syncBuffer
-	dials  int
 }
 
 // syncBuffer collects the log at its finest level.
