@@ -4,13 +4,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -91,8 +88,7 @@ func connect(ctx context.Context, o Options) (nc *nats.Conn, disconnect func(), 
 		embedded.Shutdown()
 		return nil, nil, nil, err
 	}
-	o.Log.Info().Str("url", embedded.ClientURL()).Str("data", o.Config.DataDir).
-		Msgf("embedded NATS is up; watch with: nats sub -s %s '%s.>'", embedded.ClientURL(), o.Config.Prefix)
+	o.Log.Info().Msgf("watch the events with: nats sub -s %s '%s.>'", embedded.ClientURL(), o.Config.Prefix)
 	return nc, func() { nc.Close(); embedded.Shutdown() }, embedded.Failed(), nil
 }
 
@@ -116,8 +112,10 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*jetstream.StreamIn
 	if err := report(o.Log, cfg.Stream, findings); err != nil {
 		return nil, nil, err
 	}
-	store, err := retry(ctx, o.Log, func() (*lease.Store, error) {
-		return lease.Open(ctx, js, lease.Options{Bucket: cfg.Bucket, Replicas: cfg.StreamReplicas, TTL: cfg.LeaseTTL})
+	var store *lease.Store
+	err = natsconn.Retry(ctx, o.Log, "waiting for bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
+		store, err = lease.Open(ctx, js, lease.Options{Bucket: cfg.Bucket, Replicas: cfg.StreamReplicas, TTL: cfg.LeaseTTL})
+		return err
 	})
 	return info, store, err
 }
@@ -177,8 +175,10 @@ func subscription(ctx context.Context, o Options, nc *nats.Conn, stream *jetstre
 	if err != nil {
 		return err
 	}
-	epoch, err := retry(ctx, log, func() (uint64, error) {
-		return store.Claim(ctx, endpoint.Subscription, cfg.Replica)
+	var epoch uint64
+	err = natsconn.Retry(ctx, log, "waiting for bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
+		epoch, err = store.Claim(ctx, endpoint.Subscription, cfg.Replica)
+		return err
 	})
 	if err != nil {
 		return orderly(ctx, err)
@@ -199,17 +199,4 @@ func subscription(ctx context.Context, o Options, nc *nats.Conn, stream *jetstre
 	log.Info().Uint64("events", st.Events).Uint64("stored", st.Publisher.Acked-st.Publisher.Duplicates).
 		Uint64("duplicates", st.Repeated+st.Publisher.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
 	return err
-}
-
-// retry repeats a request to JetStream until it succeeds or the context ends:
-// a cluster that elects a leader answers nothing for seconds.
-func retry[T any](ctx context.Context, log zerolog.Logger, f func() (T, error)) (T, error) {
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(250*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	value, err := backoff.RetryNotifyWithData(f, backoff.WithContext(pause, ctx), func(err error, wait time.Duration) {
-		log.Warn().Err(err).Dur("pause", wait).Msg("JetStream did not do as asked; trying again")
-	})
-	if err != nil && ctx.Err() != nil {
-		err = errors.Join(context.Cause(ctx), err)
-	}
-	return value, err
 }

@@ -145,7 +145,7 @@ func (b *Bridge) connectLoop(ctx context.Context) error {
 			return denied
 		}
 		wait := pause.next(useful, err)
-		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Dur("pause", wait).Msg("no connection to Zoom; connecting again")
+		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (b *Bridge) session(ctx context.Context) (useful bool, err error) {
 		return false, err
 	}
 	b.connects.Add(1)
-	b.cfg.Log.Info().Uint64("epoch", b.epoch).Dur("took", time.Since(began)).Msg("connected to Zoom")
+	b.cfg.Log.Info().Uint64("epoch", b.epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
 	err = s.Run(ctx, func(f *zoom.Frame) error { return b.handle(ctx, f) })
 	return s.Useful(), err
 }

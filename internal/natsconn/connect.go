@@ -142,7 +142,7 @@ func AwaitJetStream(ctx context.Context, nc *nats.Conn, log zerolog.Logger) (jet
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
-	err = retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
+	err = Retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
 		return err
 	})

@@ -14,8 +14,8 @@ import (
 // apiTimeout bounds one request to the JetStream API. A cluster may take 4 to 9 s to elect a leader; the next try sees it.
 const apiTimeout = 3 * time.Second
 
-// retry repeats op until it succeeds, fails for good or ctx ends, and says at growing intervals what it waits for.
-func retry(ctx context.Context, log zerolog.Logger, waiting string, op func(context.Context) error) error {
+// Retry repeats op until it succeeds, fails for good or ctx ends, and says at growing intervals what it waits for.
+func Retry(ctx context.Context, log zerolog.Logger, waiting string, op func(context.Context) error) error {
 	growing := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(200*time.Millisecond),
 		backoff.WithMaxInterval(5*time.Second),

@@ -58,7 +58,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) 
 		return nil, false, nil, &ConfigError{Setting: "ZOOMSTREAM_DUPLICATE_WINDOW",
 			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets ids with their messages", o.DuplicateWindow, o.MaxAge)}
 	}
-	err = retry(ctx, o.Log, "waiting for stream "+o.Name, func(ctx context.Context) error {
+	err = Retry(ctx, o.Log, "waiting for stream "+o.Name, func(ctx context.Context) error {
 		info, created, err = findOrCreate(ctx, js, o)
 		return err
 	})

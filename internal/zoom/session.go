@@ -161,10 +161,14 @@ func (s *Session) refusal(env envelope) error {
 	if env.module != moduleMessage && displacing(string(env.content)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
 	}
-	if env.refused {
-		return &Error{Cause: CauseRefused, Detail: s.redact.text(fmt.Sprintf("module %s, success false: %q", env.module, env.content))}
+	if !env.refused {
+		return nil
 	}
-	return nil
+	detail := fmt.Sprintf("module %q, success false", env.module)
+	if env.module != moduleMessage { // an event's body is not for logs
+		detail += fmt.Sprintf(": %q", env.content)
+	}
+	return &Error{Cause: CauseRefused, Detail: s.redact.text(detail)}
 }
 
 // keep sends heartbeats, ends a silent session, and closes the connection when

@@ -365,6 +365,22 @@ func TestBrokenFramesNeverEndTheConnection(t *testing.T) {
 	})
 }
 
+// TestEventWithSuccessFalse is an event and a refusal: the event is handed
+// over, and its body stays out of the error.
+func TestEventWithSuccessFalse(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		frames, err := w.during(t, func() {
+			w.sim.SendRaw(subscription, []byte(`{"module":"message","success":false,"content":"{\"event\":\"a.b\",\"name\":\"Jane\"}"}`), false)
+		})
+		if e := wantCause(t, err, CauseRefused); strings.Contains(e.Error(), "Jane") {
+			t.Errorf("a body is in the error: %v", e)
+		}
+		if len(frames) != 1 || frames[0].Event != "a.b" {
+			t.Errorf("%+v", frames)
+		}
+	})
+}
+
 func TestUnknownModulesAreLogged(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		frames, _ := w.during(t, func() {

@@ -119,7 +119,7 @@ func (t *TokenSource) renew(ctx context.Context) (string, error) {
 		token, err := t.fetch(ctx)
 		if err == nil {
 			t.keep(token)
-			t.cfg.Log.Info().Str("grant", t.cfg.grant()).Dur("lifetime", token.life).Msg("access token obtained")
+			t.cfg.Log.Info().Str("grant", t.cfg.grant()).Stringer("lifetime", token.life).Msg("access token obtained")
 			return token.value, nil
 		}
 		if ctx.Err() != nil {
@@ -137,7 +137,7 @@ func (t *TokenSource) renew(ctx context.Context) (string, error) {
 			wait = max(wait, deniedPause)
 		}
 		wait = max(wait, retryAfter(err))
-		t.cfg.Log.Warn().Err(err).Dur("pause", wait).Msg("no access token; trying again")
+		t.cfg.Log.Warn().Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
 		if err := sleep(ctx, wait); err != nil {
 			return "", err
 		}
