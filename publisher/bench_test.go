@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 // BenchmarkPublish compares this package with the client library's own
@@ -68,15 +68,7 @@ func BenchmarkPublish(b *testing.B) {
 
 func benchStream(b *testing.B) (*nats.Conn, jetstream.JetStream) {
 	b.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: b.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	go s.Start()
-	b.Cleanup(func() { stopServer(s) })
-	if !s.ReadyForConnections(10 * time.Second) {
-		b.Fatal("nats-server is not ready")
-	}
+	s := natstest.Run(b, b.TempDir(), -1)
 	nc, err := nats.Connect(s.ClientURL(), nats.ReconnectBufSize(-1))
 	if err != nil {
 		b.Fatal(err)

@@ -12,31 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
-
-// runServer starts a nats-server with JetStream on a folder and a port (-1:
-// any), and returns it with a function that stops it.
-func runServer(t *testing.T, dir string, port int) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server is not ready")
-	}
-	t.Cleanup(func() { stopServer(s) })
-	return s
-}
-
-func stopServer(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
 
 func connect(t *testing.T, url string) *nats.Conn {
 	t.Helper()
@@ -147,7 +127,7 @@ func wantInOrder(t *testing.T, nc *nats.Conn, count int) {
 }
 
 func TestEveryMessageIsAcknowledgedInOrder(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{})
 	var last uint64
 	var disorder int
@@ -169,7 +149,7 @@ func TestEveryMessageIsAcknowledgedInOrder(t *testing.T) {
 }
 
 func TestDuplicatesAreCounted(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{})
 	p := run(t, nc, Options{})
 	for range 3 {
@@ -186,7 +166,7 @@ func TestDuplicatesAreCounted(t *testing.T) {
 // lost, doubled or out of order.
 func TestServerRestarts(t *testing.T) {
 	dir := t.TempDir()
-	s := runServer(t, dir, -1)
+	s := natstest.Run(t, dir, -1)
 	port := s.Addr().(*net.TCPAddr).Port
 	nc := connect(t, s.ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{})
@@ -205,8 +185,8 @@ func TestServerRestarts(t *testing.T) {
 		for p.Stats().Acked < uint64(round*batch+rand.IntN(batch/2)) {
 			time.Sleep(time.Millisecond)
 		}
-		stopServer(s)
-		s = runServer(t, dir, port)
+		natstest.Stop(s)
+		s = natstest.Run(t, dir, port)
 		wg.Wait()
 	}
 	flush(t, p)
@@ -221,7 +201,7 @@ func TestServerRestarts(t *testing.T) {
 // TestStreamMissing shows that a missing stream is waited for: the messages
 // are stored in order once it is there.
 func TestStreamMissing(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	changed := make(chan error, 10)
 	p := run(t, nc, Options{Changed: func(err error) { changed <- err }})
 	publish(t, p, 0, 100)
@@ -246,7 +226,7 @@ func TestStreamMissing(t *testing.T) {
 }
 
 func TestWrongStreamPauses(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{Name: "OTHER"})
 	changed := make(chan error, 10)
 	p := run(t, nc, Options{Stream: "ZOOM", Changed: func(err error) { changed <- err }})
@@ -259,7 +239,7 @@ func TestWrongStreamPauses(t *testing.T) {
 // TestLostAcks cuts the way back after the messages are stored: they are sent
 // again and stored once.
 func TestLostAcks(t *testing.T) {
-	s := runServer(t, t.TempDir(), -1)
+	s := natstest.Run(t, t.TempDir(), -1)
 	link := newLink(t, s.Addr().String())
 	nc := connect(t, "nats://"+link.addr())
 	createStream(t, nc, jetstream.StreamConfig{})
@@ -295,7 +275,7 @@ func stored(t *testing.T, nc *nats.Conn) uint64 {
 }
 
 func TestRefusedIsReplacedInItsPlace(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{MaxMsgSize: 2000})
 	changes := 0
 	p := run(t, nc, Options{
@@ -321,7 +301,7 @@ func TestRefusedIsReplacedInItsPlace(t *testing.T) {
 }
 
 func TestRefusedWithoutReplacementIsNotDropped(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	stream := createStream(t, nc, jetstream.StreamConfig{MaxMsgSize: 200})
 	p := run(t, nc, Options{})
 	large := message(0)
@@ -346,7 +326,7 @@ func TestRefusedWithoutReplacementIsNotDropped(t *testing.T) {
 }
 
 func TestBackPressure(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	p := run(t, nc, Options{Window: 8, MaxPending: 16}) // no stream: nothing is acknowledged
 	publish(t, p, 0, 16)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -366,7 +346,7 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestBytesBound(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	p := run(t, nc, Options{MaxPendingBytes: 1000})
 	big := message(0)
 	big.Data = make([]byte, 5000)
@@ -381,7 +361,7 @@ func TestBytesBound(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
-	nc := connect(t, runServer(t, t.TempDir(), -1).ClientURL())
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	p := New(nc, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

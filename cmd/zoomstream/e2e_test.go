@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -137,17 +138,8 @@ func startNATS(t *testing.T) *server.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options.Port, options.HTTPPort, options.StoreDir, options.NoSigs, options.NoLog = -1, 0, t.TempDir(), true, true
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server is not ready")
-	}
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	return s
+	options.Port, options.HTTPPort, options.StoreDir = -1, 0, t.TempDir()
+	return natstest.Start(t, options)
 }
 
 func await(t *testing.T, sim *zoomsim.Sim) {
@@ -324,8 +316,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	sim, settings := startZoom(t)
 	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
 	await(t, sim)
-	nats.Shutdown()
-	nats.WaitForShutdown()
+	natstest.Stop(nats)
 	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
 	p.says(&p.stderr, "publishing paused")
 	p.signal(syscall.SIGTERM)
@@ -344,8 +335,7 @@ func TestStopWithoutNATS(t *testing.T) {
 	sim, settings := startZoom(t)
 	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
 	await(t, sim)
-	nats.Shutdown()
-	nats.WaitForShutdown()
+	natstest.Stop(nats)
 	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
 	p.says(&p.stderr, "publishing paused")
 	p.signal(syscall.SIGTERM)

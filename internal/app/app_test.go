@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -192,22 +193,22 @@ func TestSignatures(t *testing.T) {
 func TestNATSComesLater(t *testing.T) {
 	h := newHarness(t)
 	port, dir := h.natsPort(), t.TempDir()
-	stopNATS(h.nats)
+	natstest.Stop(h.nats)
 	h.start()
 	for !strings.Contains(h.log.String(), "waiting for NATS") {
 		time.Sleep(5 * time.Millisecond)
 	}
-	s := runNATS(t, dir, port)
+	s := natstest.Run(t, dir, port)
 	h.ready()
 	const count = 3000
 	for i := range count {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 		if i == count/3 {
 			h.waitStored(count / 10)
-			stopNATS(s)
+			natstest.Stop(s)
 		}
 		if i == count*2/3 {
-			runNATS(t, dir, port)
+			natstest.Run(t, dir, port)
 		}
 	}
 	h.waitStored(count)

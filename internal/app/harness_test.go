@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -64,7 +65,7 @@ func newHarness(t testing.TB) *harness {
 	h := &harness{t: t, log: &logBuffer{}}
 	h.sim = zoomsim.New(zoomsim.Options{ClientID: clientID, ClientSecret: clientSecret, AccountID: accountID, SecretToken: secretToken})
 	h.web = httptest.NewServer(h.sim.Handler())
-	h.nats = runNATS(t, t.TempDir(), -1)
+	h.nats = natstest.Run(t, t.TempDir(), -1)
 	h.settings = config.Settings{
 		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomAccountID: accountID, ZoomSecretToken: secretToken,
 		ZoomOAuthURL:     h.web.URL + "/oauth/token",
@@ -81,25 +82,6 @@ func newHarness(t testing.TB) *harness {
 		}
 	})
 	return h
-}
-
-func runNATS(t testing.TB, dir string, port int) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server is not ready")
-	}
-	t.Cleanup(func() { stopNATS(s) })
-	return s
-}
-
-func stopNATS(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
 }
 
 func connectNATS(t testing.TB, url string) jetstream.JetStream {

@@ -13,24 +13,18 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 func newBridge(t *testing.T) *Bridge {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server is not ready")
-	}
+	s := natstest.Start(t, &server.Options{DontListen: true})
 	nc, err := nats.Connect("", nats.InProcessServer(s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { nc.Close(); s.Shutdown(); s.WaitForShutdown() })
+	t.Cleanup(nc.Close)
 	return New(nc, nil, 7, Config{
 		Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(),
 		Secrets: func() []string { return []string{"known-secret", "", "x"} },
