@@ -62,7 +62,8 @@ type Options struct {
 	Acked func(Ack)
 	// Refused is asked for a replacement of a message that can never be stored
 	// as it is (too large, for example). The replacement takes its place in
-	// the order. Without one, the message is tried again for ever.
+	// the order; if it is refused too, Refused is asked once more. Without
+	// one, the message is tried again for ever.
 	Refused func(msg *nats.Msg, err error) *nats.Msg
 	// Changed is told why publishing pauses, and with nil when it goes on.
 	Changed func(err error)

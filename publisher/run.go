@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,7 @@ type sender struct {
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
 	lastAck   time.Time
+	passed    uint64 // the highest number acknowledged in this round
 	pause     *backoff.ExponentialBackOff
 }
 
@@ -97,7 +99,11 @@ func (s *sender) send() {
 		e.sent = time.Now()
 		e.msg.Reply = replySubject(s.inbox, w.next, s.round)
 		w.next++
-		if err := s.nc.PublishMsg(e.msg); err != nil {
+		err := s.nc.PublishMsg(e.msg)
+		if errors.Is(err, nats.ErrReconnectBufExceeded) {
+			err = nats.ErrDisconnected // what it means without a buffer
+		}
+		if err != nil {
 			s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, err))
 			return
 		}
@@ -117,8 +123,10 @@ func (s *sender) take() {
 		s.queue[s.taken] = entry{}
 		s.taken++
 	}
-	if s.taken == len(s.queue) {
-		s.queue, s.taken = s.queue[:0], 0
+	if s.taken >= len(s.queue)/2 { // or it would grow while it is never empty
+		n := copy(s.queue, s.queue[s.taken:])
+		clear(s.queue[n:])
+		s.queue, s.taken = s.queue[:n], 0
 	}
 }
 
@@ -170,6 +178,9 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 	e.acked = true
 	s.lastAck = time.Now()
 	if round == s.round {
+		s.passed = max(s.passed, number)
+	}
+	if round == s.round {
 		s.resume()
 	}
 	if s.opt.Acked != nil {
@@ -178,16 +189,20 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 	return e, ack.Duplicate && e.sends == 1
 }
 
+// maxReplacements is how often one message may be replaced: a replacement may
+// be refused itself.
+const maxReplacements = 2
+
 // failed pauses, or replaces a message that can never be stored and goes on.
 func (s *sender) failed(e *entry, err error) {
-	if permanent(err) && !e.replaced && s.opt.Refused != nil {
+	if permanent(err) && e.replaced < maxReplacements && s.opt.Refused != nil {
 		if msg := s.opt.Refused(e.msg, err); msg != nil {
 			s.replace(e, msg)
 			s.rewind(0)
 			return
 		}
 	}
-	first := !s.probing
+	first := s.Stats().Err == nil
 	s.rewind(s.pause.NextBackOff())
 	s.count(func(st *Stats) { st.Err = err })
 	if first && s.opt.Changed != nil {
@@ -198,7 +213,8 @@ func (s *sender) failed(e *entry, err error) {
 func (s *sender) replace(e *entry, msg *nats.Msg) {
 	size := sizeOf(msg)
 	s.count(func(st *Stats) { st.Refused++; st.Bytes += size - e.size })
-	e.msg, e.size, e.replaced = msg, size, true
+	e.msg, e.size = msg, size
+	e.replaced++
 }
 
 // rewind starts a new round: the oldest message alone, after a pause.
@@ -206,6 +222,7 @@ func (s *sender) rewind(pause time.Duration) {
 	s.window.advance()
 	s.window.rewind()
 	s.round++
+	s.passed = 0
 	s.probing = true
 	s.notBefore = time.Now().Add(pause)
 }
@@ -248,13 +265,12 @@ func (s *sender) checkAckWait() {
 }
 
 // ackDue is when the oldest message has waited too long. A full window at a
-// slow server may take longer than one message; but a stream acknowledges in
-// order, so a message whose successor is acknowledged has lost its answer.
+// slow server may take longer than one message; but a stream acknowledges what
+// it stores in order, so a message that others have passed has lost its answer.
 func (s *sender) ackDue() time.Time {
 	w := s.window
 	due := w.at(w.head).sent.Add(s.opt.AckWait)
-	overtaken := w.inFlight() > 1 && w.at(w.head+1).acked
-	if progress := s.lastAck.Add(s.opt.AckWait); !overtaken && progress.After(due) {
+	if progress := s.lastAck.Add(s.opt.AckWait); s.passed <= w.head && progress.After(due) {
 		return progress
 	}
 	return due

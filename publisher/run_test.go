@@ -69,10 +69,30 @@ func TestSlowServer(t *testing.T) {
 	if s.probing {
 		t.Error("a slow server counts as a dead one")
 	}
-	s.receive(answerTo(2, 0, stored1), nil)
+	s.receive(answerTo(3, 0, stored1), nil) // 1 and 2 have lost their answers
 	s.checkAckWait()
 	if !s.probing {
 		t.Error("a message that was overtaken is waited for")
+	}
+}
+
+// TestQueueIsBounded holds that a queue that is never empty does not grow.
+func TestQueueIsBounded(t *testing.T) {
+	p := New(nil, Options{Window: 8, MaxPending: 64})
+	s := &sender{Publisher: p, window: newWindow(8), pause: newPause()}
+	for i := range 10_000 {
+		if !p.accept(message(i), 10) {
+			t.Fatal("no room")
+		}
+		for i >= 50 && s.window.held() > 0 {
+			s.window.at(s.window.head).acked = true
+			s.window.advance()
+			p.settle(1, 10, 0)
+		}
+		s.take()
+	}
+	if cap(p.queue) > 256 {
+		t.Errorf("room for %d entries, of which %d wait", cap(p.queue), len(p.queue)-p.taken)
 	}
 }
 

@@ -14,7 +14,7 @@ type entry struct {
 	sent     time.Time // last sending; zero: not yet
 	sends    int
 	acked    bool
-	replaced bool // msg is what Options.Refused gave
+	replaced int // how often Options.Refused gave another msg
 }
 
 // window is the ring of messages that Run has taken: those in flight, and
