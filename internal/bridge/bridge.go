@@ -104,6 +104,12 @@ func (b *Bridge) Stats() Stats {
 func (b *Bridge) Run(ctx context.Context) error {
 	// The publisher outlives the sessions: it ends when all is stored.
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	patience, release := context.WithCancel(publishing) // ends some time after ctx
+	defer release()
+	defer context.AfterFunc(ctx, func() {
+		sleep(patience, flushTimeout) //nolint:errcheck // ends early if released
+		release()
+	})()
 	connecting, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var sender sync.WaitGroup
@@ -115,15 +121,15 @@ func (b *Bridge) Run(ctx context.Context) error {
 	defer sender.Wait()
 	defer stop()
 
-	err := b.connectLoop(connecting)
-	if ctx.Err() != nil {
-		err = nil // an orderly end
+	err := b.connectLoop(connecting, patience)
+	if cause := context.Cause(connecting); cause != nil && ctx.Err() == nil {
+		err = errors.Join(err, cause)
 	}
-	return errors.Join(err, b.flush(ctx))
+	return errors.Join(err, b.flush(patience))
 }
 
 func (b *Bridge) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	if err := b.pub.Flush(ctx); err != nil {
 		st := b.pub.Stats()
@@ -132,28 +138,32 @@ func (b *Bridge) flush(ctx context.Context) error {
 	return nil
 }
 
-// connectLoop returns when the context ends or the credentials are refused.
-func (b *Bridge) connectLoop(ctx context.Context) error {
+// connectLoop returns when the context ends or the credentials are refused. Its
+// error is of what was received and is not stored.
+func (b *Bridge) connectLoop(ctx, patience context.Context) error {
 	pause := newPauses()
 	for {
-		useful, err := b.session(ctx)
+		useful, err := b.session(ctx, patience)
+		if lost, ok := errors.AsType[*notStoredError](err); ok {
+			return lost
+		}
 		if ctx.Err() != nil {
 			b.cfg.Log.Info().AnErr("reason", err).Msg("connection to Zoom closed")
-			return context.Cause(ctx)
+			return nil
 		}
 		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
 			return denied
 		}
 		wait := pause.next(useful, err)
 		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
-		if err := sleep(ctx, wait); err != nil {
-			return err
+		if sleep(ctx, wait) != nil {
+			return nil
 		}
 	}
 }
 
 // session is one connection from dial to end.
-func (b *Bridge) session(ctx context.Context) (useful bool, err error) {
+func (b *Bridge) session(ctx, patience context.Context) (useful bool, err error) {
 	began := time.Now()
 	s, err := b.dialer.Dial(ctx)
 	if err != nil {
@@ -161,11 +171,11 @@ func (b *Bridge) session(ctx context.Context) (useful bool, err error) {
 	}
 	b.connects.Add(1)
 	b.cfg.Log.Info().Uint64("epoch", b.epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
-	err = s.Run(ctx, func(f *zoom.Frame) error { return b.handle(ctx, f) })
+	err = s.Run(ctx, func(f *zoom.Frame) error { return b.handle(patience, f) })
 	return s.Useful(), err
 }
 
-// handle passes one frame on. Its error is that of the context.
+// handle passes one frame on. Its error is a *notStoredError.
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	if f.Err != nil {
 		b.malformed.Add(1)
@@ -181,22 +191,27 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	return b.publish(ctx, msg)
 }
 
-// publish hands a message over. What is received is to be stored, so the end of
-// the context while there is no room only bounds the wait.
+// publish hands a message over, waiting for room.
 func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
 	b.seq++
 	b.stamp(msg)
-	err := b.pub.Publish(ctx, msg)
-	if err != nil && ctx.Err() != nil {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		defer cancel()
-		err = b.pub.Publish(last, msg)
-	}
-	if err != nil {
-		return fmt.Errorf("an event received for %s is not stored: %w", msg.Subject, err)
+	if err := b.pub.Publish(ctx, msg); err != nil {
+		return &notStoredError{msg.Subject, err}
 	}
 	return nil
 }
+
+// notStoredError says that a received frame found no room to the very end.
+type notStoredError struct {
+	subject string
+	err     error
+}
+
+func (e *notStoredError) Error() string {
+	return fmt.Sprintf("a frame received for %s is not stored: %v", e.subject, e.err)
+}
+
+func (e *notStoredError) Unwrap() error { return e.err }
 
 func (b *Bridge) publishingChanged(err error) {
 	if err != nil {

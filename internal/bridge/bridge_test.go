@@ -43,6 +43,11 @@ func TestMask(t *testing.T) {
 		`{"Authorization":` + secret + `,"clientId":` + secret + `}`,
 		`"{\"header\":{\"Authorization\":\"` + secret + `\",\"clientId\":\"` + secret + `\"}}"`,
 		`"\"{\\\"Authorization\\\":\\\"` + secret + `\\\"}\""`,
+		`{'Authorization': '` + secret + `', 'x': 1}`,
+		"GET / HTTP/1.1\r\nAuthorization: Bearer " + secret + "\r\nclientId: " + secret + "\r\n",
+		`{"authorization":["a]","` + secret + `"],"a":{"b":1}}`,
+		`{"authorization":{"a":{"b":1},"c":"` + secret + `"}}`,
+		`"{\n \"Authorization\"\n:\n\"` + secret + `\"}"`,
 		`{"access_token":"a\"` + secret + `","client_secret":"\\` + secret + `"}`,
 	} {
 		for cut := range len(frame) + 1 {

@@ -6,12 +6,16 @@ import (
 )
 
 // credential finds the name of a member that holds a credential and the colon
-// behind it, in JSON or in JSON within JSON strings.
-var credential = regexp.MustCompile(`(?i)"(?:authorization|clientid|client_id|client_secret|access_token)\\*"\s*:\s*`)
+// behind it, in JSON, in JSON within JSON strings, or in what only looks so.
+var credential = regexp.MustCompile(`(?i)\b(?:authorization|clientid|client_id|client_secret|access_token)\\*["']?(?:\s|\\+[nrt])*[:=](?:\s|\\+[nrt])*`)
+
+// scheme finds a credential by the word before it.
+var scheme = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)[^\s"'\\,}\]]+`)
 
 // mask returns a copy without credentials. The text need not be well-formed,
 // and may end anywhere.
 func (b *Bridge) mask(raw []byte) []byte {
+	raw = scheme.ReplaceAll(raw, []byte("${1}${2}***"))
 	out := make([]byte, 0, len(raw))
 	for {
 		at := credential.FindIndex(raw)
@@ -45,20 +49,16 @@ func valueLength(text []byte) int {
 	switch rest[0] {
 	case '"':
 		return escapes + 1 + stringLength(rest[1:], escapes)
-	case '[':
-		return endOf(text, "]")
-	case '{':
-		return endOf(text, "}")
+	case '\'':
+		if i := bytes.IndexByte(rest[1:], '\''); i >= 0 {
+			return escapes + i + 2
+		}
+		return len(text)
+	case '[', '{': // where it ends is uncertain
+		return len(text)
 	}
 	if i := bytes.IndexAny(text, ",]} \t\r\n"); i >= 0 {
 		return i
-	}
-	return len(text)
-}
-
-func endOf(text []byte, close string) int {
-	if i := bytes.Index(text, []byte(close)); i >= 0 {
-		return i + 1
 	}
 	return len(text)
 }
