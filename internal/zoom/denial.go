@@ -37,7 +37,7 @@ func retryAfter(err error) time.Duration {
 // explain turns oauth2's error, which hides Zoom's reason or shows a whole
 // HTML page, into one for people.
 func (t *TokenSource) explain(err error) error {
-	redact := redactor{t.cfg.ClientSecret}
+	redact := redactor{t.cfg.ClientSecret, t.cfg.basic()}
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		return &tokenError{detail: "zoom: the token request failed: " + redact.error(err)}

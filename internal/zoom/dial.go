@@ -1,6 +1,7 @@
 package zoom
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 const (
 	dialTimeout  = 10 * time.Second // connection and upgrade
 	readyTimeout = 15 * time.Second // from the upgrade to build_connection
-	maxEarly     = 1000             // frames kept that come before it
+	maxEarly     = 32 << 20         // bytes of frames kept that come before it
 )
 
 // Config describes the subscription of a Dialer.
@@ -29,7 +30,8 @@ type Config struct {
 
 // Dialer opens sessions of one subscription.
 type Dialer struct {
-	cfg Config
+	cfg   Config
+	noisy zerolog.Logger // for what the other side could repeat at will
 }
 
 // NewDialer returns a Dialer.
@@ -38,7 +40,7 @@ func NewDialer(cfg Config) *Dialer {
 	if cfg.ReadLimit == 0 {
 		cfg.ReadLimit = 16 << 20
 	}
-	return &Dialer{cfg: cfg}
+	return &Dialer{cfg: cfg, noisy: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second})}
 }
 
 // Dial opens a session and returns when it is ready, that is after
@@ -79,7 +81,7 @@ func (d *Dialer) open(ctx context.Context, token string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, redact: redact, start: time.Now()}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), noisy: d.noisy}
 	if err := s.awaitReady(ctx); err != nil {
 		conn.CloseNow() //nolint:errcheck // it is of no use any more
 		return nil, err
@@ -125,6 +127,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 func (s *Session) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	held := 0
 	for {
 		raw, size, err := s.receive(ctx)
 		if err != nil {
@@ -134,15 +137,18 @@ func (s *Session) awaitReady(ctx context.Context) error {
 			return ended(err, s.redact)
 		}
 		env, err := s.decoder.envelope(raw)
-		if err == nil && env.module == moduleBuild && !env.refused {
-			return nil
+		if err == nil && env.module == moduleBuild {
+			env.refused = !env.agreed // ready is only what says so
+			if env.agreed {
+				return nil
+			}
 		}
-		if err := s.refusal(env); err != nil {
+		if err := s.refusal(env, raw, err); err != nil {
 			return err
 		}
-		if len(s.early) == maxEarly {
-			return &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection", maxEarly)}
+		if held += len(raw) + 1024; held > maxEarly {
+			return &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection", len(s.early))}
 		}
-		s.early = append(s.early, earlyFrame{append([]byte(nil), raw...), size, time.Now()})
+		s.early = append(s.early, earlyFrame{bytes.Clone(raw), size, time.Now()})
 	}
 }

@@ -1,7 +1,6 @@
 package zoom
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,11 +89,16 @@ type redactor []string
 var (
 	tokenInURL = regexp.MustCompile(`(?i)(access_token=)[^&\s"']*`)
 	userInfo   = regexp.MustCompile(`(://)[^/\s"'@]*@`)
+	scheme     = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[^\s"']+`)
 )
 
-const maxDetail = 300
+const (
+	maxDetail = 300     // bytes of a text that are shown
+	maxRedact = 8 << 10 // bytes of a text that are searched for secrets
+)
 
 func (r redactor) text(s string) string {
+	s = s[:min(len(s), maxRedact)]
 	for _, secret := range r {
 		if len(secret) >= 4 {
 			s = strings.ReplaceAll(s, secret, "***")
@@ -102,6 +106,7 @@ func (r redactor) text(s string) string {
 		}
 	}
 	s = tokenInURL.ReplaceAllString(s, "${1}***")
+	s = scheme.ReplaceAllString(s, "${1} ***")
 	s = userInfo.ReplaceAllString(s, "${1}***@")
 	if len(s) > maxDetail {
 		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
@@ -118,5 +123,5 @@ func (r redactor) error(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
-	return r.text(cmp.Or(err.Error(), "unknown error"))
+	return r.text(err.Error())
 }

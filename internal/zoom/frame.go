@@ -17,6 +17,9 @@ const (
 	moduleMessage   = "message"
 )
 
+// maxModule bounds the module's name, which is logged if it is unknown.
+const maxModule = 64
+
 // maxEventName bounds the event name; Zoom's longest known one has 58 bytes.
 const maxEventName = 1024
 
@@ -51,7 +54,8 @@ type Header struct {
 // envelope is a decoded frame of any module.
 type envelope struct {
 	module  string
-	refused bool   // success is present and false
+	agreed  bool   // success is true
+	refused bool   // success is false
 	content []byte // decoded if it is a string, else the raw JSON value
 	kind    jsontext.Kind
 	header  Header
@@ -111,6 +115,7 @@ func (d *decoder) envelope(raw []byte) (envelope, error) {
 	if env.module == "" {
 		return env, &Malformed{"module", "the frame has no module"}
 	}
+	env.module = env.module[:min(len(env.module), maxModule)]
 	return env, nil
 }
 
@@ -216,7 +221,7 @@ func (d *decoder) success(env *envelope) error {
 	if kind == '{' || kind == '[' {
 		return d.json.SkipValue()
 	}
-	env.refused = kind == 'f'
+	env.agreed, env.refused = kind == 't', kind == 'f'
 	_, err := d.json.ReadToken()
 	return err
 }

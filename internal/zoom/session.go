@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/rs/zerolog"
 )
 
 // heartbeat is the application-level beat (https://developers.zoom.us/docs/api/websockets/).
@@ -22,6 +23,7 @@ type Session struct {
 	cfg     Config
 	conn    *websocket.Conn
 	stream  *stream // below conn
+	token   string
 	redact  redactor
 	decoder decoder
 	buffer  bytes.Buffer // of the frame being read
@@ -34,6 +36,7 @@ type Session struct {
 	silent    atomic.Bool  // the watchdog ended the session
 	stopped   atomic.Bool  // the context ended the session
 	unknown   uint64       // frames of unknown modules
+	noisy     zerolog.Logger
 }
 
 type earlyFrame struct {
@@ -59,6 +62,8 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 
 	e, ours := errors.AsType[*Error](err)
 	switch {
+	case ours && e.Cause == CauseRefused:
+		s.cfg.Tokens.Refused(s.token)
 	case ours && s.silent.Load():
 		return &Error{Cause: CauseSilent, Detail: fmt.Sprintf("no frame within two heartbeat periods (%s)", 2*s.cfg.Heartbeat)}
 	case ours && s.stopped.Load() && e.Cause != CauseDisplaced:
@@ -126,16 +131,21 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	}
 	env, err := s.decoder.envelope(raw)
 	if err != nil {
-		return s.hand(handle, &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Err: err})
+		if err := s.hand(handle, &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Err: err}); err != nil {
+			return err
+		}
+		return s.refusal(env, raw, err)
 	}
+	var bad error
 	if env.module == moduleMessage {
 		f := &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Body: env.content}
 		f.Event, f.Err = s.decoder.event(env)
+		bad = f.Err
 		if err := s.hand(handle, f); err != nil {
 			return err
 		}
 	}
-	if err := s.refusal(env); err != nil {
+	if err := s.refusal(env, raw, bad); err != nil {
 		return err
 	}
 	switch env.module {
@@ -144,7 +154,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	case moduleMessage, moduleBuild:
 	default:
 		s.unknown++
-		s.cfg.Log.Warn().Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
+		s.noisy.Warn().Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
 	}
 	return nil
 }
@@ -155,10 +165,16 @@ func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
 	return handle(f)
 }
 
+// maxNotice is the longest frame that may be a notice of displacement: nobody
+// has published its form, so the text is looked for in any short frame that is
+// no event.
+const maxNotice = 512
+
 // refusal reports a frame that says that this connection is not, or no longer,
-// wanted.
-func (s *Session) refusal(env envelope) error {
-	if env.module != moduleMessage && displacing(string(env.content)) {
+// wanted. bad is why it is no good frame, if it is not.
+func (s *Session) refusal(env envelope, raw []byte, bad error) error {
+	event := env.module == moduleMessage && bad == nil && !env.refused
+	if !event && len(raw) <= maxNotice && displacing(string(raw)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
 	}
 	if !env.refused {
@@ -166,7 +182,7 @@ func (s *Session) refusal(env envelope) error {
 	}
 	detail := fmt.Sprintf("module %q, success false", env.module)
 	if env.module != moduleMessage { // an event's body is not for logs
-		detail += fmt.Sprintf(": %q", env.content)
+		detail += fmt.Sprintf(": %q", env.content[:min(len(env.content), maxDetail)])
 	}
 	return &Error{Cause: CauseRefused, Detail: s.redact.text(detail)}
 }
@@ -205,15 +221,18 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 // of the end is still read.
 func (s *Session) leave(done <-chan struct{}) {
 	s.stopped.Store(true)
-	if err := s.stream.sayGoodbye(); err == nil {
+	var closer sync.WaitGroup
+	defer closer.Wait()
+	closer.Go(func() {
 		patience := time.NewTimer(goodbyeTimeout)
 		defer patience.Stop()
 		select {
 		case <-done:
 		case <-patience.C:
 		}
-	}
-	s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
+		s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
+	})
+	s.stream.sayGoodbye() //nolint:errcheck // a broken connection shows in the reader
 }
 
 // beat sends a heartbeat. A peer that takes none until the session would count

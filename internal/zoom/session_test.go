@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/pipenet"
@@ -379,6 +380,61 @@ func TestEventWithSuccessFalse(t *testing.T) {
 			t.Errorf("%+v", frames)
 		}
 	})
+}
+
+// TestNoticesOfDisplacement sends the text in every form that a frame may have.
+func TestNoticesOfDisplacement(t *testing.T) {
+	for _, frame := range []string{
+		`Connected in another place`, `"Connected in another place"`, `{"content":"Connected in another place"}`,
+		`{"module":"build_connection","success":false,"content":"Connected in another place"}`,
+		`{"module":"close","success":true,"content":"connected in Another Place"}`,
+		`{"module":"message","content":"Connected in another place"}`,
+		`{"module":"message","success":false,"content":"Connected in another place"}`,
+	} {
+		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+			_, err := w.during(t, func() { w.sim.SendRaw(subscription, []byte(frame), false) })
+			wantCause(t, err, CauseDisplaced)
+		})
+	}
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		frames, err := w.during(t, func() {
+			w.sim.Emit(subscription, zoomsim.Event{Body: []byte(`{"event":"chat.sent","text":"I am connected in another place"}`)})
+			w.sim.SendRaw(subscription, []byte(`{"module":"heartbeat","success":false,"content":"Token is invalid"}`), false)
+		})
+		wantCause(t, err, CauseRefused)
+		if len(frames) != 1 {
+			t.Error("an event that holds the text counts as a notice")
+		}
+		if w.tokens.Cached() != "" {
+			t.Error("a token that is refused within a session is kept")
+		}
+	})
+}
+
+// TestReadyOnlyBySuccess holds that build_connection must say success:true.
+func TestReadyOnlyBySuccess(t *testing.T) {
+	for _, success := range []string{``, `"success":"false",`, `"success":0,`, `"success":null,`, `"success":{},`} {
+		synctest.Test(t, func(t *testing.T) {
+			server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/oauth/token" {
+					fmt.Fprint(w, `{"access_token":"eyJtoken","token_type":"bearer","expires_in":3600}`)
+					return
+				}
+				conn, err := websocket.Accept(w, r, nil)
+				if err != nil {
+					return
+				}
+				defer conn.CloseNow()                                                                                                         //nolint:errcheck
+				conn.Write(r.Context(), websocket.MessageText, []byte(`{"module":"build_connection",`+success+`"content":"ok","header":{}}`)) //nolint:errcheck
+				conn.Read(context.Background())                                                                                               //nolint:errcheck
+			}))
+			defer server.Close()
+			tokens := NewTokenSource(TokenConfig{URL: "http://zoom/oauth/token", HTTP: server.Client()})
+			d := NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second})
+			_, err := d.Dial(t.Context())
+			wantCause(t, err, CauseRefused)
+		})
+	}
 }
 
 func TestUnknownModulesAreLogged(t *testing.T) {

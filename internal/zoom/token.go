@@ -3,6 +3,7 @@ package zoom
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -41,6 +42,11 @@ func (c TokenConfig) grant() string {
 		return "account_credentials"
 	}
 	return "client_credentials"
+}
+
+// basic is the app's credentials as the token request carries them.
+func (c TokenConfig) basic() string {
+	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID) + ":" + url.QueryEscape(c.ClientSecret)))
 }
 
 // TokenSource fetches and caches the access token of one app. All sessions of
