@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -117,8 +118,25 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*jetstream.StreamIn
 		store, err = lease.Open(ctx, js, lease.Options{Bucket: cfg.Bucket, Replicas: cfg.StreamReplicas, TTL: cfg.LeaseTTL})
 		return err
 	})
-	return info, store, err
+	return info, store, bucketError(cfg.Bucket, err)
 }
+
+// bucketError makes what the server refuses for good an error of the settings.
+func bucketError(bucket string, err error) error {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return err
+	}
+	if api.ErrorCode == codeNoCluster {
+		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_STREAM_REPLICAS", Err: fmt.Errorf("more than one needs a NATS cluster: %w", err)}
+	}
+	return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf(
+		"bucket %s cannot hold leases (it needs a TTL per message: nats-server 2.11, LimitMarkerTTL); delete it or name another: %w", bucket, err)}
+}
+
+// codeNoCluster is JetStream's "replicas > 1 not supported in non-clustered
+// mode" (nats-server, server/errors.json).
+const codeNoCluster = 10074
 
 func report(log zerolog.Logger, stream string, findings []natsconn.Finding) error {
 	var fatal []string
@@ -180,6 +198,7 @@ func subscription(ctx context.Context, o Options, nc *nats.Conn, stream *jetstre
 		epoch, err = store.Claim(ctx, endpoint.Subscription, cfg.Replica)
 		return err
 	})
+	err = bucketError(cfg.Bucket, err)
 	if err != nil {
 		return orderly(ctx, err)
 	}

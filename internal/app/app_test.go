@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -170,6 +171,27 @@ func TestBrokenFrames(t *testing.T) {
 // wrappings, differ in id: two lack a tracking id and have the same body.
 const distinctOdd = 2
 
+// TestOversizeThatGrows sends events over NATS' limit that are hard to cut: one
+// that masking makes longer, one whose headers are long too.
+func TestOversizeThatGrows(t *testing.T) {
+	h := newHarness(t)
+	h.connected()
+	members := strings.Repeat(`{"client_id":1},`, 80_000)
+	h.sim.Emit(subID, zoomsim.Event{Body: []byte(`{"event":"a.b","x":[` + members + `0]}`)})
+	long := strings.Repeat("x", 512)
+	h.sim.Emit(subID, zoomsim.Event{
+		Body:       []byte(`{"event":"` + long + long + `","x":"` + strings.Repeat("y", 2<<20) + `"}`),
+		TrackingID: long, RequestID: long, Traceparent: long,
+	})
+	for range 20 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	}
+	h.finish()
+	if got := len(h.stored()); got != 22 {
+		t.Errorf("%d of 22 messages stored", got)
+	}
+}
+
 func TestSignatures(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -264,6 +286,18 @@ func TestStreamThatCannotTakeTheEvents(t *testing.T) {
 	stream, err := h.js.Stream(t.Context(), "ZOOM")
 	if err != nil || stream.CachedInfo().Config.Subjects[0] != "other.>" {
 		t.Errorf("the stream was changed: %v", err)
+	}
+}
+
+func TestBucketThatCannotHoldLeases(t *testing.T) {
+	h := newHarness(t)
+	if _, err := h.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "zoomstream"}); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	err := <-h.ended
+	if e, ok := errors.AsType[*natsconn.ConfigError](err); !ok || e.Setting != "ZOOMSTREAM_BUCKET" {
+		t.Errorf("ended with %v", err)
 	}
 }
 
