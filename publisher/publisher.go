@@ -21,6 +21,7 @@
 // more than once, so each one should carry a Nats-Msg-Id by which the stream
 // recognises the repetition
 // (https://docs.nats.io/nats-concepts/jetstream/streams#message-deduplication).
+// When the stream may have forgotten it, the message is looked up first.
 //
 // The connection should have nats.ReconnectBufSize(-1): the client's own buffer
 // would send old messages behind the publisher's back after a reconnect.
@@ -45,6 +46,13 @@ type Options struct {
 	// stream, which holds the subject by mistake, pauses publishing. Empty:
 	// any stream will do.
 	Stream string
+	// DuplicateWindow is the stream's. A message that was sent and not
+	// acknowledged for nearly so long may be stored and its id forgotten, so
+	// it is looked up in Stream before it is sent again. 0: never. After is
+	// where such a look begins at the earliest: the stream's last sequence
+	// when the publisher was made.
+	DuplicateWindow time.Duration
+	After           uint64
 	// Window is the number of messages in flight, 1024 by default.
 	Window int
 	// MaxPending and MaxPendingBytes bound what Publish accepts before it

@@ -264,6 +264,35 @@ func TestLostAcks(t *testing.T) {
 	}
 }
 
+// TestInDoubtBeyondTheWindow keeps the acknowledgements away until the stream
+// has forgotten the ids: what is stored is looked up and not sent again.
+func TestInDoubtBeyondTheWindow(t *testing.T) {
+	const window = time.Second
+	s := natstest.Run(t, t.TempDir(), -1)
+	link := newLink(t, s.Addr().String())
+	nc := connect(t, "nats://"+link.addr())
+	createStream(t, nc, jetstream.StreamConfig{Duplicates: window, AllowDirect: true})
+	p := run(t, nc, Options{Stream: "ZOOM", DuplicateWindow: window, AckWait: 200 * time.Millisecond})
+	publish(t, p, 0, 100)
+	flush(t, p)
+	link.deaf.Store(true) // what the server says vanishes
+	publish(t, p, 100, 150)
+	direct := connect(t, s.ClientURL())
+	for stored(t, direct) < 150 {
+		time.Sleep(time.Millisecond)
+	}
+	link.cut()
+	publish(t, p, 150, 200) // not sent, or sent to nobody
+	time.Sleep(2 * window)
+	link.deaf.Store(false)
+	link.cut()
+	flush(t, p)
+	wantInOrder(t, direct, 200)
+	if st := p.Stats(); st.Acked != 200 || st.Bytes != 0 || st.Err != nil {
+		t.Errorf("stats %+v", st)
+	}
+}
+
 func stored(t *testing.T, nc *nats.Conn) uint64 {
 	t.Helper()
 	js, _ := jetstream.New(nc)

@@ -19,6 +19,7 @@ type sender struct {
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
 	lastAck   time.Time
+	lastSeq   uint64 // of the stream, as far as known
 	passed    uint64 // the highest number acknowledged in this round
 	pause     *backoff.ExponentialBackOff
 }
@@ -28,7 +29,7 @@ type sender struct {
 // that of the subscription to the acknowledgements, or of a closed connection.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer p.close()
-	s := &sender{Publisher: p, window: newWindow(p.opt.Window), inbox: p.nc.NewInbox(), pause: newPause()}
+	s := &sender{Publisher: p, window: newWindow(p.opt.Window), inbox: p.nc.NewInbox(), pause: newPause(), lastSeq: p.opt.After}
 
 	acks := make(chan *nats.Msg, 4*p.opt.Window)
 	sub, err := p.nc.ChanSubscribe(s.inbox+".*.*", acks)
@@ -42,7 +43,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer timer.Stop()
 
 	for {
-		s.send()
+		s.send(ctx)
 		timer.Reset(s.deadline())
 		select {
 		case <-ctx.Done():
@@ -76,7 +77,7 @@ func newPause() *backoff.ExponentialBackOff {
 }
 
 // send sends everything that may be sent now.
-func (s *sender) send() {
+func (s *sender) send(ctx context.Context) {
 	s.take()
 	limit := s.opt.Window
 	if s.probing {
@@ -91,6 +92,19 @@ func (s *sender) send() {
 		if e.acked {
 			w.next++
 			continue
+		}
+		if s.inDoubt(e) {
+			if err := s.lookUp(ctx); err != nil {
+				s.failed(e, err)
+				return
+			}
+			if w.held() == 0 {
+				s.resume()
+			}
+			continue
+		}
+		if e.sends == 0 {
+			e.first, e.after = time.Now(), s.lastSeq
 		}
 		e.sends++
 		if e.sends > 1 {
@@ -177,6 +191,7 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 	}
 	e.acked = true
 	s.lastAck = time.Now()
+	s.lastSeq = max(s.lastSeq, ack.Sequence)
 	if round == s.round {
 		s.passed = max(s.passed, number)
 	}

@@ -11,6 +11,8 @@ type entry struct {
 	msg      *nats.Msg
 	size     int
 	accepted time.Time
+	first    time.Time // first sending, or when it was last known not to be stored
+	after    uint64    // the last known sequence of the stream then
 	sent     time.Time // last sending; zero: not yet
 	sends    int
 	acked    bool

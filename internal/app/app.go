@@ -207,7 +207,7 @@ func subscription(ctx context.Context, o Options, nc *nats.Conn, stream *jetstre
 	})
 	b := bridge.New(nc, dialer, epoch, bridge.Config{
 		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: mode,
-		DuplicateWindow: stream.Config.Duplicates, MaxMessage: max(0, int(stream.Config.MaxMsgSize)), SecretToken: cfg.Zoom.SecretToken,
+		DuplicateWindow: stream.Config.Duplicates, LastSequence: stream.State.LastSeq, MaxMessage: max(0, int(stream.Config.MaxMsgSize)), SecretToken: cfg.Zoom.SecretToken,
 		Secrets: func() []string {
 			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, tokens.Cached(), cfg.Zoom.ClientID}
 		},

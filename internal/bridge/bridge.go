@@ -40,6 +40,7 @@ type Config struct {
 	Prefix          string // of the subjects
 	Dedupe          dedupe.Mode
 	DuplicateWindow time.Duration   // of the stream
+	LastSequence    uint64          // of the stream before this term
 	MaxMessage      int             // the stream's limit in bytes, headers included; 0: none but the server's
 	SecretToken     string          // set: signatures are verified
 	Secrets         func() []string // masked in malformed frames, besides what looks like a credential; may be nil
@@ -81,7 +82,10 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, epoch uint64, cfg Config) *Bridge {
 		epoch:  epoch,
 		noisy:  cfg.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 	}
-	b.pub = publisher.New(nc, publisher.Options{Stream: cfg.Stream, Refused: b.refused, Changed: b.publishingChanged})
+	b.pub = publisher.New(nc, publisher.Options{
+		Stream: cfg.Stream, DuplicateWindow: cfg.DuplicateWindow, After: cfg.LastSequence,
+		Refused: b.refused, Changed: b.publishingChanged,
+	})
 	return b
 }
 
