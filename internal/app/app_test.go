@@ -187,8 +187,14 @@ func TestOversizeThatGrows(t *testing.T) {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	}
 	h.finish()
-	if got := len(h.stored()); got != 22 {
-		t.Errorf("%d of 22 messages stored", got)
+	messages := h.stored()
+	if len(messages) != 22 {
+		t.Fatalf("%d of 22 messages stored", len(messages))
+	}
+	for _, msg := range messages[:2] {
+		if msg.Subject() != "zoom._bridge.malformed" || len(msg.Data()) < 1<<19 {
+			t.Errorf("%d bytes on %s with %v", len(msg.Data()), msg.Subject(), msg.Headers())
+		}
 	}
 }
 
@@ -242,6 +248,34 @@ func TestNATSComesLater(t *testing.T) {
 	}
 	if sum := h.sim.Summary(subID); sum.Sockets != 1 || sum.Nobody+sum.Lost != 0 {
 		t.Errorf("the outage of NATS cost the socket: %+v", sum)
+	}
+}
+
+// TestStopUnderBackPressure stops the connector while NATS is away and nothing
+// more fits: what was read is stored when NATS comes back in time.
+func TestStopUnderBackPressure(t *testing.T) {
+	h := newHarness(t)
+	port, dir := h.natsPort(), t.TempDir()
+	natstest.Stop(h.nats)
+	s := natstest.Run(t, dir, port)
+	h.connected()
+	natstest.Stop(s)
+	for range 6000 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	}
+	for !strings.Contains(h.log.String(), "publishing paused") {
+		time.Sleep(5 * time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond) // the reader fills what there is
+	stopped := make(chan error)
+	go func() { stopped <- h.stop() }()
+	time.Sleep(500 * time.Millisecond)
+	natstest.Run(t, dir, port)
+	if err := <-stopped; err != nil {
+		t.Fatalf("the connector ended with %v", err)
+	}
+	if got := len(h.stored()); got <= 4096 {
+		t.Errorf("%d messages stored; back-pressure was not reached", got)
 	}
 }
 

@@ -399,11 +399,12 @@ func TestNoticesOfDisplacement(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		frames, err := w.during(t, func() {
 			w.sim.Emit(subscription, zoomsim.Event{Body: []byte(`{"event":"chat.sent","text":"I am connected in another place"}`)})
+			w.sim.SendRaw(subscription, []byte(`{"x":"`+strings.Repeat("long ", 200)+`another place`), false)
 			w.sim.SendRaw(subscription, []byte(`{"module":"heartbeat","success":false,"content":"Token is invalid"}`), false)
 		})
 		wantCause(t, err, CauseRefused)
-		if len(frames) != 1 {
-			t.Error("an event that holds the text counts as a notice")
+		if len(frames) != 2 {
+			t.Error("an event or a long frame that holds the text counts as a notice")
 		}
 		if w.tokens.Cached() != "" {
 			t.Error("a token that is refused within a session is kept")
@@ -411,30 +412,69 @@ func TestNoticesOfDisplacement(t *testing.T) {
 	})
 }
 
+// greeted runs f with a dialer to a Zoom that sends these frames first.
+func greeted(t *testing.T, frames [][]byte, f func(t *testing.T, d *Dialer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/oauth/token" {
+				fmt.Fprint(w, `{"access_token":"eyJtoken","token_type":"bearer","expires_in":3600}`)
+				return
+			}
+			conn, err := websocket.Accept(w, r, nil)
+			if err != nil {
+				return
+			}
+			defer conn.CloseNow() //nolint:errcheck
+			for _, frame := range frames {
+				if conn.Write(r.Context(), websocket.MessageText, frame) != nil {
+					return
+				}
+			}
+			conn.Read(context.Background()) //nolint:errcheck
+		}))
+		defer server.Close()
+		tokens := NewTokenSource(TokenConfig{URL: "http://zoom/oauth/token", HTTP: server.Client()})
+		f(t, NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second}))
+	})
+}
+
 // TestReadyOnlyBySuccess holds that build_connection must say success:true.
 func TestReadyOnlyBySuccess(t *testing.T) {
 	for _, success := range []string{``, `"success":"false",`, `"success":0,`, `"success":null,`, `"success":{},`} {
-		synctest.Test(t, func(t *testing.T) {
-			server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/oauth/token" {
-					fmt.Fprint(w, `{"access_token":"eyJtoken","token_type":"bearer","expires_in":3600}`)
-					return
-				}
-				conn, err := websocket.Accept(w, r, nil)
-				if err != nil {
-					return
-				}
-				defer conn.CloseNow()                                                                                                         //nolint:errcheck
-				conn.Write(r.Context(), websocket.MessageText, []byte(`{"module":"build_connection",`+success+`"content":"ok","header":{}}`)) //nolint:errcheck
-				conn.Read(context.Background())                                                                                               //nolint:errcheck
-			}))
-			defer server.Close()
-			tokens := NewTokenSource(TokenConfig{URL: "http://zoom/oauth/token", HTTP: server.Client()})
-			d := NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second})
+		frame := []byte(`{"module":"build_connection",` + success + `"content":"ok","header":{}}`)
+		greeted(t, [][]byte{frame}, func(t *testing.T, d *Dialer) {
 			_, err := d.Dial(t.Context())
 			wantCause(t, err, CauseRefused)
 		})
 	}
+}
+
+// TestFramesBeforeReady are kept, in order, up to a bound.
+func TestFramesBeforeReady(t *testing.T) {
+	event := message(`{"event":"early.bird"}`)
+	ready := []byte(`{"module":"build_connection","success":true,"content":"ok"}`)
+	refusal := []byte(`{"module":"heartbeat","success":false}`)
+	greeted(t, [][]byte{event, ready, refusal}, func(t *testing.T, d *Dialer) {
+		s, err := d.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		err = s.Run(t.Context(), func(f *Frame) error { names = append(names, f.Event); return nil })
+		wantCause(t, err, CauseRefused)
+		if len(names) != 1 || names[0] != "early.bird" {
+			t.Errorf("%q", names)
+		}
+	})
+	var flood [][]byte
+	for range 40 {
+		flood = append(flood, make([]byte, 1<<20))
+	}
+	greeted(t, append(flood, ready), func(t *testing.T, d *Dialer) {
+		_, err := d.Dial(t.Context())
+		wantCause(t, err, CauseDial)
+	})
 }
 
 func TestUnknownModulesAreLogged(t *testing.T) {
