@@ -36,7 +36,8 @@ func (s *sender) lookUp(ctx context.Context) error {
 	last, err := s.readIDs(ctx, from+1, func(id string, sequence uint64) bool {
 		if e, ok := doubts[id]; ok {
 			delete(doubts, id)
-			s.settleFound(e, sequence)
+			s.stored(e, sequence, false)
+			s.settle(1, e.size, 0)
 		}
 		return len(doubts) > 0
 	})
@@ -76,12 +77,4 @@ func (s *sender) readIDs(ctx context.Context, from uint64, next func(id string, 
 		from = msg.Sequence + 1
 	}
 	return last, nil
-}
-
-func (s *sender) settleFound(e *entry, sequence uint64) {
-	e.acked = true
-	s.settle(1, e.size, 0)
-	if s.opt.Acked != nil {
-		s.opt.Acked(Ack{Msg: e.msg, Sequence: sequence, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
-	}
 }

@@ -189,19 +189,22 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 		}
 		return nil, false
 	}
-	e.acked = true
 	s.lastAck = time.Now()
 	s.lastSeq = max(s.lastSeq, ack.Sequence)
 	if round == s.round {
 		s.passed = max(s.passed, number)
-	}
-	if round == s.round {
 		s.resume()
 	}
-	if s.opt.Acked != nil {
-		s.opt.Acked(Ack{Msg: e.msg, Sequence: ack.Sequence, Duplicate: ack.Duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
-	}
+	s.stored(e, ack.Sequence, ack.Duplicate)
 	return e, ack.Duplicate && e.sends == 1
+}
+
+// stored marks a message as stored and tells of it. The caller settles it.
+func (s *sender) stored(e *entry, sequence uint64, duplicate bool) {
+	e.acked = true
+	if s.opt.Acked != nil {
+		s.opt.Acked(Ack{Msg: e.msg, Sequence: sequence, Duplicate: duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
+	}
 }
 
 // maxReplacements is how often one message may be replaced: a replacement may

@@ -310,8 +310,10 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	}
 }
 
-// TestSecondSignalEndsAtOnce stops a program that cannot store what it holds.
-func TestSecondSignalEndsAtOnce(t *testing.T) {
+// startPaused starts a program that holds one event, which its NATS is no
+// longer there to take.
+func startPaused(t *testing.T) *program {
+	t.Helper()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
@@ -319,6 +321,12 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	natstest.Stop(nats)
 	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
 	p.says(&p.stderr, "publishing paused")
+	return p
+}
+
+// TestSecondSignalEndsAtOnce stops a program that cannot store what it holds.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := startPaused(t)
 	p.signal(syscall.SIGTERM)
 	p.says(&p.stderr, "connection to Zoom closed")
 	p.signal(syscall.SIGTERM)
@@ -331,13 +339,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // TestStopWithoutNATS says what is lost.
 func TestStopWithoutNATS(t *testing.T) {
-	nats := startNATS(t)
-	sim, settings := startZoom(t)
-	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
-	await(t, sim)
-	natstest.Stop(nats)
-	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
-	p.says(&p.stderr, "publishing paused")
+	p := startPaused(t)
 	p.signal(syscall.SIGTERM)
 	p.exit(exitFailure)
 	if !strings.Contains(p.stderr.String(), "1 received messages are not stored") {

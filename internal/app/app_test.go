@@ -23,7 +23,6 @@ import (
 // through a real WebSocket into a real JetStream and reads them back.
 func TestEveryKnownEvent(t *testing.T) {
 	h := newHarness(t)
-	h.settings.LogLevel = "trace"
 	h.connected()
 	bodies := zoomsim.Samples()
 	for _, name := range zoomsim.EventNames() {

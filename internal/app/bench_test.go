@@ -13,7 +13,6 @@ import (
 // nor a socket to it.
 func BenchmarkSocketToStream(b *testing.B) {
 	h := newHarness(b)
-	h.settings.LogLevel = "info"
 	h.connected()
 	body := zoomsim.SizedBody("meeting.participant_joined", 1024)
 	b.ReportAllocs()

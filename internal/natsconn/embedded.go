@@ -25,7 +25,7 @@ const (
 	embeddedPort        = 4222
 	embeddedMaxPayload  = 8 << 20   // bytes; above, the server itself warns
 	embeddedMaxMemory   = 256 << 20 // bytes of memory streams, which zoomstream does not use
-	embeddedMaxStore    = 32 << 30  // bytes on disk; then publishing is refused and the spool takes over
+	embeddedMaxStore    = 32 << 30  // bytes on disk; then publishing is refused
 	embeddedPing        = 20 * time.Second
 	embeddedMaxPings    = 2 // unanswered, then the client counts as gone
 	embeddedWaitForPort = 5 * time.Second
