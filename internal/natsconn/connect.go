@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -29,8 +28,8 @@ type Options struct {
 	Cert     string // path of a PEM file, with Key
 	Key      string // path of a PEM file
 
-	Name      string         // shown in the server's connection list, such as zoomstream/<replica>
-	InProcess *server.Server // set: connect to it without a socket; the settings above are not used
+	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
+	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; the settings above are not used
 	Log       zerolog.Logger
 }
 
