@@ -1,7 +1,7 @@
-package lease
+package kv
 
 import (
-	"encoding/json"
+	"context"
 	"testing"
 	"time"
 
@@ -11,47 +11,102 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
-func TestClaim(t *testing.T) {
+func openBucket(t *testing.T) (*Bucket, jetstream.JetStream) {
+	t.Helper()
 	s := natstest.Run(t, t.TempDir(), -1)
 	nc, err := nats.Connect(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Bucket: "zoomstream", TTL: time.Second}
-	last := uint64(0)
-	for range 3 { // each as a process of its own, the bucket being there from the second on
-		store, err := Open(t.Context(), js, opt)
+	b, err := Open(t.Context(), js, Options{Name: "leases", TTLs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), js, Options{Name: "leases", TTLs: true}); err != nil {
+		t.Fatalf("opened a second time: %v", err)
+	}
+	return b, js
+}
+
+func expect(t *testing.T, b *Bucket, revision uint64, value string) {
+	t.Helper()
+	e, err := b.Get(t.Context(), "key")
+	if err != nil || e.Revision != revision || string(e.Value) != value || (value == "") != (e.Value == nil) {
+		t.Fatalf("found %d %q: %v; want %d %q", e.Revision, e.Value, err, revision, value)
+	}
+}
+
+func TestCompareAndSwap(t *testing.T) {
+	b, _ := openBucket(t)
+	ctx := t.Context()
+	expect(t, b, 0, "")
+	first, err := b.Put(ctx, "key", []byte("a"), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, b, first, "a")
+	for _, wrong := range []uint64{0, first - 1, first + 1} {
+		if _, err := b.Put(ctx, "key", []byte("b"), wrong, 0); err == nil {
+			t.Fatalf("written at revision %d, not %d", wrong, first)
+		}
+		if _, err := b.Purge(ctx, "key", wrong); err == nil {
+			t.Fatalf("purged at revision %d, not %d", wrong, first)
+		}
+	}
+	second, err := b.Put(ctx, "key", []byte("b"), first, 0)
+	if err != nil || second <= first {
+		t.Fatalf("revision %d after %d: %v", second, first, err)
+	}
+	marker, err := b.Purge(ctx, "key", second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, b, marker, "")
+	if _, err := b.Put(ctx, "key", []byte("c"), marker, 0); err != nil {
+		t.Fatalf("not written at the marker's revision: %v", err)
+	}
+}
+
+// TestTTL shows that every write starts the life of an entry anew, and that
+// watchers hear of all of it.
+func TestTTL(t *testing.T) {
+	b, js := openBucket(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	heard := make(chan Entry, 16)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Watch(ctx, "*", func(key string, e Entry) { heard <- e })
+	}()
+	revision := uint64(0)
+	for range 3 {
+		next, err := b.Put(ctx, "key", []byte("a"), revision, time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		epoch, err := store.Claim(t.Context(), "sub-1", "replica-1")
-		if err != nil || epoch <= last {
-			t.Fatalf("epoch %d after %d: %v", epoch, last, err)
+		revision = next
+		if e := <-heard; e.Revision != revision || string(e.Value) != "a" {
+			t.Fatalf("heard of %d %q", e.Revision, e.Value)
 		}
-		last = epoch
+		time.Sleep(600 * time.Millisecond)
 	}
-	kv, err := js.KeyValue(t.Context(), "zoomstream")
-	if err != nil {
+	if e := <-heard; e.Value != nil || e.Revision <= revision {
+		t.Fatalf("heard of %d %q", e.Revision, e.Value)
+	}
+	// A bucket that is gone is made anew.
+	if err := js.DeleteKeyValue(ctx, "leases"); err != nil {
 		t.Fatal(err)
 	}
-	watcher, err := kv.Watch(t.Context(), "lease.sub-1")
-	if err != nil {
+	expect(t, b, 0, "")
+	if _, err := b.Put(ctx, "key", []byte("a"), 0, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	defer watcher.Stop() //nolint:errcheck
-	entry := <-watcher.Updates()
-	var record Record
-	if err := json.Unmarshal(entry.Value(), &record); err != nil || record.Replica != "replica-1" || record.Nonce == "" || record.PID == 0 || entry.Revision() != last {
-		t.Errorf("%s: %v", entry.Value(), err)
-	}
-	for entry = range watcher.Updates() { // until it expires
-		if entry != nil && entry.Operation() == jetstream.KeyValuePurge {
-			return
-		}
-	}
+	cancel()
+	<-done
 }

@@ -1,0 +1,227 @@
+// Package kv is JetStream's key-value store for those who must not be told
+// yesterday's truth: reads are answered by the leader of the bucket's stream,
+// writes compare and swap on the revision, an entry may have a life of its own.
+//
+// nats.go's KeyValue does neither: its Get is answered by any replica, so that
+// a read right after a write may show the old value, and its Update drops an
+// entry's TTL (https://github.com/nats-io/nats.go/issues/1994). Entries are the
+// same, so `nats kv` and nats.go read them.
+package kv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Options of a bucket. They count when it is created; one that exists is used
+// as it is.
+type Options struct {
+	Name        string
+	Description string
+	Replicas    int
+	TTLs        bool // entries may have a TTL (nats-server 2.11)
+}
+
+// Bucket is a bucket. It is safe for concurrent use.
+type Bucket struct {
+	js  jetstream.JetStream
+	opt Options
+}
+
+// Entry is what a bucket has under a key. Without a value, the entry is
+// deleted, expired (both leave a marker with a revision) or was never there
+// (revision 0).
+type Entry struct {
+	Revision uint64
+	Value    []byte // nil: none
+}
+
+// Open returns the bucket, creating it if it is missing.
+func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, error) {
+	b := &Bucket{js: js, opt: opt}
+	if err := b.create(ctx); err != nil {
+		return nil, err
+	}
+	stream, err := js.Stream(ctx, b.stream())
+	if err != nil {
+		return nil, fmt.Errorf("look at bucket %s: %w", opt.Name, err)
+	}
+	if opt.TTLs && !stream.CachedInfo().Config.AllowMsgTTL {
+		return nil, ErrNoTTL
+	}
+	return b, nil
+}
+
+// ErrNoTTL says that an existing bucket was made without TTLs per entry.
+var ErrNoTTL = errors.New("the bucket's entries cannot have a TTL of their own")
+
+func (b *Bucket) create(ctx context.Context) error {
+	cfg := jetstream.KeyValueConfig{
+		Bucket:      b.opt.Name,
+		Description: b.opt.Description,
+		History:     1, // with more, the server raises short TTLs
+		Replicas:    b.opt.Replicas,
+		Storage:     jetstream.FileStorage,
+	}
+	if b.opt.TTLs {
+		cfg.LimitMarkerTTL = time.Second // also makes watchers hear of an expiry
+	}
+	_, err := b.js.CreateKeyValue(ctx, cfg)
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("create bucket %s: %w", b.opt.Name, err)
+	}
+	return nil
+}
+
+func (b *Bucket) stream() string            { return "KV_" + b.opt.Name }
+func (b *Bucket) subject(key string) string { return "$KV." + b.opt.Name + "." + key }
+func (b *Bucket) failed(key string) string  { return "bucket " + b.opt.Name + ", key " + key }
+
+// Error codes of JetStream (nats-server, server/errors.json).
+const (
+	codeStreamNotFound = 10059
+	codeNoMessage      = 10037
+)
+
+// Get reads an entry from the leader of the bucket's stream. An isolated old
+// leader may still answer: only a write proves anything. A bucket that is gone
+// is created again.
+func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
+	request, err := json.Marshal(map[string]string{"last_by_subj": b.subject(key)})
+	if err != nil {
+		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+	}
+	msg, err := b.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+b.stream(), request)
+	if err != nil {
+		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+	}
+	switch {
+	case answer.Error == nil:
+	case answer.Error.ErrorCode == codeNoMessage:
+		return Entry{}, nil
+	case answer.Error.ErrorCode == codeStreamNotFound:
+		return Entry{}, b.create(ctx)
+	default:
+		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), answer.Error)
+	}
+	header, err := decodeHeader(answer.Message.Header)
+	if err != nil {
+		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+	}
+	entry := Entry{Revision: answer.Message.Sequence}
+	if header.Get("KV-Operation") == "" && header.Get("Nats-Marker-Reason") == "" {
+		entry.Value = append([]byte{}, answer.Message.Data...)
+	}
+	return entry, nil
+}
+
+func decodeHeader(raw []byte) (nats.Header, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	return nats.DecodeHeadersMsg(raw)
+}
+
+// Put writes an entry if its revision is still the expected one (0: it was
+// never there, or nothing is left of it), and returns the new revision. A TTL
+// is in whole seconds; 0 is none.
+//
+// After an error the write may have been made: a compare-and-swap error often
+// is the answer to a repetition of a write whose acknowledgement was lost. Get
+// tells.
+func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uint64, ttl time.Duration) (uint64, error) {
+	msg := nats.NewMsg(b.subject(key))
+	msg.Data = value
+	return b.publish(ctx, msg, key, expected, ttl)
+}
+
+// Purge removes an entry if its revision is still the expected one, and returns
+// the revision of the marker that stays for a while, so that watchers hear of
+// it. Of errors, the same is true as for Put.
+func (b *Bucket) Purge(ctx context.Context, key string, expected uint64) (uint64, error) {
+	const marker = time.Minute
+	msg := nats.NewMsg(b.subject(key))
+	msg.Header.Set("KV-Operation", "PURGE")
+	msg.Header.Set("Nats-Rollup", "sub")
+	return b.publish(ctx, msg, key, expected, marker)
+}
+
+func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, key string, expected uint64, ttl time.Duration) (uint64, error) {
+	options := []jetstream.PublishOpt{
+		jetstream.WithExpectStream(b.stream()), jetstream.WithExpectLastSequencePerSubject(expected), jetstream.WithRetryAttempts(0),
+	}
+	if ttl > 0 {
+		options = append(options, jetstream.WithMsgTTL(ttl))
+	}
+	ack, err := b.js.PublishMsg(ctx, msg, options...)
+	if err != nil {
+		return 0, fmt.Errorf("write %s at revision %d: %w", b.failed(key), expected, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Watch calls f, one call at a time, with the entries that match a pattern,
+// and with each change, until the context ends. It is a hint and no proof: it
+// can be silent for 17 s after a NATS node has died, and repeat what it said.
+func (b *Bucket) Watch(ctx context.Context, pattern string, f func(key string, e Entry)) {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	for ctx.Err() == nil {
+		if b.watch(ctx, pattern, f) {
+			pause.Reset()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// watch reports whether it heard anything before it ended.
+func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry)) (heard bool) {
+	bucket, err := b.js.KeyValue(ctx, b.opt.Name)
+	if err != nil {
+		return false
+	}
+	watcher, err := bucket.Watch(ctx, pattern)
+	if err != nil {
+		return false
+	}
+	defer watcher.Stop() //nolint:errcheck // the server forgets it by itself
+	for {
+		select {
+		case <-ctx.Done():
+			return heard
+		case update, open := <-watcher.Updates():
+			if !open {
+				return heard
+			}
+			heard = true
+			if update == nil { // all there was at the start is told
+				continue
+			}
+			e := Entry{Revision: update.Revision()}
+			if update.Operation() == jetstream.KeyValuePut {
+				e.Value = append([]byte{}, update.Value()...)
+			}
+			f(update.Key(), e)
+		}
+	}
+}
