@@ -25,7 +25,11 @@ type Config struct {
 	HTTP      *http.Client  // nil: http.DefaultClient; must have no Timeout
 	Heartbeat time.Duration // period; Zoom documents 30 s
 	ReadLimit int64         // longest frame held in memory, 16 MiB by default
-	Log       zerolog.Logger
+	// Permit is asked right before each connection is opened, which displaces
+	// another one of the subscription; it may wait, and its error ends the
+	// dial. nil: always permitted.
+	Permit func(context.Context) error
+	Log    zerolog.Logger
 }
 
 // Dialer opens sessions of one subscription.
@@ -46,12 +50,17 @@ func NewDialer(cfg Config) *Dialer {
 // Dial opens a session and returns when it is ready, that is after
 // build_connection with success:true. By then Zoom has displaced any other
 // connection of the subscription. A refused token is replaced once, at once.
-// The error is a *Error, a *CredentialsError or the context's.
+// The error is a *Error, a *CredentialsError, Permit's or the context's.
 func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 	for second := false; ; second = true {
-		token, err := d.cfg.Tokens.Token(ctx)
+		token, err := d.cfg.Tokens.token(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if d.cfg.Permit != nil {
+			if err := d.cfg.Permit(ctx); err != nil {
+				return nil, err
+			}
 		}
 		s, err := d.open(ctx, token)
 		if err == nil {
@@ -63,8 +72,8 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 		if e, ok := errors.AsType[*Error](err); !ok || e.Cause != CauseRefused {
 			return nil, err
 		}
-		d.cfg.Tokens.Refused(token)
-		if second || d.cfg.Tokens.current().value == token {
+		d.cfg.Tokens.Refused(token.value)
+		if second || d.cfg.Tokens.current().value == token.value {
 			return nil, err
 		}
 		d.cfg.Log.Warn().Err(err).Msg("connection refused; trying once with a new token")
@@ -73,11 +82,11 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 
 // open is not cut short at once when the context ends: by then Zoom may be
 // sending events to the new connection, and to no other.
-func (d *Dialer) open(ctx context.Context, token string) (*Session, error) {
+func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) {
 	ctx, release := outlive(ctx, goodbyeTimeout)
 	defer release()
-	redact := redactor{token, d.cfg.Tokens.cfg.ClientSecret}
-	conn, stream, err := d.upgrade(ctx, token, redact)
+	redact := redactor{token.value, d.cfg.Tokens.cfg.ClientSecret}
+	conn, stream, err := d.upgrade(ctx, token.value, redact)
 	if err != nil {
 		return nil, err
 	}
@@ -152,3 +161,10 @@ func (s *Session) awaitReady(ctx context.Context) error {
 		s.early = append(s.early, earlyFrame{bytes.Clone(raw), size, time.Now()})
 	}
 }
+
+// ClosesAtExpiry reports whether Zoom is known to close a session when its token
+// expires.
+func (d *Dialer) ClosesAtExpiry() bool { return d.cfg.Tokens.ClosesAtExpiry() }
+
+// LearnClosesAtExpiry notes that it does.
+func (d *Dialer) LearnClosesAtExpiry() { d.cfg.Tokens.LearnClosesAtExpiry() }

@@ -23,7 +23,7 @@ type Session struct {
 	cfg     Config
 	conn    *websocket.Conn
 	stream  *stream // below conn
-	token   string
+	token   accessToken
 	redact  redactor
 	decoder decoder
 	buffer  bytes.Buffer // of the frame being read
@@ -31,6 +31,7 @@ type Session struct {
 	start   time.Time
 
 	lastFrame atomic.Int64 // time since start of the last sign of life
+	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	handling  atomic.Bool  // the frame handler is running: silence is our own
 	beaten    atomic.Bool  // a heartbeat was answered
 	silent    atomic.Bool  // the watchdog ended the session
@@ -56,6 +57,7 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { s.keep(ctx, done) })
 	err := s.read(handle)
+	s.ended.Store(int64(time.Since(s.start)))
 	close(done)
 	keeper.Wait()
 	s.conn.CloseNow() //nolint:errcheck // mostly closed already
@@ -63,13 +65,42 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	e, ours := errors.AsType[*Error](err)
 	switch {
 	case ours && e.Cause == CauseRefused:
-		s.cfg.Tokens.Refused(s.token)
+		s.cfg.Tokens.Refused(s.token.value)
 	case ours && s.silent.Load():
 		return &Error{Cause: CauseSilent, Detail: fmt.Sprintf("no frame within two heartbeat periods (%s)", 2*s.cfg.Heartbeat)}
 	case ours && s.stopped.Load() && e.Cause != CauseDisplaced:
 		return &Error{Cause: CauseStopped, Detail: "closed on this side"}
+	case ours && e.Cause == CauseClosed && s.expired():
+		s.cfg.Tokens.LearnClosesAtExpiry()
 	}
 	return err
+}
+
+// LastFrame is when the session last gave a sign of life.
+func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.lastFrame.Load())) }
+
+// LiveUntil is until when the session, which ended with the given error of Run,
+// is known to have lived. A close by either side comes after all that was sent.
+// A connection that broke or fell silent may have been dead since its last
+// frame.
+func (s *Session) LiveUntil(err error) time.Time {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Cause == CauseReset || e.Cause == CauseSilent {
+		return s.LastFrame()
+	}
+	return s.start.Add(time.Duration(s.ended.Load()))
+}
+
+// RenewAt is when a new session would have a new token, well before this one's
+// expires.
+func (s *Session) RenewAt() time.Time { return s.token.asked.Add(s.token.renewal) }
+
+// expiryGrace is how long after the expiry of a token a close still counts as
+// its consequence; clocks and requests take their time.
+const expiryGrace = 15 * time.Second
+
+func (s *Session) expired() bool {
+	age := time.Since(s.token.asked)
+	return age > s.token.life-time.Second && age < s.token.life+expiryGrace
 }
 
 // Useful reports whether the session was of use: a heartbeat was answered, and

@@ -60,6 +60,7 @@ type TokenSource struct {
 	cached accessToken
 	worked bool      // the credentials have been accepted once
 	thrown time.Time // when a refused token was last thrown away
+	mortal bool      // Zoom was seen to close a session when its token expired
 }
 
 type accessToken struct {
@@ -104,48 +105,53 @@ func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 // returns the context's error, or a *CredentialsError if the credentials have
 // never worked and trying again cannot help.
 func (t *TokenSource) Token(ctx context.Context) (string, error) {
+	token, err := t.token(ctx)
+	return token.value, err
+}
+
+func (t *TokenSource) token(ctx context.Context) (accessToken, error) {
 	if token := t.current(); token.fresh() {
-		return token.value, nil
+		return token, nil
 	}
 	select {
 	case t.fetching <- struct{}{}:
 		defer func() { <-t.fetching }()
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return accessToken{}, context.Cause(ctx)
 	}
 	if token := t.current(); token.fresh() {
-		return token.value, nil // somebody fetched it meanwhile
+		return token, nil // somebody fetched it meanwhile
 	}
 	return t.renew(ctx)
 }
 
-func (t *TokenSource) renew(ctx context.Context) (string, error) {
+func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 	pause := newPause(500*time.Millisecond, 30*time.Second)
 	for {
 		token, err := t.fetch(ctx)
 		if err == nil {
 			t.keep(token)
 			t.cfg.Log.Info().Str("grant", t.cfg.grant()).Stringer("lifetime", token.life).Msg("access token obtained")
-			return token.value, nil
+			return token, nil
 		}
 		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
+			return accessToken{}, context.Cause(ctx)
 		}
 		if old := t.current(); old.valid() {
 			t.cfg.Log.Warn().Err(err).Msg("access token could not be renewed; the old one is still valid")
-			return old.value, nil
+			return old, nil
 		}
 		wait := pause.NextBackOff()
 		if denied := denial(err); denied != nil {
 			if !t.hasWorked() {
-				return "", denied
+				return accessToken{}, denied
 			}
 			wait = max(wait, deniedPause)
 		}
 		wait = max(wait, retryAfter(err))
 		t.cfg.Log.Warn().Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
 		if err := sleep(ctx, wait); err != nil {
-			return "", err
+			return accessToken{}, err
 		}
 	}
 }
@@ -160,6 +166,21 @@ func (t *TokenSource) Refused(token string) {
 	}
 	t.cached = accessToken{}
 	t.thrown = time.Now()
+}
+
+// ClosesAtExpiry reports whether Zoom is known to close a session when its
+// token expires. It never published whether it does.
+func (t *TokenSource) ClosesAtExpiry() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mortal
+}
+
+// LearnClosesAtExpiry notes that it does: seen here, or told by a replica.
+func (t *TokenSource) LearnClosesAtExpiry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mortal = true
 }
 
 // Cached returns the token at hand, or "": for masking it wherever it might
