@@ -41,6 +41,7 @@ type Config struct {
 
 	LeaseTTL  time.Duration // whole seconds, at least 3
 	Heartbeat time.Duration // at least 1s
+	Renew     string        // of connections: "auto", "always" or "never"
 
 	Dedupe          string // "tracking" or "content"
 	DuplicateWindow time.Duration

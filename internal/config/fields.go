@@ -55,6 +55,7 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_REPLICA", checked(&c.Replica, natsName)},
 		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second)}, // below, a renewal and its margin have no room
 		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second)},
+		{"ZOOMSTREAM_RENEW", oneOf(&c.Renew, "auto", "always", "never")},
 
 		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
 		{"ZOOMSTREAM_SPOOL_DIR", checked(&c.SpoolDir, oneLine)},

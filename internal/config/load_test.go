@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 		Stream: "ZOOM", StreamReplicas: 1, StreamMaxAge: 7 * 24 * time.Hour,
 		Prefix: "zoom", Bucket: "zoomstream",
 		LeaseTTL: 15 * time.Second, Heartbeat: 25 * time.Second,
-		Dedupe: "tracking", DuplicateWindow: 30 * time.Minute,
+		Renew: "auto", Dedupe: "tracking", DuplicateWindow: 30 * time.Minute,
 		DataDir: "./data", SpoolDir: filepath.Join("data", "spool"), SpoolMax: 1 << 30,
 		HTTPAddr: "127.0.0.1:8480", LogLevel: "info", LogFormat: "auto",
 	}
@@ -118,6 +118,7 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOMSTREAM_STREAM_MAX_BYTES": {"1000", "1MB", "1MiB"},
 		"ZOOMSTREAM_PREFIX":           {"a", "a.b", "c"},
 		"ZOOMSTREAM_DEDUPE":           {"tracking", "content", "tracking"},
+		"ZOOMSTREAM_RENEW":            {"always", "never", "auto"},
 		"ZOOMSTREAM_DUPLICATE_WINDOW": {"1m", "2m", "3m"},
 		"ZOOMSTREAM_BUCKET":           {"a", "b", "c"},
 		"ZOOMSTREAM_REPLICA":          {"a", "b", "c"},

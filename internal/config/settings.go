@@ -52,6 +52,7 @@ type Settings struct {
 	Replica   string `name:"replica" setting:"ZOOMSTREAM_REPLICA" group:"Replicas" placeholder:"NAME" derived:"<host name>-<random>" help:"Name of this replica."`
 	LeaseTTL  string `name:"lease-ttl" setting:"ZOOMSTREAM_LEASE_TTL" group:"Replicas" placeholder:"DURATION" preset:"15s" help:"Life of a lease, in whole seconds, 3s or more; bounds the gap after the loss of a host."`
 	Heartbeat string `name:"heartbeat" setting:"ZOOMSTREAM_HEARTBEAT" group:"Replicas" placeholder:"DURATION" preset:"25s" help:"Period of the heartbeat to Zoom; a socket silent for two periods is dead."`
+	Renew     string `name:"renew" setting:"ZOOMSTREAM_RENEW" group:"Replicas" placeholder:"WHEN" preset:"auto" help:"Whether a connection is replaced before its token expires: always, never, or auto: once Zoom was seen to close one then."`
 
 	DataDir  string `name:"data-dir" setting:"ZOOMSTREAM_DATA_DIR" group:"Disk" placeholder:"DIR" preset:"./data" help:"Folder of the embedded NATS server and the spool."`
 	SpoolDir string `name:"spool-dir" setting:"ZOOMSTREAM_SPOOL_DIR" group:"Disk" placeholder:"DIR" derived:"<data dir>/spool" help:"Folder for events that NATS does not take yet."`
