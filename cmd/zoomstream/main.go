@@ -39,6 +39,7 @@ type cli struct {
 // process is what a command may use of the process it runs in.
 type process struct {
 	ctx            context.Context // ends with the first signal
+	stepDown       <-chan struct{} // SIGUSR2 came
 	stdout, stderr io.Writer
 	environ        []string
 	log            zerolog.Logger
@@ -47,11 +48,11 @@ type process struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(ctx, stepDownSignals(ctx), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // run is the whole program; it returns the exit code.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, stepDown <-chan struct{}, args, environ []string, stdout, stderr io.Writer) int {
 	var c cli
 	helped := false
 	parser, err := kong.New(&c,
@@ -74,7 +75,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "zoomstream: %s; see zoomstream --help\n", config.RedactArgs(err.Error(), args))
 		return exitUsage
 	}
-	p := &process{ctx: ctx, stdout: stdout, stderr: stderr, environ: environ, log: newLogger(stderr, "info", "auto")}
+	p := &process{ctx: ctx, stepDown: stepDown, stdout: stdout, stderr: stderr, environ: environ, log: newLogger(stderr, "info", "auto")}
 	if err := command.Run(p); err != nil {
 		fmt.Fprintln(stderr, "zoomstream:", err)
 		return exitCode(err)

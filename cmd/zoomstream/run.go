@@ -23,7 +23,7 @@ func (c *runCmd) Run(p *process) error {
 	}
 	settings.Msg("settings")
 	log.Info().Str("version", currentVersion().String()).Str("replica", cfg.Replica).Int("subscriptions", len(cfg.Zoom.Endpoints)).Msg("zoomstream starts")
-	if err := app.Run(p.ctx, app.Options{Config: cfg, Version: currentVersion().Version, Log: log}); err != nil {
+	if err := app.Run(p.ctx, app.Options{Config: cfg, Version: currentVersion().Version, StepDown: p.stepDown, Log: log}); err != nil {
 		return err
 	}
 	log.Info().Msg("zoomstream ended")

@@ -8,18 +8,15 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
-	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // Options of a connector.
@@ -28,7 +25,10 @@ type Options struct {
 	Version string
 	// NATSPort is the embedded server's: 0 for 4222, -1 for any free one.
 	NATSPort int
-	HTTP     *http.Client // to Zoom; nil: the default
+	NATS     nats.InProcessConnProvider // set: where to find NATS, whatever the configuration says
+	HTTP     *http.Client               // to Zoom; nil: the default
+	StepDown <-chan struct{}            // each receive hands all subscriptions to other replicas; may be nil
+	Clock    func(time.Time) time.Time  // maps a time to this machine's wall clock; nil: as it is
 	Log      zerolog.Logger
 }
 
@@ -50,11 +50,11 @@ func Run(ctx context.Context, o Options) error {
 		return orderly(ctx, err)
 	}
 	defer disconnect()
-	stream, store, err := prepare(ctx, o, nc)
+	r, err := prepare(ctx, o, nc)
 	if err != nil {
 		return orderly(ctx, err)
 	}
-	return serve(ctx, o, nc, stream, store, failed)
+	return r.serve(ctx, failed)
 }
 
 // orderly makes the end of the context no error.
@@ -72,7 +72,8 @@ func connect(ctx context.Context, o Options) (nc *nats.Conn, disconnect func(), 
 		URL: n.URL, Context: n.Context, Creds: n.Creds, NKey: n.NKey, User: n.User, Password: n.Password, Token: n.Token,
 		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: "zoomstream/" + o.Config.Replica, Log: o.Log,
 	}
-	if !n.Embedded() {
+	options.InProcess = o.NATS
+	if o.NATS != nil || !n.Embedded() {
 		nc, err := natsconn.Connect(ctx, options)
 		if err != nil {
 			return nil, nil, nil, err
@@ -94,40 +95,55 @@ func connect(ctx context.Context, o Options) (nc *nats.Conn, disconnect func(), 
 }
 
 // prepare sees to it that the stream and the buckets are there.
-func prepare(ctx context.Context, o Options, nc *nats.Conn) (*jetstream.StreamInfo, *lease.Store, error) {
+func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
 	cfg := o.Config
 	js, err := natsconn.AwaitJetStream(ctx, nc, o.Log)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	info, created, findings, err := natsconn.EnsureStream(ctx, js, natsconn.StreamOptions{
 		Name: cfg.Stream, Prefix: cfg.Prefix, Replicas: cfg.StreamReplicas, MaxAge: cfg.StreamMaxAge, MaxBytes: cfg.StreamMaxBytes,
 		DuplicateWindow: cfg.DuplicateWindow, MaxMessage: int(nc.MaxPayload()), Version: o.Version, Log: o.Log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if created {
 		o.Log.Info().Str("stream", cfg.Stream).Str("subjects", cfg.Prefix+".>").Msg("stream created")
 	}
 	if err := report(o.Log, cfg.Stream, findings); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var store *lease.Store
-	err = natsconn.Retry(ctx, o.Log, "waiting for bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
-		store, err = lease.Open(ctx, js, lease.Options{Bucket: cfg.Bucket, Replicas: cfg.StreamReplicas, TTL: cfg.LeaseTTL})
+	leases, err := openBucket(ctx, o, js, kv.Options{
+		Name: cfg.Bucket, Description: "zoomstream: which replica holds each subscription", Replicas: cfg.StreamReplicas, TTLs: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	states, err := openBucket(ctx, o, js, kv.Options{
+		Name: cfg.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: cfg.StreamReplicas,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newReplica(o, nc, info, leases, states)
+}
+
+func openBucket(ctx context.Context, o Options, js jetstream.JetStream, options kv.Options) (bucket *kv.Bucket, err error) {
+	err = natsconn.Retry(ctx, o.Log, "waiting for bucket "+options.Name, func(ctx context.Context) (err error) {
+		bucket, err = kv.Open(ctx, js, options)
 		return err
 	})
-	return info, store, bucketError(cfg.Bucket, err)
+	return bucket, bucketError(options.Name, err)
 }
 
 // bucketError makes what the server refuses for good an error of the settings.
 func bucketError(bucket string, err error) error {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok {
+	if !ok && !errors.Is(err, kv.ErrNoTTL) {
 		return err
 	}
-	if api.ErrorCode == codeNoCluster {
+	if ok && api.ErrorCode == codeNoCluster {
 		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_STREAM_REPLICAS", Err: fmt.Errorf("more than one needs a NATS cluster: %w", err)}
 	}
 	return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf(
@@ -151,71 +167,4 @@ func report(log zerolog.Logger, stream string, findings []natsconn.Finding) erro
 		return &StreamError{Stream: stream, Problems: fatal}
 	}
 	return nil
-}
-
-// serve runs a bridge for each subscription until one fails or the context
-// ends.
-func serve(ctx context.Context, o Options, nc *nats.Conn, stream *jetstream.StreamInfo, store *lease.Store, failed <-chan error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	done := make(chan struct{})
-	group.Go(func() error {
-		select {
-		case err := <-failed:
-			return fmt.Errorf("the embedded NATS server failed: %w", err)
-		case <-done:
-			return nil
-		}
-	})
-	bridges, bridging := errgroup.WithContext(ctx)
-	tokens := newTokens(o)
-	for _, endpoint := range o.Config.Zoom.Endpoints {
-		bridges.Go(func() error { return subscription(bridging, o, nc, stream, store, tokens, endpoint) })
-	}
-	group.Go(func() error {
-		defer close(done)
-		return bridges.Wait()
-	})
-	return group.Wait()
-}
-
-func newTokens(o Options) *zoom.TokenSource {
-	z := o.Config.Zoom
-	return zoom.NewTokenSource(zoom.TokenConfig{
-		ClientID: z.ClientID, ClientSecret: z.ClientSecret, AccountID: z.AccountID, URL: z.OAuthURL, HTTP: o.HTTP, Log: o.Log,
-	})
-}
-
-// subscription serves one subscription until the context ends.
-func subscription(ctx context.Context, o Options, nc *nats.Conn, stream *jetstream.StreamInfo, store *lease.Store, tokens *zoom.TokenSource, endpoint config.Endpoint) error {
-	cfg := o.Config
-	log := o.Log.With().Str("subscription", endpoint.Subscription).Logger()
-	mode, err := dedupe.ParseMode(cfg.Dedupe)
-	if err != nil {
-		return err
-	}
-	var epoch uint64
-	err = natsconn.Retry(ctx, log, "waiting for bucket "+cfg.Bucket, func(ctx context.Context) (err error) {
-		epoch, err = store.Claim(ctx, endpoint.Subscription, cfg.Replica)
-		return err
-	})
-	err = bucketError(cfg.Bucket, err)
-	if err != nil {
-		return orderly(ctx, err)
-	}
-	dialer := zoom.NewDialer(zoom.Config{
-		Endpoint: endpoint.URL, Tokens: tokens, HTTP: o.HTTP, Heartbeat: cfg.Heartbeat, Log: log,
-	})
-	b := bridge.New(nc, dialer, epoch, bridge.Config{
-		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: mode,
-		DuplicateWindow: stream.Config.Duplicates, LastSequence: stream.State.LastSeq, MaxMessage: max(0, int(stream.Config.MaxMsgSize)), SecretToken: cfg.Zoom.SecretToken,
-		Secrets: func() []string {
-			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, tokens.Cached(), cfg.Zoom.ClientID}
-		},
-		Log: log,
-	})
-	err = b.Run(ctx)
-	st := b.Stats()
-	log.Info().Uint64("events", st.Events).Uint64("stored", st.Publisher.Acked-st.Publisher.Duplicates).
-		Uint64("duplicates", st.Repeated+st.Publisher.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
-	return err
 }

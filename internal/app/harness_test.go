@@ -3,8 +3,10 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -159,22 +162,57 @@ func (h *harness) drain() {
 	}
 }
 
-// waitStored waits until the stream holds so many messages.
+// waitStored waits until the stream holds so many messages besides gap markers.
 func (h *harness) waitStored(count int) {
 	h.t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		stream, err := h.js.Stream(h.t.Context(), "ZOOM")
-		if err == nil && int(stream.CachedInfo().State.Msgs) >= count {
+		if h.count() >= count {
 			return
 		}
 		if time.Now().After(deadline) {
-			h.t.Fatalf("%d messages are not stored: %v\n%s", count, err, h.log)
+			h.t.Fatalf("%d messages are not stored\n%s", count, h.log)
 		}
 	}
 }
 
-// stored reads the whole stream.
+func (h *harness) count() int {
+	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
+	if err != nil {
+		return 0
+	}
+	info, err := stream.Info(h.t.Context(), jetstream.WithSubjectFilter(gapSubject))
+	if err != nil {
+		return 0
+	}
+	return int(info.State.Msgs - info.State.Subjects[gapSubject])
+}
+
+const gapSubject = "zoom._bridge.gap"
+
+// stored reads the whole stream, without gap markers.
 func (h *harness) stored() []jetstream.Msg {
+	h.t.Helper()
+	return slices.DeleteFunc(h.all(), func(msg jetstream.Msg) bool { return msg.Subject() == gapSubject })
+}
+
+// gaps reads the gap markers.
+func (h *harness) gaps() []bridge.Gap {
+	h.t.Helper()
+	var gaps []bridge.Gap
+	for _, msg := range h.all() {
+		var gap bridge.Gap
+		if msg.Subject() == gapSubject {
+			if err := json.Unmarshal(msg.Data(), &gap); err != nil {
+				h.t.Fatal(err)
+			}
+			gaps = append(gaps, gap)
+		}
+	}
+	return gaps
+}
+
+// all reads the whole stream.
+func (h *harness) all() []jetstream.Msg {
 	h.t.Helper()
 	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package bridge joins Zoom and NATS for one subscription: it keeps a session
-// open, turns each frame into a message and publishes it in order.
+// Package bridge joins Zoom and NATS for one subscription and one term of
+// leadership: it keeps a session open, turns each frame into a message and
+// publishes it in order.
 //
 //	session --> message (subject, id, headers) --> publisher --> stream
 //	   one reader                                    one sender
@@ -7,6 +8,13 @@
 // The reader never waits for an acknowledgement. It waits only when the bounds
 // of what may be pending are reached; then it stops reading, and TCP holds Zoom
 // back while heartbeats go on.
+//
+// A connection is opened only while the term is trusted. When the term is over,
+// the connection is not closed: it is read until Zoom closes it because the
+// successor has connected, so that no event finds nobody.
+//
+// Whenever a connection is ready, the journal says whether there was a gap before
+// it, and a marker is published ahead of its first event.
 package bridge
 
 import (
@@ -17,11 +25,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/publisher"
 )
@@ -29,11 +37,22 @@ import (
 const (
 	// flushTimeout bounds the wait for what is still unacknowledged at the end.
 	flushTimeout = 10 * time.Second
+	// handoverTimeout is how long a replica that stops waits for another one to
+	// connect.
+	handoverTimeout = 3 * time.Second
 	// localWindow is how many ids are remembered to save a round trip.
 	localWindow = 4096
 )
 
-// Config describes one subscription's way into the stream.
+// Term is the leadership under which a Bridge connects.
+type Term interface {
+	// Trusted waits until a connection may be opened.
+	Trusted(context.Context) error
+	// Prove waits for proof, begun after the call, that the term is not over.
+	Prove(context.Context) error
+}
+
+// Config describes one term of one subscription.
 type Config struct {
 	Subscription    string // Zoom's subscription id
 	Stream          string
@@ -44,7 +63,23 @@ type Config struct {
 	MaxMessage      int             // the stream's limit in bytes, headers included; 0: none but the server's
 	SecretToken     string          // set: signatures are verified
 	Secrets         func() []string // masked in malformed frames, besides what looks like a credential; may be nil
-	Log             zerolog.Logger
+
+	Term    Term
+	Epoch   uint64     // of the term
+	Replica string     // this one's name
+	Nonce   string     // this process
+	States  *kv.Bucket // of the subscriptions' states
+	// Others is how many replicas could take over.
+	Others func() int
+	// Ask asks the process of a nonce (see Question and Describe).
+	Ask func(ctx context.Context, nonce, question string) ([]byte, error)
+	// AliveAt is when the process of a nonce last answered this one; zero: never.
+	AliveAt func(nonce string) time.Time
+	Renew   Renewal
+	// Clock maps a time to this machine's wall clock; nil: as it is.
+	Clock func(time.Time) time.Time
+
+	Log zerolog.Logger
 }
 
 // Stats counts what a Bridge did since it was made.
@@ -57,34 +92,42 @@ type Stats struct {
 	Publisher         publisher.Stats
 }
 
-// Bridge serves one subscription.
+// Bridge serves one subscription for one term.
 type Bridge struct {
-	cfg    Config
-	nc     *nats.Conn
-	dialer *zoom.Dialer
-	pub    *publisher.Publisher
-	window *dedupe.Window
-	epoch  uint64
-	seq    uint64 // of the last message; only the reader touches it
+	cfg     Config
+	nc      *nats.Conn
+	dialer  *zoom.Dialer
+	pub     *publisher.Publisher
+	window  *dedupe.Window
+	journal *journal
+	contest contest
+	over    atomic.Bool // the term is
+	session atomic.Pointer[zoom.Session]
+
+	turn chan struct{} // held by who hands a message over: it may wait for room
+	seq  uint64        // of the last message; with turn held
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
+	lastEvent                                                atomic.Int64 // Unix nanoseconds
 
 	noisy zerolog.Logger // for what a hostile sender could repeat at will
 }
 
-// New returns a Bridge for one term of leadership, whose revision is the epoch.
-func New(nc *nats.Conn, dialer *zoom.Dialer, epoch uint64, cfg Config) *Bridge {
+// New returns a Bridge.
+func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 	b := &Bridge{
 		cfg:    cfg,
 		nc:     nc,
 		dialer: dialer,
 		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
-		epoch:  epoch,
+		turn:   make(chan struct{}, 1),
 		noisy:  cfg.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 	}
+	b.journal = newJournal(b)
+	b.contest = newContest(b)
 	b.pub = publisher.New(nc, publisher.Options{
 		Stream: cfg.Stream, DuplicateWindow: cfg.DuplicateWindow, After: cfg.LastSequence,
-		Refused: b.refused, Changed: b.publishingChanged,
+		Refused: b.refused, Changed: b.publishingChanged, Acked: b.acknowledged,
 	})
 	return b
 }
@@ -101,82 +144,81 @@ func (b *Bridge) Stats() Stats {
 	}
 }
 
-// Run connects, and connects again, until the context ends; then it publishes
-// what it still holds. Call it once. It returns nil if everything received is
-// stored, an error if something is not, and a *zoom.CredentialsError if Zoom
-// will never accept the app's credentials.
-func (b *Bridge) Run(ctx context.Context) error {
-	// The publisher outlives the sessions: it ends when all is stored.
-	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	patience, release := context.WithCancel(publishing) // ends some time after ctx
+// Describe is the state of the connection, as the successor wants to know it. It
+// may be called at any time, also when Run has returned.
+func (b *Bridge) Describe() []byte { return b.journal.describe() }
+
+// Run connects, and connects again, until the term's context ends; then it reads
+// what is connected until Zoom closes it. When the process's context ends too,
+// it closes the connection itself, after a while if another replica could
+// connect. In the end it publishes what it still holds. Call it once.
+//
+// It returns nil if everything received is stored, an error if something is not,
+// and a *zoom.CredentialsError if Zoom will never accept the app's credentials.
+func (b *Bridge) Run(term, process context.Context) error {
+	defer context.AfterFunc(term, func() { b.over.Store(true) })()
+	reading, patience, release := b.deadlines(term, process)
 	defer release()
-	defer context.AfterFunc(ctx, func() {
-		sleep(patience, flushTimeout) //nolint:errcheck // ends early if released
-		release()
-	})()
-	connecting, cancel := context.WithCancelCause(ctx)
+
+	// The publisher outlives the sessions: it ends when all is stored.
+	publishing, stop := context.WithCancel(context.WithoutCancel(term))
+	connecting, cancel := context.WithCancelCause(term)
 	defer cancel(nil)
-	var sender sync.WaitGroup
-	sender.Go(func() {
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer stop()
+	owned.Go(func() {
 		if err := b.pub.Run(publishing); err != nil {
 			cancel(fmt.Errorf("publish: %w", err))
 		}
 	})
-	defer sender.Wait()
-	defer stop()
+	owned.Go(func() { b.journal.keep(publishing) })
 
-	err := b.connectLoop(connecting, patience)
-	if cause := context.Cause(connecting); cause != nil && ctx.Err() == nil {
+	err := b.connectLoop(connecting, process, reading, patience)
+	if cause := context.Cause(connecting); cause != nil && term.Err() == nil {
 		err = errors.Join(err, cause)
+	}
+	b.contest.end(patience)
+	b.journal.flush(patience) //nolint:errcheck // the last word; without it there is a gap that was none
+	b.tell(patience, b.lateGap(patience))
+	if err != nil {
+		time.AfterFunc(flushTimeout, release)
 	}
 	return errors.Join(err, b.flush(patience))
 }
 
+// deadlines returns the contexts of reading and of publishing, both of which go
+// on when the term and the process are to end.
+func (b *Bridge) deadlines(term, process context.Context) (reading, patience context.Context, release func()) {
+	patience, end := context.WithCancel(context.WithoutCancel(term))
+	reading, closeSession := context.WithCancel(patience)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-process.Done():
+		case <-patience.Done():
+			return
+		}
+		if b.cfg.Others() > 0 {
+			sleep(patience, handoverTimeout) //nolint:errcheck // ends early if released
+		}
+		closeSession()
+		sleep(patience, flushTimeout) //nolint:errcheck
+		end()
+	})
+	return reading, patience, func() {
+		end()
+		closeSession()
+		waiting.Wait()
+	}
+}
+
 func (b *Bridge) flush(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
 	if err := b.pub.Flush(ctx); err != nil {
 		st := b.pub.Stats()
 		return fmt.Errorf("%d received messages are not stored: %w", st.Pending, errors.Join(err, st.Err))
 	}
 	return nil
-}
-
-// connectLoop returns when the context ends or the credentials are refused. Its
-// error is of what was received and is not stored.
-func (b *Bridge) connectLoop(ctx, patience context.Context) error {
-	pause := newPauses()
-	for {
-		useful, err := b.session(ctx, patience)
-		if lost, ok := errors.AsType[*notStoredError](err); ok {
-			return lost
-		}
-		if ctx.Err() != nil {
-			b.cfg.Log.Info().AnErr("reason", err).Msg("connection to Zoom closed")
-			return nil
-		}
-		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
-			return denied
-		}
-		wait := pause.next(useful, err)
-		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
-		if sleep(ctx, wait) != nil {
-			return nil
-		}
-	}
-}
-
-// session is one connection from dial to end.
-func (b *Bridge) session(ctx, patience context.Context) (useful bool, err error) {
-	began := time.Now()
-	s, err := b.dialer.Dial(ctx)
-	if err != nil {
-		return false, err
-	}
-	b.connects.Add(1)
-	b.cfg.Log.Info().Uint64("epoch", b.epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
-	err = s.Run(ctx, func(f *zoom.Frame) error { return b.handle(patience, f) })
-	return s.Useful(), err
 }
 
 // handle passes one frame on. Its error is a *notStoredError.
@@ -187,16 +229,19 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 		return b.publish(ctx, b.malformedFrame(f))
 	}
 	b.events.Add(1)
+	b.lastEvent.Store(f.Received.UnixNano())
 	msg := b.event(f)
-	if b.window.Seen(msg.Header[nats.MsgIdHdr][0], f.Received) {
-		b.repeated.Add(1)
-		return nil
-	}
 	return b.publish(ctx, msg)
 }
 
-// publish hands a message over, waiting for room.
+// publish hands a message over, waiting for room, unless it has done so before.
 func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	if b.window.Seen(msg.Header[nats.MsgIdHdr][0], time.Now()) {
+		b.repeated.Add(1)
+		return nil
+	}
 	b.seq++
 	b.stamp(msg)
 	if err := b.pub.Publish(ctx, msg); err != nil {
@@ -225,42 +270,40 @@ func (b *Bridge) publishingChanged(err error) {
 	b.cfg.Log.Info().Msg("publishing resumed")
 }
 
-func cause(err error) zoom.Cause {
-	if e, ok := errors.AsType[*zoom.Error](err); ok {
-		return e.Cause
+// acknowledged is told of each stored message.
+func (b *Bridge) acknowledged(ack publisher.Ack) {
+	if ack.Msg.Subject == b.cfg.Prefix+subjectGap {
+		b.journal.stored(ack.Msg.Header.Get(nats.MsgIdHdr))
 	}
-	return zoom.CauseToken
 }
 
-// pauses are those between connections. They grow until a session was useful.
-// After a displacement they are long: somebody else uses the subscription, and
-// fighting over it would lose events on both sides.
-type pauses struct {
-	ordinary, displaced *backoff.ExponentialBackOff
+// tell publishes the markers of gaps.
+func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
+	for _, gap := range gaps {
+		b.publish(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
+	}
 }
 
-func newPauses() *pauses {
-	grow := func(first, longest time.Duration) *backoff.ExponentialBackOff {
-		return backoff.NewExponentialBackOff(backoff.WithInitialInterval(first), backoff.WithMultiplier(2),
-			backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0))
+func (b *Bridge) clock(t time.Time) time.Time {
+	if b.cfg.Clock == nil {
+		return t
 	}
-	return &pauses{ordinary: grow(100*time.Millisecond, 30*time.Second), displaced: grow(2*time.Second, 5*time.Minute)}
+	return b.cfg.Clock(t)
 }
 
-func (p *pauses) next(useful bool, err error) time.Duration {
-	e, ok := errors.AsType[*zoom.Error](err)
-	if ok && e.Cause == zoom.CauseDisplaced {
-		return p.displaced.NextBackOff()
+func (b *Bridge) lastEventAt() time.Time {
+	if at := b.lastEvent.Load(); at > 0 {
+		return b.clock(time.Unix(0, at)).UTC()
 	}
-	if useful {
-		p.ordinary.Reset()
-		p.displaced.Reset()
+	return time.Time{}
+}
+
+// lastFrame is that of the present session, or what it was before.
+func (b *Bridge) lastFrame(before time.Time) time.Time {
+	if s := b.session.Load(); s != nil {
+		return b.clock(s.LastFrame()).UTC()
 	}
-	wait := p.ordinary.NextBackOff()
-	if ok {
-		wait = max(wait, e.RetryAfter)
-	}
-	return wait
+	return before
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -25,7 +25,7 @@ func newBridge(t *testing.T) *Bridge {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return New(nc, nil, 7, Config{
+	return New(nc, nil, Config{Epoch: 7,
 		Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(),
 		Secrets: func() []string { return []string{"known-secret", "", "x"} },
 	})
@@ -140,15 +140,15 @@ func TestPauses(t *testing.T) {
 	if got := p.next(false, &zoom.Error{Cause: zoom.CauseDial, RetryAfter: time.Hour}); got != time.Hour {
 		t.Errorf("Retry-After of an hour gives %s", got)
 	}
-	displaced := &zoom.Error{Cause: zoom.CauseDisplaced}
-	first := p.next(true, displaced)
+	contest := growing(2*time.Second, 5*time.Minute)
+	first := contest.NextBackOff()
 	for range 5 {
-		last = p.next(true, displaced)
+		last = contest.NextBackOff()
 	}
 	if first < time.Second || last < 30*time.Second {
 		t.Errorf("after displacements the pauses go from %s to %s", first, last)
 	}
-	if cause(errors.New("other")) != zoom.CauseToken || cause(displaced) != zoom.CauseDisplaced {
+	if cause(errors.New("other")) != zoom.CauseToken || cause(&zoom.Error{Cause: zoom.CauseDisplaced}) != zoom.CauseDisplaced {
 		t.Error("causes")
 	}
 }

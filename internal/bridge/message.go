@@ -53,12 +53,12 @@ func (b *Bridge) common(h *headers, f *zoom.Frame) {
 	h.zoom("x-zm-request-id", f.Header.RequestID)
 	h.zoom("traceparent", f.Header.Traceparent)
 	h.set(headerSubscription, b.cfg.Subscription)
-	h.set(headerReceivedAt, f.Received.UTC().Format(receivedAt))
+	h.set(headerReceivedAt, b.clock(f.Received).UTC().Format(receivedAt))
 }
 
 // stamp adds the place of a message in the order of this epoch.
 func (b *Bridge) stamp(msg *nats.Msg) {
-	values := [...]string{strconv.FormatUint(b.epoch, 10), strconv.FormatUint(b.seq, 10)}
+	values := [...]string{strconv.FormatUint(b.cfg.Epoch, 10), strconv.FormatUint(b.seq, 10)}
 	msg.Header[headerEpoch] = values[0:1:1]
 	msg.Header[headerSeq] = values[1:2:2]
 }

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// campaign serves one subscription whenever this replica leads it, until the
+// context ends. A term's bridge outlives the term: it reads its connection until
+// the successor's displaces it, while the next election is on.
+func (r *replica) campaign(ctx context.Context, endpoint config.Endpoint) error {
+	var terms sync.WaitGroup
+	defer terms.Wait()
+	failed := make(chan error, 1)
+	failing, fail := context.WithCancel(ctx)
+	defer fail()
+	err := r.candidate.Campaign(failing, endpoint.Subscription, func(term context.Context, t *lease.Term) error {
+		done := make(chan struct{})
+		terms.Go(func() {
+			defer close(done)
+			if err := r.term(term, failing, endpoint, t); err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+				fail()
+			}
+		})
+		select {
+		case <-done:
+		case <-term.Done():
+		}
+		return nil
+	})
+	terms.Wait()
+	select {
+	case first := <-failed:
+		return errors.Join(err, first)
+	default:
+		return err
+	}
+}
+
+// term serves one term and returns what went wrong for good.
+func (r *replica) term(term, process context.Context, endpoint config.Endpoint, t *lease.Term) error {
+	cfg := r.o.Config
+	log := r.o.Log.With().Str("subscription", endpoint.Subscription).Logger()
+	dialer := zoom.NewDialer(zoom.Config{
+		Endpoint: endpoint.URL, Tokens: r.tokens, HTTP: r.o.HTTP, Heartbeat: cfg.Heartbeat, Log: log,
+		Permit: func(ctx context.Context) error {
+			if err := r.dials.Wait(ctx); err != nil {
+				return err
+			}
+			return t.Trusted(ctx)
+		},
+	})
+	b := bridge.New(r.nc, dialer, bridge.Config{
+		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
+		DuplicateWindow: r.stream.Config.Duplicates, LastSequence: r.lastSequence(term), MaxMessage: max(0, int(r.stream.Config.MaxMsgSize)),
+		SecretToken: cfg.Zoom.SecretToken,
+		Secrets: func() []string {
+			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
+		},
+		Term: t, Epoch: t.Epoch, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
+		Others: r.candidate.Others, Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
+		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
+	})
+	r.bridges.add(endpoint.Subscription, t.Epoch, b)
+	err := b.Run(term, process)
+	summarize(log, t.Epoch, b.Stats())
+	return err
+}
+
+func summarize(log zerolog.Logger, epoch uint64, st bridge.Stats) {
+	log.Info().Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Publisher.Acked-st.Publisher.Duplicates).
+		Uint64("duplicates", st.Repeated+st.Publisher.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
+}
+
+// lastSequence is the stream's as the term begins, or an older one.
+func (r *replica) lastSequence(ctx context.Context) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	js, err := jetstream.New(r.nc)
+	if err != nil {
+		return r.stream.State.LastSeq
+	}
+	stream, err := js.Stream(ctx, r.o.Config.Stream)
+	if err != nil {
+		return r.stream.State.LastSeq
+	}
+	return max(r.stream.State.LastSeq, stream.CachedInfo().State.LastSeq)
+}
+
+// bridges are those of the latest terms, to answer successors' questions.
+type bridges struct {
+	mu  sync.Mutex
+	all map[string][]served // by subscription, the latest last
+}
+
+type served struct {
+	question string
+	bridge   *bridge.Bridge
+}
+
+// answerable is how many terms of a subscription can be asked for.
+const answerable = 4
+
+func (b *bridges) add(subscription string, epoch uint64, one *bridge.Bridge) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = make(map[string][]served)
+	}
+	all := append(b.all[subscription], served{bridge.Question(subscription, epoch), one})
+	b.all[subscription] = all[max(0, len(all)-answerable):]
+}
+
+func (b *bridges) describe(question string) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	subscription, _, _ := strings.Cut(question, " ")
+	for _, s := range b.all[subscription] {
+		if s.question == question {
+			return s.bridge.Describe()
+		}
+	}
+	return nil
+}

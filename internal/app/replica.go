@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+const (
+	// Connections to Zoom are opened at this pace by one process, however many
+	// subscriptions lose theirs at once.
+	dialsPerSecond = 50
+	dialsAtOnce    = 20
+)
+
+// replica is one connector among others, ready to serve.
+type replica struct {
+	o         Options
+	nc        *nats.Conn
+	stream    *jetstream.StreamInfo
+	states    *kv.Bucket
+	mode      dedupe.Mode
+	tokens    *zoom.TokenSource
+	candidate *lease.Candidate
+	dials     *rate.Limiter
+	bridges   bridges
+}
+
+func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, states *kv.Bucket) (*replica, error) {
+	cfg := o.Config
+	mode, err := dedupe.ParseMode(cfg.Dedupe)
+	if err != nil {
+		return nil, err
+	}
+	r := &replica{
+		o: o, nc: nc, stream: stream, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		tokens: zoom.NewTokenSource(zoom.TokenConfig{
+			ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
+			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Log: o.Log,
+		}),
+	}
+	r.candidate = lease.New(nc, leases, lease.Options{
+		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: len(cfg.Zoom.Endpoints),
+		Describe: r.bridges.describe, Log: o.Log,
+	})
+	return r, nil
+}
+
+// serve campaigns for every subscription until the context ends or one fails.
+// The candidate outlives the campaigns, since their successors ask it.
+func (r *replica) serve(ctx context.Context, failed <-chan error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	beside, end := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		select {
+		case err := <-failed:
+			return fmt.Errorf("the embedded NATS server failed: %w", err)
+		case <-beside.Done():
+			return nil
+		}
+	})
+	group.Go(func() error { return r.candidate.Run(beside) })
+	group.Go(func() error {
+		r.obey(beside)
+		return nil
+	})
+	campaigns, campaigning := errgroup.WithContext(ctx)
+	for _, endpoint := range r.o.Config.Zoom.Endpoints {
+		campaigns.Go(func() error { return r.campaign(campaigning, endpoint) })
+	}
+	group.Go(func() error {
+		defer context.AfterFunc(ctx, r.candidate.Leave)()
+		defer end()
+		return campaigns.Wait()
+	})
+	return group.Wait()
+}
+
+// obey steps down whenever it is told to.
+func (r *replica) obey(ctx context.Context) {
+	for {
+		select {
+		case <-r.o.StepDown:
+			if r.candidate.Others() == 0 {
+				r.o.Log.Warn().Msg("told to step down, but no other replica is there to take over; going on")
+				continue
+			}
+			r.o.Log.Info().Msg("stepping down, as told")
+			r.candidate.StepDown()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

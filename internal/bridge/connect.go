@@ -1,0 +1,202 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// Renewal says whether a connection is replaced before its token expires.
+type Renewal string
+
+// The values. With RenewAuto it is done once Zoom was seen to close a connection
+// when its token expired.
+const (
+	RenewAuto   Renewal = "auto"
+	RenewAlways Renewal = "always"
+	RenewNever  Renewal = "never"
+)
+
+const (
+	// orderPatience is how long the frames of a new connection wait for the end
+	// of the one that it replaces, so that they come after the old one's.
+	orderPatience = 2 * time.Second
+	// lingerTimeout is how long a replaced connection may stay open.
+	lingerTimeout = 30 * time.Second
+	// renewalRetry is the pause after a renewal that failed.
+	renewalRetry = 10 * time.Second
+)
+
+// reader reads one session.
+type reader struct {
+	session *zoom.Session
+	stop    context.CancelFunc // closes the session in an orderly way
+	done    chan struct{}      // closed when it has ended
+	err     error              // why; after done
+	ended   time.Time          // when; after done
+}
+
+// live is what reads the connections of a term, two of them while one replaces
+// the other.
+type live struct {
+	b                 *Bridge
+	reading, patience context.Context
+	readers           sync.WaitGroup
+}
+
+func (l *live) read(s *zoom.Session) *reader {
+	ctx, stop := context.WithCancel(l.reading)
+	r := &reader{session: s, stop: stop, done: make(chan struct{})}
+	l.readers.Go(func() {
+		defer close(r.done)
+		defer stop()
+		r.err = s.Run(ctx, func(f *zoom.Frame) error { return l.b.handle(l.patience, f) })
+		r.ended = time.Now()
+	})
+	return r
+}
+
+// connectLoop returns when the term and its last connection have ended, or the
+// credentials are refused. Its error is of what was received and is not stored.
+func (b *Bridge) connectLoop(term, process, reading, patience context.Context) error {
+	l := &live{b: b, reading: reading, patience: patience}
+	defer l.readers.Wait()
+	pause := newPauses()
+	for b.cfg.Term.Trusted(term) == nil {
+		useful, err := b.connection(term, process, l)
+		if lost, ok := errors.AsType[*notStoredError](err); ok {
+			return lost
+		}
+		if term.Err() != nil {
+			b.cfg.Log.Info().AnErr("reason", err).AnErr("term", context.Cause(term)).Msg("connection to Zoom closed")
+			return nil
+		}
+		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
+			return denied
+		}
+		wait := pause.next(useful, err)
+		if cause(err) == zoom.CauseDisplaced {
+			// Another replica, or a stranger? The lease tells.
+			if b.cfg.Term.Prove(term) != nil {
+				b.journal.judge(HandedOver, "")
+				b.cfg.Log.Info().Msg("another replica has taken over")
+				return nil
+			}
+			b.journal.judge(Disconnected, GapKicked)
+			wait = b.contest.displaced(patience)
+		}
+		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
+		if sleep(term, wait) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// connection is one connection from dial to end, whatever sessions replace it in
+// between.
+func (b *Bridge) connection(term, process context.Context, l *live) (useful bool, err error) {
+	s, err := b.dial(term)
+	if err != nil {
+		return false, err
+	}
+	b.tell(l.patience, b.journal.connected(term, b.clock(time.Now())))
+	r := l.read(s)
+	for next := b.renewalTimer(s); ; {
+		select {
+		case <-r.done:
+			b.session.Store(nil)
+			b.ended(term, process, r)
+			return r.session.Useful(), r.err
+		case <-b.contest.calm():
+			b.contest.clear(l.patience)
+		case <-next:
+			next = time.After(renewalRetry)
+			if term.Err() != nil || !b.renews() {
+				continue
+			}
+			if fresh := b.replace(term, process, l, r); fresh != nil {
+				r, next = fresh, b.renewalTimer(fresh.session)
+			}
+		}
+	}
+}
+
+func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
+	began := time.Now()
+	s, err := b.dialer.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.session.Store(s)
+	b.connects.Add(1)
+	b.cfg.Log.Info().Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
+	return s, nil
+}
+
+func (b *Bridge) renews() bool {
+	return b.cfg.Renew == RenewAlways || b.cfg.Renew == RenewAuto && b.dialer.ClosesAtExpiry()
+}
+
+func (b *Bridge) renewalTimer(s *zoom.Session) <-chan time.Time {
+	return time.After(time.Until(s.RenewAt()))
+}
+
+// replace opens a new session beside the old one, which Zoom then closes, and
+// reads both until it has. It returns nil if it could not.
+func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *reader {
+	s, err := b.dial(term)
+	if err != nil {
+		b.cfg.Log.Warn().Err(err).Msg("connection to Zoom not renewed; the old one goes on")
+		return nil
+	}
+	ready := time.Now()
+	wait := time.NewTimer(orderPatience)
+	defer wait.Stop()
+	select {
+	case <-old.done:
+	case <-wait.C:
+	case <-l.reading.Done():
+	}
+	select {
+	case <-old.done:
+		if old.ended.Before(ready) { // it did not live to see the new one
+			b.ended(term, process, old)
+			b.tell(l.patience, b.journal.connected(term, b.clock(ready)))
+			return l.read(s)
+		}
+	default:
+		l.readers.Go(func() {
+			stop := time.AfterFunc(lingerTimeout, old.stop)
+			defer stop.Stop()
+			<-old.done
+		})
+	}
+	b.cfg.Log.Info().Msg("connection to Zoom renewed before its token expires")
+	b.journal.renewed(b.clock(ready))
+	return l.read(s)
+}
+
+// ended notes in the journal how a connection ended.
+func (b *Bridge) ended(term, process context.Context, r *reader) {
+	why, detail := cause(r.err), ""
+	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
+		detail = e.Error()
+	}
+	until := b.clock(r.session.LiveUntil(r.err))
+	switch {
+	case why == zoom.CauseDisplaced && term.Err() != nil:
+		b.journal.ended(HandedOver, until, "", detail)
+	case why == zoom.CauseDisplaced:
+		b.journal.ended(Displaced, until, "", detail)
+	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
+		b.journal.ended(Disconnected, until, GapHandoverTimeout, detail)
+	case why == zoom.CauseStopped && process.Err() != nil:
+		b.journal.ended(Disconnected, until, GapStart, detail)
+	default:
+		b.journal.ended(Disconnected, until, GapDisconnected, detail)
+	}
+}

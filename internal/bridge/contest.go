@@ -1,0 +1,67 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// calmAfter is how long a connection must live after a displacement, at least,
+// until nobody else seems to use the subscription.
+const calmAfter = time.Minute
+
+// contest is a fight over the subscription with a stranger: a laptop, a second
+// cluster. Both lose events by it, so this side lets ever more time pass. Only
+// connectLoop's goroutine uses it.
+type contest struct {
+	b      *Bridge
+	pause  *backoff.ExponentialBackOff
+	last   time.Duration
+	raised bool
+	timer  <-chan time.Time
+}
+
+func newContest(b *Bridge) contest {
+	return contest{b: b, pause: growing(2*time.Second, 5*time.Minute)}
+}
+
+// displaced is told that a stranger has connected, and returns the pause before
+// connecting again.
+func (c *contest) displaced(ctx context.Context) time.Duration {
+	c.last = c.pause.NextBackOff()
+	c.timer = nil
+	if !c.raised {
+		c.raised = true
+		c.b.cfg.Log.Error().Msg("contested: somebody else connects to this subscription; find and stop it (another program, another cluster, a laptop)")
+		c.say(ctx, true, "somebody else connects to this subscription, and each side takes the events away from the other")
+	}
+	return c.last
+}
+
+// calm fires when a connection has lived long enough after a displacement.
+func (c *contest) calm() <-chan time.Time {
+	if c.raised && c.timer == nil {
+		c.timer = time.After(max(calmAfter, 2*c.last))
+	}
+	return c.timer
+}
+
+func (c *contest) clear(ctx context.Context) {
+	c.raised, c.timer = false, nil
+	c.pause.Reset()
+	c.b.cfg.Log.Info().Msg("no longer contested")
+	c.say(ctx, false, "the connection has lasted")
+}
+
+// end clears the alarm when the term is over: the next leader raises its own.
+func (c *contest) end(ctx context.Context) {
+	if c.raised {
+		c.raised = false
+		c.say(ctx, false, "this replica leads no more")
+	}
+}
+
+func (c *contest) say(ctx context.Context, raised bool, detail string) {
+	c.b.publish(ctx, c.b.alarmMessage(alarmContested, raised, detail)) //nolint:errcheck // the log has it
+}

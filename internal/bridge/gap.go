@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// GapCause says why there was no connection.
+type GapCause string
+
+// The causes.
+const (
+	GapDisconnected    GapCause = "disconnected"     // the connection ended, and this replica opened the next one
+	GapKicked          GapCause = "kicked"           // a stranger connected to the subscription
+	GapCrash           GapCause = "crash"            // the replica that was connected cannot be asked any more
+	GapHandoverTimeout GapCause = "handover_timeout" // no other replica connected in time when one stopped
+	GapStart           GapCause = "start"            // no replica was left when the last one stopped
+)
+
+// Gap is an interval in which no connection of the subscription was live: what
+// Zoom sent then is lost. It is the body of a marker in the stream, stored before
+// the first event after it.
+type Gap struct {
+	Subscription string    `json:"subscription"`
+	From         time.Time `json:"from"` // the last sign of life before
+	To           time.Time `json:"to"`   // when the next connection was ready
+	Milliseconds int64     `json:"duration_ms"`
+	Cause        GapCause  `json:"cause"`
+	Detail       string    `json:"detail,omitempty"` // of the cause, as in the log
+	// Certain says that it is known to be a gap. It is not when the replica
+	// before may have been connected all the time, but could not be asked.
+	Certain         bool   `json:"certain"`
+	PreviousReplica string `json:"previous_replica"`
+	Replica         string `json:"replica"`
+	Epoch           uint64 `json:"epoch"`
+
+	// ID names the connection that ended, so that whoever tells of the gap,
+	// it is stored once.
+	ID string `json:"id"`
+}
+
+const (
+	subjectGap   = "._bridge.gap"
+	subjectAlarm = "._bridge.alarm"
+)
+
+// gapAfter is the gap between the connection that a state tells of and one that
+// is ready now.
+func (b *Bridge) gapAfter(last State, from, to time.Time, cause GapCause, certain bool) Gap {
+	if from.After(to) {
+		from = to // two machines' clocks
+	}
+	return Gap{
+		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
+		Cause: cause, Detail: last.End, Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
+		ID: fmt.Sprintf("gap:%s:%d:%d", b.cfg.Subscription, last.Epoch, last.Connection),
+	}
+}
+
+// gapMessage is the marker of a gap.
+func (b *Bridge) gapMessage(g Gap) *nats.Msg {
+	return b.control(subjectGap, g.ID, g)
+}
+
+// Alarm is the body of a message that raises or clears an alarm.
+type Alarm struct {
+	Name         string    `json:"alarm"`
+	Raised       bool      `json:"raised"` // false: cleared
+	Subscription string    `json:"subscription"`
+	Replica      string    `json:"replica"`
+	Epoch        uint64    `json:"epoch"`
+	At           time.Time `json:"at"`
+	Detail       string    `json:"detail"`
+}
+
+// alarmContested: somebody else connects to the subscription.
+const alarmContested = "contested"
+
+func (b *Bridge) alarmMessage(name string, raised bool, detail string) *nats.Msg {
+	at := b.clock(time.Now())
+	return b.control(subjectAlarm, fmt.Sprintf("alarm:%s:%s:%d:%d", name, b.cfg.Subscription, b.cfg.Epoch, at.UnixNano()), Alarm{
+		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch, At: at.UTC(), Detail: detail,
+	})
+}
+
+// control makes a message of this program's own.
+func (b *Bridge) control(subject, id string, body any) *nats.Msg {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // they are structs of text, numbers and times
+	}
+	h := newHeaders()
+	h.set(nats.MsgIdHdr, id)
+	h.set(headerSubscription, b.cfg.Subscription)
+	return &nats.Msg{Subject: b.cfg.Prefix + subject, Header: h.header, Data: data}
+}

@@ -1,0 +1,308 @@
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// stateInterval is how often the state is written while nothing changes
+	// but the time of the last frame.
+	stateInterval = 10 * time.Second
+	// journalTimeout is how long a new connection waits to be read until it is
+	// known whether there was a gap before it. Zoom's frames wait meanwhile.
+	journalTimeout = 3 * time.Second
+	// askTimeout bounds one question to the replica before.
+	askTimeout = 500 * time.Millisecond
+)
+
+// journal keeps the state of one term's connections, here and in the bucket.
+//
+// A gap is written there before its marker is published, and taken out when the
+// marker is stored: whatever dies in between, the next replica finds it and
+// publishes the same marker again.
+type journal struct {
+	b       *Bridge
+	writing chan struct{} // held by who reads and writes the bucket: one at a time
+
+	mu         sync.Mutex
+	state      State
+	dirty      bool
+	first      time.Time // when the first connection of the term was ready
+	begun      bool      // what was before that is known
+	revision   uint64    // of the entry; only with writing held
+	superseded bool      // a later term has written; only with writing held
+	wake       chan struct{}
+}
+
+func newJournal(b *Bridge) *journal {
+	j := &journal{b: b, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	j.state = State{State: Disconnected, Replica: b.cfg.Replica, Nonce: b.cfg.Nonce, Epoch: b.cfg.Epoch}
+	return j
+}
+
+// current is the state as it is now.
+func (j *journal) current() State {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.state
+	s.LastFrame, s.LastEvent = j.b.lastFrame(s.LastFrame), j.b.lastEventAt()
+	return s
+}
+
+// change changes the state and has it written soon.
+func (j *journal) change(f func(*State)) {
+	j.mu.Lock()
+	f(&j.state)
+	j.dirty = true
+	j.mu.Unlock()
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ended notes that the connection is live no more.
+func (j *journal) ended(state ConnState, until time.Time, cause GapCause, end string) {
+	j.change(func(s *State) {
+		s.State, s.Since, s.Cause, s.End = state, until.UTC(), cause, end
+	})
+}
+
+// judge says what the end of a displaced connection was.
+func (j *journal) judge(state ConnState, cause GapCause) {
+	j.change(func(s *State) { s.State, s.Cause = state, cause })
+}
+
+// renewed notes that a connection has replaced the one before without a gap.
+func (j *journal) renewed(ready time.Time) {
+	j.change(func(s *State) {
+		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
+		s.Connection++
+	})
+}
+
+// connected notes that a connection is ready, and returns the gaps to tell of
+// before its first frame. If what was before the term cannot be learned in time,
+// that gap is told of later.
+func (j *journal) connected(ctx context.Context, ready time.Time) []Gap {
+	local := j.opened(ready)
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	before, err := j.settle(ctx)
+	for pause := time.Millisecond; err != nil; pause *= 4 {
+		j.b.cfg.Log.Debug().Err(err).Msg("what was before this connection is not known yet")
+		if sleep(ctx, pause) != nil {
+			break
+		}
+		before, err = j.settle(ctx)
+	}
+	if len(local) > 0 && err == nil {
+		j.flush(ctx) //nolint:errcheck // again soon
+	}
+	return append(before, local...)
+}
+
+// opened notes it here, and returns the gap since the last connection of this
+// term.
+func (j *journal) opened(ready time.Time) (gaps []Gap) {
+	j.change(func(s *State) {
+		if s.Connection == 0 {
+			j.first = ready
+		} else if s.State == Disconnected {
+			gap := j.b.gapAfter(*s, s.Since, ready, s.Cause, true)
+			s.Unstored = append(s.Unstored, gap)
+			s.LastGap = &gap
+			gaps = []Gap{gap}
+		}
+		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
+		s.Connection++
+	})
+	return gaps
+}
+
+// settle finds out, once in a term, what was before its first connection, and
+// returns the gaps of which the term before may not have told.
+func (j *journal) settle(ctx context.Context) ([]Gap, error) {
+	if !j.lock(ctx) {
+		return nil, context.Cause(ctx)
+	}
+	defer j.unlock()
+	if j.settled() {
+		return nil, nil
+	}
+	last, revision, err := j.b.load(ctx)
+	if errors.Is(err, errSuperseded) {
+		j.superseded = true
+		j.enter(State{}, nil)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	last, gap := j.b.gapBefore(ctx, last, j.first)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	// If the replica before has written its last word meanwhile, this fails,
+	// and all is decided anew.
+	j.revision = revision
+	told := last.Unstored
+	if gap != nil {
+		told = append(told[:len(told):len(told)], *gap)
+		last.LastGap = gap
+	}
+	last.Unstored = told
+	if err := j.put(ctx, last); err != nil {
+		return nil, err
+	}
+	j.enter(last, gap)
+	return told, nil
+}
+
+func (j *journal) settled() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.begun || j.first.IsZero()
+}
+
+// enter adds what is left of the term before to the present state.
+func (j *journal) enter(last State, gap *Gap) {
+	if last.ClosesAtExpiry {
+		j.b.dialer.LearnClosesAtExpiry()
+	}
+	j.mu.Lock()
+	j.begun = true
+	if j.state.LastGap == nil {
+		j.state.LastGap = last.LastGap
+	}
+	j.state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], j.state.Unstored...)
+	j.mu.Unlock()
+	if gap != nil {
+		j.b.cfg.Log.Warn().Str("cause", string(gap.Cause)).Bool("certain", gap.Certain).Time("from", gap.From).
+			Int64("duration_ms", gap.Milliseconds).Str("previous", gap.PreviousReplica).Msg("gap before this connection")
+	}
+}
+
+// stored notes that the marker of a gap is in the stream.
+func (j *journal) stored(id string) {
+	j.change(func(s *State) {
+		var rest []Gap
+		for _, gap := range s.Unstored {
+			if gap.ID != id {
+				rest = append(rest, gap)
+			}
+		}
+		s.Unstored = rest
+	})
+}
+
+// keep writes the state when it has changed, and from time to time, until the
+// context ends.
+func (j *journal) keep(ctx context.Context) {
+	tick := time.NewTicker(stateInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.wake:
+		case <-tick.C:
+			j.mu.Lock()
+			j.dirty = j.dirty || j.state.State == Connected
+			j.mu.Unlock()
+		}
+		late, err := j.settle(ctx)
+		j.b.tell(ctx, late)
+		if err == nil {
+			err = j.flush(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			j.b.cfg.Log.Debug().Err(err).Msg("state not written; trying again")
+			if sleep(ctx, time.Second) == nil {
+				j.change(func(*State) {})
+			}
+		}
+	}
+}
+
+// flush writes the state if it has changed.
+func (j *journal) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	if !j.lock(ctx) {
+		return context.Cause(ctx)
+	}
+	defer j.unlock()
+	return j.write(ctx)
+}
+
+// write writes the state unless nothing has changed, the term before is not
+// settled, or a later term has written.
+func (j *journal) write(ctx context.Context) error {
+	j.mu.Lock()
+	idle := !j.dirty || !j.begun || j.superseded
+	j.mu.Unlock()
+	if idle {
+		return nil
+	}
+	err := j.put(ctx, State{})
+	if err == nil {
+		return nil
+	}
+	_, revision, unread := j.b.load(ctx)
+	if errors.Is(unread, errSuperseded) {
+		j.superseded = true
+		return nil
+	}
+	if unread != nil {
+		return unread
+	}
+	j.revision = revision // of a write of ours that seemed to fail
+	return j.put(ctx, State{})
+}
+
+// put writes the present state at the known revision, with what the term before
+// has left.
+func (j *journal) put(ctx context.Context, last State) error {
+	state := j.current()
+	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
+	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
+	state.ClosesAtExpiry = last.ClosesAtExpiry || j.b.dialer.ClosesAtExpiry()
+	j.mu.Lock()
+	j.dirty = false
+	j.mu.Unlock()
+	revision, err := j.b.store(ctx, state, j.revision)
+	if err != nil {
+		j.mu.Lock()
+		j.dirty = true
+		j.mu.Unlock()
+		return err
+	}
+	j.revision = revision
+	return nil
+}
+
+func (j *journal) lock(ctx context.Context) bool {
+	select {
+	case j.writing <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (j *journal) unlock() { <-j.writing }
+
+// describe is the answer to the replica that took over.
+func (j *journal) describe() []byte {
+	text, err := json.Marshal(j.current())
+	if err != nil {
+		return nil
+	}
+	return text
+}

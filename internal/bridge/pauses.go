@@ -1,0 +1,38 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+func cause(err error) zoom.Cause {
+	if e, ok := errors.AsType[*zoom.Error](err); ok {
+		return e.Cause
+	}
+	return zoom.CauseToken
+}
+
+// pauses are those between connections. They grow until a session was useful.
+type pauses struct{ growing *backoff.ExponentialBackOff }
+
+func newPauses() *pauses { return &pauses{growing(100*time.Millisecond, 30*time.Second)} }
+
+func growing(first, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(first), backoff.WithMultiplier(2),
+		backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0))
+}
+
+func (p *pauses) next(useful bool, err error) time.Duration {
+	if useful {
+		p.growing.Reset()
+	}
+	wait := p.growing.NextBackOff()
+	if e, ok := errors.AsType[*zoom.Error](err); ok {
+		wait = max(wait, e.RetryAfter)
+	}
+	return wait
+}

@@ -1,0 +1,203 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// State is what is kept of a subscription's connection, under
+// state.<subscription>, for the replica that connects next and for people. It
+// also is a replica's answer to the one that took over.
+type State struct {
+	State      ConnState `json:"state"`
+	Replica    string    `json:"replica"`
+	Nonce      string    `json:"nonce"` // of the process
+	Epoch      uint64    `json:"epoch"`
+	Connection uint64    `json:"connection"` // number within the epoch
+	Since      time.Time `json:"since"`      // of the state: ready, or live no more
+	End        string    `json:"end,omitempty"`
+	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
+	LastFrame  time.Time `json:"last_frame,omitzero"`
+	LastEvent  time.Time `json:"last_event,omitzero"`
+	LastGap    *Gap      `json:"last_gap,omitempty"`
+
+	// Unstored are gaps whose markers may not be stored yet: whoever connects
+	// next publishes them again.
+	Unstored []Gap `json:"unstored,omitempty"`
+	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
+	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
+}
+
+// ConnState is the state of a connection.
+type ConnState string
+
+// The states.
+const (
+	Connected    ConnState = "connected"
+	Disconnected ConnState = "disconnected" // a gap has begun
+	Displaced    ConnState = "displaced"    // by another connection; whose that is, is not known yet
+	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
+)
+
+const statePrefix = "state."
+
+// errSuperseded says that a later term has written the state.
+var errSuperseded = errors.New("a later term has written the state")
+
+// load reads the state from the leader of the bucket's stream.
+func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err error) {
+	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
+	if err != nil {
+		return State{}, 0, err
+	}
+	if entry.Value != nil && json.Unmarshal(entry.Value, &last) != nil {
+		b.cfg.Log.Warn().Msg("the stored state of the subscription is no state; it is replaced")
+	}
+	if last.Epoch <= b.cfg.Epoch {
+		return last, entry.Revision, nil
+	}
+	if b.over.Load() {
+		return State{}, 0, errSuperseded
+	}
+	// Unless this term holds the lease all the same: then that bucket was made
+	// anew and counts from the start again.
+	if err := b.cfg.Term.Prove(ctx); err != nil {
+		if b.over.Load() {
+			return State{}, 0, errSuperseded
+		}
+		return State{}, 0, err
+	}
+	return last, entry.Revision, nil
+}
+
+// store writes a state at a revision.
+func (b *Bridge) store(ctx context.Context, s State, revision uint64) (uint64, error) {
+	value, err := json.Marshal(s)
+	if err != nil {
+		return 0, fmt.Errorf("encode the state: %w", err)
+	}
+	return b.cfg.States.Put(ctx, statePrefix+b.cfg.Subscription, value, revision, 0)
+}
+
+// gapBefore tells whether there was a gap between the connection of the term
+// before and one that is ready now. It also returns what that term's replica
+// says of it, if it can be asked.
+func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *Gap) {
+	if last.Nonce == "" { // nobody was ever connected
+		return last, nil
+	}
+	if last.State == Connected {
+		answer, ok := b.ask(ctx, last)
+		if !ok {
+			gap := b.gapAfter(last, b.lastSign(ctx, last), ready, GapCrash, false)
+			return last, &gap
+		}
+		last = answer
+	}
+	switch {
+	case last.State == Disconnected:
+		gap := b.gapAfter(last, last.Since, ready, last.Cause, true)
+		return last, &gap
+	case last.State == Displaced && ready.Sub(last.Since) > displacedBefore: // not by this one, it seems
+		gap := b.gapAfter(last, last.Since, ready, GapKicked, false)
+		return last, &gap
+	}
+	return last, nil
+}
+
+// displacedBefore is how much earlier than our connection was ready a
+// displacement is taken for another one's; clocks differ.
+const displacedBefore = 3 * time.Second
+
+// lateGap is a gap that the successor cannot know of: it counted on a connection
+// that this replica held and that later turned out to have been dead.
+func (b *Bridge) lateGap(ctx context.Context) []Gap {
+	s := b.journal.current()
+	if s.State != Disconnected || s.Cause != GapDisconnected || !b.over.Load() {
+		return nil
+	}
+	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
+	var next State
+	if err != nil || entry.Value == nil || json.Unmarshal(entry.Value, &next) != nil || next.Epoch <= s.Epoch {
+		return nil
+	}
+	to := b.clock(time.Now())
+	if next.Connection == 1 && next.State == Connected {
+		to = next.Since
+	}
+	if !to.After(s.Since) {
+		return nil
+	}
+	gap := b.gapAfter(s, s.Since, to, GapDisconnected, false)
+	gap.Replica, gap.Epoch = next.Replica, next.Epoch
+	return []Gap{gap}
+}
+
+// ask asks the replica that was connected before. It fails if that has ended, is
+// cut off, or does not answer in time.
+func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
+	for range 2 {
+		try, cancel := context.WithTimeout(ctx, askTimeout)
+		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
+		cancel()
+		if err == nil && json.Unmarshal(text, &answer) == nil && answer.Epoch == last.Epoch {
+			return answer, true
+		}
+	}
+	return State{}, false
+}
+
+// Question is what a replica is asked by its successor. [Bridge.Describe] of the
+// term is the answer.
+func Question(subscription string, epoch uint64) string {
+	return fmt.Sprintf("%s %d", subscription, epoch)
+}
+
+// lastSign is the last sign of life of a replica that cannot be asked. Its last
+// answer to this one is on this one's clock, so it goes before all else.
+func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
+	if alive := b.cfg.AliveAt(last.Nonce); !alive.IsZero() {
+		return b.clock(alive)
+	}
+	sign := last.Since
+	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx)} {
+		if at.After(sign) {
+			sign = at
+		}
+	}
+	return sign
+}
+
+// lastStored is when the newest stored event of the subscription was received,
+// if it is among the last of the stream. A crashed replica's state is some
+// seconds old; this is its last trace.
+func (b *Bridge) lastStored(ctx context.Context) time.Time {
+	const most = 64
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		return time.Time{}
+	}
+	stream, err := js.Stream(ctx, b.cfg.Stream)
+	if err != nil {
+		return time.Time{}
+	}
+	newest := stream.CachedInfo().State.LastSeq
+	for sequence := newest; sequence > 0 && newest-sequence < most; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return time.Time{}
+		}
+		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription {
+			continue
+		}
+		if at, err := time.Parse(receivedAt, msg.Header.Get(headerReceivedAt)); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}

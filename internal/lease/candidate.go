@@ -1,0 +1,210 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+const (
+	// Leases are taken at this pace, so that replicas that start together
+	// share, and a lone one with hundreds does not flood Zoom.
+	takesPerSecond = 50
+	takesAtOnce    = 10
+
+	// After it was told to step down, a replica is no candidate for free
+	// leases for so long, unless nobody else takes them within the pause.
+	stepDownRest  = time.Minute
+	stepDownPause = 3 * time.Second
+
+	// One that has its fair share lets others go first by so long.
+	courtesy = 300 * time.Millisecond
+)
+
+// Options of a Candidate.
+type Options struct {
+	Bucket        string        // name, part of the liveness subjects
+	TTL           time.Duration // of a lease, whole seconds
+	Replica       string        // name, for people
+	Subscriptions int           // how many it would lead
+	// Describe is this replica's answer to Ask. It must be quick.
+	Describe func(question string) []byte
+	Log      zerolog.Logger
+}
+
+// Candidate is this process among the replicas. It is safe for concurrent use.
+type Candidate struct {
+	nc     *nats.Conn
+	bucket *kv.Bucket
+	opt    Options
+	timing timing
+	nonce  string
+	host   string
+	view   *view
+	peers  *peers
+	pace   *rate.Limiter
+
+	mu        sync.Mutex
+	electors  map[string]*elector
+	resting   time.Time // stepped down until then
+	shedAgain time.Time // no lease is shed before
+	leaving   bool
+}
+
+// New returns a Candidate. It does nothing before Run and Campaign.
+func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
+	host, _ := os.Hostname() // only for people
+	return &Candidate{
+		nc: nc, bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
+		view: newView(), peers: newPeers(), pace: rate.NewLimiter(takesPerSecond, takesAtOnce),
+		electors: make(map[string]*elector),
+	}
+}
+
+// Nonce identifies this process among all replicas that ever were.
+func (c *Candidate) Nonce() string { return c.nonce }
+
+// Run watches the leases and the other replicas, and answers them, until the
+// context ends. That should be after all that Campaign led is over: the
+// successors ask.
+func (c *Candidate) Run(ctx context.Context) error {
+	leave, err := c.answer()
+	if err != nil {
+		return fmt.Errorf("liveness: %w", err)
+	}
+	defer leave()
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	owned.Go(func() { c.watch(ctx) })
+	c.announce(true)
+	tick := time.NewTicker(probePeriod)
+	defer tick.Stop()
+	reconnects := c.nc.Stats().Reconnects
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if r := c.nc.Stats().Reconnects; r != reconnects {
+			reconnects = r
+			c.peers.quiet()
+			c.announce(true)
+			c.renewAll()
+		}
+		for nonce := range c.view.holders() {
+			if nonce != c.nonce && c.peers.startProbe(nonce) {
+				owned.Go(func() { c.probe(ctx, nonce) })
+			}
+		}
+		if n%presenceTicks == 0 {
+			c.announce(false)
+		}
+		if n%balanceTicks == 0 {
+			c.balance()
+		}
+	}
+}
+
+func (c *Candidate) watch(ctx context.Context) {
+	c.bucket.Watch(ctx, keyPrefix+">", func(key string, e kv.Entry) {
+		c.view.watched(key[len(keyPrefix):], e)
+	})
+}
+
+const keyPrefix = "lease."
+
+// Campaign leads a subscription whenever it can, until the context ends. Then it
+// releases the lease and waits for the leader's function. It returns that
+// function's first error, which ends the campaign.
+//
+// lead is called for each term. Its context ends, with ErrLost or ErrReleased
+// as the cause, when the term is over for good; it should then return soon. It
+// may return early, which releases the lease.
+func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func(context.Context, *Term) error) error {
+	e := &elector{
+		c: c, subscription: subscription, key: keyPrefix + subscription, wake: c.view.join(subscription),
+		release: make(chan struct{}, 1), log: c.opt.Log.With().Str("subscription", subscription).Logger(),
+	}
+	c.mu.Lock()
+	c.electors[subscription] = e
+	c.mu.Unlock()
+	return e.run(ctx, lead)
+}
+
+// StepDown releases every lease for other replicas to take. For a while this one
+// takes none but those of dead holders and those that nobody else takes.
+func (c *Candidate) StepDown() {
+	c.mu.Lock()
+	c.resting = time.Now().Add(stepDownRest)
+	for _, e := range c.electors {
+		e.yield()
+	}
+	c.mu.Unlock()
+	c.announce(false)
+}
+
+// Leave tells the others that this replica takes no more leases.
+func (c *Candidate) Leave() {
+	c.mu.Lock()
+	c.leaving = true
+	c.mu.Unlock()
+	c.announce(false)
+}
+
+// Others is the number of other replicas that would take a free lease.
+func (c *Candidate) Others() int { return len(c.peers.willing()) }
+
+func (c *Candidate) unwilling() (leaving bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving || time.Now().Before(c.resting)
+}
+
+func (c *Candidate) renewAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.electors {
+		if t := e.leading.Load(); t != nil {
+			signal(t.renew)
+		}
+	}
+}
+
+// patience is how long this replica lets others go first.
+func (c *Candidate) patience() time.Duration {
+	others := c.Others()
+	switch {
+	case others == 0:
+		return 0
+	case c.unwilling():
+		return stepDownPause
+	case c.led() >= c.fairShare(others):
+		return courtesy + rand.N(courtesy/3)
+	}
+	return 0
+}
+
+func (c *Candidate) fairShare(others int) int { return (c.opt.Subscriptions + others) / (others + 1) }
+
+func (c *Candidate) led() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, e := range c.electors {
+		if e.leading.Load() != nil {
+			n++
+		}
+	}
+	return n
+}

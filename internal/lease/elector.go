@@ -1,0 +1,184 @@
+package lease
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+// elector campaigns for one subscription.
+type elector struct {
+	c            *Candidate
+	subscription string
+	key          string
+	wake         <-chan struct{} // what is known of the lease has changed
+	release      chan struct{}   // give the lease away
+	leading      atomic.Pointer[Term]
+	log          zerolog.Logger
+
+	yielded  atomic.Bool // it was told to give away and nobody has taken it yet
+	reticent time.Time   // it lets others take a free lease until then; run's own
+}
+
+// run alternates between following and leading until the context ends or a
+// leader's function fails.
+func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) error) error {
+	for {
+		term := e.follow(ctx)
+		if term == nil {
+			return nil
+		}
+		if err := e.lead(ctx, term, lead); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// move is what a follower does next.
+type move int
+
+const (
+	stay move = iota // wait
+	look             // read the lease
+	take             // try to take it
+)
+
+// follow returns a term, or nil when the context ends.
+func (e *elector) follow(ctx context.Context) *Term {
+	for ctx.Err() == nil {
+		h := e.c.view.get(e.subscription)
+		next, wait := e.next(h, time.Now())
+		switch next {
+		case take:
+			if e.c.pace.Wait(ctx) != nil {
+				return nil
+			}
+			if e.c.view.get(e.subscription).revision != h.revision {
+				continue // somebody was faster
+			}
+			if term := e.take(ctx, h); term != nil {
+				return term
+			}
+			wait = e.c.timing.retry/5 + rand.N(e.c.timing.retry/5)
+		case look:
+			if _, err := e.read(ctx); err == nil {
+				continue
+			}
+			wait = e.c.timing.retry + rand.N(e.c.timing.retry)
+		}
+		e.pause(ctx, wait)
+	}
+	return nil
+}
+
+// next decides by what is known of the lease, and how long that may hold.
+func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
+	timing := e.c.timing
+	if !h.known {
+		return look, 0
+	}
+	if !h.held {
+		return at(later(h.changed.Add(e.c.patience()), e.reticent), now)
+	}
+	if h.record.Nonce == e.c.nonce { // a write of ours that seemed to fail
+		return take, 0
+	}
+	e.yielded.Store(false)
+	if since, dead := e.c.peers.deadSince(h.record.Nonce); dead {
+		return at(since.Add(min(e.c.patience(), 2*courtesy)), now)
+	}
+	silence := now.Sub(h.heard)
+	if unchanged := now.Sub(h.changed); unchanged >= timing.takeover {
+		if silence < timing.retry {
+			return take, 0
+		}
+		return look, 0
+	}
+	if silence >= timing.ttl/2 {
+		return look, 0
+	}
+	return stay, min(timing.ttl/2-silence, timing.takeover-now.Sub(h.changed))
+}
+
+// at is to take the lease at a time.
+func at(when, now time.Time) (move, time.Duration) {
+	if wait := when.Sub(now); wait > 0 {
+		return stay, wait
+	}
+	return take, 0
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (e *elector) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.wake:
+	case <-e.release: // there is nothing to give away
+	case <-ctx.Done():
+	}
+}
+
+// take tries to take the lease at the revision seen last.
+func (e *elector) take(ctx context.Context, h holding) *Term {
+	began := time.Now()
+	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: began.UTC()}
+	revision, err := e.write(ctx, record, h.revision)
+	if err != nil {
+		found, unread := e.read(ctx)
+		if unread != nil || !found.held || !found.record.sameTerm(record) {
+			e.log.Debug().Err(err).Msg("lease not taken")
+			return nil
+		}
+		revision = found.revision
+	}
+	e.log.Info().Uint64("epoch", revision).Str("from", h.record.Replica).Msg("lease taken")
+	return newTerm(e.subscription, record, revision, began, e.c.timing.trustedUntil(began))
+}
+
+// write makes one compare-and-swap.
+func (e *elector) write(ctx context.Context, record Record, expected uint64) (uint64, error) {
+	value, err := record.encode()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.c.timing.try)
+	defer cancel()
+	revision, err := e.c.bucket.Put(ctx, e.key, value, expected, e.c.timing.ttl)
+	if err == nil {
+		e.c.view.read(e.subscription, kv.Entry{Revision: revision, Value: value})
+	}
+	return revision, err
+}
+
+// read asks the leader of the bucket's stream.
+func (e *elector) read(ctx context.Context) (holding, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.c.timing.try)
+	defer cancel()
+	entry, err := e.c.bucket.Get(ctx, e.key)
+	if err != nil {
+		return holding{}, err
+	}
+	return e.c.view.read(e.subscription, entry), nil
+}
+
+// yield asks the elector to give its lease away, if it has one.
+func (e *elector) yield() {
+	if e.leading.Load() != nil {
+		e.yielded.Store(true)
+		signal(e.release)
+	}
+}

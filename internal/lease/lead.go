@@ -1,0 +1,137 @@
+package lease
+
+import (
+	"context"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+// releaseTimeout bounds the release. If it fails, the TTL releases.
+const releaseTimeout = 2 * time.Second
+
+// lead runs the leader's function for one term and returns its error.
+func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Term) error) error {
+	// The term ends by its own causes; the end of ctx releases it first.
+	leading, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	e.leading.Store(t)
+	defer e.leading.Store(nil)
+	if e.yielded.Swap(false) {
+		e.c.shedFailed()
+	}
+
+	renewing, stop := context.WithCancel(leading)
+	defer stop()
+	lost, returned := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(lost)
+		e.renew(renewing, t)
+	}()
+	go func() { returned <- f(leading, t) }()
+
+	select {
+	case <-lost:
+		e.log.Warn().Uint64("epoch", t.Epoch).Str("to", e.c.view.get(e.subscription).record.Replica).Msg("lease lost")
+		end(ErrLost)
+		return <-returned
+	case err := <-returned:
+		stop()
+		<-lost
+		e.giveUp(t)
+		return err
+	case <-e.release:
+		e.reticent = time.Now().Add(stepDownPause)
+	case <-ctx.Done():
+	}
+	end(ErrReleased)
+	<-lost
+	e.giveUp(t)
+	return <-returned
+}
+
+// renew keeps the lease until the context ends, or returns when another
+// replica's record was read.
+func (e *elector) renew(ctx context.Context, t *Term) {
+	pause := e.c.timing.renewal
+	for {
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-t.renew:
+		case <-e.wake:
+			if h := e.c.view.get(e.subscription); h.held && h.record.sameTerm(t.record) {
+				timer.Stop()
+				continue // our own write
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+		var kept bool
+		if pause, kept = e.renewOnce(ctx, t); !kept {
+			return
+		}
+	}
+}
+
+// renewOnce returns when to renew next, and false if the lease is lost.
+func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, kept bool) {
+	began := time.Now()
+	revision, err := e.write(ctx, t.record, t.at())
+	if err == nil {
+		t.extend(revision, began, e.c.timing.trustedUntil(began))
+		return e.c.timing.renewal - time.Since(began), true
+	}
+	if ctx.Err() != nil {
+		return 0, true
+	}
+	found, unread := e.read(ctx)
+	switch {
+	case unread != nil:
+		e.log.Debug().Err(err).Msg("lease not renewed; trying again")
+		return e.c.timing.retry, true
+	case found.held && !found.record.sameTerm(t.record):
+		return 0, false
+	case found.revision == t.at(): // the write was not made
+		return e.c.timing.retry, true
+	}
+	t.adopt(found.revision) // ours, or nobody's: the next write at this revision proves it
+	return 0, true
+}
+
+// giveUp removes the lease if it is still this term's.
+func (e *elector) giveUp(t *Term) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	for ctx.Err() == nil {
+		try, done := context.WithTimeout(ctx, e.c.timing.try)
+		revision, err := e.c.bucket.Purge(try, e.key, t.at())
+		done()
+		if err == nil {
+			e.c.view.read(e.subscription, kv.Entry{Revision: revision})
+			e.log.Info().Uint64("epoch", t.Epoch).Msg("lease released")
+			return
+		}
+		found, unread := e.read(ctx)
+		switch {
+		case unread != nil:
+			e.log.Warn().Err(err).Msg("lease not released; trying again")
+			sleep(ctx, e.c.timing.retry)
+		case !found.held || !found.record.sameTerm(t.record):
+			return
+		default:
+			t.adopt(found.revision)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

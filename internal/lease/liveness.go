@@ -1,0 +1,114 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The subjects by which replicas know of one another, on core NATS:
+//
+//	zoomstream.<bucket>.replica.<nonce>  a request, answered by that process:
+//	                                     with a subscription id as its body by
+//	                                     Options.Describe, else by nothing
+//	zoomstream.<bucket>.presence         each replica, once a second
+func (c *Candidate) replicaSubject(nonce string) string {
+	return "zoomstream." + c.opt.Bucket + ".replica." + nonce
+}
+
+func (c *Candidate) presenceSubject() string { return "zoomstream." + c.opt.Bucket + ".presence" }
+
+// presence is an announcement.
+type presence struct {
+	Replica string `json:"replica"`
+	Nonce   string `json:"nonce"`
+	Leaving bool   `json:"leaving,omitempty"` // it takes no leases
+	Hello   bool   `json:"hello,omitempty"`   // it wants to know who is there
+}
+
+// answer subscribes to what other replicas say and ask.
+func (c *Candidate) answer() (leave func(), err error) {
+	questions, err := c.nc.Subscribe(c.replicaSubject(c.nonce), func(msg *nats.Msg) {
+		var answer []byte
+		if subscription := string(msg.Data); subscription != "" && c.opt.Describe != nil {
+			answer = c.opt.Describe(subscription)
+		}
+		msg.Respond(answer) //nolint:errcheck // who asks, asks again
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", c.replicaSubject(c.nonce), err)
+	}
+	announcements, err := c.nc.Subscribe(c.presenceSubject(), func(msg *nats.Msg) {
+		var p presence
+		if json.Unmarshal(msg.Data, &p) != nil || p.Nonce == "" || p.Nonce == c.nonce {
+			return
+		}
+		first := c.peers.announced(p.Nonce, p.Leaving)
+		if p.Hello {
+			c.announce(false)
+		}
+		if first {
+			c.opt.Log.Info().Str("other", p.Replica).Msg("another replica is there")
+		}
+	})
+	if err != nil {
+		questions.Unsubscribe() //nolint:errcheck // the connection is broken
+		return nil, fmt.Errorf("subscribe to %s: %w", c.presenceSubject(), err)
+	}
+	return func() {
+		questions.Unsubscribe()     //nolint:errcheck // the connection ends
+		announcements.Unsubscribe() //nolint:errcheck
+	}, nil
+}
+
+func (c *Candidate) announce(hello bool) {
+	text, err := json.Marshal(presence{Replica: c.opt.Replica, Nonce: c.nonce, Leaving: c.unwilling(), Hello: hello})
+	if err == nil {
+		c.nc.Publish(c.presenceSubject(), text) //nolint:errcheck // again in a second
+	}
+}
+
+// probe asks one holder whether it lives.
+func (c *Candidate) probe(ctx context.Context, nonce string) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	_, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), nil)
+	switch {
+	case err == nil:
+		c.peers.answered(nonce)
+	case errors.Is(err, nats.ErrNoResponders):
+		if c.peers.missed(nonce) {
+			c.opt.Log.Warn().Str("nonce", nonce).Msg("a replica that holds leases is gone")
+			c.view.wakeAll(nonce)
+		}
+	default:
+		c.peers.unanswered(nonce)
+	}
+}
+
+// ErrGone says that no process of that nonce answers: it ended, or is cut off.
+var ErrGone = errors.New("the replica does not answer")
+
+// Ask returns another replica's description of a subscription (see
+// [Options].Describe), this one's own if the nonce is. It returns ErrGone if
+// there is no such process, and the context's error if it takes too long.
+func (c *Candidate) Ask(ctx context.Context, nonce, subscription string) ([]byte, error) {
+	if nonce == c.nonce {
+		return c.opt.Describe(subscription), nil
+	}
+	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), []byte(subscription))
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask replica %s: %w", nonce, err)
+	}
+	return answer.Data, nil
+}
+
+// AliveAt is when another replica last answered this one; zero: not yet.
+func (c *Candidate) AliveAt(nonce string) time.Time { return c.peers.aliveAt(nonce) }

@@ -1,0 +1,52 @@
+package lease
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+// Record is the value of a lease. All but the nonce and the time are for people.
+type Record struct {
+	Replica string    `json:"replica"`
+	Nonce   string    `json:"nonce"` // of the process
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`           // when this term's first write began
+	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it is
+}
+
+// sameTerm reports whether two records are of one term.
+func (r Record) sameTerm(other Record) bool {
+	return r.Nonce == other.Nonce && r.Since.Equal(other.Since)
+}
+
+func (r Record) encode() ([]byte, error) {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode the lease: %w", err)
+	}
+	return value, nil
+}
+
+// holding is what is known of a lease.
+type holding struct {
+	known    bool
+	revision uint64    // of the entry or its marker; 0: nothing is left
+	record   Record    // of the holder
+	held     bool      // there is one
+	changed  time.Time // when this revision was first seen
+	heard    time.Time // when anything was last heard of it
+}
+
+// decode reads an entry. A value that is no record is a holder that never
+// answers: it is taken over when it stays unchanged for a TTL.
+func decode(e kv.Entry) holding {
+	h := holding{known: true, revision: e.Revision, held: e.Value != nil}
+	if h.held && json.Unmarshal(e.Value, &h.record) != nil {
+		h.record = Record{Replica: "?"}
+	}
+	return h
+}

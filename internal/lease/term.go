@@ -1,0 +1,131 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Why the context of a leader's function ended.
+var (
+	// ErrLost says that another replica holds the lease.
+	ErrLost = errors.New("the lease was lost to another replica")
+	// ErrReleased says that this replica gave the lease away, because it
+	// stops, steps down, or has more than its share.
+	ErrReleased = errors.New("the lease was released")
+)
+
+// timing is what follows from the TTL.
+type timing struct {
+	ttl      time.Duration
+	margin   time.Duration // a term is trusted for less than the TTL by this
+	renewal  time.Duration // from the start of one to the start of the next
+	try      time.Duration // longest wait for one answer
+	retry    time.Duration // pause between tries
+	takeover time.Duration // after which an unchanged revision is up for grabs
+}
+
+// timingOf derives them. NATS needs at least a second between a holder's last
+// trust and a taking on the follower's own clock; margin and takeover give it.
+func timingOf(ttl time.Duration) timing {
+	return timing{
+		ttl:      ttl,
+		margin:   min(ttl/5, 2*time.Second),
+		renewal:  ttl / 3,
+		try:      min(ttl/6, 2*time.Second),
+		retry:    250 * time.Millisecond,
+		takeover: ttl + min(ttl/6, 500*time.Millisecond),
+	}
+}
+
+// trustedUntil is when a lease stops being trusted that was written by a
+// request begun at the given time.
+func (t timing) trustedUntil(began time.Time) time.Time { return began.Add(t.ttl - t.margin) }
+
+// Term is one leadership of one subscription. It is safe for concurrent use.
+type Term struct {
+	Subscription string
+	Epoch        uint64 // revision of the lease when it was taken; grows from term to term
+
+	record Record
+	renew  chan struct{} // to the renewer: now
+
+	mu       sync.Mutex
+	revision uint64
+	proven   time.Time // start of the request that last proved it
+	until    time.Time // trusted until
+	changed  chan struct{}
+}
+
+func newTerm(subscription string, record Record, revision uint64, began, until time.Time) *Term {
+	record.Epoch = revision
+	return &Term{
+		Subscription: subscription, Epoch: revision, record: record, revision: revision, proven: began, until: until,
+		renew: make(chan struct{}, 1), changed: make(chan struct{}),
+	}
+}
+
+// Trusted waits until the term is trusted: as long as that lasts, and no
+// longer, a connection may be opened. It returns the context's cause if that
+// ends before.
+func (t *Term) Trusted(ctx context.Context) error {
+	return t.await(ctx, func() bool { return time.Now().Before(t.until) })
+}
+
+// Prove waits until a write that began after the call has shown that this
+// replica holds the lease. The term's own context ends if it does not.
+func (t *Term) Prove(ctx context.Context) error {
+	asked := time.Now()
+	signal(t.renew)
+	return t.await(ctx, func() bool { return !t.proven.Before(asked) && time.Now().Before(t.until) })
+}
+
+// await waits until a condition holds, which is asked with t.mu held.
+func (t *Term) await(ctx context.Context, holds func() bool) error {
+	for {
+		t.mu.Lock()
+		ok, changed := holds(), t.changed
+		t.mu.Unlock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if ok {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// adopt takes over the revision of our own record that proves nothing new.
+func (t *Term) adopt(revision uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.revision = revision
+}
+
+// extend notes that a write that began at the given time was made.
+func (t *Term) extend(revision uint64, began, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.revision, t.proven, t.until = revision, began, until
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func (t *Term) at() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.revision
+}
+
+// signal fills a channel of capacity one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

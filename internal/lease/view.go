@@ -1,0 +1,89 @@
+package lease
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+// view is what this replica knows of all leases of the bucket, from watching,
+// reading and writing.
+type view struct {
+	mu     sync.Mutex
+	leases map[string]holding
+	wake   map[string]chan struct{} // of each subscription's elector
+}
+
+func newView() *view {
+	return &view{leases: make(map[string]holding), wake: make(map[string]chan struct{})}
+}
+
+// join returns a channel that is filled whenever the lease changes.
+func (v *view) join(subscription string) <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	wake := make(chan struct{}, 1)
+	v.wake[subscription] = wake
+	return wake
+}
+
+func (v *view) get(subscription string) holding {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.leases[subscription]
+}
+
+// watched notes what the watcher says, which may be old news.
+func (v *view) watched(subscription string, e kv.Entry) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if e.Revision >= v.leases[subscription].revision {
+		v.set(subscription, decode(e))
+	}
+}
+
+// read notes what the stream's leader said, or what was written. It counts even
+// if the revision is lower: the bucket may have been created anew.
+func (v *view) read(subscription string, e kv.Entry) holding {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.set(subscription, decode(e))
+}
+
+func (v *view) set(subscription string, h holding) holding {
+	old := v.leases[subscription]
+	h.heard, h.changed = time.Now(), time.Now()
+	if old.known && old.revision == h.revision && old.held == h.held {
+		h.changed = old.changed
+	} else if wake := v.wake[subscription]; wake != nil {
+		signal(wake)
+	}
+	v.leases[subscription] = h
+	return h
+}
+
+// holders counts the leases of each process, by nonce.
+func (v *view) holders() map[string]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	held := make(map[string]int)
+	for _, h := range v.leases {
+		if h.held {
+			held[h.record.Nonce]++
+		}
+	}
+	return held
+}
+
+// wakeAll wakes the electors of all leases that a process holds, or all if it
+// is empty.
+func (v *view) wakeAll(nonce string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for subscription, wake := range v.wake {
+		if nonce == "" || v.leases[subscription].record.Nonce == nonce {
+			signal(wake)
+		}
+	}
+}
