@@ -147,11 +147,13 @@ func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func
 func (c *Candidate) StepDown() {
 	c.mu.Lock()
 	c.resting = time.Now().Add(stepDownRest)
+	c.mu.Unlock()
+	c.announce(false) // first: another one that rests is the only one to take them now
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, e := range c.electors {
 		e.yield()
 	}
-	c.mu.Unlock()
-	c.announce(false)
 }
 
 // Leave tells the others that this replica takes no more leases.

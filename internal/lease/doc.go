@@ -9,16 +9,18 @@
 //	follow ------------------------------------------------> lead
 //	  ^                                                        |
 //	  +--------------------------------------------------------+
-//	     lost (another's record was read), released on purpose,
-//	     or the leader's function returned
+//	     lost (the record is gone or another's), released on
+//	     purpose, or the leader's function returned
 //
 // # The term
 //
 // A [Term] begins with the write that took the lease; its epoch is the revision
 // of that write. It is trusted until TTL - margin after the start of the request
 // by which it was last proven: a slow answer cannot stretch it. Only a trusted
-// term may open a connection. A term that is no longer trusted is not lost: its
-// holder keeps what it has open, opens nothing, and goes on trying to renew.
+// term may open a connection. Nor is it trusted while the connection to NATS is
+// gone, and until it is proven anew by the next one: others may have found its
+// holder dead. A term that is no longer trusted is not lost: its holder keeps what
+// it has open, opens nothing, and goes on trying to renew.
 // Deadlines are on the monotonic clock, and no decision compares the wall clocks
 // of two machines.
 //
@@ -30,8 +32,8 @@
 // was in flight. So the entry is read from the leader of the bucket's stream:
 //
 //	our own record       adopt the revision and renew again
-//	no record            it expired, nobody took it: take it back, same term
 //	another's record     lost
+//	no record            lost: it expired, and others may have led and gone since
 //	no answer            still uncertain: try again
 //
 // A cluster of NATS servers that has lost the one that led the bucket answers
@@ -49,8 +51,8 @@
 //     responder. Twice in a row is a death. A time-out is not: it may be the way;
 //   - the revision has not changed for the TTL and a little more, on the
 //     follower's own clock: a watcher can be silent for 17 s, and the server's
-//     expiry needs a leader. A watcher that says nothing for half a TTL is not
-//     relied upon: the entry is read.
+//     expiry needs a leader. Where the watcher misses a renewal, the entry is
+//     read, once a second until it tells of one again.
 //
 // A holder that was cut off, and not dead, finds its record replaced, or finds
 // out when Zoom closes its connection because the new leader connected. That is

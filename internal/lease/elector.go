@@ -59,17 +59,20 @@ func (e *elector) follow(ctx context.Context) *Term {
 			if e.c.pace.Wait(ctx) != nil {
 				return nil
 			}
-			if e.c.view.get(e.subscription).revision != h.revision {
-				continue // somebody was faster
+			h = e.c.view.get(e.subscription)
+			if next, _ := e.next(h, time.Now()); next != take {
+				continue // somebody was faster, or this replica has its share by now
 			}
 			if term := e.take(ctx, h); term != nil {
 				return term
 			}
 			wait = e.c.timing.retry/5 + rand.N(e.c.timing.retry/5)
 		case look:
-			if _, err := e.read(ctx); err == nil {
+			_, err := e.read(ctx)
+			if err == nil {
 				continue
 			}
+			e.log.Debug().Err(err).Msg("lease not read")
 			wait = e.c.timing.retry + rand.N(e.c.timing.retry)
 		}
 		e.pause(ctx, wait)
@@ -93,17 +96,15 @@ func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	if since, dead := e.c.peers.deadSince(h.record.Nonce); dead {
 		return at(since.Add(min(e.c.patience(), 2*courtesy)), now)
 	}
-	silence := now.Sub(h.heard)
-	if unchanged := now.Sub(h.changed); unchanged >= timing.takeover {
-		if silence < timing.retry {
-			return take, 0
-		}
+	unread := now.Sub(h.heard)
+	unchanged := now.Sub(h.changed)
+	switch {
+	case unchanged >= timing.takeover && unread < timing.retry:
+		return take, 0
+	case unchanged >= timing.takeover, now.Sub(h.told) >= timing.silence && unread >= timing.look:
 		return look, 0
 	}
-	if silence >= timing.ttl/2 {
-		return look, 0
-	}
-	return stay, min(timing.ttl/2-silence, timing.takeover-now.Sub(h.changed))
+	return stay, min(timing.takeover-unchanged, max(timing.silence-now.Sub(h.told), timing.look-unread))
 }
 
 // at is to take the lease at a time.
@@ -134,8 +135,8 @@ func (e *elector) pause(ctx context.Context, d time.Duration) {
 
 // take tries to take the lease at the revision seen last.
 func (e *elector) take(ctx context.Context, h holding) *Term {
-	began := time.Now()
-	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: began.UTC()}
+	p := e.c.newProof()
+	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC()}
 	revision, err := e.write(ctx, record, h.revision)
 	if err != nil {
 		found, unread := e.read(ctx)
@@ -146,7 +147,7 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 		revision = found.revision
 	}
 	e.log.Info().Uint64("epoch", revision).Str("from", h.record.Replica).Msg("lease taken")
-	return newTerm(e.subscription, record, revision, began, e.c.timing.trustedUntil(began))
+	return newTerm(e.c.nc, e.subscription, record, revision, p)
 }
 
 // write makes one compare-and-swap.
@@ -159,7 +160,7 @@ func (e *elector) write(ctx context.Context, record Record, expected uint64) (ui
 	defer cancel()
 	revision, err := e.c.bucket.Put(ctx, e.key, value, expected, e.c.timing.ttl)
 	if err == nil {
-		e.c.view.read(e.subscription, kv.Entry{Revision: revision, Value: value})
+		e.c.view.watched(e.subscription, kv.Entry{Revision: revision, Value: value})
 	}
 	return revision, err
 }
@@ -168,11 +169,12 @@ func (e *elector) write(ctx context.Context, record Record, expected uint64) (ui
 func (e *elector) read(ctx context.Context) (holding, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.c.timing.try)
 	defer cancel()
+	began := time.Now()
 	entry, err := e.c.bucket.Get(ctx, e.key)
 	if err != nil {
 		return holding{}, err
 	}
-	return e.c.view.read(e.subscription, entry), nil
+	return e.c.view.read(e.subscription, entry, began), nil
 }
 
 // yield asks the elector to give its lease away, if it has one.

@@ -50,8 +50,8 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	return <-returned
 }
 
-// renew keeps the lease until the context ends, or returns when another
-// replica's record was read.
+// renew keeps the lease until the context ends, or returns when this term's
+// record was found to be gone.
 func (e *elector) renew(ctx context.Context, t *Term) {
 	pause := e.c.timing.renewal
 	for {
@@ -78,11 +78,11 @@ func (e *elector) renew(ctx context.Context, t *Term) {
 
 // renewOnce returns when to renew next, and false if the lease is lost.
 func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, kept bool) {
-	began := time.Now()
+	p := e.c.newProof()
 	revision, err := e.write(ctx, t.record, t.at())
 	if err == nil {
-		t.extend(revision, began, e.c.timing.trustedUntil(began))
-		return e.c.timing.renewal - time.Since(began), true
+		t.extend(revision, p)
+		return e.c.timing.renewal - time.Since(p.began), true
 	}
 	if ctx.Err() != nil {
 		return 0, true
@@ -92,12 +92,12 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 	case unread != nil:
 		e.log.Debug().Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
-	case found.held && !found.record.sameTerm(t.record):
+	case !found.held || !found.record.sameTerm(t.record):
 		return 0, false
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true
 	}
-	t.adopt(found.revision) // ours, or nobody's: the next write at this revision proves it
+	t.adopt(found.revision) // the next write at this revision proves it
 	return 0, true
 }
 
@@ -105,19 +105,20 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 func (e *elector) giveUp(t *Term) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
+	var last error
 	for ctx.Err() == nil {
 		try, done := context.WithTimeout(ctx, e.c.timing.try)
 		revision, err := e.c.bucket.Purge(try, e.key, t.at())
 		done()
 		if err == nil {
-			e.c.view.read(e.subscription, kv.Entry{Revision: revision})
+			e.c.view.watched(e.subscription, kv.Entry{Revision: revision})
 			e.log.Info().Uint64("epoch", t.Epoch).Msg("lease released")
 			return
 		}
 		found, unread := e.read(ctx)
 		switch {
 		case unread != nil:
-			e.log.Warn().Err(err).Msg("lease not released; trying again")
+			last = err
 			sleep(ctx, e.c.timing.retry)
 		case !found.held || !found.record.sameTerm(t.record):
 			return
@@ -125,6 +126,7 @@ func (e *elector) giveUp(t *Term) {
 			t.adopt(found.revision)
 		}
 	}
+	e.log.Warn().Err(last).Msg("lease not released; it expires by itself")
 }
 
 func sleep(ctx context.Context, d time.Duration) {

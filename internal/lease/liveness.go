@@ -47,7 +47,10 @@ func (c *Candidate) answer() (leave func(), err error) {
 		if json.Unmarshal(msg.Data, &p) != nil || p.Nonce == "" || p.Nonce == c.nonce {
 			return
 		}
-		first := c.peers.announced(p.Nonce, p.Leaving)
+		first, changed := c.peers.announced(p.Nonce, p.Leaving)
+		if changed {
+			c.view.wakeAll("")
+		}
 		if p.Hello {
 			c.announce(false)
 		}

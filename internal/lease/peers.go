@@ -7,7 +7,7 @@ import (
 
 const (
 	probePeriod   = 200 * time.Millisecond // between two questions to a holder
-	probeTimeout  = 500 * time.Millisecond // of one; no answer in time says nothing
+	probeTimeout  = 300 * time.Millisecond // of one; no answer in time says nothing
 	presenceTicks = 5                      // probe periods between two announcements
 	balanceTicks  = 2                      // probe periods between two looks at who holds how many
 
@@ -49,19 +49,20 @@ func (p *peers) peer(nonce string) *peer {
 	return known
 }
 
-// announced notes an announcement, and whether the replica is new.
-func (p *peers) announced(nonce string, leaving bool) (first bool) {
+// announced notes an announcement, and whether the replica is new or has changed
+// its mind.
+func (p *peers) announced(nonce string, leaving bool) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.peer(nonce)
-	first = known.heard.IsZero()
+	first, changed = known.heard.IsZero(), known.leaving != leaving
 	known.heard, known.leaving, known.died = time.Now(), leaving, time.Time{}
 	for other, k := range p.all { // those that are long gone
 		if time.Since(k.heard) > time.Hour && time.Since(k.alive) > time.Hour {
 			delete(p.all, other)
 		}
 	}
-	return first
+	return first, changed
 }
 
 // willing lists those that would take a free lease.

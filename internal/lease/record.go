@@ -39,6 +39,7 @@ type holding struct {
 	held     bool      // there is one
 	changed  time.Time // when this revision was first seen
 	heard    time.Time // when anything was last heard of it
+	told     time.Time // when the watcher last told of it
 }
 
 // decode reads an entry. A value that is no record is a holder that never

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Why the context of a leader's function ended.
 var (
-	// ErrLost says that another replica holds the lease.
-	ErrLost = errors.New("the lease was lost to another replica")
+	// ErrLost says that the lease expired or another replica holds it.
+	ErrLost = errors.New("the lease was lost")
 	// ErrReleased says that this replica gave the lease away, because it
 	// stops, steps down, or has more than its share.
 	ErrReleased = errors.New("the lease was released")
@@ -24,6 +26,8 @@ type timing struct {
 	try      time.Duration // longest wait for one answer
 	retry    time.Duration // pause between tries
 	takeover time.Duration // after which an unchanged revision is up for grabs
+	silence  time.Duration // of the watcher, after which it is not relied upon
+	look     time.Duration // between reads while it is silent
 }
 
 // timingOf derives them. NATS needs at least a second between a holder's last
@@ -36,6 +40,8 @@ func timingOf(ttl time.Duration) timing {
 		try:      min(ttl/6, 2*time.Second),
 		retry:    250 * time.Millisecond,
 		takeover: ttl + min(ttl/6, 500*time.Millisecond),
+		silence:  ttl/3 + time.Second,
+		look:     min(ttl/5, time.Second),
 	}
 }
 
@@ -48,20 +54,32 @@ type Term struct {
 	Subscription string
 	Epoch        uint64 // revision of the lease when it was taken; grows from term to term
 
+	nc     *nats.Conn
 	record Record
 	renew  chan struct{} // to the renewer: now
 
 	mu       sync.Mutex
 	revision uint64
-	proven   time.Time // start of the request that last proved it
-	until    time.Time // trusted until
+	proof    proof
 	changed  chan struct{}
 }
 
-func newTerm(subscription string, record Record, revision uint64, began, until time.Time) *Term {
+// proof is a write that showed that the lease is this term's.
+type proof struct {
+	began      time.Time // the request
+	until      time.Time // trusted until then
+	reconnects uint64    // of the connection to NATS, before the request
+}
+
+func (c *Candidate) newProof() proof {
+	now := time.Now()
+	return proof{began: now, until: c.timing.trustedUntil(now), reconnects: c.nc.Stats().Reconnects}
+}
+
+func newTerm(nc *nats.Conn, subscription string, record Record, revision uint64, p proof) *Term {
 	record.Epoch = revision
 	return &Term{
-		Subscription: subscription, Epoch: revision, record: record, revision: revision, proven: began, until: until,
+		Subscription: subscription, Epoch: revision, nc: nc, record: record, revision: revision, proof: p,
 		renew: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
@@ -70,7 +88,13 @@ func newTerm(subscription string, record Record, revision uint64, began, until t
 // longer, a connection may be opened. It returns the context's cause if that
 // ends before.
 func (t *Term) Trusted(ctx context.Context) error {
-	return t.await(ctx, func() bool { return time.Now().Before(t.until) })
+	return t.await(ctx, t.trusted)
+}
+
+// trusted expects the caller to hold t.mu. Without the connection to NATS by
+// which it was proven, this replica has looked dead to the others.
+func (t *Term) trusted() bool {
+	return time.Now().Before(t.proof.until) && t.nc.IsConnected() && t.nc.Stats().Reconnects == t.proof.reconnects
 }
 
 // Prove waits until a write that began after the call has shown that this
@@ -78,7 +102,7 @@ func (t *Term) Trusted(ctx context.Context) error {
 func (t *Term) Prove(ctx context.Context) error {
 	asked := time.Now()
 	signal(t.renew)
-	return t.await(ctx, func() bool { return !t.proven.Before(asked) && time.Now().Before(t.until) })
+	return t.await(ctx, func() bool { return !t.proof.began.Before(asked) && t.trusted() })
 }
 
 // await waits until a condition holds, which is asked with t.mu held.
@@ -107,11 +131,11 @@ func (t *Term) adopt(revision uint64) {
 	t.revision = revision
 }
 
-// extend notes that a write that began at the given time was made.
-func (t *Term) extend(revision uint64, began, until time.Time) {
+// extend notes that a write was made.
+func (t *Term) extend(revision uint64, p proof) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.revision, t.proven, t.until = revision, began, until
+	t.revision, t.proof = revision, p
 	close(t.changed)
 	t.changed = make(chan struct{})
 }

@@ -34,26 +34,35 @@ func (v *view) get(subscription string) holding {
 	return v.leases[subscription]
 }
 
-// watched notes what the watcher says, which may be old news.
+// watched notes what the watcher says, which may be old news, or what was written.
 func (v *view) watched(subscription string, e kv.Entry) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if e.Revision >= v.leases[subscription].revision {
-		v.set(subscription, decode(e))
+		h := decode(e)
+		h.told = time.Now()
+		v.set(subscription, h)
 	}
 }
 
-// read notes what the stream's leader said, or what was written. It counts even
-// if the revision is lower: the bucket may have been created anew.
-func (v *view) read(subscription string, e kv.Entry) holding {
+// read notes what the stream's leader said to a request begun at the given time.
+// It counts even if the revision is lower, since the bucket may have been created
+// anew, but not if the watcher has told of a later one meanwhile.
+func (v *view) read(subscription string, e kv.Entry, began time.Time) holding {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if old := v.leases[subscription]; e.Revision < old.revision && !old.changed.Before(began) {
+		return old
+	}
 	return v.set(subscription, decode(e))
 }
 
 func (v *view) set(subscription string, h holding) holding {
 	old := v.leases[subscription]
 	h.heard, h.changed = time.Now(), time.Now()
+	if h.told.IsZero() {
+		h.told = old.told
+	}
 	if old.known && old.revision == h.revision && old.held == h.held {
 		h.changed = old.changed
 	} else if wake := v.wake[subscription]; wake != nil {

@@ -41,9 +41,15 @@ func (s *Server) Close() {
 }
 
 func (s *Server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return s.Dial(ctx, "pipe")
+}
+
+// Dial opens a connection to the server, which sees it come from the given
+// address.
+func (s *Server) Dial(ctx context.Context, from string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
-	case s.conns <- server:
+	case s.conns <- named{server, addr(from)}:
 		return client, nil
 	case <-s.closed:
 		return nil, net.ErrClosed
@@ -64,9 +70,17 @@ func (l listener) Accept() (net.Conn, error) {
 }
 
 func (l listener) Close() error   { return nil }
-func (l listener) Addr() net.Addr { return addr{} }
+func (l listener) Addr() net.Addr { return addr("pipe") }
 
-type addr struct{}
+// named is a connection whose other end has a name.
+type named struct {
+	net.Conn
+	from addr
+}
 
-func (addr) Network() string { return "pipe" }
-func (addr) String() string  { return "pipe" }
+func (n named) RemoteAddr() net.Addr { return n.from }
+
+type addr string
+
+func (addr) Network() string  { return "pipe" }
+func (a addr) String() string { return string(a) }

@@ -1,0 +1,361 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+func TestReleasedLeaseIsTakenAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(5 * time.Minute)
+		if !a.leads(sub) || b.leads(sub) || !a.trusted() || a.reigns() != 1 {
+			t.Fatal("the lease moved without a reason")
+		}
+		epoch := a.term().Epoch
+		go a.stop()
+		if took := w.await("b leads", time.Second, func() bool { return b.leads(sub) }); took > 100*time.Millisecond {
+			t.Errorf("taken after %s", took)
+		}
+		if b.term().Epoch <= epoch {
+			t.Errorf("epoch %d after %d", b.term().Epoch, epoch)
+		}
+		a.stop()
+		if !errors.Is(a.cause(), ErrReleased) {
+			t.Errorf("a's term ended by %v", a.cause())
+		}
+	})
+}
+
+func TestDeadHolderIsReplacedWithinASecond(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, b := w.join("a", sub), (*member)(nil)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b = w.join("b", sub)
+		for range 20 {
+			time.Sleep(11*time.Second + rand.N(time.Second))
+			a.crash()
+			if took := w.await("b leads", 2*time.Second, func() bool { return b.leads(sub) }); took > 800*time.Millisecond {
+				t.Errorf("taken after %s", took)
+			}
+			a, b = b, w.join("again", sub)
+		}
+	})
+}
+
+// TestLostHost: no connection is closed, nothing answers. That is no death, so
+// the lease runs out first; and by then its holder trusts it no more.
+func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		for range 10 {
+			time.Sleep(7*time.Second + rand.N(5*time.Second))
+			a.link.BlackHole()
+			began := time.Now()
+			w.await("b leads", ttl+time.Second, func() bool { return b.leads(sub) })
+			if took := time.Since(began); took < ttl*2/3-time.Second {
+				t.Errorf("taken after %s from a holder that lived", took)
+			}
+			if a.trusted() {
+				t.Error("two trusted terms")
+			}
+			a.link.Heal()
+			w.await("a knows", 40*time.Second, func() bool { return !a.leads(sub) })
+			if last := a.cause(); !errors.Is(last, ErrLost) {
+				t.Errorf("a's term ended by %v", last)
+			}
+			time.Sleep(10 * time.Second)
+			if !b.leads(sub) || !b.trusted() {
+				t.Error("b leads no more")
+			}
+			a, b = b, a
+		}
+	})
+}
+
+// TestSlowAnswer: trust counts from before the request left.
+func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a.link.Delay(900*time.Millisecond, 0, 1)
+		time.Sleep(ttl)
+		asked := time.Now()
+		if err := a.term().Prove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(asked) < time.Second {
+			t.Fatalf("an answer after %s is not slow", time.Since(asked))
+		}
+		term := a.term()
+		term.mu.Lock()
+		defer term.mu.Unlock()
+		if p := term.proof; p.began.Before(asked) || p.until.After(p.began.Add(ttl-2*time.Second)) || time.Since(p.began) < time.Second {
+			t.Errorf("proven %s after it was asked, trusted for %s", p.began.Sub(asked), p.until.Sub(p.began))
+		}
+	})
+}
+
+// TestLostAnswer loses the answer to a renewal that was made.
+func TestLostAnswerIsNoLoss(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		for range 10 {
+			time.Sleep(time.Second)
+			a.link.Delay(200*time.Millisecond, 0, 1)
+			signal(a.term().renew)
+			time.Sleep(300 * time.Millisecond) // the write is there, the answer on its way
+			a.link.Reset()
+			a.link.Delay(0, 0, 1)
+			time.Sleep(4 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if !a.leads(sub) || !a.trusted() || a.reigns() != 1 || b.leads(sub) {
+			t.Error("a holder that renewed in time lost its lease")
+		}
+	})
+}
+
+// TestOutage: NATS is away for longer than the TTL. Cut off, a term is not
+// trusted and not lost. When its record turns out to have expired it is over,
+// and the next one has a later epoch.
+func TestExpiredLeaseEndsTheTerm(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		time.Sleep(time.Minute)
+		first := a.term()
+		a.link.Cut()
+		time.Sleep(2 * ttl)
+		if a.trusted() || !a.leads(sub) {
+			t.Fatal("cut off, a term is not trusted, and not lost")
+		}
+		trusted := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go func() { trusted <- first.Trusted(ctx) }()
+		if err := <-trusted; !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("trusted while cut off: %v", err)
+		}
+		a.link.Heal()
+		w.await("a leads anew", 2*time.Second, func() bool { return a.reigns() == 2 && a.trusted() })
+		if a.term().Epoch <= first.Epoch || !errors.Is(a.cause(), ErrLost) {
+			t.Errorf("epoch %d after %d, %v", a.term().Epoch, first.Epoch, a.cause())
+		}
+	})
+}
+
+// TestShortOutage: NATS is away for as long as a cluster needs to elect a leader.
+func TestElectionInTheClusterIsNoLoss(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		for range 10 {
+			time.Sleep(10*time.Second + rand.N(5*time.Second))
+			a.link.Cut()
+			b.link.Cut()
+			time.Sleep(8 * time.Second)
+			if b.leads(sub) {
+				t.Fatal("the lease moved")
+			}
+			b.link.Heal()
+			time.Sleep(rand.N(time.Second))
+			a.link.Heal()
+		}
+		time.Sleep(10 * time.Second)
+		if a.reigns() != 1 || !a.trusted() || b.reigns() != 0 {
+			t.Error("the lease moved")
+		}
+	})
+}
+
+// TestSilentWatcher takes the follower's watcher away, which happens when the
+// NATS node dies that hosts it.
+func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(time.Minute)
+		stream, err := w.js.Stream(t.Context(), "KV_leases")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range stream.ConsumerNames(t.Context()).Name() {
+			if err := stream.DeleteConsumer(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if b.leads(sub) {
+			t.Fatal("silence was taken for death")
+		}
+		a.link.BlackHole()
+		w.await("b leads", ttl+time.Second, func() bool { return b.leads(sub) })
+	})
+}
+
+// TestCutOff: a holder whose connection to NATS is gone looks dead, and another
+// one leads long before the lease expires.
+func TestCutOffHolderTrustsNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(time.Minute)
+		a.link.Cut()
+		w.await("b leads", time.Second, func() bool { return b.leads(sub) })
+		if a.trusted() {
+			t.Error("two trusted terms")
+		}
+		a.link.Heal()
+		w.await("a knows", 2*time.Second, func() bool { return !a.leads(sub) })
+		// Alone, it trusts itself again when it has proven its lease anew.
+		a.crash()
+		time.Sleep(time.Minute)
+		b.link.Reset()
+		time.Sleep(time.Microsecond)
+		if b.trusted() {
+			t.Error("trusted without a proof")
+		}
+		time.Sleep(time.Second)
+		if !b.trusted() || b.reigns() != 1 {
+			t.Error("not trusted after a reconnection")
+		}
+	})
+}
+
+func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(5 * time.Second)
+		a.StepDown()
+		w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) && !a.leads(sub) })
+		// And back at once, though the other one is at rest.
+		time.Sleep(5 * time.Second)
+		b.StepDown()
+		w.await("a leads", 100*time.Millisecond, func() bool { return a.leads(sub) && !b.leads(sub) })
+		time.Sleep(5 * time.Second)
+		a.StepDown()
+		w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) && !a.leads(sub) })
+		// A replica at rest still replaces a dead one at once.
+		time.Sleep(5 * time.Second)
+		b.crash()
+		if took := w.await("a leads", 2*time.Second, func() bool { return a.leads(sub) }); took > time.Second {
+			t.Errorf("taken after %s", took)
+		}
+		// Nobody else is there: it takes the lease back.
+		time.Sleep(10 * time.Second)
+		a.StepDown()
+		time.Sleep(10 * time.Second)
+		if !a.leads(sub) {
+			t.Error("nobody leads")
+		}
+	})
+}
+
+func TestSharesAreEven(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		all := subscriptions(60)
+		even := func(members ...*member) func() bool {
+			return func() bool {
+				sum := 0
+				for _, m := range members {
+					n := m.count()
+					sum += n
+					if n < 45/len(members) || n > 75/len(members)+1 {
+						return false
+					}
+				}
+				return sum == 60
+			}
+		}
+		a, b, c := w.join("a", all...), w.join("b", all...), w.join("c", all...)
+		w.await("all are led", 3*time.Second, func() bool { return a.count()+b.count()+c.count() == 60 })
+		w.await("20 each", 5*time.Second, even(a, b, c))
+		time.Sleep(10 * time.Second)
+		before := a.reigns() + b.reigns() + c.reigns()
+		time.Sleep(time.Minute)
+		if after := a.reigns() + b.reigns() + c.reigns(); after != before {
+			t.Errorf("%d leases moved without a reason", after-before)
+		}
+		a.stop()
+		w.await("30 each", 2*time.Second, even(b, c))
+		a = w.join("a", all...)
+		w.await("20 each after a joined", 10*time.Second, even(a, b, c))
+		c.crash()
+		w.await("30 each after a crash", 5*time.Second, even(a, b))
+	})
+}
+
+func TestBucketThatIsGoneIsMadeAnew(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(time.Minute)
+		if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ttl / 2)
+		if a.leads(sub) == b.leads(sub) || a.reigns()+b.reigns() != 2 {
+			t.Error("not one leads by a new bucket")
+		}
+	})
+}
+
+func TestRecordsAndQuestions(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(ttl)
+		bucket, err := w.js.KeyValue(t.Context(), "leases")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry, err := bucket.Get(t.Context(), "lease."+sub)
+		var r Record
+		if err != nil || json.Unmarshal(entry.Value(), &r) != nil || r.Replica != "a" || r.Nonce != a.Nonce() || r.Epoch != a.term().Epoch || r.PID == 0 || r.Host == "" {
+			t.Errorf("%+v: %v", r, err)
+		}
+		if b.Others() != 1 || a.Others() != 1 || time.Since(b.AliveAt(a.Nonce())) > time.Second {
+			t.Error("they do not know each other")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, m := range []*member{a, b} {
+			if answer, err := m.Ask(ctx, a.Nonce(), "x 1"); err != nil || string(answer) != "a on x 1" {
+				t.Errorf("%q: %v", answer, err)
+			}
+		}
+		if _, err := b.Ask(ctx, "nobody", "x 1"); !errors.Is(err, ErrGone) {
+			t.Error(err)
+		}
+		// What is no record holds the lease until it has not changed for a TTL.
+		a.stop()
+		w.await("b leads", time.Second, func() bool { return b.leads(sub) })
+		msg := nats.NewMsg("$KV.leases.lease." + sub)
+		msg.Data = []byte("junk")
+		if _, err := w.js.PublishMsg(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+		w.await("b has lost", time.Second, func() bool { return !b.leads(sub) })
+		w.await("b leads again", ttl+2*time.Second, func() bool { return b.leads(sub) })
+	})
+}
