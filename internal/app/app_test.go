@@ -258,6 +258,8 @@ func TestStopUnderBackPressure(t *testing.T) {
 	natstest.Stop(h.nats)
 	s := natstest.Run(t, dir, port)
 	h.connected()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(1)
 	natstest.Stop(s)
 	for range 6000 {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -68,6 +69,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 			return nil
 		}
 	})
+	group.Go(func() error { return r.connection(beside) })
 	group.Go(func() error { return r.candidate.Run(beside) })
 	group.Go(func() error {
 		r.obey(beside)
@@ -78,11 +80,24 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		campaigns.Go(func() error { return r.campaign(campaigning, endpoint) })
 	}
 	group.Go(func() error {
-		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		defer end()
+		defer r.candidate.Leave() // before end: nobody must count on this one from here on
+		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		return campaigns.Wait()
 	})
 	return group.Wait()
+}
+
+// connection fails when the connection to NATS is closed for good.
+func (r *replica) connection(ctx context.Context) error {
+	closed := r.nc.StatusChanged(nats.CLOSED)
+	defer r.nc.RemoveStatusListener(closed)
+	select {
+	case <-closed:
+		return fmt.Errorf("the connection to NATS was closed by the server: %w", cmp.Or(r.nc.LastError(), nats.ErrConnectionClosed))
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // obey steps down whenever it is told to.

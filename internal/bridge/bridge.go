@@ -39,7 +39,8 @@ const (
 	flushTimeout = 10 * time.Second
 	// handoverTimeout is how long a replica that stops waits for another one to
 	// connect.
-	handoverTimeout = 3 * time.Second
+	handoverTimeout = 2500 * time.Millisecond
+	handoverCheck   = 100 * time.Millisecond // whether there still is one
 	// localWindow is how many ids are remembered to save a round trip.
 	localWindow = 4096
 )
@@ -106,6 +107,7 @@ type Bridge struct {
 
 	turn chan struct{} // held by who hands a message over: it may wait for room
 	seq  uint64        // of the last message; with turn held
+	held held          // with turn held
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64 // Unix nanoseconds
@@ -156,7 +158,7 @@ func (b *Bridge) Describe() []byte { return b.journal.describe() }
 // It returns nil if everything received is stored, an error if something is not,
 // and a *zoom.CredentialsError if Zoom will never accept the app's credentials.
 func (b *Bridge) Run(term, process context.Context) error {
-	defer context.AfterFunc(term, func() { b.over.Store(true) })()
+	defer context.AfterFunc(term, b.termOver)()
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
@@ -179,12 +181,21 @@ func (b *Bridge) Run(term, process context.Context) error {
 		err = errors.Join(err, cause)
 	}
 	b.contest.end(patience)
-	b.journal.flush(patience) //nolint:errcheck // the last word; without it there is a gap that was none
+	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
+	err = errors.Join(err, b.release(patience, nil, true))
 	if err != nil {
 		time.AfterFunc(flushTimeout, release)
 	}
 	return errors.Join(err, b.flush(patience))
+}
+
+// termOver asks Zoom for a sign of life: the successor counts on the connection.
+func (b *Bridge) termOver() {
+	b.over.Store(true)
+	if s := b.session.Load(); s != nil {
+		s.Beat()
+	}
 }
 
 // deadlines returns the contexts of reading and of publishing, both of which go
@@ -199,8 +210,10 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 		case <-patience.Done():
 			return
 		}
-		if b.cfg.Others() > 0 {
-			sleep(patience, handoverTimeout) //nolint:errcheck // ends early if released
+		for range handoverTimeout / handoverCheck {
+			if b.cfg.Others() == 0 || sleep(patience, handoverCheck) != nil {
+				break
+			}
 		}
 		closeSession()
 		sleep(patience, flushTimeout) //nolint:errcheck
@@ -234,22 +247,6 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	return b.publish(ctx, msg)
 }
 
-// publish hands a message over, waiting for room, unless it has done so before.
-func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
-	if b.window.Seen(msg.Header[nats.MsgIdHdr][0], time.Now()) {
-		b.repeated.Add(1)
-		return nil
-	}
-	b.seq++
-	b.stamp(msg)
-	if err := b.pub.Publish(ctx, msg); err != nil {
-		return &notStoredError{msg.Subject, err}
-	}
-	return nil
-}
-
 // notStoredError says that a received frame found no room to the very end.
 type notStoredError struct {
 	subject string
@@ -277,13 +274,6 @@ func (b *Bridge) acknowledged(ack publisher.Ack) {
 	}
 }
 
-// tell publishes the markers of gaps.
-func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
-	for _, gap := range gaps {
-		b.publish(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
-	}
-}
-
 func (b *Bridge) clock(t time.Time) time.Time {
 	if b.cfg.Clock == nil {
 		return t
@@ -296,14 +286,6 @@ func (b *Bridge) lastEventAt() time.Time {
 		return b.clock(time.Unix(0, at)).UTC()
 	}
 	return time.Time{}
-}
-
-// lastFrame is that of the present session, or what it was before.
-func (b *Bridge) lastFrame(before time.Time) time.Time {
-	if s := b.session.Load(); s != nil {
-		return b.clock(s.LastFrame()).UTC()
-	}
-	return before
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

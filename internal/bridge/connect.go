@@ -103,13 +103,13 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	if err != nil {
 		return false, err
 	}
-	b.tell(l.patience, b.journal.connected(term, b.clock(time.Now())))
+	b.arrived(l.patience, b.clock(time.Now()))
 	r := l.read(s)
 	for next := b.renewalTimer(s); ; {
 		select {
 		case <-r.done:
-			b.session.Store(nil)
 			b.ended(term, process, r)
+			b.session.Store(nil)
 			return r.session.Useful(), r.err
 		case <-b.contest.calm():
 			b.contest.clear(l.patience)
@@ -165,7 +165,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	case <-old.done:
 		if old.ended.Before(ready) { // it did not live to see the new one
 			b.ended(term, process, old)
-			b.tell(l.patience, b.journal.connected(term, b.clock(ready)))
+			b.arrived(l.patience, b.clock(ready))
 			return l.read(s)
 		}
 	default:
@@ -186,17 +186,17 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
 		detail = e.Error()
 	}
-	until := b.clock(r.session.LiveUntil(r.err))
+	last, until := b.clock(r.session.LastFrame()), b.clock(r.session.LiveUntil(r.err))
 	switch {
 	case why == zoom.CauseDisplaced && term.Err() != nil:
-		b.journal.ended(HandedOver, until, "", detail)
+		b.journal.ended(HandedOver, last, until, "", detail)
 	case why == zoom.CauseDisplaced:
-		b.journal.ended(Displaced, until, "", detail)
+		b.journal.ended(Displaced, last, until, "", detail)
 	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
-		b.journal.ended(Disconnected, until, GapHandoverTimeout, detail)
+		b.journal.ended(Disconnected, last, until, GapHandoverTimeout, detail)
 	case why == zoom.CauseStopped && process.Err() != nil:
-		b.journal.ended(Disconnected, until, GapStart, detail)
+		b.journal.ended(Disconnected, last, until, GapStart, detail)
 	default:
-		b.journal.ended(Disconnected, until, GapDisconnected, detail)
+		b.journal.ended(Disconnected, last, until, GapDisconnected, detail)
 	}
 }

@@ -37,8 +37,8 @@ type Gap struct {
 	Replica         string `json:"replica"`
 	Epoch           uint64 `json:"epoch"`
 
-	// ID names the connection that ended, so that whoever tells of the gap,
-	// it is stored once.
+	// ID names the connections before and after, so that the gap is stored
+	// once however often it is told of.
 	ID string `json:"id"`
 }
 
@@ -47,16 +47,16 @@ const (
 	subjectAlarm = "._bridge.alarm"
 )
 
-// gapAfter is the gap between the connection that a state tells of and one that
-// is ready now.
-func (b *Bridge) gapAfter(last State, from, to time.Time, cause GapCause, certain bool) Gap {
+// gapAfter is the gap between the connection that a state tells of and the one of
+// this term with the given number.
+func (b *Bridge) gapAfter(last State, from, to time.Time, next uint64, cause GapCause, certain bool) Gap {
 	if from.After(to) {
 		from = to // two machines' clocks
 	}
 	return Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
 		Cause: cause, Detail: last.End, Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
-		ID: fmt.Sprintf("gap:%s:%d:%d", b.cfg.Subscription, last.Epoch, last.Connection),
+		ID: fmt.Sprintf("gap:%s:%s:%d.%d-%d.%d", b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Epoch, next),
 	}
 }
 

@@ -13,8 +13,7 @@ const (
 	// stateInterval is how often the state is written while nothing changes
 	// but the time of the last frame.
 	stateInterval = 10 * time.Second
-	// journalTimeout is how long a new connection waits to be read until it is
-	// known whether there was a gap before it. Zoom's frames wait meanwhile.
+	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
 	// askTimeout bounds one question to the replica before.
 	askTimeout = 500 * time.Millisecond
@@ -35,7 +34,8 @@ type journal struct {
 	first      time.Time // when the first connection of the term was ready
 	begun      bool      // what was before that is known
 	revision   uint64    // of the entry; only with writing held
-	superseded bool      // a later term has written; only with writing held
+	superseded bool      // a later term has written
+	next       State     // what it wrote
 	wake       chan struct{}
 }
 
@@ -50,7 +50,10 @@ func (j *journal) current() State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.state
-	s.LastFrame, s.LastEvent = j.b.lastFrame(s.LastFrame), j.b.lastEventAt()
+	s.LastEvent = j.b.lastEventAt()
+	if session := j.b.session.Load(); session != nil {
+		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
+	}
 	return s
 }
 
@@ -67,8 +70,9 @@ func (j *journal) change(f func(*State)) {
 }
 
 // ended notes that the connection is live no more.
-func (j *journal) ended(state ConnState, until time.Time, cause GapCause, end string) {
+func (j *journal) ended(state ConnState, lastFrame, until time.Time, cause GapCause, end string) {
 	j.change(func(s *State) {
+		s.LastFrame = lastFrame.UTC()
 		s.State, s.Since, s.Cause, s.End = state, until.UTC(), cause, end
 	})
 }
@@ -86,35 +90,14 @@ func (j *journal) renewed(ready time.Time) {
 	})
 }
 
-// connected notes that a connection is ready, and returns the gaps to tell of
-// before its first frame. If what was before the term cannot be learned in time,
-// that gap is told of later.
-func (j *journal) connected(ctx context.Context, ready time.Time) []Gap {
-	local := j.opened(ready)
-	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
-	defer cancel()
-	before, err := j.settle(ctx)
-	for pause := time.Millisecond; err != nil; pause *= 4 {
-		j.b.cfg.Log.Debug().Err(err).Msg("what was before this connection is not known yet")
-		if sleep(ctx, pause) != nil {
-			break
-		}
-		before, err = j.settle(ctx)
-	}
-	if len(local) > 0 && err == nil {
-		j.flush(ctx) //nolint:errcheck // again soon
-	}
-	return append(before, local...)
-}
-
-// opened notes it here, and returns the gap since the last connection of this
-// term.
+// opened notes that a connection is ready, and returns the gap since the last
+// connection of this term. What was before the term is found out by settle.
 func (j *journal) opened(ready time.Time) (gaps []Gap) {
 	j.change(func(s *State) {
 		if s.Connection == 0 {
 			j.first = ready
 		} else if s.State == Disconnected {
-			gap := j.b.gapAfter(*s, s.Since, ready, s.Cause, true)
+			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
 			s.Unstored = append(s.Unstored, gap)
 			s.LastGap = &gap
 			gaps = []Gap{gap}
@@ -128,6 +111,8 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 // settle finds out, once in a term, what was before its first connection, and
 // returns the gaps of which the term before may not have told.
 func (j *journal) settle(ctx context.Context) ([]Gap, error) {
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
 	if !j.lock(ctx) {
 		return nil, context.Cause(ctx)
 	}
@@ -137,7 +122,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 	}
 	last, revision, err := j.b.load(ctx)
 	if errors.Is(err, errSuperseded) {
-		j.superseded = true
+		j.supersede(last)
 		j.enter(State{}, nil)
 		return nil, nil
 	}
@@ -202,10 +187,11 @@ func (j *journal) stored(id string) {
 }
 
 // keep writes the state when it has changed, and from time to time, until the
-// context ends.
+// context ends. It releases what the bridge holds once that is done.
 func (j *journal) keep(ctx context.Context) {
 	tick := time.NewTicker(stateInterval)
 	defer tick.Stop()
+	retry := time.Millisecond
 	for {
 		select {
 		case <-ctx.Done():
@@ -216,18 +202,25 @@ func (j *journal) keep(ctx context.Context) {
 			j.dirty = j.dirty || j.state.State == Connected
 			j.mu.Unlock()
 		}
-		late, err := j.settle(ctx)
-		j.b.tell(ctx, late)
-		if err == nil {
-			err = j.flush(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := j.record(ctx); err != nil && ctx.Err() == nil {
 			j.b.cfg.Log.Debug().Err(err).Msg("state not written; trying again")
-			if sleep(ctx, time.Second) == nil {
+			if sleep(ctx, retry) == nil {
 				j.change(func(*State) {})
 			}
+			retry = min(4*retry, time.Second)
+			continue
 		}
+		retry = time.Millisecond
 	}
+}
+
+// record brings the bucket up to date, and then lets go what waits for that.
+func (j *journal) record(ctx context.Context) error {
+	before, err := j.settle(ctx)
+	if err == nil {
+		err = j.flush(ctx)
+	}
+	return errors.Join(err, j.b.release(ctx, before, err == nil))
 }
 
 // flush writes the state if it has changed.
@@ -254,9 +247,9 @@ func (j *journal) write(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	_, revision, unread := j.b.load(ctx)
+	next, revision, unread := j.b.load(ctx)
 	if errors.Is(unread, errSuperseded) {
-		j.superseded = true
+		j.supersede(next)
 		return nil
 	}
 	if unread != nil {
@@ -264,6 +257,20 @@ func (j *journal) write(ctx context.Context) error {
 	}
 	j.revision = revision // of a write of ours that seemed to fail
 	return j.put(ctx, State{})
+}
+
+// supersede notes that a later term has written the state.
+func (j *journal) supersede(next State) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.superseded, j.next = true, next
+}
+
+// told reports whether a later term has told of a gap, in its own.
+func (j *journal) told(gap Gap) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.superseded && j.next.tells(gap.From, gap.To)
 }
 
 // put writes the present state at the known revision, with what the term before
@@ -300,7 +307,9 @@ func (j *journal) unlock() { <-j.writing }
 
 // describe is the answer to the replica that took over.
 func (j *journal) describe() []byte {
-	text, err := json.Marshal(j.current())
+	s := j.current()
+	s.Now = j.b.clock(time.Now()).UTC()
+	text, err := json.Marshal(s)
 	if err != nil {
 		return nil
 	}

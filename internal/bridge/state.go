@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,7 +25,9 @@ type State struct {
 	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
 	LastFrame  time.Time `json:"last_frame,omitzero"`
 	LastEvent  time.Time `json:"last_event,omitzero"`
+	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
 	LastGap    *Gap      `json:"last_gap,omitempty"`
+	Now        time.Time `json:"now,omitzero"` // of an answer: when it was given
 
 	// Unstored are gaps whose markers may not be stored yet: whoever connects
 	// next publishes them again.
@@ -44,6 +47,11 @@ const (
 	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
 )
 
+// final reports whether a replica has nothing to add to its state.
+func (s State) final() bool {
+	return s.State == HandedOver || s.State == Disconnected && (s.Cause == GapStart || s.Cause == GapHandoverTimeout)
+}
+
 const statePrefix = "state."
 
 // errSuperseded says that a later term has written the state.
@@ -62,13 +70,13 @@ func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err err
 		return last, entry.Revision, nil
 	}
 	if b.over.Load() {
-		return State{}, 0, errSuperseded
+		return last, 0, errSuperseded
 	}
 	// Unless this term holds the lease all the same: then that bucket was made
 	// anew and counts from the start again.
 	if err := b.cfg.Term.Prove(ctx); err != nil {
 		if b.over.Load() {
-			return State{}, 0, errSuperseded
+			return last, 0, errSuperseded
 		}
 		return State{}, 0, err
 	}
@@ -91,36 +99,50 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
-	if last.State == Connected {
+	certain, before := true, displacedBefore
+	if !last.final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
-		if !ok {
-			gap := b.gapAfter(last, b.lastSign(ctx, last), ready, GapCrash, false)
+		if !ok && last.State == Connected {
+			gap := b.gapAfter(last, b.lastSign(ctx, last), ready, 1, GapCrash, false)
 			return last, &gap
 		}
-		last = answer
+		if ok {
+			last, before = answer, noGap
+		} else {
+			certain = last.final()
+		}
 	}
 	switch {
-	case last.State == Disconnected:
-		gap := b.gapAfter(last, last.Since, ready, last.Cause, true)
+	case last.State == Connected && last.Unanswered:
+		gap := b.gapAfter(last, last.LastFrame, ready, 1, GapDisconnected, false)
 		return last, &gap
-	case last.State == Displaced && ready.Sub(last.Since) > displacedBefore: // not by this one, it seems
-		gap := b.gapAfter(last, last.Since, ready, GapKicked, false)
+	case last.State == Disconnected:
+		gap := b.gapAfter(last, last.Since, ready, 1, last.Cause, certain)
+		return last, &gap
+	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
+		gap := b.gapAfter(last, last.Since, ready, 1, GapKicked, false)
 		return last, &gap
 	}
 	return last, nil
 }
 
-// displacedBefore is how much earlier than our connection was ready a
-// displacement is taken for another one's; clocks differ.
-const displacedBefore = 3 * time.Second
+// displacedBefore is how much earlier than a connection was ready a displacement
+// is taken for a stranger's, where two machines' clocks are compared; noGap, on
+// one clock.
+const (
+	displacedBefore = 3 * time.Second
+	noGap           = 300 * time.Millisecond
+)
 
 // lateGap is a gap that the successor cannot know of: it counted on a connection
 // that this replica held and that later turned out to have been dead.
 func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	s := b.journal.current()
-	if s.State != Disconnected || s.Cause != GapDisconnected || !b.over.Load() {
+	if s.State != Disconnected || s.Cause == GapKicked || !b.over.Load() {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
 	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
 	var next State
 	if err != nil || entry.Value == nil || json.Unmarshal(entry.Value, &next) != nil || next.Epoch <= s.Epoch {
@@ -130,12 +152,17 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	if next.Connection == 1 && next.State == Connected {
 		to = next.Since
 	}
-	if !to.After(s.Since) {
+	if next.tells(s.Since, to) || to.Sub(s.Since) < noGap {
 		return nil
 	}
-	gap := b.gapAfter(s, s.Since, to, GapDisconnected, false)
+	gap := b.gapAfter(s, s.Since, to, s.Connection+1, GapDisconnected, false)
 	gap.Replica, gap.Epoch = next.Replica, next.Epoch
 	return []Gap{gap}
+}
+
+// tells reports whether the last gap that a state tells of covers an interval.
+func (s State) tells(from, to time.Time) bool {
+	return s.LastGap != nil && !s.LastGap.From.After(from) && !s.LastGap.To.Before(to)
 }
 
 // ask asks the replica that was connected before. It fails if that has ended, is
@@ -146,10 +173,16 @@ func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
 		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
 		cancel()
 		if err == nil && json.Unmarshal(text, &answer) == nil && answer.Epoch == last.Epoch {
+			answer.shift(b.clock(time.Now()).Sub(answer.Now))
 			return answer, true
 		}
 	}
 	return State{}, false
+}
+
+// shift brings the times of an answer from its sender's clock to this one's.
+func (s *State) shift(d time.Duration) {
+	s.Since, s.LastFrame = s.Since.Add(d), s.LastFrame.Add(d)
 }
 
 // Question is what a replica is asked by its successor. [Bridge.Describe] of the
@@ -161,11 +194,14 @@ func Question(subscription string, epoch uint64) string {
 // lastSign is the last sign of life of a replica that cannot be asked. Its last
 // answer to this one is on this one's clock, so it goes before all else.
 func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
+	if last.Unanswered {
+		return last.LastFrame
+	}
 	if alive := b.cfg.AliveAt(last.Nonce); !alive.IsZero() {
 		return b.clock(alive)
 	}
 	sign := last.Since
-	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx)} {
+	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx, last.Epoch)} {
 		if at.After(sign) {
 			sign = at
 		}
@@ -173,10 +209,10 @@ func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
 	return sign
 }
 
-// lastStored is when the newest stored event of the subscription was received,
-// if it is among the last of the stream. A crashed replica's state is some
-// seconds old; this is its last trace.
-func (b *Bridge) lastStored(ctx context.Context) time.Time {
+// lastStored is when the newest stored event of the subscription and an epoch was
+// received, if it is among the last of the stream. A crashed replica's state is
+// some seconds old; this is its last trace.
+func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 	const most = 64
 	js, err := jetstream.New(b.nc)
 	if err != nil {
@@ -192,7 +228,7 @@ func (b *Bridge) lastStored(ctx context.Context) time.Time {
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return time.Time{}
 		}
-		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription {
+		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || msg.Header.Get(headerEpoch) != strconv.FormatUint(epoch, 10) {
 			continue
 		}
 		if at, err := time.Parse(receivedAt, msg.Header.Get(headerReceivedAt)); err == nil {

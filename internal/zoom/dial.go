@@ -90,7 +90,7 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), noisy: d.noisy}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy}
 	if err := s.awaitReady(ctx); err != nil {
 		conn.CloseNow() //nolint:errcheck // it is of no use any more
 		return nil, err

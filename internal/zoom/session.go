@@ -31,12 +31,14 @@ type Session struct {
 	start   time.Time
 
 	lastFrame atomic.Int64 // time since start of the last sign of life
+	lastBeat  atomic.Int64 // time since start of the last heartbeat sent
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
-	handling  atomic.Bool  // the frame handler is running: silence is our own
-	beaten    atomic.Bool  // a heartbeat was answered
-	silent    atomic.Bool  // the watchdog ended the session
-	stopped   atomic.Bool  // the context ended the session
-	unknown   uint64       // frames of unknown modules
+	nudge     chan struct{}
+	handling  atomic.Bool // the frame handler is running: silence is our own
+	beaten    atomic.Bool // a heartbeat was answered
+	silent    atomic.Bool // the watchdog ended the session
+	stopped   atomic.Bool // the context ended the session
+	unknown   uint64      // frames of unknown modules
 	noisy     zerolog.Logger
 }
 
@@ -80,14 +82,33 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.lastFrame.Load())) }
 
 // LiveUntil is until when the session, which ended with the given error of Run,
-// is known to have lived. A close by either side comes after all that was sent.
-// A connection that broke or fell silent may have been dead since its last
-// frame.
+// is known to have lived. A close by the other side comes after all that it sent.
+// A connection that broke, fell silent, or was closed on this side while a
+// heartbeat was unanswered, may have been dead since its last frame.
 func (s *Session) LiveUntil(err error) time.Time {
-	if e, ok := errors.AsType[*Error](err); !ok || e.Cause == CauseReset || e.Cause == CauseSilent {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Cause == CauseReset || e.Cause == CauseSilent || e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load() {
 		return s.LastFrame()
 	}
 	return s.start.Add(time.Duration(s.ended.Load()))
+}
+
+// answerTime is how long Zoom may take to answer a heartbeat.
+const answerTime = 5 * time.Second
+
+// Unanswered reports whether a heartbeat was not answered in time, nor anything
+// else heard since: the connection may have been dead since LastFrame.
+func (s *Session) Unanswered() bool {
+	beat := time.Duration(s.lastBeat.Load())
+	return time.Duration(s.lastFrame.Load()) < beat && time.Since(s.start) > beat+answerTime
+}
+
+// Beat sends a heartbeat before it is due.
+func (s *Session) Beat() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
 }
 
 // RenewAt is when a new session would have a new token, well before this one's
@@ -236,6 +257,8 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 			return
 		case <-beat.C:
 			s.beat(ctx)
+		case <-s.nudge:
+			s.beat(ctx)
 		case <-watch.C:
 			left := s.untilSilent()
 			if left <= 0 {
@@ -277,6 +300,7 @@ func (s *Session) beat(ctx context.Context) {
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	s.lastBeat.Store(int64(time.Since(s.start)))
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.silent.Store(true) // the library has closed the connection

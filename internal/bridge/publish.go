@@ -1,0 +1,115 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// Messages are held until it is known what was before their connection,
+	// and that is recorded, so that the marker of a gap comes before them. As
+	// long as NATS is away they could not be stored anyway; but a bucket alone
+	// that cannot be reached must not hold up the events for ever.
+	holdLongest  = time.Minute
+	holdMessages = 4096
+	holdBytes    = 32 << 20
+)
+
+// held are the messages after a connection was opened.
+type held struct {
+	since    time.Time // zero: nothing is held
+	messages []*nats.Msg
+	bytes    int
+	released chan struct{} // closed when they are
+}
+
+// publish hands a message over, waiting for room, unless it has done so before.
+func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
+	for {
+		b.turn <- struct{}{}
+		wait := b.held.released
+		if b.held.since.IsZero() || len(b.held.messages) < holdMessages && b.held.bytes+len(msg.Data) <= holdBytes {
+			break
+		}
+		<-b.turn
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return &notStoredError{msg.Subject, context.Cause(ctx)}
+		}
+	}
+	defer func() { <-b.turn }()
+	if b.window.Seen(msg.Header[nats.MsgIdHdr][0], time.Now()) {
+		b.repeated.Add(1)
+		return nil
+	}
+	if !b.held.since.IsZero() {
+		b.held.messages = append(b.held.messages, msg)
+		b.held.bytes += len(msg.Data)
+		return nil
+	}
+	return b.send(ctx, msg)
+}
+
+// send expects the caller to have the turn.
+func (b *Bridge) send(ctx context.Context, msg *nats.Msg) error {
+	b.seq++
+	b.stamp(msg)
+	if err := b.pub.Publish(ctx, msg); err != nil {
+		return &notStoredError{msg.Subject, err}
+	}
+	return nil
+}
+
+// arrived is told that a connection is ready, before it is read.
+func (b *Bridge) arrived(ctx context.Context, ready time.Time) {
+	b.turn <- struct{}{}
+	if b.held.since.IsZero() {
+		b.held = held{since: time.Now(), released: make(chan struct{})}
+	}
+	<-b.turn
+	b.tell(ctx, b.journal.opened(ready)) // held, too
+}
+
+// release sends on what is held, after the markers of the gaps before it. If not
+// all is known yet, it goes on holding, but not too long.
+func (b *Bridge) release(ctx context.Context, before []Gap, known bool) (err error) {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	for _, gap := range before {
+		b.send(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
+	}
+	if b.held.since.IsZero() || !known && time.Since(b.held.since) < holdLongest {
+		return nil
+	}
+	for i, msg := range b.held.messages {
+		if b.toldOf(msg) {
+			continue
+		}
+		if err = b.send(ctx, msg); err != nil {
+			err = fmt.Errorf("%d received messages are not stored: %w", len(b.held.messages)-i, err)
+			break
+		}
+	}
+	close(b.held.released)
+	b.held = held{}
+	return err
+}
+
+// toldOf reports whether a message is the marker of a gap that a later term has
+// told of, which took this replica for dead while it was cut off.
+func (b *Bridge) toldOf(msg *nats.Msg) bool {
+	var gap Gap
+	return msg.Subject == b.cfg.Prefix+subjectGap && json.Unmarshal(msg.Data, &gap) == nil && b.journal.told(gap)
+}
+
+// tell publishes the markers of gaps.
+func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
+	for _, gap := range gaps {
+		b.publish(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
+	}
+}
