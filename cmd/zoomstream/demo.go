@@ -10,10 +10,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/zoomstream/zoomstream/internal/app"
-	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -21,6 +22,8 @@ import (
 type demoCmd struct {
 	Duration time.Duration `help:"End after so long; 0 runs until Ctrl-C."`
 	Rate     float64       `default:"2" help:"Events per second."`
+	Script   bool          `default:"true" negatable:"" help:"Show a handover and a crash, unless a key was pressed."`
+	Pause    time.Duration `default:"5s" hidden:"" help:"Time before each act of the script."`
 }
 
 const (
@@ -28,7 +31,21 @@ const (
 	demoClient       = "demo-client"
 	demoSecret       = "demo-secret"
 	demoAccount      = "demo-account"
+	// demoMemory is how many events the demo remembers, to tell which are lost.
+	demoMemory = 100_000
 )
+
+// demo is what the parts of one demonstration share.
+type demo struct {
+	*process
+	log      zerolog.Logger // of warnings
+	nats     *natsconn.Embedded
+	js       jetstream.JetStream
+	listener net.Listener // of the simulated Zoom
+	sim      *zoomsim.Sim
+	replicas []*replica
+	stored   storedMessages
+}
 
 // Validate makes a bad flag a usage error.
 func (c *demoCmd) Validate() error {
@@ -41,8 +58,8 @@ func (c *demoCmd) Validate() error {
 	return nil
 }
 
-// Run starts a simulated Zoom, NATS and a connector in one process, and prints
-// what is stored.
+// Run starts a simulated Zoom and NATS in this process and the replicas as
+// processes of their own, and prints what is stored.
 func (c *demoCmd) Run(p *process) error {
 	ctx := p.ctx
 	if c.Duration > 0 {
@@ -60,11 +77,23 @@ func (c *demoCmd) Run(p *process) error {
 		return err
 	}
 	defer d.nats.Shutdown()
+	nc, err := nats.Connect("", nats.InProcessServer(d.nats.Server()), nats.Name("zoomstream demo: consumer"))
+	if err != nil {
+		return fmt.Errorf("connect the demo's consumer: %w", err)
+	}
+	defer nc.Close()
+	if d.js, err = jetstream.New(nc); err != nil {
+		return fmt.Errorf("connect the demo's consumer: %w", err)
+	}
 	if err := d.listen(); err != nil {
 		return err
 	}
-	d.introduce(c.Rate)
-	return d.play(ctx, c.Rate, dir)
+	d.sim = zoomsim.New(zoomsim.Options{
+		ClientID: demoClient, ClientSecret: demoSecret, AccountID: demoAccount, LedgerCap: demoMemory, Log: d.log,
+	})
+	d.replicas = d.newReplicas(dir)
+	d.introduce(c)
+	return d.play(ctx, c)
 }
 
 // startNATS takes the default port, or any if that is taken.
@@ -92,12 +121,24 @@ func (d *demo) listen() (err error) {
 	return nil
 }
 
-func (d *demo) introduce(rate float64) {
+func (d *demo) introduce(c *demoCmd) {
 	fmt.Fprintf(d.stdout, `
-A simulated Zoom sends %g events a second over its WebSocket; zoomstream stores
-each one in NATS JetStream (stream ZOOM). Every line below is a stored event.
+A simulated Zoom sends %g events a second over the one WebSocket that it allows.
+Two replicas of zoomstream, each a process of its own, see to it that there is
+always one: the one that leads stores each event in NATS JetStream (stream
+ZOOM), the other stands by. Every line below is a stored event.
 
-Watch along from another terminal:
+Type a letter, then Enter:
+
+    h   handover: the leader is told to step down, as in a rolling restart
+    c   crash: the leader is killed (kill -9), and started again 2 s later
+    q   end the demo, as does Ctrl-C
+
+`, c.Rate)
+	if c.Script {
+		fmt.Fprintf(d.stdout, "Untouched, the demo shows a handover after %s, and then a crash.\n\n", c.Pause)
+	}
+	fmt.Fprintf(d.stdout, `Watch along from another terminal:
 
     nats sub -s %s 'zoom.>'
 
@@ -105,22 +146,16 @@ Make Zoom misbehave (all faults: http://%s/control/):
 
     curl -X POST 'http://%s/control/cut'
 
-Ctrl-C ends the demo.
-
-`, rate, d.nats.ClientURL(), d.listener.Addr(), d.listener.Addr())
+`, d.nats.ClientURL(), d.listener.Addr(), d.listener.Addr())
 }
 
 // play runs everything until the context ends. The parts end in the order in
 // which events flow, so that nothing on the way is left behind.
-func (d *demo) play(ctx context.Context, rate float64, dir string) error {
-	cfg, err := config.Load(d.settings(dir), "", nil)
-	if err != nil {
-		return fmt.Errorf("the demo's own settings: %w", err)
-	}
-	sim := zoomsim.New(zoomsim.Options{ClientID: demoClient, ClientSecret: demoSecret, AccountID: demoAccount, Log: d.log})
-	server := &http.Server{Handler: sim.Handler(), ReadHeaderTimeout: 10 * time.Second}
-
+func (d *demo) play(ctx context.Context, c *demoCmd) error {
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
 	parts, ctx := errgroup.WithContext(ctx)
+	server := &http.Server{Handler: d.sim.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	parts.Go(func() error {
 		if err := server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the simulated Zoom: %w", err)
@@ -128,51 +163,43 @@ func (d *demo) play(ctx context.Context, rate float64, dir string) error {
 		return nil
 	})
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
-	connecting, disconnect := context.WithCancel(context.WithoutCancel(ctx))
-	watched, connected := make(chan struct{}), make(chan struct{})
+	watched := make(chan struct{})
 	parts.Go(func() error { // the consumer
 		defer close(watched)
-		return d.watch(watching, cfg)
+		return d.watch(watching)
 	})
-	parts.Go(func() error { // the connector
-		defer close(connected)
-		return app.Run(connecting, app.Options{Config: cfg, Version: currentVersion().Version, Log: d.log})
+	for _, r := range d.replicas {
+		r.launch(context.WithoutCancel(ctx), parts)
+	}
+	parts.Go(func() error { // who presses the keys
+		d.direct(ctx, c, quit)
+		return nil
 	})
 	parts.Go(func() error { // Zoom, and the end of all
-		emit(ctx, sim, rate)
+		d.emit(ctx, c.Rate)
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		sim.Drain(drain, demoSubscription) //nolint:errcheck // the ledger tells
-		disconnect()
-		<-connected
+		d.sim.Drain(drain, demoSubscription) //nolint:errcheck // the ledger tells
+		d.stopReplicas()
 		unwatch()
 		<-watched
-		d.conclude(sim.Summary(demoSubscription))
-		sim.Close()
+		d.conclude()
+		d.sim.Close()
 		return server.Close()
 	})
 	return parts.Wait()
 }
 
-// emit sends events from when the connector is ready until the context ends.
-func emit(ctx context.Context, sim *zoomsim.Sim, rate float64) {
-	if sim.WaitReady(ctx, demoSubscription) == nil {
-		sim.Traffic(ctx, zoomsim.Traffic{Subscription: demoSubscription, Rate: rate}) //nolint:errcheck // ends with the context
+// emit sends events from when a replica is connected until the context ends.
+func (d *demo) emit(ctx context.Context, rate float64) {
+	if d.sim.WaitReady(ctx, demoSubscription) == nil {
+		d.sim.Traffic(ctx, zoomsim.Traffic{Subscription: demoSubscription, Rate: rate}) //nolint:errcheck // ends with the context
 	}
 }
 
-func (d *demo) settings(dir string) config.Settings {
-	address := d.listener.Addr().String()
-	return config.Settings{
-		ZoomClientID: demoClient, ZoomClientSecret: demoSecret, ZoomAccountID: demoAccount,
-		ZoomOAuthURL:     "http://" + address + "/oauth/token",
-		ZoomWebSocketURL: "ws://" + address + "/ws?subscriptionId=" + demoSubscription,
-		NATSURL:          d.nats.ClientURL(), DataDir: dir, HTTPAddr: "off",
-	}
-}
-
-func (d *demo) conclude(sum zoomsim.Summary) {
+func (d *demo) conclude() {
+	sum := d.sim.Summary(demoSubscription)
 	fmt.Fprintf(d.stdout, "\nZoom sent %d events; %d reached the connector, %d found no connection; %d are stored.\n",
-		sum.Emitted, sum.Written, sum.Nobody+sum.Lost, d.stored)
+		sum.Emitted, sum.Written, sum.Nobody+sum.Lost, d.stored.events)
 }

@@ -2,44 +2,73 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// demo is what the parts of one demonstration share.
-type demo struct {
-	*process
-	log      zerolog.Logger
-	nats     *natsconn.Embedded
-	listener net.Listener // of the simulated Zoom
-	stored   int          // lines printed; read after watch has returned
+const demoControl = "zoom._bridge." // begins the subjects of control messages
+
+// gapMarker is what the demo reads of a message on zoom._bridge.gap.
+type gapMarker struct {
+	To       time.Time `json:"to"`
+	Duration int64     `json:"duration_ms"`
+	Cause    string    `json:"cause"`
+}
+
+// storedMessages is what the consumer has read from the stream.
+type storedMessages struct {
+	messages, events int // the consumer's own; to be read after its end
+
+	mu            sync.Mutex
+	bodies, older map[zoomsim.Digest]bool // of the latest events, at least demoMemory
+	gap           gapMarker               // the latest
+}
+
+func (s *storedMessages) add(subject string, body []byte) {
+	s.messages++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if strings.HasPrefix(subject, demoControl) {
+		if subject == demoControl+"gap" {
+			json.Unmarshal(body, &s.gap) //nolint:errcheck // what is missing shows
+		}
+		return
+	}
+	s.events++
+	if s.bodies == nil || len(s.bodies) >= demoMemory {
+		s.bodies, s.older = make(map[zoomsim.Digest]bool), s.bodies
+	}
+	s.bodies[sha256.Sum256(body)] = true
+}
+
+func (s *storedMessages) has(body zoomsim.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bodies[body] || s.older[body]
+}
+
+func (s *storedMessages) lastGap() gapMarker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gap
 }
 
 // watch prints the messages of the stream as they are stored, and when the
 // context ends those that are still to come.
-func (d *demo) watch(ctx context.Context, cfg *config.Config) error {
-	nc, err := nats.Connect("", nats.InProcessServer(d.nats.Server()), nats.Name("zoomstream demo: consumer"))
+func (d *demo) watch(ctx context.Context) error {
+	stream, err := d.awaitStream(ctx)
 	if err != nil {
-		return fmt.Errorf("connect the demo's consumer: %w", err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return fmt.Errorf("connect the demo's consumer: %w", err)
-	}
-	stream, err := awaitStream(ctx, js, cfg.Stream)
-	if err != nil {
-		return nil // the connector has failed, and tells why
+		return nil // the replicas have failed, and tell why
 	}
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
 	if err != nil {
@@ -70,7 +99,7 @@ func (d *demo) rest(stream jetstream.Stream, messages jetstream.MessagesContext)
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", err)
 	}
-	for d.stored < int(info.State.LastSeq) {
+	for d.stored.messages < int(info.State.LastSeq) {
 		msg, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return fmt.Errorf("read the rest of the stream: %w", err)
@@ -80,29 +109,55 @@ func (d *demo) rest(stream jetstream.Stream, messages jetstream.MessagesContext)
 	return nil
 }
 
-func awaitStream(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+func (d *demo) awaitStream(ctx context.Context) (jetstream.Stream, error) {
 	for {
-		stream, err := js.Stream(ctx, name)
+		stream, err := d.js.Stream(ctx, "ZOOM")
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return stream, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(20 * time.Millisecond):
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
 		}
 	}
 }
 
 // print shows one stored message: time, subject, lateness, place, id.
 func (d *demo) print(msg jetstream.Msg) {
-	d.stored++
+	d.stored.add(msg.Subject(), msg.Data())
 	meta, err := msg.Metadata()
 	if err != nil {
 		return // not from a stream, which cannot be
 	}
-	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", meta.Timestamp.Local().Format("15:04:05.000"), msg.Subject(),
+	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), msg.Subject()
+	if strings.HasPrefix(subject, demoControl) {
+		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, control(msg), meta.Sequence.Stream)
+		return
+	}
+	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", at, subject,
 		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, msg.Headers().Get(nats.MsgIdHdr))
+}
+
+// control tells what a control message says. The body of a malformed frame can
+// be anything.
+func control(msg jetstream.Msg) string {
+	var m struct {
+		gapMarker
+		Alarm   string `json:"alarm"`
+		Raised  bool   `json:"raised"`
+		Replica string `json:"replica"`
+		Detail  string `json:"detail"`
+	}
+	kind := strings.TrimPrefix(msg.Subject(), demoControl)
+	if kind == "malformed" || json.Unmarshal(msg.Data(), &m) != nil {
+		return msg.Headers().Get("Zoom-Reason")
+	}
+	switch {
+	case kind == "gap":
+		return fmt.Sprintf("%d ms without a connection: %s", m.Duration, m.Cause)
+	case m.Raised:
+		return fmt.Sprintf("%s: %s is raised: %s", m.Replica, m.Alarm, m.Detail)
+	}
+	return fmt.Sprintf("%s: %s is over", m.Replica, m.Alarm)
 }
 
 // lateness is the time from the event to its storage. Some events do not say
@@ -115,4 +170,16 @@ func lateness(body []byte, stored time.Time) string {
 		return "?"
 	}
 	return stored.Sub(time.UnixMilli(event.At)).Round(time.Millisecond).String()
+}
+
+// pause returns an error if the context ends before it does.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

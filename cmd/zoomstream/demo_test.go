@@ -1,0 +1,222 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// demoSays waits until the output of a demo matches, and returns the groups.
+func demoSays(p *program, pattern string) []string {
+	p.t.Helper()
+	wanted := regexp.MustCompile("(?m)" + pattern)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if found := wanted.FindStringSubmatch(p.stdout.String()); found != nil {
+			return found
+		}
+	}
+	p.t.Fatalf("it does not say %q:\n%s%s", pattern, &p.stdout, &p.stderr)
+	return nil
+}
+
+// demoConclusion reads the last line.
+func demoConclusion(p *program) (sent, reached, nobody, stored int) {
+	p.t.Helper()
+	text := p.stdout.String()
+	_, err := fmt.Sscanf(text[max(0, strings.LastIndex(text, "Zoom sent ")):],
+		"Zoom sent %d events; %d reached the connector, %d found no connection; %d are stored.", &sent, &reached, &nobody, &stored)
+	if err != nil {
+		p.t.Errorf("%v:\n%s", err, text)
+	}
+	if p.stderr.String() != "" || strings.Contains(text, "by itself") {
+		p.t.Errorf("it complains:\n%s%s", &p.stdout, &p.stderr)
+	}
+	return sent, reached, nobody, stored
+}
+
+// TestDemo has settings around it that would break the replicas.
+func TestDemo(t *testing.T) {
+	p := start(t, []string{"ZOOM_CLIENT_ID=another", "ZOOMSTREAM_STREM=x", "NATS_URL=nats://127.0.0.1:1", "NATS_CONTEXT=none"},
+		"demo", "--duration", "3s", "--rate", "50")
+	p.exit(exitOK)
+	text := p.stdout.String()
+	for _, word := range []string{"nats sub -s nats://127.0.0.1:", "'zoom.>'", "  zoom.meeting.participant_joined ", " late  #100"} {
+		if !strings.Contains(text, word) {
+			t.Errorf("%q is missing from:\n%s", word, text)
+		}
+	}
+	if sent, reached, nobody, stored := demoConclusion(p); sent < 100 || nobody != 0 || sent != reached || sent != stored {
+		t.Errorf("%d sent, %d reached, %d found nobody, %d stored:\n%s", sent, reached, nobody, stored, text)
+	}
+}
+
+// TestDemoScript plays without anybody at the keys.
+func TestDemoScript(t *testing.T) {
+	p := start(t, nil, "demo", "--rate", "100", "--pause", "1s")
+	p.stdin.Close()
+	told := demoSays(p, `^── handover: (replica-\d) leads and is told to step down ──$`)[1]
+	leader := demoSays(p, `^── (replica-\d) leads; no moment without a connection; 0 events lost ──$`)[1]
+	if leader == told {
+		t.Errorf("%s still leads", told)
+	}
+	killed := demoSays(p, `^── crash: (replica-\d) leads and is killed \(kill -9\) ──$`)[1]
+	if killed != leader {
+		t.Errorf("%s is killed, but %s leads", killed, leader)
+	}
+	found := demoSays(p, `^── (replica-\d) leads after (\d+) ms without a connection; .*; gap marker: (\d+) ms, crash ──$`)
+	if found[1] != told {
+		t.Errorf("after the crash of %s, %s leads", killed, found[1])
+	}
+	demoSays(p, `^\S+  zoom\._bridge\.gap +`+found[3]+` ms without a connection: crash  #\d+$`)
+	demoSays(p, `^── `+killed+` is started again ──$`)
+	p.signal(os.Interrupt)
+	p.exit(exitOK)
+	var lost int
+	if flight := regexp.MustCompile(`(\d+) events? lost in flight`).FindStringSubmatch(p.stdout.String()); flight != nil {
+		fmt.Sscan(flight[1], &lost) //nolint:errcheck // they are digits
+	}
+	if sent, reached, nobody, stored := demoConclusion(p); sent != reached+nobody || reached != stored+lost || nobody == 0 {
+		t.Errorf("%d sent, %d reached, %d found nobody, %d lost in flight, %d stored:\n%s", sent, reached, nobody, lost, stored, &p.stdout)
+	}
+}
+
+// TestDemoKeys presses keys, after which the script is not played.
+func TestDemoKeys(t *testing.T) {
+	p := start(t, nil, "demo", "--rate", "50", "--pause", "500ms")
+	press := func(keys string) {
+		t.Helper()
+		if _, err := p.stdin.Write([]byte(keys)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	press("x\nH\n")
+	demoSays(p, `^── h, c or q, then Enter ──$`)
+	demoSays(p, `^── replica-\d leads; no moment without a connection; 0 events lost ──$`)
+	demoSays(p, `#150 `) // some seconds later
+	if strings.Contains(p.stdout.String(), "── crash") {
+		t.Errorf("the script goes on after a key:\n%s", &p.stdout)
+	}
+	press("c\n")
+	demoSays(p, `^── replica-\d leads after \d+ ms without a connection; .*gap marker: \d+ ms, crash ──$`)
+	press("q\n")
+	p.exit(exitOK)
+	demoConclusion(p)
+	if n := strings.Count(p.stdout.String(), "── handover"); n != 1 {
+		t.Errorf("%d handovers:\n%s", n, &p.stdout)
+	}
+}
+
+// TestDemoOnTakenPorts ends by Ctrl-C.
+func TestDemoOnTakenPorts(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:4222", "127.0.0.1:8481"} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			defer listener.Close()
+		}
+	}
+	p := start(t, nil, "demo", "--rate", "50")
+	p.says(&p.stdout, "Port 4222 is taken")
+	p.says(&p.stdout, "Port 8481 is taken")
+	p.says(&p.stdout, "#10 ")
+	p.signal(os.Interrupt)
+	p.exit(exitOK)
+}
+
+// TestDemoReplicaFailsAtStart has a replica without settings.
+func TestDemoReplicaFailsAtStart(t *testing.T) {
+	r := &replica{
+		name: "replica-1", dir: filepath.Join(t.TempDir(), "replica-1"), environ: []string{"ZS_TEST_MAIN=1"},
+		say: func(format string, a ...any) { t.Errorf(format, a...) },
+	}
+	err := r.keep(t.Context())
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, word := range []string{"replica-1 does not run: exit status 78", "not set: ZOOM_CLIENT_ID"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q is missing from: %s", word, err)
+		}
+	}
+}
+
+// TestDemoCost makes every kind of loss.
+func TestDemoCost(t *testing.T) {
+	d := &demo{sim: zoomsim.New(zoomsim.Options{})}
+	server := httptest.NewServer(d.sim.Handler())
+	defer server.Close()
+	defer d.sim.Close()
+	connect := func() *websocket.Conn {
+		t.Helper()
+		before := d.sim.Summary(demoSubscription).Ready
+		url := server.URL + "/ws?subscriptionId=" + demoSubscription + "&access_token=" + d.sim.IssueToken()
+		conn, _, err := websocket.Dial(t.Context(), url, nil)
+		if err == nil {
+			err = d.sim.Wait(t.Context(), demoSubscription, func(sum zoomsim.Summary) bool { return sum.Ready > before })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	emit := func(body string) {
+		t.Helper()
+		d.sim.Emit(demoSubscription, zoomsim.Event{Body: []byte(body)})
+		if err := d.sim.Drain(t.Context(), demoSubscription); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(began time.Time) string { return d.cost(began, time.Now()).String() }
+
+	first := connect()
+	began := time.Now()
+	second := connect()
+	defer second.CloseNow()
+	emit("stored")
+	d.stored.add("zoom.stored", []byte("stored"))
+	if c := d.cost(began, time.Now()); c != (cost{}) || c.String() != "; no moment without a connection; 0 events lost" {
+		t.Errorf("displaced: hole %s%s", c.hole, c)
+	}
+
+	first.CloseNow()
+	began = time.Now()
+	emit("in flight")
+	second.CloseNow()
+	err := d.sim.Wait(t.Context(), demoSubscription, func(sum zoomsim.Summary) bool { return sum.Live == 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	emit("nobody 1")
+	emit("nobody 2")
+	third := connect()
+	defer third.CloseNow()
+	want := regexp.MustCompile(`^ after \d+ ms without a connection; 2 events found no connection; 1 event lost in flight(.*)$`)
+	if got := want.FindStringSubmatch(told(began)); got == nil || got[1] != "; no gap marker" {
+		t.Errorf("crash: %q, want %s", told(began), want)
+	}
+	d.stored.add("zoom._bridge.gap", fmt.Appendf(nil, `{"to":%q,"duration_ms":408,"cause":"crash"}`, time.Now().Format(time.RFC3339Nano)))
+	if got := want.FindStringSubmatch(told(began)); got == nil || got[1] != "; gap marker: 408 ms, crash" {
+		t.Errorf("crash with a marker: %q, want %s", told(began), want)
+	}
+	d.stored.add("zoom.in.flight", []byte("in flight")) // late, but there
+	if got := told(began); strings.Contains(got, "in flight") {
+		t.Errorf("all is stored: %q", got)
+	}
+	if got, want := told(time.Now().Add(2*inFlight)), "; no moment without a connection; 0 events lost"; got != want {
+		t.Errorf("a later act: %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	replicaRestart = 2 * time.Second // pause before a dead replica is started again
+	replicaYoung   = 5 * time.Second // one that fails sooner would only fail again
+	replicaEnd     = 6 * time.Second // after SIGTERM; then it is killed
+)
+
+// replica is a connector in a process of its own.
+type replica struct {
+	name    string
+	dir     string // for its data; the log is beside it
+	environ []string
+	say     func(format string, a ...any)
+
+	process atomic.Pointer[os.Process] // the latest
+	killed  atomic.Bool                // on purpose
+	cancel  context.CancelFunc
+	ended   chan struct{}
+}
+
+// newReplicas makes the replicas, with nothing of this process's own settings.
+func (d *demo) newReplicas(dir string) []*replica {
+	own := slices.DeleteFunc(slices.Clone(d.environ), func(entry string) bool {
+		return strings.HasPrefix(entry, "ZOOM") || strings.HasPrefix(entry, "NATS")
+	})
+	var replicas []*replica
+	for _, name := range []string{"replica-1", "replica-2"} {
+		r := &replica{name: name, dir: filepath.Join(dir, name), say: d.say, ended: make(chan struct{})}
+		r.environ = append(slices.Clip(own), "ZOOMSTREAM_REPLICA="+name, "ZOOMSTREAM_DATA_DIR="+r.dir,
+			"ZOOM_CLIENT_ID="+demoClient, "ZOOM_CLIENT_SECRET="+demoSecret, "ZOOM_ACCOUNT_ID="+demoAccount,
+			"ZOOM_OAUTH_URL=http://"+d.listener.Addr().String()+"/oauth/token",
+			"ZOOM_WEBSOCKET_URL=ws://"+d.listener.Addr().String()+"/ws?subscriptionId="+demoSubscription,
+			"NATS_URL="+d.nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LOG_FORMAT=console")
+		replicas = append(replicas, r)
+	}
+	return replicas
+}
+
+// launch keeps the replica running, as one of the parts, until stop.
+func (r *replica) launch(ctx context.Context, parts *errgroup.Group) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	parts.Go(func() error {
+		defer close(r.ended)
+		return r.keep(ctx)
+	})
+}
+
+func (r *replica) stop() {
+	r.cancel()
+	<-r.ended
+}
+
+// stopReplicas stops the leader last: another one would take over.
+func (d *demo) stopReplicas() {
+	leader := d.leader(context.Background())
+	for _, r := range d.replicas {
+		if r != leader {
+			r.stop()
+		}
+	}
+	if leader != nil {
+		leader.stop()
+	}
+}
+
+// keep does what a supervisor does: it starts the process again whenever it
+// has ended, until the context ends. One that fails at its start is an error.
+func (r *replica) keep(ctx context.Context) error {
+	runtime.LockOSThread() // on Linux the child dies with the thread that started it
+	defer runtime.UnlockOSThread()
+	for {
+		began := time.Now()
+		err := r.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		exit, exited := errors.AsType[*exec.ExitError](err)
+		if err != nil && (!exited || exit.ExitCode() > 0 && time.Since(began) < replicaYoung) {
+			return fmt.Errorf("%s does not run: %w; the end of its log:\n%s", r.name, err, r.logEnd())
+		}
+		if !r.killed.Swap(false) {
+			r.say("%s ended by itself: %s", r.name, cmp.Or(err, errors.New("exit status 0")))
+		}
+		if pause(ctx, replicaRestart) != nil {
+			return nil
+		}
+		r.say("%s is started again", r.name)
+	}
+}
+
+// run runs the process once. When the context ends, it is asked to end, too.
+func (r *replica) run(ctx context.Context) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(r.dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, program, "run")
+	cmd.Env, cmd.Stdout, cmd.Stderr = r.environ, log, log
+	cmd.SysProcAttr = childAttributes()
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = replicaEnd
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.process.Store(cmd.Process)
+	return cmd.Wait()
+}
+
+// crash kills the process without a warning.
+func (r *replica) crash() error {
+	r.killed.Store(true)
+	return r.process.Load().Kill()
+}
+
+func (r *replica) logEnd() string {
+	text, _ := os.ReadFile(r.dir + ".log")
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+}
+
+// leader is the replica that holds the lease; nil if none does.
+func (d *demo) leader(ctx context.Context) *replica {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	bucket, err := d.js.KeyValue(ctx, "zoomstream")
+	if err != nil {
+		return nil
+	}
+	entry, err := bucket.Get(ctx, "lease."+demoSubscription)
+	if err != nil {
+		return nil
+	}
+	var lease struct{ Replica string }
+	json.Unmarshal(entry.Value(), &lease) //nolint:errcheck // then it is nobody's
+	for _, r := range d.replicas {
+		if r.name == lease.Replica {
+			return r
+		}
+	}
+	return nil
+}
+
+// settled reports whether every replica has been connected to NATS for long
+// enough that they know each other.
+func (d *demo) settled() bool {
+	connections, err := d.nats.Server().Connz(nil)
+	if err != nil {
+		return false
+	}
+	known := 0
+	for _, c := range connections.Conns {
+		if strings.HasPrefix(c.Name, "zoomstream/replica-") && time.Since(c.Start) > 1500*time.Millisecond {
+			known++
+		}
+	}
+	return known == len(d.replicas)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+const (
+	takeoverBound = 30 * time.Second       // two lives of a lease
+	inFlight      = 500 * time.Millisecond // what Zoom sent so shortly before may be on its way
+	settleBound   = 3 * time.Second        // for that to be stored
+	lookEvery     = 50 * time.Millisecond  // while waiting
+)
+
+func (d *demo) say(format string, a ...any) {
+	fmt.Fprintf(d.stdout, "── "+format+" ──\n", a...)
+}
+
+// keys passes the lines of the standard input on. A read from a terminal cannot
+// be interrupted, so the goroutine ends with the input or with the process.
+func keys(ctx context.Context) <-chan string {
+	ignoreBackground()
+	lines := make(chan string)
+	go func() {
+		for input := bufio.NewScanner(os.Stdin); input.Scan(); {
+			select {
+			case lines <- strings.ToLower(strings.TrimSpace(input.Text())):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// direct obeys the keys, and plays the script as long as none was pressed.
+func (d *demo) direct(ctx context.Context, c *demoCmd, quit func()) {
+	var script []string
+	if c.Script {
+		script = []string{"h", "c"}
+	}
+	pressed := keys(ctx)
+	for {
+		var key string
+		var due <-chan time.Time
+		if len(script) > 0 {
+			due = time.After(c.Pause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case key = <-pressed:
+			script = nil
+		case <-due:
+			key, script = script[0], script[1:]
+		}
+		switch key {
+		case "h":
+			d.act(ctx, "handover: %s leads and is told to step down", (*replica).stepDown)
+		case "c":
+			d.act(ctx, "crash: %s leads and is killed (kill -9)", (*replica).crash)
+		case "q":
+			quit()
+			return
+		default:
+			d.say("h, c or q, then Enter")
+		}
+	}
+}
+
+// act does something to the leader and tells what came of it.
+func (d *demo) act(ctx context.Context, what string, do func(*replica) error) {
+	leader := d.awaitSteady(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if leader == nil {
+		d.say("nothing done: the two replicas are not ready")
+		return
+	}
+	d.say(what, leader.name)
+	began, ready := time.Now(), d.sim.Summary(demoSubscription).Ready
+	if err := do(leader); err != nil {
+		d.say("that failed: %s", err)
+		return
+	}
+	waiting, cancel := context.WithTimeout(ctx, takeoverBound)
+	defer cancel()
+	err := d.sim.Wait(waiting, demoSubscription, func(sum zoomsim.Summary) bool { return sum.Ready > ready && sum.Live == 1 })
+	result := fmt.Sprintf("no new connection within %s", takeoverBound)
+	if err == nil {
+		result = d.outcome(ctx, began)
+	}
+	if ctx.Err() == nil { // else it was not awaited
+		d.say("%s", result)
+	}
+}
+
+// awaitSteady waits until a replica leads and is connected, and the other one
+// is up. It returns the leader, or nil.
+func (d *demo) awaitSteady(ctx context.Context) *replica {
+	ctx, cancel := context.WithTimeout(ctx, takeoverBound)
+	defer cancel()
+	for {
+		leader := d.leader(ctx)
+		if leader != nil && d.settled() && d.sim.Summary(demoSubscription).Live == 1 {
+			return leader
+		}
+		if pause(ctx, lookEvery) != nil {
+			return nil
+		}
+	}
+}
