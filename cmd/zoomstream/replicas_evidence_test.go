@@ -1,0 +1,273 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// slack is how much later than one process another one may note the same thing
+// on a busy machine.
+const slack = 250 * time.Millisecond
+
+// storedEvent is a message of the stream.
+type storedEvent struct {
+	at           time.Time // when it was stored
+	subscription string
+	epoch, seq   uint64
+	digest       zoomsim.Digest
+	gap          *bridge.Gap // it is a marker
+}
+
+// evidence is what Zoom's ledger and the stream say in the end.
+type evidence struct {
+	t       *testing.T
+	sockets map[string][]zoomsim.Socket // that were ready, in order, by subscription
+	stored  []storedEvent               // in order
+	gaps    []storedEvent               // of those the markers
+	missing []zoomsim.Entry             // written to a socket, and not stored
+	nobody  []zoomsim.Entry             // not written to any socket
+}
+
+// evidence joins the ledger and the stream. What is stored must be the ledger's,
+// once, and in order within an epoch of a subscription.
+func (f *fleet) evidence() *evidence {
+	f.t.Helper()
+	e := &evidence{t: f.t, sockets: make(map[string][]zoomsim.Socket), stored: readStream(f.t, f.js)}
+	ledger := f.sim.Ledger()
+	for _, s := range ledger.Sockets {
+		if !s.Ready.IsZero() {
+			e.sockets[s.Subscription] = append(e.sockets[s.Subscription], s)
+		}
+	}
+	entries := make(map[zoomsim.Digest]zoomsim.Entry, len(ledger.Entries))
+	for _, entry := range ledger.Entries {
+		entries[entry.Digest] = entry
+	}
+	type term struct {
+		subscription string
+		epoch        uint64
+	}
+	times := make(map[zoomsim.Digest]int)
+	last, lastEntry := make(map[term]uint64), make(map[term]int64)
+	for _, s := range e.stored {
+		of := term{s.subscription, s.epoch}
+		if s.seq <= last[of] {
+			e.t.Errorf("%s: number %d of epoch %d is stored after number %d", s.subscription, s.seq, s.epoch, last[of])
+		}
+		last[of] = s.seq
+		if s.gap != nil {
+			e.gaps = append(e.gaps, s)
+			continue
+		}
+		entry, known := entries[s.digest]
+		times[s.digest]++
+		if !known || entry.Subscription != s.subscription || times[s.digest] > 1 {
+			e.t.Errorf("number %d of epoch %d: known %v, stored %d times", s.seq, s.epoch, known, times[s.digest])
+		}
+		if entry.N <= lastEntry[of] {
+			e.t.Errorf("%s: event %d is stored after event %d", s.subscription, entry.N, lastEntry[of])
+		}
+		lastEntry[of] = entry.N
+	}
+	for _, entry := range ledger.Entries {
+		switch {
+		case entry.Outcome != zoomsim.Written:
+			e.nobody = append(e.nobody, entry)
+		case times[entry.Digest] == 0:
+			e.missing = append(e.missing, entry)
+		}
+	}
+	return e
+}
+
+// readStream reads the whole stream.
+func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := js.OrderedConsumer(t.Context(), "ZOOM", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := int(stream.CachedInfo().State.Msgs)
+	batch, err := consumer.Fetch(count, jetstream.FetchMaxWait(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []storedEvent
+	for msg := range batch.Messages() {
+		if strings.HasPrefix(msg.Subject(), "zoom._bridge.") && msg.Subject() != "zoom._bridge.gap" {
+			t.Errorf("%s: %s", msg.Subject(), msg.Data())
+			continue
+		}
+		all = append(all, decodeStored(t, msg))
+	}
+	if batch.Error() != nil || len(all) > count {
+		t.Fatalf("%d of %d messages: %v", len(all), count, batch.Error())
+	}
+	return all
+}
+
+func decodeStored(t *testing.T, msg jetstream.Msg) storedEvent {
+	t.Helper()
+	meta, err := msg.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := storedEvent{at: meta.Timestamp, subscription: msg.Headers().Get("Zoom-Subscription"), digest: sha256.Sum256(msg.Data())}
+	s.epoch, _ = strconv.ParseUint(msg.Headers().Get("Zoom-Epoch"), 10, 64)
+	s.seq, _ = strconv.ParseUint(msg.Headers().Get("Zoom-Seq"), 10, 64)
+	if s.epoch == 0 || s.seq == 0 {
+		t.Errorf("%s: no epoch or number: %v", msg.Subject(), msg.Headers())
+	}
+	if msg.Subject() == "zoom._bridge.gap" {
+		s.gap = new(bridge.Gap)
+		if err := json.Unmarshal(msg.Data(), s.gap); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// whole checks that nothing is lost and no gap is told of.
+func (e *evidence) whole() {
+	e.t.Helper()
+	if len(e.nobody) > 0 || len(e.missing) > 0 || len(e.gaps) > 0 {
+		e.t.Errorf("%d events found nobody, %d are not stored, %d gaps", len(e.nobody), len(e.missing), len(e.gaps))
+	}
+	for _, entry := range e.nobody {
+		e.t.Logf("found nobody: %+v", entry.At)
+	}
+	for _, entry := range e.missing {
+		e.t.Logf("not stored: %v, written to socket %d", entry.At, entry.Socket)
+	}
+	for _, s := range e.gaps {
+		e.t.Logf("gap: %+v", *s.gap)
+	}
+	if e.t.Failed() {
+		e.t.Logf("%+v", e.sockets)
+	}
+}
+
+// hole is an interval without a socket.
+type hole struct {
+	subscription string
+	from, to     time.Time
+}
+
+func (e *evidence) holes() (holes []hole) {
+	for subscription, sockets := range e.sockets {
+		for i, next := range sockets[1:] {
+			before := sockets[i]
+			if before.Cause != zoomsim.CauseDisplaced && before.Retired.Before(next.Ready) {
+				holes = append(holes, hole{subscription, before.Retired, next.Ready})
+			}
+		}
+	}
+	slices.SortFunc(holes, func(a, b hole) int { return a.to.Compare(b.to) })
+	return holes
+}
+
+// told checks that there were so many holes, each told of by one marker of the
+// cause before the first event after it, and that nothing is lost elsewhere.
+func (e *evidence) told(cause bridge.GapCause, holes int) {
+	e.t.Helper()
+	e.covered(holes, cause)
+	for _, s := range e.gaps {
+		if s.gap.Epoch != s.epoch || s.seq != 1 {
+			e.t.Errorf("a marker is number %d of epoch %d: %+v", s.seq, s.epoch, *s.gap)
+		}
+	}
+}
+
+// covered checks that there were so many holes, each told of by one marker of
+// one of the causes, and that nothing is lost elsewhere.
+func (e *evidence) covered(holes int, causes ...bridge.GapCause) {
+	e.t.Helper()
+	all := e.holes()
+	if len(all) != holes || len(e.gaps) != holes {
+		e.t.Errorf("%d holes and %d markers, want %d", len(all), len(e.gaps), holes)
+	}
+	for _, s := range e.gaps {
+		if !slices.Contains(causes, s.gap.Cause) || s.gap.Subscription != s.subscription || s.gap.PreviousReplica == "" ||
+			s.gap.Milliseconds != s.gap.To.Sub(s.gap.From).Milliseconds() {
+			e.t.Errorf("marker %+v, want cause %v", *s.gap, causes)
+		}
+	}
+	e.match(all)
+	for _, entry := range e.nobody {
+		if !e.excused(entry, 0) {
+			e.t.Errorf("the event of %v found nobody, and no marker tells of it", entry.At)
+		}
+	}
+	for _, entry := range e.missing {
+		if !e.excused(entry, slack) {
+			e.t.Errorf("the event of %v, written to socket %d, is not stored, and no marker tells of it", entry.At, entry.Socket)
+		}
+	}
+	if e.t.Failed() {
+		for _, s := range e.gaps {
+			e.t.Logf("marker, number %d of epoch %d: %+v", s.seq, s.epoch, *s.gap)
+		}
+		for _, h := range all {
+			e.t.Logf("hole: %+v", h)
+		}
+	}
+}
+
+// match checks that the markers are those of the holes, one by one, and say when
+// they were.
+func (e *evidence) match(holes []hole) {
+	e.t.Helper()
+	markers := make(map[string][]*bridge.Gap)
+	for _, s := range e.gaps {
+		markers[s.subscription] = append(markers[s.subscription], s.gap)
+	}
+	for _, h := range holes {
+		if len(markers[h.subscription]) == 0 {
+			e.t.Errorf("no marker for the hole from %v to %v", h.from, h.to)
+			continue
+		}
+		marker := markers[h.subscription][0]
+		markers[h.subscription] = markers[h.subscription][1:]
+		early, late := h.from.Sub(marker.From), marker.To.Sub(h.to)
+		if !covers(marker, h.from, 0) || !covers(marker, h.to, 0) || early > 2*time.Second || late > time.Second {
+			e.t.Errorf("a marker begins %v before its hole and ends %v after it: %+v", early, late, *marker)
+		}
+	}
+}
+
+// excused reports whether a marker tells of the time of an event, or of so much
+// later.
+func (e *evidence) excused(entry zoomsim.Entry, before time.Duration) bool {
+	return slices.ContainsFunc(e.gaps, func(s storedEvent) bool {
+		return s.subscription == entry.Subscription && covers(s.gap, entry.At, before)
+	})
+}
+
+// covers allows for what one process notes a little later than another one.
+func covers(g *bridge.Gap, at time.Time, before time.Duration) bool {
+	const skew = 50 * time.Millisecond
+	return !at.Before(g.From.Add(-skew-before)) && !at.After(g.To.Add(skew))
+}
+
+// spread is the median and the greatest of durations.
+func spread(all []time.Duration) (median, worst time.Duration) {
+	if len(all) == 0 {
+		return 0, 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[len(all)-1]
+}
