@@ -72,7 +72,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 		Secrets: func() []string {
 			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
 		},
-		Term: t, Epoch: t.Epoch, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
+		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
 		Others: r.candidate.Others, Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
 	})

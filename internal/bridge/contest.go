@@ -7,6 +7,10 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
+// settleTime is how long a new leader's connection may still be displaced by what
+// the leader before it had begun, once, without that meaning anything.
+const settleTime = 3 * time.Second
+
 // calmAfter is how long a connection must live after a displacement, at least,
 // until nobody else seems to use the subscription.
 const calmAfter = time.Minute
@@ -17,13 +21,15 @@ const calmAfter = time.Minute
 type contest struct {
 	b      *Bridge
 	pause  *backoff.ExponentialBackOff
+	began  time.Time
 	last   time.Duration
+	times  int
 	raised bool
 	timer  <-chan time.Time
 }
 
 func newContest(b *Bridge) contest {
-	return contest{b: b, pause: growing(2*time.Second, 5*time.Minute)}
+	return contest{b: b, began: time.Now(), pause: growing(2*time.Second, 5*time.Minute)}
 }
 
 // displaced is told that a stranger has connected, and returns the pause before
@@ -31,7 +37,9 @@ func newContest(b *Bridge) contest {
 func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.last = c.pause.NextBackOff()
 	c.timer = nil
-	if !c.raised {
+	c.times++
+	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
+	if !c.raised && !settling {
 		c.raised = true
 		c.b.cfg.Log.Error().Msg("contested: somebody else connects to this subscription; find and stop it (another program, another cluster, a laptop)")
 		c.say(ctx, true, "somebody else connects to this subscription, and each side takes the events away from the other")
@@ -48,7 +56,7 @@ func (c *contest) calm() <-chan time.Time {
 }
 
 func (c *contest) clear(ctx context.Context) {
-	c.raised, c.timer = false, nil
+	c.raised, c.timer, c.times = false, nil, 0
 	c.pause.Reset()
 	c.b.cfg.Log.Info().Msg("no longer contested")
 	c.say(ctx, false, "the connection has lasted")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -128,6 +129,15 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if last.Nonce == j.b.cfg.Nonce && last.Epoch == j.b.cfg.Epoch { // a write of ours that seemed to fail
+		j.revision = revision
+		own := j.current().Unstored
+		last.Unstored = slices.DeleteFunc(last.Unstored, func(g Gap) bool {
+			return slices.ContainsFunc(own, func(o Gap) bool { return o.ID == g.ID })
+		})
+		j.enter(last, nil)
+		return last.Unstored, nil
 	}
 	last, gap := j.b.gapBefore(ctx, last, j.first)
 	if ctx.Err() != nil {

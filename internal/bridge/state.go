@@ -112,6 +112,17 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			certain = last.final()
 		}
 	}
+	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch {
+		// It was handed over to a term that then ended at once.
+		answer, ok := b.ask(ctx, unrecorded)
+		if !ok {
+			gap := b.gapAfter(last, last.Since, ready, 1, GapCrash, false)
+			return last, &gap
+		}
+		if answer.Connection > 0 {
+			last, before = answer, noGap
+		}
+	}
 	switch {
 	case last.State == Connected && last.Unanswered:
 		gap := b.gapAfter(last, last.LastFrame, ready, 1, GapDisconnected, false)
@@ -138,7 +149,7 @@ const (
 // that this replica held and that later turned out to have been dead.
 func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	s := b.journal.current()
-	if s.State != Disconnected || s.Cause == GapKicked || !b.over.Load() {
+	if s.Connection == 0 || s.State != Disconnected || s.Cause == GapKicked || !b.over.Load() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)

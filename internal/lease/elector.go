@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"os"
@@ -32,6 +33,10 @@ func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) err
 	for {
 		term := e.follow(ctx)
 		if term == nil {
+			return nil
+		}
+		if ctx.Err() != nil { // it was taken at the last moment
+			e.giveUp(term)
 			return nil
 		}
 		if err := e.lead(ctx, term, lead); err != nil || ctx.Err() != nil {
@@ -133,8 +138,10 @@ func (e *elector) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take tries to take the lease at the revision seen last.
+// take tries to take the lease at the revision seen last. It is not cut short: a
+// write whose answer is not awaited may leave a lease behind.
 func (e *elector) take(ctx context.Context, h holding) *Term {
+	ctx = context.WithoutCancel(ctx)
 	p := e.c.newProof()
 	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC()}
 	revision, err := e.write(ctx, record, h.revision)
@@ -147,7 +154,11 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 		revision = found.revision
 	}
 	e.log.Info().Uint64("epoch", revision).Str("from", h.record.Replica).Msg("lease taken")
-	return newTerm(e.c.nc, e.subscription, record, revision, p)
+	from := h.record
+	if h.held {
+		from.Epoch = cmp.Or(from.Epoch, h.revision)
+	}
+	return newTerm(e.c.nc, e.subscription, from, record, revision, p)
 }
 
 // write makes one compare-and-swap.

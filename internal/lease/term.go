@@ -53,6 +53,7 @@ func (t timing) trustedUntil(began time.Time) time.Time { return began.Add(t.ttl
 type Term struct {
 	Subscription string
 	Epoch        uint64 // revision of the lease when it was taken; grows from term to term
+	From         Record // of the term that it was taken from, if that did not release it
 
 	nc     *nats.Conn
 	record Record
@@ -76,10 +77,10 @@ func (c *Candidate) newProof() proof {
 	return proof{began: now, until: c.timing.trustedUntil(now), reconnects: c.nc.Stats().Reconnects}
 }
 
-func newTerm(nc *nats.Conn, subscription string, record Record, revision uint64, p proof) *Term {
+func newTerm(nc *nats.Conn, subscription string, from, record Record, revision uint64, p proof) *Term {
 	record.Epoch = revision
 	return &Term{
-		Subscription: subscription, Epoch: revision, nc: nc, record: record, revision: revision, proof: p,
+		Subscription: subscription, Epoch: revision, From: from, nc: nc, record: record, revision: revision, proof: p,
 		renew: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }

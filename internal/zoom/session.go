@@ -31,7 +31,7 @@ type Session struct {
 	start   time.Time
 
 	lastFrame atomic.Int64 // time since start of the last sign of life
-	lastBeat  atomic.Int64 // time since start of the last heartbeat sent
+	lastBeat  atomic.Int64 // time since start of the first heartbeat after that
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	nudge     chan struct{}
 	handling  atomic.Bool // the frame handler is running: silence is our own
@@ -300,7 +300,9 @@ func (s *Session) beat(ctx context.Context) {
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	s.lastBeat.Store(int64(time.Since(s.start)))
+	if s.lastFrame.Load() >= s.lastBeat.Load() {
+		s.lastBeat.Store(int64(time.Since(s.start)))
+	}
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.silent.Store(true) // the library has closed the connection

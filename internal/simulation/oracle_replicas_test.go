@@ -1,0 +1,127 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// planned: with a standby, a stop or a step down loses nothing and leaves no
+// gap. (Promise 3.)
+func (v *evidence) planned(l timeline) {
+	const before, after = 20 * time.Second, 15 * time.Second
+	for _, i := range v.incidents {
+		if i.fault != faultStop && i.fault != faultStepDown || !v.alone(i, before, after) || !v.standby(i.replica, i.from) {
+			continue
+		}
+		v.judged["P3"]++
+		window := span{i.from.Add(-flight), i.from.Add(after)}
+		for _, d := range l.dark {
+			if d.length() > 0 && window.meets(d.from, d.to) {
+				v.blame("P3 planned", "%s has no socket from %s, around the %s of %s at %s", l.sub, v.spanText(d), i.fault, i.replica, v.clock(i.from))
+			}
+		}
+		for _, e := range l.lost {
+			if window.meets(e.At, e.At) {
+				v.blame("P3 planned", "%s is lost (%s) around the %s of %s at %s", v.describe(e.Entry), e.why, i.fault, i.replica, v.clock(i.from))
+			}
+		}
+		for _, m := range l.markers {
+			if window.meets(m.from, m.to) {
+				v.blame("P3 planned", "a gap marker of %s tells of %s (%s) around the %s of %s at %s", l.sub, v.spanText(m.span), m.Cause, i.fault, i.replica, v.clock(i.from))
+			}
+		}
+	}
+}
+
+// takeovers: a crash with a standby leaves a gap of a second at most, the loss
+// of a machine one of the lease's life and a second. (Promise 4.)
+func (v *evidence) takeovers(l timeline) {
+	trips := 8 * v.zoomDelay // token, upgrade: there and back, twice the least delay each
+	for _, i := range v.incidents {
+		bound := time.Second + trips
+		switch i.fault {
+		case faultVanish:
+			bound += leaseTTL
+		case faultCrash:
+		default:
+			continue
+		}
+		if !l.leads(v.owners[i.replica], i.from) || !v.alone(i, 20*time.Second, bound) || !v.standby(i.replica, i.from) {
+			continue
+		}
+		v.judged["P4"]++
+		next := l.next(i.from)
+		if took := next.Sub(i.from); next.IsZero() || took > bound {
+			v.blame("P4 takeover", "%s was connected %s after the %s of %s at %s, allowed is %s", l.sub, took, i.fault, i.replica, v.clock(i.from), bound)
+		}
+	}
+}
+
+// peace: replicas do not fight over a socket. (Promise 6.)
+func (v *evidence) peace(l timeline) {
+	const most, within = 3, 5 * time.Second
+	var times []time.Time
+	for n, k := range l.sockets {
+		if k.Cause != zoomsim.CauseDisplaced {
+			continue
+		}
+		for _, other := range l.sockets[n+1:] {
+			if other.Ready.Equal(k.Retired) && other.Remote != k.Remote {
+				times = append(times, k.Retired)
+			}
+		}
+	}
+	for n := most; n < len(times); n++ {
+		if times[n].Sub(times[n-most]) < within && !v.restarting(times[n-most].Add(-within), times[n]) {
+			v.blame("P6 peace", "replicas displaced one another %d times within %s from %s on for %s", most+1, within, v.clock(times[n-most]), l.sub)
+		}
+	}
+	if bound := 2*len(v.incidents) + len(v.ran); len(times) > bound {
+		v.blame("P6 peace", "replicas displaced one another %d times for %s, after %d faults", len(times), l.sub, len(v.incidents))
+	}
+}
+
+// restarting reports whether replicas were restarted in turn, or came back and
+// took their share: each time leases change hands on purpose.
+func (v *evidence) restarting(from, to time.Time) bool {
+	starts := 0
+	for _, r := range v.ran {
+		if !r.started.Before(from) && !r.started.After(to) {
+			starts++
+		}
+	}
+	return starts > 1
+}
+
+// epochs: they grow from one socket to the next, whatever replica has it.
+func (v *evidence) epochs(l timeline) {
+	epochs := make(map[int]uint64)
+	for _, e := range v.ledger.Entries {
+		if m, ok := v.byEvent[keyOf(e)]; ok && !e.Raw && e.Copy == 0 && epochs[e.Socket] == 0 {
+			epochs[e.Socket] = m.epoch
+		}
+	}
+	var last zoomsim.Socket
+	for _, k := range l.sockets {
+		switch {
+		case epochs[k.N] == 0: // nothing stored
+			continue
+		case epochs[k.N] < epochs[last.N] && !v.belated(k):
+			v.blame("P2 epoch", "of %s, socket %d of %s has epoch %d, and the later one %d of %s has %d", l.sub,
+				last.N, last.Remote, epochs[last.N], k.N, k.Remote, epochs[k.N])
+		}
+		last = k
+	}
+}
+
+// belated reports whether a socket may have been dialled long before it was
+// ready, since the way to Zoom was blocked: by then its term may be over.
+func (v *evidence) belated(k zoomsim.Socket) bool {
+	for _, i := range v.spans(v.owners[k.Remote], 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
+		if i.meets(k.Ready, k.Ready) {
+			return true
+		}
+	}
+	return false
+}

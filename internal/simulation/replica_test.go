@@ -1,0 +1,123 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/app"
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/pipenet"
+)
+
+// slot is the place of a replica, like a machine: one runs there at a time.
+type slot struct {
+	n       int
+	starts  int
+	renamed int
+	current *replica
+}
+
+// replica is one run of the connector.
+type replica struct {
+	name     string // of this run alone; Zoom sees it as the remote address
+	slot     *slot
+	nats     *pipenet.Link
+	zoom     *pipenet.Link
+	cancel   context.CancelFunc
+	stepDown chan struct{}
+	started  time.Time
+	stopped  time.Time // told to stop, or crashed
+	dead     bool      // crashed: it reaches nobody any more
+	done     chan struct{}
+	err      error // once done
+	ended    time.Time
+}
+
+// cuttable lets nats.go dial over a link.
+type cuttable struct{ *pipenet.Link }
+
+func (c cuttable) InProcessConn() (net.Conn, error) { return c.DialNow(context.Background()) }
+
+// launch starts a connector in a slot.
+func (w *world) launch(s *slot, rename bool) {
+	s.starts++
+	if rename {
+		s.renamed++
+	}
+	name := fmt.Sprintf("r%d.%d", s.n+1, s.starts)
+	r := &replica{name: name, slot: s, stepDown: make(chan struct{}), started: time.Now(), done: make(chan struct{})}
+	r.nats = pipenet.NewLink(w.nats.dial)
+	r.zoom = pipenet.NewLink(func(ctx context.Context) (net.Conn, error) { return w.web.Dial(ctx, name) })
+	seed := w.seed<<16 + uint64(s.n)<<8 + uint64(s.starts)
+	r.nats.Delay(w.natsDelay, w.natsDelay, seed)
+	r.zoom.Delay(w.zoomDelay, w.zoomDelay, seed)
+	skew := w.skew * time.Duration(s.n%3-1)
+	cfg, err := config.Load(w.settings(s), "", nil)
+	if err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	s.current = r
+	w.ran = append(w.ran, r)
+	options := app.Options{
+		Config: cfg, Version: "simulation", NATS: cuttable{r.nats}, StepDown: r.stepDown,
+		HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return r.zoom.Dial(ctx) }}},
+		Clock: func(t time.Time) time.Time { return t.Add(skew) },
+		Log:   zerolog.New(w.journal.writer(name)).Level(zerolog.DebugLevel),
+	}
+	w.journal.note("start %s as %s", name, cfg.Replica)
+	go func() {
+		defer close(r.done)
+		r.err = app.Run(ctx, options)
+		r.ended = time.Now()
+	}()
+}
+
+func (w *world) settings(s *slot) config.Settings {
+	var urls []string
+	for n := range w.subscriptions {
+		urls = append(urls, "ws://localhost/ws?subscriptionId="+subscription(n))
+	}
+	return config.Settings{
+		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomSecretToken: secretToken,
+		ZoomOAuthURL: "http://localhost/oauth/token", ZoomWebSocketURL: strings.Join(urls, ","),
+		Stream: stream, Prefix: prefix, LeaseTTL: leaseTTL.String(), Replica: fmt.Sprintf("replica-%d-%c", s.n+1, 'a'+s.renamed),
+		StreamMaxAge: "0", // an age limit on disk loses messages on fake time
+		DataDir:      w.dir + "/data", HTTPAddr: "off",
+	}
+}
+
+// stop tells the replica to end in an orderly way.
+func (r *replica) stop() {
+	if r.stopped.IsZero() {
+		r.stopped = time.Now()
+	}
+	r.cancel()
+}
+
+// die is the end of the process: its kernel resets all connections.
+func (r *replica) die() {
+	r.stopped, r.dead = time.Now(), true
+	r.nats.Cut()
+	r.zoom.Cut()
+	r.cancel()
+}
+
+// vanish is the end of the machine: nobody is told.
+func (r *replica) vanish() {
+	r.stopped, r.dead = time.Now(), true
+	r.nats.BlackHole()
+	r.zoom.BlackHole()
+	r.cancel()
+}
+
+// running reports whether the replica has not been ended in any way.
+func (r *replica) running() bool { return r != nil && r.stopped.IsZero() }
