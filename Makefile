@@ -8,7 +8,10 @@ DEMO_FLAGS  ?=
 FUZZTIME    ?= 10s
 BENCH       ?= .
 
-.PHONY: help build demo test race lint fuzz bench nats readme clean
+SEEDS       ?= 1000
+FROM        ?= 1
+
+.PHONY: help build demo test race lint fuzz bench simulate mutants nats readme clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -46,6 +49,12 @@ fuzz: ## Fuzz each fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks (BENCH=pattern)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+simulate: ## Run the simulation for SEEDS seeds (1000) from FROM (1) on
+	go test ./internal/simulation -run TestSimulation -timeout 0 -seeds $(SEEDS) -from $(FROM)
+
+mutants: ## Make each deliberate mistake and see that a test finds it
+	go test ./internal/simulation -run TestMutants -mutants -v -timeout 0
 
 nats: dist/nats ## Build the nats command line tool, for watching, as dist/nats
 

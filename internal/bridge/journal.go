@@ -280,7 +280,7 @@ func (j *journal) supersede(next State) {
 func (j *journal) told(gap Gap) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.superseded && j.next.tells(gap.From, gap.To)
+	return j.superseded && j.next.tells(gap.From)
 }
 
 // put writes the present state at the known revision, with what the term before

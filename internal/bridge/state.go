@@ -163,7 +163,7 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	if next.Connection == 1 && next.State == Connected {
 		to = next.Since
 	}
-	if next.tells(s.Since, to) || to.Sub(s.Since) < noGap {
+	if next.tells(s.Since) || to.Sub(s.Since) < noGap {
 		return nil
 	}
 	gap := b.gapAfter(s, s.Since, to, s.Connection+1, GapDisconnected, false)
@@ -171,9 +171,10 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	return []Gap{gap}
 }
 
-// tells reports whether the last gap that a state tells of covers an interval.
-func (s State) tells(from, to time.Time) bool {
-	return s.LastGap != nil && !s.LastGap.From.After(from) && !s.LastGap.To.Before(to)
+// tells reports whether the last gap that a state tells of is the one that began
+// then: from its end on, its own replica was connected.
+func (s State) tells(from time.Time) bool {
+	return s.LastGap != nil && !s.LastGap.From.After(from.Add(noGap)) && s.LastGap.To.After(from)
 }
 
 // ask asks the replica that was connected before. It fails if that has ended, is

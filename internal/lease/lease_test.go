@@ -238,6 +238,30 @@ func TestCutOffHolderTrustsNothing(t *testing.T) {
 	})
 }
 
+// TestImmortalLease: the server does not expire it (an update without a TTL, or a
+// stream without a leader), and its holder is lost.
+func TestUnchangedLeaseIsTakenAfterTheTTL(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(7 * time.Second)
+		a.link.BlackHole()
+		bucket, err := w.js.KeyValue(t.Context(), "leases")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry, err := bucket.Get(t.Context(), "lease."+sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bucket.Put(t.Context(), "lease."+sub, entry.Value()); err != nil {
+			t.Fatal(err)
+		}
+		w.await("b leads", ttl+time.Second, func() bool { return b.leads(sub) })
+	})
+}
+
 func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.join("a", sub)

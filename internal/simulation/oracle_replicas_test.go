@@ -6,12 +6,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+var harmless = set(faultStop, faultStepDown, faultGarbage, faultBurst)
+
 // planned: with a standby, a stop or a step down loses nothing and leaves no
-// gap. (Promise 3.)
+// gap, nor do broken frames (promise 8) or many events. (Promise 3.)
 func (v *evidence) planned(l timeline) {
 	const before, after = 20 * time.Second, 15 * time.Second
 	for _, i := range v.incidents {
-		if i.fault != faultStop && i.fault != faultStepDown || !v.alone(i, before, after) || !v.standby(i.replica, i.from) {
+		if !harmless[i.fault] || !v.alone(i, before, after) || i.replica != "" && !v.standby(i.replica, i.from) {
 			continue
 		}
 		v.judged["P3"]++

@@ -89,7 +89,7 @@ func (w *world) settings(s *slot) config.Settings {
 	return config.Settings{
 		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomSecretToken: secretToken,
 		ZoomOAuthURL: "http://localhost/oauth/token", ZoomWebSocketURL: strings.Join(urls, ","),
-		Stream: stream, Prefix: prefix, LeaseTTL: leaseTTL.String(), Replica: fmt.Sprintf("replica-%d-%c", s.n+1, 'a'+s.renamed),
+		Stream: stream, Prefix: prefix, LeaseTTL: leaseTTL.String(), Renew: w.renew, Replica: fmt.Sprintf("replica-%d-%c", s.n+1, 'a'+s.renamed),
 		StreamMaxAge: "0", // an age limit on disk loses messages on fake time
 		DataDir:      w.dir + "/data", HTTPAddr: "off",
 	}

@@ -101,6 +101,8 @@ type plan struct {
 	linger        time.Duration
 	displaceFrame bool
 	tokenLifetime time.Duration
+	closeOnExpiry bool          // Zoom closes a socket when its token expires
+	renew         string        // ZOOMSTREAM_RENEW; empty: the default
 	skew          time.Duration // by how much a machine's wall clock may be off
 	steps         []step
 	length        time.Duration // of the time with faults

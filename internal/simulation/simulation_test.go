@@ -13,9 +13,12 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed only")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (200, or 20 with -short)")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (200; 20 with -short or -race)")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 )
+
+// slowed: by the race detector a seed takes four times as long.
+var slowed bool
 
 // TestMain starts what nats-server would start within the first bubble and
 // then use in all others.
@@ -35,7 +38,7 @@ func TestSimulation(t *testing.T) {
 	seeds := *seedsFlag
 	if seeds == 0 {
 		seeds = 200
-		if testing.Short() {
+		if testing.Short() || slowed {
 			seeds = 20
 		}
 	}
@@ -54,6 +57,11 @@ func TestSimulation(t *testing.T) {
 // simulate runs a plan in a bubble of its own. It returns how often each promise
 // was put to the test.
 func simulate(t *testing.T, p *plan, verbose bool) map[string]int {
+	return simulateAnd(t, p, verbose, nil)
+}
+
+// simulateAnd also lets a scenario look at the evidence.
+func simulateAnd(t *testing.T, p *plan, verbose bool, inspect func(*testing.T, *evidence)) map[string]int {
 	w := newWorld(p, t.TempDir())
 	t.Cleanup(func() { // also after a panic: of a deadlock only this tells the seed
 		if t.Failed() {
@@ -68,6 +76,9 @@ func simulate(t *testing.T, p *plan, verbose bool) map[string]int {
 	runtime.GC()
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
+		if inspect != nil {
+			w.inspect = func(v *evidence) { inspect(t, v) }
+		}
 		for _, problem := range w.run() {
 			t.Error(problem)
 		}

@@ -44,6 +44,8 @@ type world struct {
 	agenda    []action
 	incidents []incident
 	strangers sync.WaitGroup // what faults go on by themselves
+
+	inspect func(*evidence) // of a scenario
 }
 
 // incident is something that was done, for the oracle.
@@ -76,7 +78,7 @@ func (w *world) run() []string {
 	}
 	w.sim = zoomsim.New(zoomsim.Options{
 		ClientID: clientID, ClientSecret: clientSecret, SecretToken: secretToken,
-		Linger: w.linger, DisplaceFrame: w.displaceFrame, TokenLifetime: w.tokenLifetime,
+		Linger: w.linger, DisplaceFrame: w.displaceFrame, TokenLifetime: w.tokenLifetime, CloseOnExpiry: w.closeOnExpiry,
 	})
 	w.web = pipenet.Serve(w.sim.Handler())
 	for n := range w.replicas {
@@ -99,7 +101,11 @@ func (w *world) run() []string {
 	if err != nil {
 		return problems
 	}
-	return append(problems, evidence.check()...)
+	problems = append(problems, evidence.check()...)
+	if w.inspect != nil {
+		w.inspect(evidence)
+	}
+	return problems
 }
 
 // live lets traffic and faults happen, then everything recover, and ends the

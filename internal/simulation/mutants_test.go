@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var mutantsFlag = flag.Bool("mutants", false, "make each deliberate mistake and see that a test finds it")
+
+// mutant is a deliberate mistake: in a file, one text in place of another.
+type mutant struct {
+	promise  string // that it breaks
+	mistake  string
+	file     string
+	old, new string
+	tests    []string // arguments of go test that must fail; nil: the simulation
+}
+
+var leaseTests = []string{"./internal/lease"}
+
+// mutants are at least one for each promise that the simulation is to hold.
+var mutants = []mutant{
+	{promise: "1", mistake: "what is held is not sent on", file: "internal/bridge/publish.go",
+		old: "for i, msg := range b.held.messages {", new: "for i, msg := range b.held.messages[:0] {"},
+	{promise: "1", mistake: "what is unacknowledged at the end is not awaited", file: "internal/bridge/bridge.go",
+		old: "return errors.Join(err, b.flush(patience))", new: "return err"},
+	{promise: "2", mistake: "every message has an id of its own", file: "internal/bridge/message.go",
+		old: "dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))", new: "dedupe.ID(b.cfg.Dedupe, f.Received.String(), subject, f.Body))"},
+	{promise: "2", mistake: "a message overtakes those that are held", file: "internal/bridge/publish.go",
+		old: "	if !b.held.since.IsZero() {\n		b.held.messages", new: "	if len(b.held.messages) < 1 && !b.held.since.IsZero() {\n		b.held.messages"},
+	{promise: "3", mistake: "the socket is closed before the successor displaces it", file: "internal/bridge/bridge.go",
+		old: "if b.cfg.Others() == 0 || sleep", new: "if true || sleep"},
+	{promise: "3", mistake: "the lease is released when the socket is closed, not before", file: "internal/lease/lead.go",
+		old: "	end(ErrReleased)\n	<-lost\n	e.giveUp(t)", new: "	end(ErrReleased)\n	<-lost\n	sleep(context.Background(), 4*time.Second)\n	e.giveUp(t)"},
+	{promise: "4", mistake: "a death needs many misses", file: "internal/lease/peers.go",
+		old: "known.misses < deathMisses", new: "known.misses < 20*deathMisses"},
+	{promise: "4", mistake: "an unchanged lease is never taken", file: "internal/lease/elector.go",
+		old: "case unchanged >= timing.takeover && unread < timing.retry:", new: "case unchanged >= 9*timing.takeover && unread < timing.retry:", tests: leaseTests},
+	{promise: "5", mistake: "nobody tells of a crash", file: "internal/bridge/state.go",
+		old: "if !ok && last.State == Connected {", new: "if !ok && last.State == Displaced {"},
+	{promise: "5", mistake: "nobody tells of a broken connection", file: "internal/bridge/journal.go",
+		old: "} else if s.State == Disconnected {", new: "} else if s.State == Displaced {"},
+	{promise: "5", mistake: "the marker comes after the first events", file: "internal/bridge/publish.go",
+		old: "	b.tell(ctx, b.journal.opened(ready)) // held, too", new: "	gaps := b.journal.opened(ready)\n	time.AfterFunc(5*time.Second, func() { b.tell(ctx, gaps) })"},
+	{promise: "5", mistake: "markers that may not be stored are forgotten", file: "internal/bridge/journal.go",
+		old: "	told := last.Unstored\n", new: "	told := last.Unstored[:0]\n	last.Unstored = nil\n"},
+	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",
+		old: "return time.Now().Before(t.proof.until) && t.nc.IsConnected()", new: "return true || time.Now().Before(t.proof.until) && t.nc.IsConnected()"},
+	{promise: "6", mistake: "trust counts from the answer", file: "internal/lease/lead.go",
+		old: "t.extend(revision, p)", new: "t.extend(revision, e.c.newProof())", tests: leaseTests},
+	{promise: "6", mistake: "a write that failed is a lease lost", file: "internal/lease/lead.go",
+		old: "case unread != nil:\n		e.log.Debug()", new: "case unread != nil:\n		return 0, false\n		e.log.Debug()", tests: leaseTests},
+	{promise: "6", mistake: "an expired term is taken back", file: "internal/lease/lead.go",
+		old: "case !found.held || !found.record.sameTerm(t.record):\n		return 0, false", new: "case found.held && !found.record.sameTerm(t.record):\n		return 0, false"},
+	{promise: "7", mistake: "the token is logged", file: "internal/zoom/token.go",
+		old: `Stringer("lifetime", token.life)`, new: `Str("lifetime", token.value)`},
+	{promise: "8", mistake: "a frame that cannot be read ends the connection", file: "internal/zoom/session.go",
+		old: "		return s.refusal(env, raw, err)\n	}\n	var bad error", new: "		return err\n	}\n	var bad error"},
+}
+
+// TestMutants sees to it that the list fits the code and, with -mutants, that
+// each mistake is found.
+func TestMutants(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		t.Run("promise "+m.promise+", "+m.mistake, func(t *testing.T) {
+			code, err := os.ReadFile(filepath.Join(root, m.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(code), m.old); n != 1 {
+				t.Fatalf("%s has %d times %q", m.file, n, m.old)
+			}
+			if *mutantsFlag {
+				m.survives(t, root, bytes.Replace(code, []byte(m.old), []byte(m.new), 1))
+			}
+		})
+	}
+}
+
+// survives fails the test if nothing finds the mistake.
+func (m mutant) survives(t *testing.T, root string, code []byte) {
+	mutated := filepath.Join(t.TempDir(), "mutant.go")
+	overlay := filepath.Join(t.TempDir(), "overlay.json")
+	replace := `{"Replace":{"` + filepath.Join(root, m.file) + `":"` + mutated + `"}}`
+	if os.WriteFile(mutated, code, 0o600) != nil || os.WriteFile(overlay, []byte(replace), 0o600) != nil {
+		t.Fatal("the mutant cannot be written")
+	}
+	tests := m.tests
+	if tests == nil {
+		tests = []string{"-run", "TestSimulation", "./internal/simulation", "-seeds", "200"}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	run := exec.CommandContext(ctx, "go", append([]string{"test", "-failfast", "-vet=off", "-count=1", "-timeout", "9m", "-overlay", overlay}, tests...)...)
+	run.Dir = root
+	out, err := run.CombinedOutput()
+	if err == nil {
+		t.Errorf("no test finds it: %s", out)
+		return
+	}
+	if bytes.Contains(out, []byte("[build failed]")) {
+		t.Errorf("the mutant does not compile: %s", out)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "_test.go:") && !strings.Contains(line, "writer.go") {
+			t.Logf("found: %.200s", strings.TrimSpace(line))
+			return
+		}
+	}
+	t.Logf("found: %.300s", out)
+}

@@ -1,0 +1,164 @@
+package simulation
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// scenario is a plan with one thing in it.
+func scenario(replicas int, length time.Duration, steps ...step) *plan {
+	return &plan{
+		replicas: replicas, subscriptions: 1, rate: 4, stagger: time.Second, natsDelay: time.Millisecond, zoomDelay: 10 * time.Millisecond,
+		tokenLifetime: time.Hour, steps: steps, length: length, quiet: 30 * time.Second,
+	}
+}
+
+func leader(f fault, at, last time.Duration) step {
+	return step{at: at, fault: f, slot: -1, last: last}
+}
+
+// play runs a scenario, which must keep every promise, and looks at the only
+// subscription.
+func play(t *testing.T, p *plan, look func(*testing.T, *evidence, timeline)) {
+	t.Helper()
+	simulateAnd(t, p, testing.Verbose(), func(t *testing.T, v *evidence) { look(t, v, v.timelines()[0]) })
+}
+
+// gap checks a marker. It may begin a little early, when the replica was last
+// heard of.
+func (m marker) is(t *testing.T, v *evidence, cause bridge.GapCause, from, to time.Time) {
+	t.Helper()
+	const early = 2 * time.Second
+	if m.Cause != cause || m.from.After(from.Add(100*time.Millisecond)) || m.from.Before(from.Add(-early)) ||
+		m.to.Sub(to).Abs() > 200*time.Millisecond || m.Milliseconds != m.to.Sub(m.from).Milliseconds() || m.PreviousReplica == "" || m.Replica == "" {
+		t.Errorf("a marker tells of %s, %s, want %s from %s to %s", v.spanText(m.span), m.Cause, cause, v.clock(from), v.clock(to))
+	}
+}
+
+func TestConnectionsAreRenewedBeforeTheirTokensExpire(t *testing.T) {
+	p := scenario(2, 20*time.Minute)
+	p.tokenLifetime, p.closeOnExpiry, p.renew = 2*time.Minute, true, "always"
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers)+len(l.dark)+len(l.lost) != 0 || len(l.sockets) < 10 {
+			t.Errorf("%d markers, %d gaps, %d events lost with %d sockets", len(l.markers), len(l.dark), len(l.lost), len(l.sockets))
+		}
+		for _, k := range l.sockets[:len(l.sockets)-1] {
+			if k.Cause != zoomsim.CauseDisplaced {
+				t.Errorf("socket %d ended: %s", k.N, k.Cause)
+			}
+		}
+	})
+}
+
+// TestExpiryIsLearned: once is a gap, and then even the successor knows.
+func TestExpiryIsLearned(t *testing.T) {
+	p := scenario(2, 20*time.Minute, leader(faultStop, 7*time.Minute, 10*time.Second), leader(faultCrash, 13*time.Minute, 10*time.Second))
+	p.tokenLifetime, p.closeOnExpiry = 2*time.Minute, true
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		expired := 0
+		for _, k := range l.sockets {
+			if k.Cause == zoomsim.CauseExpired {
+				expired++
+			}
+		}
+		if expired != 1 || len(l.markers) != 2 || l.markers[0].Cause != bridge.GapDisconnected || l.markers[1].Cause != bridge.GapCrash {
+			t.Errorf("%d sockets expired, %d markers", expired, len(l.markers))
+		}
+	})
+}
+
+func TestConnectionsAreNotRenewedWithoutNeed(t *testing.T) {
+	p := scenario(1, 20*time.Minute)
+	p.tokenLifetime = 2 * time.Minute
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.sockets) != 1 || len(l.markers) != 0 {
+			t.Errorf("%d sockets, %d markers", len(l.sockets), len(l.markers))
+		}
+	})
+}
+
+// TestAllCrash: the state tells the next one when the last was last heard of.
+func TestAllCrash(t *testing.T) {
+	first, second := step{at: time.Minute, fault: faultCrash, slot: 0, last: 3 * time.Minute}, step{at: time.Minute, fault: faultCrash, slot: 1, last: 4 * time.Minute}
+	play(t, scenario(2, 8*time.Minute, first, second), func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || len(l.sockets) != 2 {
+			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
+		}
+		l.markers[0].is(t, v, bridge.GapCrash, l.sockets[0].Retired, l.sockets[1].Ready)
+	})
+}
+
+func TestStopOfTheLastOne(t *testing.T) {
+	play(t, scenario(1, 5*time.Minute, leader(faultStop, time.Minute, time.Minute)), func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || !l.markers[0].Certain || len(l.sockets) != 2 {
+			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
+		}
+		l.markers[0].is(t, v, bridge.GapStart, l.sockets[0].Retired, l.sockets[1].Ready)
+	})
+}
+
+// TestLeaderCutOffFromNATS: in silence until after its lease, and with its
+// connections reset. Both times the socket changes hands once.
+func TestLeaderCutOffFromNATS(t *testing.T) {
+	for _, f := range []fault{faultNATSHole, faultNATSCut} {
+		play(t, scenario(2, 4*time.Minute, leader(f, time.Minute, time.Minute)), func(t *testing.T, v *evidence, l timeline) {
+			if len(l.sockets) != 2 || len(l.dark) != 0 || len(l.lost) != 0 {
+				t.Errorf("%s: %d sockets, %d gaps, %d events lost", f, len(l.sockets), len(l.dark), len(l.lost))
+			}
+			for _, m := range l.markers {
+				if m.Certain {
+					t.Errorf("%s: a marker tells of %s, %s, for certain", f, v.spanText(m.span), m.Cause)
+				}
+			}
+		})
+	}
+}
+
+// TestStranger holds the subscription for half a minute, and then comes again
+// and again.
+func TestStranger(t *testing.T) {
+	hold := step{at: time.Minute, fault: faultStranger, slot: -1, last: 30 * time.Second}
+	flap := step{at: 10 * time.Minute, fault: faultFlapping, slot: -1, last: 30 * time.Second, n: 6}
+	play(t, scenario(2, 20*time.Minute, hold, flap), func(t *testing.T, v *evidence, l timeline) {
+		var alarms []bridge.Alarm
+		for _, m := range v.stored {
+			if m.subject != prefix+"._bridge.alarm" {
+				continue
+			}
+			var a bridge.Alarm
+			if err := json.Unmarshal(m.data, &a); err != nil || a.Name != "contested" || a.Subscription != l.sub || a.Replica == "" || a.Epoch == 0 {
+				t.Fatalf("%s: %v", m.data, err)
+			}
+			alarms = append(alarms, a)
+		}
+		if len(alarms) != 4 {
+			t.Fatalf("%d alarms", len(alarms))
+		}
+		for n, a := range alarms {
+			if a.Raised != (n%2 == 0) {
+				t.Errorf("alarm %d at %s: raised %v", n, v.clock(a.At), a.Raised)
+			}
+		}
+		if alarms[1].At.Sub(alarms[0].At) < time.Minute {
+			t.Error("cleared before the connection had lasted")
+		}
+		kicked := 0
+		for _, m := range l.markers {
+			if m.Cause == bridge.GapKicked && m.Certain {
+				kicked++
+			}
+		}
+		if kicked != len(l.markers) || kicked < 2 {
+			t.Errorf("%d of %d markers say kicked", kicked, len(l.markers))
+		}
+		for n := 2; n < len(l.sockets); n++ { // growing pauses
+			if l.sockets[n].Ready.Sub(l.sockets[n-2].Ready) < 2*time.Second {
+				t.Errorf("connected three times within %s", l.sockets[n].Ready.Sub(l.sockets[n-2].Ready))
+			}
+		}
+	})
+}
