@@ -85,6 +85,12 @@ var readmeStory = []readmeChapter{
 		{line: "go run github.com/nats-io/nats-server/v2 -c nats.conf", stays: true, prints: `Server is ready`, exit: readmeAnyExit, bye: `Server Exiting`},
 		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: readmeConnected, shown: readmeOneEvent, bye: readmeStored},
 	}},
+	{section: "Replicas", beside: readmeZoom, env: readmeSettings, steps: []readmeStep{
+		{line: "./zoomstream run", stays: true, prints: readmeConnected, bye: readmeStored},
+		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
+		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
+		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
+	}},
 	{section: "The simulator", steps: []readmeStep{
 		{line: "./zoomstream sim", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`, bye: `Emitted [1-9]\d*: [1-9]\d* written`},
 		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},
