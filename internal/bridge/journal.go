@@ -17,7 +17,7 @@ const (
 	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
 	// askTimeout bounds one question to the replica before.
-	askTimeout = 500 * time.Millisecond
+	askTimeout = 300 * time.Millisecond
 )
 
 // journal keeps the state of one term's connections, here and in the bucket.

@@ -112,7 +112,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			certain = last.final()
 		}
 	}
-	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch {
+	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch && ready.Sub(last.Since) > sameMoment {
 		// It was handed over to a term that then ended at once.
 		answer, ok := b.ask(ctx, unrecorded)
 		if !ok {
@@ -141,8 +141,9 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 // is taken for a stranger's, where two machines' clocks are compared; noGap, on
 // one clock.
 const (
-	displacedBefore = 3 * time.Second
+	displacedBefore = 10 * time.Second
 	noGap           = 300 * time.Millisecond
+	sameMoment      = 20 * time.Millisecond
 )
 
 // lateGap is a gap that the successor cannot know of: it counted on a connection

@@ -200,11 +200,12 @@ func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry
 	if err != nil {
 		return false
 	}
+	// It is not stopped, which may wait for an answer for 5 s: its life is that
+	// of the connection, and the server forgets a consumer without one.
 	watcher, err := bucket.Watch(ctx, pattern)
 	if err != nil {
 		return false
 	}
-	defer watcher.Stop() //nolint:errcheck // the server forgets it by itself
 	for {
 		select {
 		case <-ctx.Done():

@@ -61,6 +61,9 @@ func (w *world) do(s step) {
 	} else if ofSubscription[s.fault] {
 		i.sub = sub
 	}
+	if s.fault == faultRotate { // a refused token is thrown away at most once a minute
+		i.to = i.to.Add(2 * time.Minute)
+	}
 	w.incidents = append(w.incidents, i)
 	switch s.fault {
 	case faultCrash:
