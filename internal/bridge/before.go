@@ -1,0 +1,171 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// gapBefore tells whether there was a gap between the connection of the term
+// before and one that is ready now. It also returns what that term's replica
+// says of it, if it can be asked.
+func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *Gap) {
+	if last.Nonce == "" { // nobody was ever connected
+		return last, nil
+	}
+	certain, before := true, displacedBefore
+	if !last.final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
+		answer, ok := b.ask(ctx, last)
+		if !ok && last.State == Connected {
+			gap := b.gapAfter(last, b.lastSign(ctx, last), ready, 1, GapCrash, false)
+			return last, &gap
+		}
+		if ok {
+			last, before = answer, noGap
+		} else {
+			certain = last.final()
+		}
+	}
+	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch && ready.Sub(last.Since) > sameMoment {
+		// It was handed over to a term that then ended at once.
+		answer, ok := b.ask(ctx, unrecorded)
+		if !ok {
+			gap := b.gapAfter(last, last.Since, ready, 1, GapCrash, false)
+			return last, &gap
+		}
+		if answer.Connection > 0 {
+			last, before = answer, noGap
+		}
+	}
+	switch {
+	case last.State == Connected && last.Unanswered:
+		gap := b.gapAfter(last, last.LastFrame, ready, 1, GapDisconnected, false)
+		return last, &gap
+	case last.State == Disconnected:
+		gap := b.gapAfter(last, last.Since, ready, 1, last.Cause, certain)
+		return last, &gap
+	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
+		gap := b.gapAfter(last, last.Since, ready, 1, GapKicked, false)
+		return last, &gap
+	}
+	return last, nil
+}
+
+// displacedBefore is how much earlier than a connection was ready a displacement
+// is taken for a stranger's, where two machines' clocks are compared; noGap, on
+// one clock.
+const (
+	displacedBefore = 10 * time.Second
+	noGap           = 300 * time.Millisecond
+	sameMoment      = 20 * time.Millisecond
+)
+
+// lateGap is a gap that the successor cannot know of: it counted on a connection
+// that this replica held and that later turned out to have been dead.
+func (b *Bridge) lateGap(ctx context.Context) []Gap {
+	s := b.journal.current()
+	if s.Connection == 0 || s.State != Disconnected || s.Cause == GapKicked || !b.over.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
+	var next State
+	if err != nil || entry.Value == nil || json.Unmarshal(entry.Value, &next) != nil || next.Epoch <= s.Epoch {
+		return nil
+	}
+	to := b.clock(time.Now())
+	if next.Connection == 1 && next.State == Connected {
+		to = next.Since
+	}
+	if next.tells(s.Since) || to.Sub(s.Since) < noGap {
+		return nil
+	}
+	gap := b.gapAfter(s, s.Since, to, s.Connection+1, GapDisconnected, false)
+	gap.Replica, gap.Epoch = next.Replica, next.Epoch
+	return []Gap{gap}
+}
+
+// tells reports whether the last gap that a state tells of is the one that began
+// then: from its end on, its own replica was connected.
+func (s State) tells(from time.Time) bool {
+	return s.LastGap != nil && !s.LastGap.From.After(from.Add(noGap)) && s.LastGap.To.After(from)
+}
+
+// ask asks the replica that was connected before. It fails if that has ended, is
+// cut off, or does not answer in time.
+func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
+	for range 2 {
+		try, cancel := context.WithTimeout(ctx, askTimeout)
+		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
+		cancel()
+		if err == nil && json.Unmarshal(text, &answer) == nil && answer.Epoch == last.Epoch {
+			answer.shift(b.clock(time.Now()).Sub(answer.Now))
+			return answer, true
+		}
+	}
+	return State{}, false
+}
+
+// shift brings the times of an answer from its sender's clock to this one's.
+func (s *State) shift(d time.Duration) {
+	s.Since, s.LastFrame = s.Since.Add(d), s.LastFrame.Add(d)
+}
+
+// Question is what a replica is asked by its successor. [Bridge.Describe] of the
+// term is the answer.
+func Question(subscription string, epoch uint64) string {
+	return fmt.Sprintf("%s %d", subscription, epoch)
+}
+
+// lastSign is the last sign of life of a replica that cannot be asked. Its last
+// answer to this one is on this one's clock, so it goes before all else.
+func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
+	if last.Unanswered {
+		return last.LastFrame
+	}
+	if alive := b.cfg.AliveAt(last.Nonce); !alive.IsZero() {
+		return b.clock(alive)
+	}
+	sign := last.Since
+	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx, last.Epoch)} {
+		if at.After(sign) {
+			sign = at
+		}
+	}
+	return sign
+}
+
+// lastStored is when the newest stored event of the subscription and an epoch was
+// received, if it is among the last of the stream. A crashed replica's state is
+// some seconds old; this is its last trace.
+func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
+	const most = 64
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		return time.Time{}
+	}
+	stream, err := js.Stream(ctx, b.cfg.Stream)
+	if err != nil {
+		return time.Time{}
+	}
+	newest := stream.CachedInfo().State.LastSeq
+	for sequence := newest; sequence > 0 && newest-sequence < most; sequence-- {
+		msg, err := stream.GetMsg(ctx, sequence)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return time.Time{}
+		}
+		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || msg.Header.Get(headerEpoch) != strconv.FormatUint(epoch, 10) {
+			continue
+		}
+		if at, err := time.Parse(receivedAt, msg.Header.Get(headerReceivedAt)); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
