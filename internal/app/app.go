@@ -140,14 +140,18 @@ func openBucket(ctx context.Context, o Options, js jetstream.JetStream, options 
 // bucketError makes what the server refuses for good an error of the settings.
 func bucketError(bucket string, err error) error {
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok && !errors.Is(err, kv.ErrNoTTL) {
-		return err
-	}
-	if ok && api.ErrorCode == codeNoCluster {
+	switch {
+	case ok && api.ErrorCode == codeNoCluster:
 		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_STREAM_REPLICAS", Err: fmt.Errorf("more than one needs a NATS cluster: %w", err)}
+	case errors.Is(err, kv.ErrNoTTL):
+		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf(
+			"bucket %s cannot hold leases (it needs a TTL per message: LimitMarkerTTL); delete it or name another: %w", bucket, err)}
+	case errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported):
+		return &natsconn.ConfigError{Setting: "NATS_URL", Err: fmt.Errorf("leases need nats-server 2.11 or newer: %w", err)}
+	case ok:
+		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf("the NATS server refuses bucket %s: %w", bucket, err)}
 	}
-	return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf(
-		"bucket %s cannot hold leases (it needs a TTL per message: nats-server 2.11, LimitMarkerTTL); delete it or name another: %w", bucket, err)}
+	return err
 }
 
 // codeNoCluster is JetStream's "replicas > 1 not supported in non-clustered

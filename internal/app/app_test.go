@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -292,6 +293,9 @@ func TestReconnects(t *testing.T) {
 	h.finish()
 	if got := len(h.stored()); got != 3 {
 		t.Errorf("%d of 3 events stored", got)
+	}
+	if gaps := h.gaps(); len(gaps) != 3 || gaps[0].Cause != bridge.GapDisconnected || !gaps[0].Certain || gaps[0].Replica != "replica-1" || gaps[0].Epoch != 1 {
+		t.Errorf("gap markers: %+v", gaps)
 	}
 	if !strings.Contains(h.log.String(), `"cause":"reset"`) {
 		t.Errorf("the cause is not logged:\n%s", h.log)

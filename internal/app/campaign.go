@@ -73,13 +73,20 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
 		},
 		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
-		Others: r.candidate.Others, Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
+		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
 	})
 	r.bridges.add(endpoint.Subscription, t.Epoch, b)
 	err := b.Run(term, process)
 	summarize(log, t.Epoch, b.Stats())
 	return err
+}
+
+// handover is how long another replica may take to connect: the more
+// subscriptions it takes over at once, the longer.
+func handover(subscriptions int) time.Duration {
+	const one = 2500 * time.Millisecond
+	return one + time.Duration(subscriptions)*time.Second/dialsPerSecond
 }
 
 func summarize(log zerolog.Logger, epoch uint64, st bridge.Stats) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -19,7 +21,7 @@ import (
 const (
 	// Connections to Zoom are opened at this pace by one process, however many
 	// subscriptions lose theirs at once.
-	dialsPerSecond = 50
+	dialsPerSecond = 200
 	dialsAtOnce    = 20
 )
 
@@ -50,7 +52,7 @@ func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, 
 		}),
 	}
 	r.candidate = lease.New(nc, leases, lease.Options{
-		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: len(cfg.Zoom.Endpoints),
+		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.describe, Log: o.Log,
 	})
 	return r, nil
@@ -88,10 +90,25 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	return group.Wait()
 }
 
+func subscriptions(cfg *config.Config) (all []string) {
+	for _, endpoint := range cfg.Zoom.Endpoints {
+		all = append(all, endpoint.Subscription)
+	}
+	return all
+}
+
+// replaceable reports whether another replica could lead any subscription.
+func (r *replica) replaceable() bool {
+	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool { return r.candidate.Others(s) > 0 })
+}
+
 // connection fails when the connection to NATS is closed for good.
 func (r *replica) connection(ctx context.Context) error {
 	closed := r.nc.StatusChanged(nats.CLOSED)
 	defer r.nc.RemoveStatusListener(closed)
+	if r.nc.IsClosed() { // before it could be heard
+		return nats.ErrConnectionClosed
+	}
 	select {
 	case <-closed:
 		return fmt.Errorf("the connection to NATS was closed by the server: %w", cmp.Or(r.nc.LastError(), nats.ErrConnectionClosed))
@@ -105,7 +122,7 @@ func (r *replica) obey(ctx context.Context) {
 	for {
 		select {
 		case <-r.o.StepDown:
-			if r.candidate.Others() == 0 {
+			if !r.replaceable() {
 				r.o.Log.Warn().Msg("told to step down, but no other replica is there to take over; going on")
 				continue
 			}

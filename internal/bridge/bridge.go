@@ -37,10 +37,9 @@ import (
 const (
 	// flushTimeout bounds the wait for what is still unacknowledged at the end.
 	flushTimeout = 10 * time.Second
-	// handoverTimeout is how long a replica that stops waits for another one to
-	// connect.
-	handoverTimeout = 2500 * time.Millisecond
-	handoverCheck   = 100 * time.Millisecond // whether there still is one
+	// handoverCheck is how often a replica that waits for another one to connect
+	// looks whether there still is one.
+	handoverCheck = 100 * time.Millisecond
 	// localWindow is how many ids are remembered to save a round trip.
 	localWindow = 4096
 )
@@ -51,6 +50,8 @@ type Term interface {
 	Trusted(context.Context) error
 	// Prove waits for proof, begun after the call, that the term is not over.
 	Prove(context.Context) error
+	// Connected is told whether there is a live connection.
+	Connected(bool)
 }
 
 // Config describes one term of one subscription.
@@ -73,6 +74,9 @@ type Config struct {
 	States  *kv.Bucket // of the subscriptions' states
 	// Others is how many replicas could take over.
 	Others func() int
+	// Handover is how long another replica may take to connect, when this one
+	// stops.
+	Handover time.Duration
 	// Ask asks the process of a nonce (see Question and Describe).
 	Ask func(ctx context.Context, nonce, question string) ([]byte, error)
 	// AliveAt is when the process of a nonce last answered this one; zero: never.
@@ -102,7 +106,7 @@ type Bridge struct {
 	pub     *publisher.Publisher
 	window  *dedupe.Window
 	journal *journal
-	contest contest
+	contest *contest
 	over    atomic.Bool // the term is
 	session atomic.Pointer[zoom.Session]
 
@@ -176,15 +180,16 @@ func (b *Bridge) Run(term, process context.Context) error {
 		}
 	})
 	owned.Go(func() { b.journal.keep(publishing) })
+	defer b.cfg.Term.Connected(false)
 
 	err := b.connectLoop(connecting, process, reading, patience)
 	if cause := context.Cause(connecting); cause != nil && term.Err() == nil {
 		err = errors.Join(err, cause)
 	}
-	b.contest.end(patience)
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
 	err = errors.Join(err, b.release(patience, nil, true))
+	b.window = nil // what is left of a Bridge answers questions, and must be small
 	if err != nil {
 		time.AfterFunc(flushTimeout, release)
 	}
@@ -211,7 +216,7 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 		case <-patience.Done():
 			return
 		}
-		for range handoverTimeout / handoverCheck {
+		for range b.cfg.Handover / handoverCheck {
 			if b.cfg.Others() == 0 || sleep(patience, handoverCheck) != nil {
 				break
 			}

@@ -80,6 +80,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 		wait := pause.next(useful, err)
 		if cause(err) == zoom.CauseDisplaced {
 			// Another replica, or a stranger? The lease tells.
+			b.cfg.Log.Warn().Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Prove(term) != nil {
 				b.journal.judge(HandedOver, "")
 				b.cfg.Log.Info().Msg("another replica has taken over")
@@ -108,9 +109,12 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	for next := b.renewalTimer(s); ; {
 		select {
 		case <-r.done:
+			b.cfg.Term.Connected(false)
 			b.ended(term, process, r)
 			b.session.Store(nil)
 			return r.session.Useful(), r.err
+		case <-b.contest.inherits:
+			b.contest.raised = true
 		case <-b.contest.calm():
 			b.contest.clear(l.patience)
 		case <-next:
@@ -132,6 +136,7 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 		return nil, err
 	}
 	b.session.Store(s)
+	b.cfg.Term.Connected(true)
 	b.connects.Add(1)
 	b.cfg.Log.Info().Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
 	return s, nil

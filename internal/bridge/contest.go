@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -26,10 +27,23 @@ type contest struct {
 	times  int
 	raised bool
 	timer  <-chan time.Time
+
+	inherits chan struct{} // the alarm was raised in the term before
+	standing atomic.Bool   // as raised; for all goroutines
 }
 
-func newContest(b *Bridge) contest {
-	return contest{b: b, began: time.Now(), pause: growing(2*time.Second, 5*time.Minute)}
+func newContest(b *Bridge) *contest {
+	return &contest{b: b, began: time.Now(), pause: growing(2*time.Second, 5*time.Minute), inherits: make(chan struct{}, 1)}
+}
+
+// inherit goes on with an alarm of the term before: it is cleared when a
+// connection has lasted, whoever holds it. Any goroutine may call it.
+func (c *contest) inherit() {
+	c.standing.Store(true)
+	select {
+	case c.inherits <- struct{}{}:
+	default:
+	}
 }
 
 // displaced is told that a stranger has connected, and returns the pause before
@@ -41,6 +55,7 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
 	if !c.raised && !settling {
 		c.raised = true
+		c.standing.Store(true)
 		c.b.cfg.Log.Error().Msg("contested: somebody else connects to this subscription; find and stop it (another program, another cluster, a laptop)")
 		c.say(ctx, true, "somebody else connects to this subscription, and each side takes the events away from the other")
 	}
@@ -57,17 +72,10 @@ func (c *contest) calm() <-chan time.Time {
 
 func (c *contest) clear(ctx context.Context) {
 	c.raised, c.timer, c.times = false, nil, 0
+	c.standing.Store(false)
 	c.pause.Reset()
 	c.b.cfg.Log.Info().Msg("no longer contested")
 	c.say(ctx, false, "the connection has lasted")
-}
-
-// end clears the alarm when the term is over: the next leader raises its own.
-func (c *contest) end(ctx context.Context) {
-	if c.raised {
-		c.raised = false
-		c.say(ctx, false, "this replica leads no more")
-	}
 }
 
 func (c *contest) say(ctx context.Context, raised bool, detail string) {

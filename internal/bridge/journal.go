@@ -170,6 +170,9 @@ func (j *journal) enter(last State, gap *Gap) {
 	if last.ClosesAtExpiry {
 		j.b.dialer.LearnClosesAtExpiry()
 	}
+	if last.Contested {
+		j.b.contest.inherit()
+	}
 	j.mu.Lock()
 	j.begun = true
 	if j.state.LastGap == nil {
@@ -289,6 +292,7 @@ func (j *journal) put(ctx context.Context, last State) error {
 	state := j.current()
 	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
 	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
+	state.Contested = last.Contested || j.b.contest.standing.Load()
 	state.ClosesAtExpiry = last.ClosesAtExpiry || j.b.dialer.ClosesAtExpiry()
 	j.mu.Lock()
 	j.dirty = false

@@ -28,7 +28,8 @@ type State struct {
 
 	// Unstored are gaps whose markers may not be stored yet: whoever connects
 	// next publishes them again.
-	Unstored []Gap `json:"unstored,omitempty"`
+	Unstored  []Gap `json:"unstored,omitempty"`
+	Contested bool  `json:"contested,omitempty"` // the alarm is raised
 	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
 	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
 }

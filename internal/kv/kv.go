@@ -41,15 +41,19 @@ type Bucket struct {
 type Entry struct {
 	Revision uint64
 	Value    []byte // nil: none
+	Purged   bool   // on purpose; Get tells, Watch does not
 }
 
 // Open returns the bucket, creating it if it is missing.
 func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, error) {
 	b := &Bucket{js: js, opt: opt}
-	if err := b.create(ctx); err != nil {
-		return nil, err
-	}
 	stream, err := js.Stream(ctx, b.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := b.create(ctx); err != nil {
+			return nil, err
+		}
+		stream, err = js.Stream(ctx, b.stream())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look at bucket %s: %w", opt.Name, err)
 	}
@@ -126,7 +130,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
 	}
-	entry := Entry{Revision: answer.Message.Sequence}
+	entry := Entry{Revision: answer.Message.Sequence, Purged: header.Get("KV-Operation") != "" && header.Get("Nats-Marker-Reason") == ""}
 	if header.Get("KV-Operation") == "" && header.Get("Nats-Marker-Reason") == "" {
 		entry.Value = append([]byte{}, answer.Message.Data...)
 	}

@@ -10,11 +10,11 @@ const (
 
 // balance gives leases away if another replica has too few.
 func (c *Candidate) balance() {
-	if c.unwilling() {
+	if leaving, resting := c.reluctance(); leaving || resting {
 		return
 	}
-	others := c.peers.willing()
-	held := c.view.holders()
+	others := c.peers.sharing(c.opt.Subscriptions)
+	held := c.view.holders(2 * c.timing.ttl)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Now().Before(c.shedAgain) {
@@ -32,13 +32,15 @@ func (c *Candidate) balance() {
 			}
 		}
 	}
-	fair := c.fairShare(len(others))
-	wanted := 0 // what the others lack
-	for _, nonce := range others {
-		wanted += max(0, c.opt.Subscriptions/(len(others)+1)-held[nonce])
-	}
-	for _, e := range leading[:min(len(leading), max(0, mine-fair), max(0, wanted-yielding), max(0, shedAtOnce-yielding))] {
-		e.yield()
+	excess := min(mine-c.fairShare(len(others)), shedAtOnce-yielding)
+	for nonce, leads := range others {
+		lacks := min(len(c.opt.Subscriptions)/(len(others)+1), len(leads)) - held[nonce] - yielding
+		for i := 0; i < len(leading) && lacks > 0 && excess > 0; i++ {
+			if e := leading[i]; leads[e.subscription] && !e.yielded.Load() {
+				e.yield()
+				lacks, excess = lacks-1, excess-1
+			}
+		}
 	}
 }
 

@@ -17,10 +17,14 @@ import (
 )
 
 const (
-	// Leases are taken at this pace, so that replicas that start together
-	// share, and a lone one with hundreds does not flood Zoom.
+	// Leases that nobody held when this replica came are taken at this pace,
+	// so that replicas that start together share, and a lone one with hundreds
+	// does not flood Zoom.
 	takesPerSecond = 50
 	takesAtOnce    = 10
+	// Those of others who leave or die are taken at this one.
+	successionsPerSecond = 500
+	successionsAtOnce    = 50
 
 	// After it was told to step down, a replica is no candidate for free
 	// leases for so long, unless nobody else takes them within the pause.
@@ -36,7 +40,7 @@ type Options struct {
 	Bucket        string        // name, part of the liveness subjects
 	TTL           time.Duration // of a lease, whole seconds
 	Replica       string        // name, for people
-	Subscriptions int           // how many it would lead
+	Subscriptions []string      // that it would lead
 	// Describe is this replica's answer to Ask. It must be quick.
 	Describe func(question string) []byte
 	Log      zerolog.Logger
@@ -44,15 +48,15 @@ type Options struct {
 
 // Candidate is this process among the replicas. It is safe for concurrent use.
 type Candidate struct {
-	nc     *nats.Conn
-	bucket *kv.Bucket
-	opt    Options
-	timing timing
-	nonce  string
-	host   string
-	view   *view
-	peers  *peers
-	pace   *rate.Limiter
+	nc                 *nats.Conn
+	bucket             *kv.Bucket
+	opt                Options
+	timing             timing
+	nonce              string
+	host               string
+	view               *view
+	peers              *peers
+	takes, successions *rate.Limiter
 
 	mu        sync.Mutex
 	electors  map[string]*elector
@@ -66,8 +70,9 @@ func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	host, _ := os.Hostname() // only for people
 	return &Candidate{
 		nc: nc, bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
-		view: newView(), peers: newPeers(), pace: rate.NewLimiter(takesPerSecond, takesAtOnce),
-		electors: make(map[string]*elector),
+		view: newView(), peers: newPeers(), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
+		successions: rate.NewLimiter(successionsPerSecond, successionsAtOnce),
+		electors:    make(map[string]*elector),
 	}
 }
 
@@ -86,7 +91,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	owned.Go(func() { c.watch(ctx) })
-	c.announce(true)
+	c.announce(true, true)
 	tick := time.NewTicker(probePeriod)
 	defer tick.Stop()
 	reconnects := c.nc.Stats().Reconnects
@@ -99,16 +104,16 @@ func (c *Candidate) Run(ctx context.Context) error {
 		if r := c.nc.Stats().Reconnects; r != reconnects {
 			reconnects = r
 			c.peers.quiet()
-			c.announce(true)
+			c.announce(true, true)
 			c.renewAll()
 		}
-		for nonce := range c.view.holders() {
+		for nonce := range c.view.holders(2 * c.timing.ttl) {
 			if nonce != c.nonce && c.peers.startProbe(nonce) {
 				owned.Go(func() { c.probe(ctx, nonce) })
 			}
 		}
 		if n%presenceTicks == 0 {
-			c.announce(false)
+			c.announce(false, false)
 		}
 		if n%balanceTicks == 0 {
 			c.balance()
@@ -148,7 +153,7 @@ func (c *Candidate) StepDown() {
 	c.mu.Lock()
 	c.resting = time.Now().Add(stepDownRest)
 	c.mu.Unlock()
-	c.announce(false) // first: another one that rests is the only one to take them now
+	c.announce(false, true) // first: another one that rests is the only one to take them now
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.electors {
@@ -161,16 +166,25 @@ func (c *Candidate) Leave() {
 	c.mu.Lock()
 	c.leaving = true
 	c.mu.Unlock()
-	c.announce(false)
+	c.announce(false, true)
 }
 
-// Others is the number of other replicas that would take a free lease.
-func (c *Candidate) Others() int { return len(c.peers.willing()) }
+// Others is the number of other replicas that would take the lease of a
+// subscription, were it free.
+func (c *Candidate) Others(subscription string) int { return c.peers.count(subscription, false) }
 
-func (c *Candidate) unwilling() (leaving bool) {
+// pace bounds the taking of a lease.
+func (c *Candidate) pace(h holding) *rate.Limiter {
+	if h.held || h.freed {
+		return c.successions
+	}
+	return c.takes
+}
+
+func (c *Candidate) reluctance() (leaving, resting bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.leaving || time.Now().Before(c.resting)
+	return c.leaving, time.Now().Before(c.resting)
 }
 
 func (c *Candidate) renewAll() {
@@ -184,20 +198,22 @@ func (c *Candidate) renewAll() {
 }
 
 // patience is how long this replica lets others go first.
-func (c *Candidate) patience() time.Duration {
-	others := c.Others()
+func (c *Candidate) patience(subscription string) time.Duration {
+	_, resting := c.reluctance()
 	switch {
-	case others == 0:
+	case c.peers.count(subscription, true) == 0:
 		return 0
-	case c.unwilling():
+	case resting:
 		return stepDownPause
-	case c.led() >= c.fairShare(others):
+	case c.led() >= c.fairShare(len(c.peers.sharing(c.opt.Subscriptions))):
 		return courtesy + rand.N(courtesy/3)
 	}
 	return 0
 }
 
-func (c *Candidate) fairShare(others int) int { return (c.opt.Subscriptions + others) / (others + 1) }
+func (c *Candidate) fairShare(others int) int {
+	return (len(c.opt.Subscriptions) + others) / (others + 1)
+}
 
 func (c *Candidate) led() int {
 	c.mu.Lock()

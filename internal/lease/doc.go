@@ -33,7 +33,9 @@
 //
 //	our own record       adopt the revision and renew again
 //	another's record     lost
-//	no record            lost: it expired, and others may have led and gone since
+//	no record            it expired. Taken back, as the same term, if its holder has
+//	                     been connected to Zoom all the time, since then nobody
+//	                     else has; else lost
 //	no answer            still uncertain: try again
 //
 // A cluster of NATS servers that has lost the one that led the bucket answers

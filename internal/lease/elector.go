@@ -49,9 +49,9 @@ func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) err
 type move int
 
 const (
-	stay move = iota // wait
-	look             // read the lease
-	take             // try to take it
+	moveStay move = iota // wait
+	moveLook             // read the lease
+	moveTake             // try to take it
 )
 
 // follow returns a term, or nil when the context ends.
@@ -60,19 +60,26 @@ func (e *elector) follow(ctx context.Context) *Term {
 		h := e.c.view.get(e.subscription)
 		next, wait := e.next(h, time.Now())
 		switch next {
-		case take:
-			if e.c.pace.Wait(ctx) != nil {
+		case moveTake:
+			if e.c.pace(h).Wait(ctx) != nil {
 				return nil
 			}
 			h = e.c.view.get(e.subscription)
-			if next, _ := e.next(h, time.Now()); next != take {
+			next, _ := e.next(h, time.Now())
+			if next == moveLook { // what was read before the wait is old by now
+				if _, err := e.read(ctx); err == nil {
+					h = e.c.view.get(e.subscription)
+					next, _ = e.next(h, time.Now())
+				}
+			}
+			if next != moveTake {
 				continue // somebody was faster, or this replica has its share by now
 			}
 			if term := e.take(ctx, h); term != nil {
 				return term
 			}
 			wait = e.c.timing.retry/5 + rand.N(e.c.timing.retry/5)
-		case look:
+		case moveLook:
 			_, err := e.read(ctx)
 			if err == nil {
 				continue
@@ -89,35 +96,42 @@ func (e *elector) follow(ctx context.Context) *Term {
 func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	timing := e.c.timing
 	if !h.known {
-		return look, 0
+		return moveLook, 0
+	}
+	if quiet := e.c.peers.quietFor(now); !h.held && h.freed && !h.purged && quiet > 0 {
+		if !h.read {
+			return moveLook, 0
+		}
+		return moveStay, quiet // NATS was away: its holder may come back for it
 	}
 	if !h.held {
-		return at(later(h.changed.Add(e.c.patience()), e.reticent), now)
+		return at(later(h.changed.Add(e.c.patience(e.subscription)), e.reticent), now)
 	}
 	if h.record.Nonce == e.c.nonce { // a write of ours that seemed to fail
-		return take, 0
+		return moveTake, 0
 	}
-	e.yielded.Store(false)
-	if since, dead := e.c.peers.deadSince(h.record.Nonce); dead {
-		return at(since.Add(min(e.c.patience(), 2*courtesy)), now)
+	e.yielded.Store(false) // somebody took it
+	e.reticent = time.Time{}
+	if since, dead := e.c.peers.deadSince(h.record.Nonce); dead && since.After(h.since) {
+		return at(since.Add(min(e.c.patience(e.subscription), 2*courtesy)), now)
 	}
 	unread := now.Sub(h.heard)
 	unchanged := now.Sub(h.changed)
 	switch {
 	case unchanged >= timing.takeover && unread < timing.retry:
-		return take, 0
+		return moveTake, 0
 	case unchanged >= timing.takeover, now.Sub(h.told) >= timing.silence && unread >= timing.look:
-		return look, 0
+		return moveLook, 0
 	}
-	return stay, min(timing.takeover-unchanged, max(timing.silence-now.Sub(h.told), timing.look-unread))
+	return moveStay, min(timing.takeover-unchanged, max(timing.silence-now.Sub(h.told), timing.look-unread))
 }
 
 // at is to take the lease at a time.
 func at(when, now time.Time) (move, time.Duration) {
 	if wait := when.Sub(now); wait > 0 {
-		return stay, wait
+		return moveStay, wait
 	}
-	return take, 0
+	return moveTake, 0
 }
 
 func later(a, b time.Time) time.Time {

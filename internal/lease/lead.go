@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
@@ -15,6 +16,10 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	// The term ends by its own causes; the end of ctx releases it first.
 	leading, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
+	select {
+	case <-e.release: // meant for the term before
+	default:
+	}
 	e.leading.Store(t)
 	defer e.leading.Store(nil)
 	if e.yielded.Swap(false) {
@@ -32,7 +37,11 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 
 	select {
 	case <-lost:
-		e.log.Warn().Uint64("epoch", t.Epoch).Str("to", e.c.view.get(e.subscription).record.Replica).Msg("lease lost")
+		if h := e.c.view.get(e.subscription); h.held {
+			e.log.Warn().Uint64("epoch", t.Epoch).Str("to", h.record.Replica).Msg("lease lost to another replica")
+		} else {
+			e.log.Warn().Uint64("epoch", t.Epoch).Msg("lease expired; it could not be renewed in time")
+		}
 		end(ErrLost)
 		return <-returned
 	case err := <-returned:
@@ -53,26 +62,24 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 // renew keeps the lease until the context ends, or returns when this term's
 // record was found to be gone.
 func (e *elector) renew(ctx context.Context, t *Term) {
-	pause := e.c.timing.renewal
+	due := time.NewTimer(e.c.timing.renewal)
+	defer due.Stop()
 	for {
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-due.C:
 		case <-t.renew:
 		case <-e.wake:
 			if h := e.c.view.get(e.subscription); h.held && h.record.sameTerm(t.record) {
-				timer.Stop()
-				continue // our own write
+				continue // our own write, or other news: it stays due when it was
 			}
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		}
-		timer.Stop()
-		var kept bool
-		if pause, kept = e.renewOnce(ctx, t); !kept {
+		next, kept := e.renewOnce(ctx, t)
+		if !kept {
 			return
 		}
+		due.Reset(next)
 	}
 }
 
@@ -82,7 +89,8 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 	revision, err := e.write(ctx, t.record, t.at())
 	if err == nil {
 		t.extend(revision, p)
-		return e.c.timing.renewal - time.Since(p.began), true
+		spread := rand.N(e.c.timing.renewal / 10) // or all would stay in step after a reconnection
+		return e.c.timing.renewal - spread - time.Since(p.began), true
 	}
 	if ctx.Err() != nil {
 		return 0, true
@@ -92,7 +100,8 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 	case unread != nil:
 		e.log.Debug().Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
-	case !found.held || !found.record.sameTerm(t.record):
+	case !found.held && t.connected.Load() && found.revision != t.at(): // the next write takes it back
+	case !found.held && !t.connected.Load(), found.held && !found.record.sameTerm(t.record):
 		return 0, false
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true

@@ -13,7 +13,7 @@ import (
 // The subjects by which replicas know of one another, on core NATS:
 //
 //	zoomstream.<bucket>.replica.<nonce>  a request, answered by that process:
-//	                                     with a subscription id as its body by
+//	                                     with a question as its body by
 //	                                     Options.Describe, else by nothing
 //	zoomstream.<bucket>.presence         each replica, once a second
 func (c *Candidate) replicaSubject(nonce string) string {
@@ -26,8 +26,11 @@ func (c *Candidate) presenceSubject() string { return "zoomstream." + c.opt.Buck
 type presence struct {
 	Replica string `json:"replica"`
 	Nonce   string `json:"nonce"`
-	Leaving bool   `json:"leaving,omitempty"` // it takes no leases
+	Leaving bool   `json:"leaving,omitempty"` // it takes no leases any more
+	Resting bool   `json:"resting,omitempty"` // it takes those that nobody else takes
 	Hello   bool   `json:"hello,omitempty"`   // it wants to know who is there
+	// Subscriptions are those that it would lead; absent: as it said before.
+	Subscriptions []string `json:"subscriptions,omitempty"`
 }
 
 // answer subscribes to what other replicas say and ask.
@@ -47,12 +50,12 @@ func (c *Candidate) answer() (leave func(), err error) {
 		if json.Unmarshal(msg.Data, &p) != nil || p.Nonce == "" || p.Nonce == c.nonce {
 			return
 		}
-		first, changed := c.peers.announced(p.Nonce, p.Leaving)
+		first, changed := c.peers.announced(p)
 		if changed {
 			c.view.wakeAll("")
 		}
 		if p.Hello {
-			c.announce(false)
+			c.announce(false, true)
 		}
 		if first {
 			c.opt.Log.Info().Str("other", p.Replica).Msg("another replica is there")
@@ -68,8 +71,15 @@ func (c *Candidate) answer() (leave func(), err error) {
 	}, nil
 }
 
-func (c *Candidate) announce(hello bool) {
-	text, err := json.Marshal(presence{Replica: c.opt.Replica, Nonce: c.nonce, Leaving: c.unwilling(), Hello: hello})
+// announce makes this replica known, in full where others may not know which
+// subscriptions it would lead.
+func (c *Candidate) announce(hello, full bool) {
+	leaving, resting := c.reluctance()
+	p := presence{Replica: c.opt.Replica, Nonce: c.nonce, Leaving: leaving, Resting: resting, Hello: hello}
+	if full {
+		p.Subscriptions = c.opt.Subscriptions
+	}
+	text, err := json.Marshal(p)
 	if err == nil {
 		c.nc.Publish(c.presenceSubject(), text) //nolint:errcheck // again in a second
 	}
@@ -85,7 +95,7 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 		c.peers.answered(nonce)
 	case errors.Is(err, nats.ErrNoResponders):
 		if c.peers.missed(nonce) {
-			c.opt.Log.Warn().Str("nonce", nonce).Msg("a replica that holds leases is gone")
+			c.opt.Log.Warn().Str("other", c.view.replica(nonce)).Msg("a replica that holds leases is gone: nobody answers for it")
 			c.view.wakeAll(nonce)
 		}
 	default:

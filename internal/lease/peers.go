@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,12 +23,15 @@ const (
 
 // peer is another replica.
 type peer struct {
-	heard   time.Time // its last announcement; zero: none
-	leaving bool      // it takes no leases
-	alive   time.Time // its last answer
-	probing bool      // a question is under way
-	misses  int       // times in a row without a responder
-	died    time.Time // zero: not dead
+	first   time.Time       // when it became known
+	heard   time.Time       // its last announcement; zero: none
+	leaving bool            // it takes no leases any more
+	resting bool            // it takes those that nobody else takes
+	leads   map[string]bool // the subscriptions that it would lead
+	alive   time.Time       // its last answer
+	probing bool            // a question is under way
+	misses  int             // times in a row without a responder
+	died    time.Time       // zero: not dead
 }
 
 // peers is what is known of the other replicas, by nonce.
@@ -43,7 +47,7 @@ func newPeers() *peers { return &peers{all: make(map[string]*peer)} }
 func (p *peers) peer(nonce string) *peer {
 	known := p.all[nonce]
 	if known == nil {
-		known = &peer{}
+		known = &peer{first: time.Now()}
 		p.all[nonce] = known
 	}
 	return known
@@ -51,30 +55,55 @@ func (p *peers) peer(nonce string) *peer {
 
 // announced notes an announcement, and whether the replica is new or has changed
 // its mind.
-func (p *peers) announced(nonce string, leaving bool) (first, changed bool) {
+func (p *peers) announced(a presence) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := p.peer(nonce)
-	first, changed = known.heard.IsZero(), known.leaving != leaving
-	known.heard, known.leaving, known.died = time.Now(), leaving, time.Time{}
+	known := p.peer(a.Nonce)
+	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting
+	known.heard, known.leaving, known.resting, known.died = time.Now(), a.Leaving, a.Resting, time.Time{}
+	if a.Subscriptions != nil {
+		known.leads = make(map[string]bool)
+		for _, subscription := range a.Subscriptions {
+			known.leads[subscription] = true
+		}
+	}
 	for other, k := range p.all { // those that are long gone
-		if time.Since(k.heard) > time.Hour && time.Since(k.alive) > time.Hour {
+		if time.Since(k.first) > time.Hour && time.Since(k.heard) > time.Hour && time.Since(k.alive) > time.Hour {
 			delete(p.all, other)
 		}
 	}
 	return first, changed
 }
 
-// willing lists those that would take a free lease.
-func (p *peers) willing() (nonces []string) {
+// count counts those that would take a free lease of a subscription, at once or
+// at all.
+func (p *peers) count(subscription string, atOnce bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for nonce, k := range p.all {
-		if time.Since(k.heard) < forgetAfter && !k.leaving && k.died.IsZero() {
-			nonces = append(nonces, nonce)
+	n := 0
+	for _, k := range p.all {
+		if k.present() && k.leads[subscription] && !(atOnce && k.resting) {
+			n++
 		}
 	}
-	return nonces
+	return n
+}
+
+// sharing lists those that would lead any of the subscriptions, and which.
+func (p *peers) sharing(subscriptions []string) map[string]map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	others := make(map[string]map[string]bool)
+	for nonce, k := range p.all {
+		if k.present() && !k.resting && slices.ContainsFunc(subscriptions, func(s string) bool { return k.leads[s] }) {
+			others[nonce] = k.leads // it is replaced, never changed
+		}
+	}
+	return others
+}
+
+func (k *peer) present() bool {
+	return time.Since(k.heard) < forgetAfter && !k.leaving && k.died.IsZero()
 }
 
 // startProbe reports whether a holder may be asked: one question at a time.
@@ -116,12 +145,22 @@ func (p *peers) missed(nonce string) (died bool) {
 		known.misses = 0
 		return false
 	}
+	if known.alive.IsZero() && time.Since(known.heard) < forgetAfter {
+		return false // it is there and has never answered: questions do not get through
+	}
 	known.misses++
 	if known.misses < deathMisses || !known.died.IsZero() {
 		return false
 	}
 	known.died = time.Now()
 	return true
+}
+
+// quietFor is how long nobody is found dead from now on.
+func (p *peers) quietFor(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.quietUntil.Sub(now)
 }
 
 // quiet makes everybody count as alive for a while.

@@ -8,7 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/kv"
 )
 
-// Record is the value of a lease. All but the nonce and the time are for people.
+// Record is the value of a lease. Host and PID are for people.
 type Record struct {
 	Replica string    `json:"replica"`
 	Nonce   string    `json:"nonce"` // of the process
@@ -37,6 +37,10 @@ type holding struct {
 	revision uint64    // of the entry or its marker; 0: nothing is left
 	record   Record    // of the holder
 	held     bool      // there is one
+	freed    bool      // there is none any more
+	purged   bool      // it was released
+	read     bool      // this was read, not watched
+	since    time.Time // when this term was first seen
 	changed  time.Time // when this revision was first seen
 	heard    time.Time // when anything was last heard of it
 	told     time.Time // when the watcher last told of it
@@ -45,7 +49,7 @@ type holding struct {
 // decode reads an entry. A value that is no record is a holder that never
 // answers: it is taken over when it stays unchanged for a TTL.
 func decode(e kv.Entry) holding {
-	h := holding{known: true, revision: e.Revision, held: e.Value != nil}
+	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged}
 	if h.held && json.Unmarshal(e.Value, &h.record) != nil {
 		h.record = Record{Replica: "?"}
 	}

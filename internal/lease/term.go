@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,8 +31,8 @@ type timing struct {
 	look     time.Duration // between reads while it is silent
 }
 
-// timingOf derives them. NATS needs at least a second between a holder's last
-// trust and a taking on the follower's own clock; margin and takeover give it.
+// timingOf derives them. Between a holder's last trust and the lease's end lies
+// the margin: in it falls what a dial takes that was begun in time.
 func timingOf(ttl time.Duration) timing {
 	return timing{
 		ttl:      ttl,
@@ -55,9 +56,10 @@ type Term struct {
 	Epoch        uint64 // revision of the lease when it was taken; grows from term to term
 	From         Record // of the term that it was taken from, if that did not release it
 
-	nc     *nats.Conn
-	record Record
-	renew  chan struct{} // to the renewer: now
+	nc        *nats.Conn
+	connected atomic.Bool // what it is for is connected, and was all the time
+	record    Record
+	renew     chan struct{} // to the renewer: now
 
 	mu       sync.Mutex
 	revision uint64
@@ -93,9 +95,12 @@ func (t *Term) Trusted(ctx context.Context) error {
 }
 
 // trusted expects the caller to hold t.mu. Without the connection to NATS by
-// which it was proven, this replica has looked dead to the others.
+// which it was proven, this replica has looked dead to the others. The monotonic
+// clock stands still while a machine is suspended; its own wall clock does not.
 func (t *Term) trusted() bool {
-	return time.Now().Before(t.proof.until) && t.nc.IsConnected() && t.nc.Stats().Reconnects == t.proof.reconnects
+	now := time.Now()
+	slept := now.Round(0).Sub(t.proof.began.Round(0)) >= t.proof.until.Sub(t.proof.began)
+	return now.Before(t.proof.until) && !slept && t.nc.IsConnected() && t.nc.Stats().Reconnects == t.proof.reconnects
 }
 
 // Prove waits until a write that began after the call has shown that this
@@ -105,6 +110,10 @@ func (t *Term) Prove(ctx context.Context) error {
 	signal(t.renew)
 	return t.await(ctx, func() bool { return !t.proof.began.Before(asked) && t.trusted() })
 }
+
+// Connected notes whether what the term is for is connected. As long as it is,
+// nobody else can have been, and a lease that has expired is taken back.
+func (t *Term) Connected(is bool) { t.connected.Store(is) }
 
 // await waits until a condition holds, which is asked with t.mu held.
 func (t *Term) await(ctx context.Context, holds func() bool) error {

@@ -54,12 +54,18 @@ func (v *view) read(subscription string, e kv.Entry, began time.Time) holding {
 	if old := v.leases[subscription]; e.Revision < old.revision && !old.changed.Before(began) {
 		return old
 	}
-	return v.set(subscription, decode(e))
+	h := decode(e)
+	h.read = true
+	return v.set(subscription, h)
 }
 
 func (v *view) set(subscription string, h holding) holding {
 	old := v.leases[subscription]
-	h.heard, h.changed = time.Now(), time.Now()
+	h.heard, h.changed, h.since = time.Now(), time.Now(), time.Now()
+	if old.held && h.held && old.record.sameTerm(h.record) {
+		h.since = old.since
+	}
+	h.freed = !h.held && (old.held || old.freed)
 	if h.told.IsZero() {
 		h.told = old.told
 	}
@@ -72,17 +78,30 @@ func (v *view) set(subscription string, h holding) holding {
 	return h
 }
 
-// holders counts the leases of each process, by nonce.
-func (v *view) holders() map[string]int {
+// holders counts the leases of each process, by nonce. Of a lease that nobody
+// here campaigns for, the watcher may have missed the end.
+func (v *view) holders(freshness time.Duration) map[string]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	held := make(map[string]int)
 	for _, h := range v.leases {
-		if h.held {
+		if h.held && h.record.Nonce != "" && time.Since(h.heard) < freshness {
 			held[h.record.Nonce]++
 		}
 	}
 	return held
+}
+
+// replica is the name of the process of a nonce.
+func (v *view) replica(nonce string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, h := range v.leases {
+		if h.record.Nonce == nonce {
+			return h.record.Replica
+		}
+	}
+	return "?"
 }
 
 // wakeAll wakes the electors of all leases that a process holds, or all if it

@@ -108,7 +108,7 @@ func (w *world) join(name string, subscriptions ...string) *member {
 		w.t.Fatal(err)
 	}
 	m.Candidate = New(m.nc, bucket, Options{
-		Bucket: "leases", TTL: ttl, Replica: name, Subscriptions: len(subscriptions), Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
+		Bucket: "leases", TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
 		Describe: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())
