@@ -26,7 +26,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			return last, &gap
 		}
 		if ok {
-			last, before = answer, noGap
+			last, before = answer, sameMoment
 		} else {
 			certain = last.final()
 		}
@@ -39,7 +39,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			return last, &gap
 		}
 		if answer.Connection > 0 {
-			last, before = answer, noGap
+			last, before = answer, sameMoment
 		}
 	}
 	switch {
@@ -57,12 +57,12 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 }
 
 // displacedBefore is how much earlier than a connection was ready a displacement
-// is taken for a stranger's, where two machines' clocks are compared; noGap, on
-// one clock.
+// is taken for a stranger's, where two machines' clocks are compared; sameMoment,
+// on one clock. noGap is too short for a gap that one replica sees alone.
 const (
 	displacedBefore = 10 * time.Second
+	sameMoment      = 50 * time.Millisecond
 	noGap           = 300 * time.Millisecond
-	sameMoment      = 20 * time.Millisecond
 )
 
 // lateGap is a gap that the successor cannot know of: it counted on a connection
@@ -79,10 +79,7 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	if err != nil || entry.Value == nil || json.Unmarshal(entry.Value, &next) != nil || next.Epoch <= s.Epoch {
 		return nil
 	}
-	to := b.clock(time.Now())
-	if next.Connection == 1 && next.State == Connected {
-		to = next.Since
-	}
+	to := next.First
 	if next.tells(s.Since) || to.Sub(s.Since) < noGap {
 		return nil
 	}
@@ -91,10 +88,10 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	return []Gap{gap}
 }
 
-// tells reports whether the last gap that a state tells of is the one that began
-// then: from its end on, its own replica was connected.
+// tells reports whether a state tells of the gap that began at a time and ended
+// with its term's first connection.
 func (s State) tells(from time.Time) bool {
-	return s.LastGap != nil && !s.LastGap.From.After(from.Add(noGap)) && s.LastGap.To.After(from)
+	return s.FirstGap != nil && !s.FirstGap.From.After(from.Add(noGap)) && s.FirstGap.To.After(from)
 }
 
 // ask asks the replica that was connected before. It fails if that has ended, is
@@ -141,10 +138,21 @@ func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
 	return sign
 }
 
+// ofEpoch reports whether a message is of an epoch, or, if that is not known, not
+// of this one.
+func ofEpoch(header string, epoch, own uint64) bool {
+	if epoch == 0 {
+		return header != strconv.FormatUint(own, 10)
+	}
+	return header == strconv.FormatUint(epoch, 10)
+}
+
 // lastStored is when the newest stored event of the subscription and an epoch was
 // received, if it is among the last of the stream. A crashed replica's state is
 // some seconds old; this is its last trace.
 func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // far away, it is left out
+	defer cancel()
 	const most = 64
 	js, err := jetstream.New(b.nc)
 	if err != nil {
@@ -160,7 +168,7 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return time.Time{}
 		}
-		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || msg.Header.Get(headerEpoch) != strconv.FormatUint(epoch, 10) {
+		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || !ofEpoch(msg.Header.Get(headerEpoch), epoch, b.cfg.Epoch) {
 			continue
 		}
 		if at, err := time.Parse(receivedAt, msg.Header.Get(headerReceivedAt)); err == nil {

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,6 +115,8 @@ type Bridge struct {
 	seq  uint64        // of the last message; with turn held
 	held held          // with turn held
 
+	arrivals uint64 // connections of the term; with turn held
+
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64 // Unix nanoseconds
 
@@ -179,7 +182,9 @@ func (b *Bridge) Run(term, process context.Context) error {
 			cancel(fmt.Errorf("publish: %w", err))
 		}
 	})
-	owned.Go(func() { b.journal.keep(publishing) })
+	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
+	defer enough()
+	owned.Go(func() { b.journal.keep(keeping) })
 	defer b.cfg.Term.Connected(false)
 
 	err := b.connectLoop(connecting, process, reading, patience)
@@ -188,10 +193,10 @@ func (b *Bridge) Run(term, process context.Context) error {
 	}
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
-	err = errors.Join(err, b.release(patience, nil, true))
-	b.window = nil // what is left of a Bridge answers questions, and must be small
+	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
+	b.forget()
 	if err != nil {
-		time.AfterFunc(flushTimeout, release)
+		defer time.AfterFunc(flushTimeout, release).Stop()
 	}
 	return errors.Join(err, b.flush(patience))
 }

@@ -33,6 +33,7 @@ const (
 // reader reads one session.
 type reader struct {
 	session *zoom.Session
+	ctx     context.Context    // ends with the session
 	stop    context.CancelFunc // closes the session in an orderly way
 	done    chan struct{}      // closed when it has ended
 	err     error              // why; after done
@@ -49,7 +50,7 @@ type live struct {
 
 func (l *live) read(s *zoom.Session) *reader {
 	ctx, stop := context.WithCancel(l.reading)
-	r := &reader{session: s, stop: stop, done: make(chan struct{})}
+	r := &reader{session: s, ctx: ctx, stop: stop, done: make(chan struct{})}
 	l.readers.Go(func() {
 		defer close(r.done)
 		defer stop()
@@ -105,6 +106,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 		return false, err
 	}
 	b.arrived(l.patience, b.clock(time.Now()))
+	b.contest.connected()
 	r := l.read(s)
 	for next := b.renewalTimer(s); ; {
 		select {
@@ -153,7 +155,14 @@ func (b *Bridge) renewalTimer(s *zoom.Session) <-chan time.Time {
 // replace opens a new session beside the old one, which Zoom then closes, and
 // reads both until it has. It returns nil if it could not.
 func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *reader {
-	s, err := b.dial(term)
+	trying, cancel := context.WithCancel(term) // as long as the old one lives
+	defer cancel()
+	defer context.AfterFunc(old.ctx, cancel)()
+	err := b.dialer.Renewable(trying, old.session)
+	var s *zoom.Session
+	if err == nil {
+		s, err = b.dial(trying)
+	}
 	if err != nil {
 		b.cfg.Log.Warn().Err(err).Msg("connection to Zoom not renewed; the old one goes on")
 		return nil

@@ -62,6 +62,9 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	return c.last
 }
 
+// connected is told of each connection: only one that lasts makes calm.
+func (c *contest) connected() { c.timer = nil }
+
 // calm fires when a connection has lived long enough after a displacement.
 func (c *contest) calm() <-chan time.Time {
 	if c.raised && c.timer == nil {

@@ -50,8 +50,8 @@ const (
 // gapAfter is the gap between the connection that a state tells of and the one of
 // this term with the given number.
 func (b *Bridge) gapAfter(last State, from, to time.Time, next uint64, cause GapCause, certain bool) Gap {
-	if from.After(to) {
-		from = to // two machines' clocks
+	if from.After(to) || from.IsZero() {
+		from = to // two machines' clocks, or nobody knows
 	}
 	return Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,8 @@ const (
 	stateInterval = 10 * time.Second
 	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
+	// maxUnstored gaps are kept; with more, NATS has been away for long.
+	maxUnstored = 100
 	// askTimeout bounds one question to the replica before.
 	askTimeout = 300 * time.Millisecond
 )
@@ -28,6 +31,8 @@ const (
 type journal struct {
 	b       *Bridge
 	writing chan struct{} // held by who reads and writes the bucket: one at a time
+
+	opens atomic.Uint64 // connections of the term that were noted
 
 	mu         sync.Mutex
 	state      State
@@ -96,16 +101,17 @@ func (j *journal) renewed(ready time.Time) {
 func (j *journal) opened(ready time.Time) (gaps []Gap) {
 	j.change(func(s *State) {
 		if s.Connection == 0 {
-			j.first = ready
+			j.first, s.First = ready, ready.UTC()
 		} else if s.State == Disconnected {
 			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
-			s.Unstored = append(s.Unstored, gap)
+			s.Unstored = append(s.Unstored[max(0, len(s.Unstored)-maxUnstored):], gap)
 			s.LastGap = &gap
 			gaps = []Gap{gap}
 		}
 		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
 		s.Connection++
 	})
+	j.opens.Add(1)
 	return gaps
 }
 
@@ -151,6 +157,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 		told = append(told[:len(told):len(told)], *gap)
 		last.LastGap = gap
 	}
+	last.FirstGap = gap
 	last.Unstored = told
 	if err := j.put(ctx, last); err != nil {
 		return nil, err
@@ -175,9 +182,8 @@ func (j *journal) enter(last State, gap *Gap) {
 	}
 	j.mu.Lock()
 	j.begun = true
-	if j.state.LastGap == nil {
-		j.state.LastGap = last.LastGap
-	}
+	j.state.LastGap = cmp.Or(j.state.LastGap, last.LastGap)
+	j.state.FirstGap = last.FirstGap
 	j.state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], j.state.Unstored...)
 	j.mu.Unlock()
 	if gap != nil {
@@ -229,11 +235,15 @@ func (j *journal) keep(ctx context.Context) {
 
 // record brings the bucket up to date, and then lets go what waits for that.
 func (j *journal) record(ctx context.Context) error {
+	noted := j.opens.Load()
 	before, err := j.settle(ctx)
 	if err == nil {
 		err = j.flush(ctx)
 	}
-	return errors.Join(err, j.b.release(ctx, before, err == nil))
+	if err != nil {
+		noted = 0
+	}
+	return errors.Join(err, j.b.release(ctx, before, noted))
 }
 
 // flush writes the state if it has changed.
@@ -289,14 +299,15 @@ func (j *journal) told(gap Gap) bool {
 // put writes the present state at the known revision, with what the term before
 // has left.
 func (j *journal) put(ctx context.Context, last State) error {
-	state := j.current()
-	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
-	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
-	state.Contested = last.Contested || j.b.contest.standing.Load()
-	state.ClosesAtExpiry = last.ClosesAtExpiry || j.b.dialer.ClosesAtExpiry()
 	j.mu.Lock()
 	j.dirty = false
 	j.mu.Unlock()
+	state := j.current()
+	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
+	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
+	state.FirstGap = cmp.Or(state.FirstGap, last.FirstGap)
+	state.Contested = last.Contested || j.b.contest.standing.Load()
+	state.ClosesAtExpiry = last.ClosesAtExpiry || j.b.dialer.ClosesAtExpiry()
 	revision, err := j.b.store(ctx, state, j.revision)
 	if err != nil {
 		j.mu.Lock()

@@ -22,6 +22,7 @@ const (
 // held are the messages after a connection was opened.
 type held struct {
 	since    time.Time // zero: nothing is held
+	until    uint64    // this many of the term's connections are recorded
 	messages []*nats.Msg
 	bytes    int
 	released chan struct{} // closed when they are
@@ -71,33 +72,43 @@ func (b *Bridge) arrived(ctx context.Context, ready time.Time) {
 	if b.held.since.IsZero() {
 		b.held = held{since: time.Now(), released: make(chan struct{})}
 	}
+	b.arrivals++
+	b.held.until = b.arrivals
 	<-b.turn
 	b.tell(ctx, b.journal.opened(ready)) // held, too
 }
 
-// release sends on what is held, after the markers of the gaps before it. If not
-// all is known yet, it goes on holding, but not too long.
-func (b *Bridge) release(ctx context.Context, before []Gap, known bool) (err error) {
+// release sends on what is held, after the markers of the gaps before it. If too
+// few connections are recorded, it goes on holding, but not too long.
+func (b *Bridge) release(ctx context.Context, before []Gap, recorded uint64) error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	for _, gap := range before {
 		b.send(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
-	if b.held.since.IsZero() || !known && time.Since(b.held.since) < holdLongest {
+	if b.held.since.IsZero() || recorded < b.held.until && time.Since(b.held.since) < holdLongest {
 		return nil
 	}
 	for i, msg := range b.held.messages {
 		if b.toldOf(msg) {
 			continue
 		}
-		if err = b.send(ctx, msg); err != nil {
-			err = fmt.Errorf("%d received messages are not stored: %w", len(b.held.messages)-i, err)
-			break
+		if err := b.send(ctx, msg); err != nil {
+			b.held.messages = b.held.messages[i:]
+			return fmt.Errorf("%d received messages are not stored: %w", len(b.held.messages), err)
 		}
 	}
 	close(b.held.released)
 	b.held = held{}
-	return err
+	return nil
+}
+
+// forget frees what is not needed to answer questions, when nothing is published
+// any more.
+func (b *Bridge) forget() {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	b.window = nil
 }
 
 // toldOf reports whether a message is the marker of a gap that a later term has

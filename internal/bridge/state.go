@@ -16,15 +16,17 @@ type State struct {
 	Replica    string    `json:"replica"`
 	Nonce      string    `json:"nonce"` // of the process
 	Epoch      uint64    `json:"epoch"`
-	Connection uint64    `json:"connection"` // number within the epoch
-	Since      time.Time `json:"since"`      // of the state: ready, or live no more
+	Connection uint64    `json:"connection"`     // number within the epoch
+	First      time.Time `json:"first,omitzero"` // when the epoch's first connection was ready
+	Since      time.Time `json:"since"`          // of the state: ready, or live no more
 	End        string    `json:"end,omitempty"`
 	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
 	LastFrame  time.Time `json:"last_frame,omitzero"`
 	LastEvent  time.Time `json:"last_event,omitzero"`
 	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
 	LastGap    *Gap      `json:"last_gap,omitempty"`
-	Now        time.Time `json:"now,omitzero"` // of an answer: when it was given
+	FirstGap   *Gap      `json:"first_gap,omitempty"` // before the epoch's first connection
+	Now        time.Time `json:"now,omitzero"`        // of an answer: when it was given
 
 	// Unstored are gaps whose markers may not be stored yet: whoever connects
 	// next publishes them again.
@@ -61,8 +63,9 @@ func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err err
 	if err != nil {
 		return State{}, 0, err
 	}
-	if entry.Value != nil && json.Unmarshal(entry.Value, &last) != nil {
+	if entry.Value != nil && (json.Unmarshal(entry.Value, &last) != nil || last.Nonce == "" || last.Since.IsZero()) {
 		b.cfg.Log.Warn().Msg("the stored state of the subscription is no state; it is replaced")
+		last = State{State: Connected, Nonce: "?", Replica: "?"} // somebody was connected: nobody can say more
 	}
 	if last.Epoch <= b.cfg.Epoch {
 		return last, entry.Revision, nil

@@ -43,7 +43,7 @@ var mutants = []mutant{
 		old: "known.misses < deathMisses", new: "known.misses < 20*deathMisses"},
 	{promise: "4", mistake: "an unchanged lease is never taken", file: "internal/lease/elector.go",
 		old: "case unchanged >= timing.takeover && unread < timing.retry:", new: "case unchanged >= 9*timing.takeover && unread < timing.retry:", tests: leaseTests},
-	{promise: "5", mistake: "nobody tells of a crash", file: "internal/bridge/state.go",
+	{promise: "5", mistake: "nobody tells of a crash", file: "internal/bridge/before.go",
 		old: "if !ok && last.State == Connected {", new: "if !ok && last.State == Displaced {"},
 	{promise: "5", mistake: "nobody tells of a broken connection", file: "internal/bridge/journal.go",
 		old: "} else if s.State == Disconnected {", new: "} else if s.State == Displaced {"},

@@ -63,6 +63,11 @@ func (v *evidence) heldOnly(e zoomsim.Entry) bool {
 func (v *evidence) unnoticed(l timeline, s span) bool {
 	const notice = 2*heartbeat + flight
 	for _, i := range v.incidents {
+		// A displaced socket that Zoom leaves open looks live until then.
+		stranger := (i.fault == faultStranger || i.fault == faultFlapping) && i.sub == l.sub
+		if stranger && s.length() < v.linger && i.meets(s.from, s.to) {
+			return true
+		}
 		if i.fault != faultZoomHole && (i.fault != faultFreeze || i.sub != "" && i.sub != l.sub) {
 			continue
 		}

@@ -162,6 +162,16 @@ func (s *Session) awaitReady(ctx context.Context) error {
 	}
 }
 
+// Renewable waits for a token that is newer than a session's. It fails if there
+// is none to be had now.
+func (d *Dialer) Renewable(ctx context.Context, s *Session) error {
+	token, err := d.cfg.Tokens.token(ctx)
+	if err == nil && token.value == s.token.value {
+		return &Error{Cause: CauseToken, Detail: "no newer access token is to be had"}
+	}
+	return err
+}
+
 // ClosesAtExpiry reports whether Zoom is known to close a session when its token
 // expires.
 func (d *Dialer) ClosesAtExpiry() bool { return d.cfg.Tokens.ClosesAtExpiry() }

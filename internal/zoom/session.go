@@ -33,6 +33,7 @@ type Session struct {
 	lastFrame atomic.Int64 // time since start of the last sign of life
 	lastBeat  atomic.Int64 // time since start of the first heartbeat after that
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
+	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
 	nudge     chan struct{}
 	handling  atomic.Bool // the frame handler is running: silence is our own
 	beaten    atomic.Bool // a heartbeat was answered
@@ -68,6 +69,9 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	switch {
 	case ours && e.Cause == CauseRefused:
 		s.cfg.Tokens.Refused(s.token.value)
+		if s.expired() {
+			s.cfg.Tokens.LearnClosesAtExpiry()
+		}
 	case ours && s.silent.Load():
 		return &Error{Cause: CauseSilent, Detail: fmt.Sprintf("no frame within two heartbeat periods (%s)", 2*s.cfg.Heartbeat)}
 	case ours && s.stopped.Load() && e.Cause != CauseDisplaced:
@@ -86,6 +90,20 @@ func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.las
 // A connection that broke, fell silent, or was closed on this side while a
 // heartbeat was unanswered, may have been dead since its last frame.
 func (s *Session) LiveUntil(err error) time.Time {
+	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
+		return s.start.Add(time.Duration(behind))
+	}
+	return s.liveUntil(err)
+}
+
+// stall is how long handling a frame takes at least that holds up reading, and
+// unhurried what reading takes at least when nothing was there to be read.
+const (
+	stall     = 100 * time.Millisecond
+	unhurried = 100 * time.Microsecond
+)
+
+func (s *Session) liveUntil(err error) time.Time {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Cause == CauseReset || e.Cause == CauseSilent || e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load() {
 		return s.LastFrame()
@@ -115,13 +133,13 @@ func (s *Session) Beat() {
 // expires.
 func (s *Session) RenewAt() time.Time { return s.token.asked.Add(s.token.renewal) }
 
-// expiryGrace is how long after the expiry of a token a close still counts as
-// its consequence; clocks and requests take their time.
+// expiryGrace is how long after the expiry of a token, and a heartbeat, an end
+// still counts as its consequence; clocks and requests take their time.
 const expiryGrace = 15 * time.Second
 
 func (s *Session) expired() bool {
 	age := time.Since(s.token.asked)
-	return age > s.token.life-time.Second && age < s.token.life+expiryGrace
+	return age > s.token.life-time.Second && age < s.token.life+s.cfg.Heartbeat+expiryGrace
 }
 
 // Useful reports whether the session was of use: a heartbeat was answered, and
@@ -139,12 +157,20 @@ func (s *Session) read(handle func(*Frame) error) error {
 		}
 	}
 	s.early = nil
+	received := time.Now()
 	for {
+		asked := time.Now()
 		raw, size, err := s.receive(context.Background()) // keep closes the connection
+		if asked.Sub(received) > stall && s.behind.Load() == 0 {
+			s.behind.Store(int64(received.Sub(s.start)))
+		}
+		received = time.Now()
+		if received.Sub(asked) > unhurried { // it had to wait: nothing older is unread
+			s.behind.Store(0)
+		}
 		if err != nil {
 			return ended(err, s.redact)
 		}
-		received := time.Now()
 		s.lastFrame.Store(int64(received.Sub(s.start)))
 		if err := s.frame(raw, size, received, handle); err != nil {
 			return err
