@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -77,8 +78,12 @@ func run(ctx context.Context, stepDown <-chan struct{}, args, environ []string, 
 	}
 	p := &process{ctx: ctx, stepDown: stepDown, stdout: stdout, stderr: stderr, environ: environ, log: newLogger(stderr, "info", "auto")}
 	if err := command.Run(p); err != nil {
-		fmt.Fprintln(stderr, "zoomstream:", err)
-		return exitCode(err)
+		code, text := exitCode(err), err.Error()
+		if code == exitFailure { // one line, the last, for whoever looks at the end of a log
+			text = strings.ReplaceAll(text, "\n", "; ")
+		}
+		fmt.Fprintln(stderr, "zoomstream:", text)
+		return code
 	}
 	return exitOK
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // stepDownSignals passes each SIGUSR2 on until the context ends. Whatever the
-// command, it is caught: its default would kill a replica that leads nothing.
+// command, it is caught: its default would kill the process.
 func stepDownSignals(ctx context.Context) <-chan struct{} {
 	signals, stepDown := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, syscall.SIGUSR2)

@@ -177,7 +177,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	}
 	select {
 	case <-old.done:
-		if old.ended.Before(ready) { // it did not live to see the new one
+		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
 			b.arrived(l.patience, b.clock(ready))
 			return l.read(s)

@@ -57,6 +57,7 @@ func (j *journal) current() State {
 	defer j.mu.Unlock()
 	s := j.state
 	s.LastEvent = j.b.lastEventAt()
+	s.Contested, s.ClosesAtExpiry = j.b.contest.standing.Load(), j.b.dialer.ClosesAtExpiry()
 	if session := j.b.session.Load(); session != nil {
 		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
 	}
@@ -306,8 +307,8 @@ func (j *journal) put(ctx context.Context, last State) error {
 	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
 	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
 	state.FirstGap = cmp.Or(state.FirstGap, last.FirstGap)
-	state.Contested = last.Contested || j.b.contest.standing.Load()
-	state.ClosesAtExpiry = last.ClosesAtExpiry || j.b.dialer.ClosesAtExpiry()
+	state.Contested = state.Contested || last.Contested
+	state.ClosesAtExpiry = state.ClosesAtExpiry || last.ClosesAtExpiry
 	revision, err := j.b.store(ctx, state, j.revision)
 	if err != nil {
 		j.mu.Lock()

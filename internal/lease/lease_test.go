@@ -51,7 +51,7 @@ func TestDeadHolderIsReplacedWithinASecond(t *testing.T) {
 	})
 }
 
-// TestLostHost: no connection is closed, nothing answers. That is no death, so
+// No connection is closed, nothing answers. That is no death, so
 // the lease runs out first; and by then its holder trusts it no more.
 func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -83,7 +83,7 @@ func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 	})
 }
 
-// TestSlowAnswer: trust counts from before the request left.
+// Trust counts from before the request left.
 func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.join("a", sub)
@@ -106,7 +106,7 @@ func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 	})
 }
 
-// TestLostAnswer loses the answer to a renewal that was made.
+// The answer is lost to a renewal that was made.
 func TestLostAnswerIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.join("a", sub)
@@ -128,9 +128,9 @@ func TestLostAnswerIsNoLoss(t *testing.T) {
 	})
 }
 
-// TestOutage: NATS is away for longer than the TTL. Cut off, a term is not
-// trusted and not lost. When its record turns out to have expired it is over,
-// and the next one has a later epoch.
+// NATS is away for longer than the TTL. Cut off, a term is not trusted and not
+// lost. When its record turns out to have expired it is over, and the next one has
+// a later epoch.
 func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.join("a", sub)
@@ -157,7 +157,36 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 	})
 }
 
-// TestShortOutage: NATS is away for as long as a cluster needs to elect a leader.
+// But as long as the holder is connected to Zoom nobody else has been, and the term
+// goes on. Others that were cut off too, and are back first, give it a moment.
+func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.join("a", sub)
+		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		b := w.join("b", sub)
+		time.Sleep(time.Minute)
+		a.term().Connected(true)
+		for range 5 {
+			a.link.Cut()
+			b.link.Cut()
+			time.Sleep(2 * ttl)
+			b.link.Heal()
+			time.Sleep(time.Second)
+			a.link.Heal()
+			time.Sleep(10 * time.Second)
+			if a.reigns() != 1 || !a.trusted() || b.reigns() != 0 {
+				t.Fatalf("%d and %d terms", a.reigns(), b.reigns())
+			}
+		}
+		a.link.Cut()
+		b.link.Cut()
+		time.Sleep(2 * ttl)
+		b.link.Heal() // alone: the moment passes
+		w.await("b leads", 5*time.Second, func() bool { return b.leads(sub) })
+	})
+}
+
+// NATS is away for as long as a cluster needs to elect a leader.
 func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.join("a", sub)
@@ -182,7 +211,7 @@ func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 	})
 }
 
-// TestSilentWatcher takes the follower's watcher away, which happens when the
+// The follower's watcher goes away, which happens when the
 // NATS node dies that hosts it.
 func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -208,7 +237,7 @@ func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 	})
 }
 
-// TestCutOff: a holder whose connection to NATS is gone looks dead, and another
+// A holder whose connection to NATS is gone looks dead, and another
 // one leads long before the lease expires.
 func TestCutOffHolderTrustsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -238,7 +267,7 @@ func TestCutOffHolderTrustsNothing(t *testing.T) {
 	})
 }
 
-// TestImmortalLease: the server does not expire it (an update without a TTL, or a
+// The server does not expire it (an update without a TTL, or a
 // stream without a leader), and its holder is lost.
 func TestUnchangedLeaseIsTakenAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {

@@ -79,6 +79,10 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
 		text += ` on subscription "` + sub.Subject + `"`
 	}
+	if errors.Is(err, nats.ErrConsumerNotActive) { // the library makes it anew
+		e.log.Debug().Str("error", text).Msg("a watcher is made anew")
+		return
+	}
 	if count := e.count(text); count&(count-1) == 0 {
 		e.log.Error().Str("error", text).Int("count", count).Msg(failureTitle(err))
 	}
