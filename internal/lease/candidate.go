@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,6 +59,8 @@ type Candidate struct {
 	peers              *peers
 	takes, successions *rate.Limiter
 
+	reconnects atomic.Uint64 // of the connection to NATS, when hush last looked
+
 	mu        sync.Mutex
 	electors  map[string]*elector
 	resting   time.Time // stepped down until then
@@ -103,7 +106,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 		}
 		if r := c.nc.Stats().Reconnects; r != reconnects {
 			reconnects = r
-			c.peers.quiet()
+			c.hush()
 			c.announce(true, true)
 			c.renewAll()
 		}
@@ -118,6 +121,14 @@ func (c *Candidate) Run(ctx context.Context) error {
 		if n%balanceTicks == 0 {
 			c.balance()
 		}
+	}
+}
+
+// hush makes everybody count as alive for a while after a reconnection. Whoever
+// is about to judge another replica calls it first.
+func (c *Candidate) hush() {
+	if now := c.nc.Stats().Reconnects; c.reconnects.Swap(now) != now {
+		c.peers.quiet()
 	}
 }
 

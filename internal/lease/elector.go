@@ -57,6 +57,7 @@ const (
 // follow returns a term, or nil when the context ends.
 func (e *elector) follow(ctx context.Context) *Term {
 	for ctx.Err() == nil {
+		e.c.hush()
 		h := e.c.view.get(e.subscription)
 		next, wait := e.next(h, time.Now())
 		switch next {
@@ -64,6 +65,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 			if e.c.pace(h).Wait(ctx) != nil {
 				return nil
 			}
+			e.c.hush()
 			h = e.c.view.get(e.subscription)
 			next, _ := e.next(h, time.Now())
 			if next == moveLook { // what was read before the wait is old by now

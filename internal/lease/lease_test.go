@@ -150,7 +150,7 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 			t.Fatalf("trusted while cut off: %v", err)
 		}
 		a.link.Heal()
-		w.await("a leads anew", 2*time.Second, func() bool { return a.reigns() == 2 && a.trusted() })
+		w.await("a leads anew", 5*time.Second, func() bool { return a.reigns() == 2 && a.trusted() })
 		if a.term().Epoch <= first.Epoch || !errors.Is(a.cause(), ErrLost) {
 			t.Errorf("epoch %d after %d, %v", a.term().Epoch, first.Epoch, a.cause())
 		}
