@@ -400,3 +400,34 @@ func TestManySubscriptions(t *testing.T) {
 		t.Errorf("%d tokens for one app", n)
 	}
 }
+
+// TestStopWithoutTheStream stops a connector that holds all it may, with a new
+// connection's events behind that: it ends all the same, and says what is lost.
+func TestStopWithoutTheStream(t *testing.T) {
+	h := newHarness(t)
+	h.connected()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(1)
+	if err := h.js.DeleteStream(t.Context(), "ZOOM"); err != nil {
+		t.Fatal(err)
+	}
+	for range 4096 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	}
+	h.drain()
+	if _, err := h.sim.CloseSockets(subID, 1001, "maintenance"); err != nil {
+		t.Fatal(err)
+	}
+	h.ready()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.ended"})
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.stop() }()
+	select {
+	case err := <-stopped:
+		if err == nil || !strings.Contains(err.Error(), "not stored") {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it does not end")
+	}
+}

@@ -43,6 +43,8 @@ type world struct {
 	s  *server.Server
 	js jetstream.JetStream
 
+	deaf bool // members cannot ask one another
+
 	mu   sync.Mutex
 	held map[string][]*member // who leads, by subscription; a lost term counts until it is known
 }
@@ -107,8 +109,12 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	subjects := "leases"
+	if w.deaf {
+		subjects = name
+	}
 	m.Candidate = New(m.nc, bucket, Options{
-		Bucket: "leases", TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
+		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
 		Describe: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())

@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+)
+
+// The token endpoint fails while the old token is still valid: a connection with
+// the same token is no renewal.
+func TestNoRenewalWithTheSameToken(t *testing.T) {
+	p := scenario(1, 4*time.Minute, step{at: 75 * time.Second, fault: faultToken, mode: "http500", slot: -1, last: 40 * time.Second})
+	p.tokenLifetime, p.closeOnExpiry, p.renew = 2*time.Minute, true, "always"
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.sockets) > 5 {
+			t.Errorf("%d sockets", len(l.sockets))
+		}
+	})
+}
+
+// A renewal waits for a token beyond the old one's expiry, and the replica dies
+// meanwhile: when the old connection ended is known all the same.
+func TestWaitingForARenewalIsNotBlind(t *testing.T) {
+	p := scenario(2, 6*time.Minute,
+		step{at: 75 * time.Second, fault: faultToken, mode: "http500", slot: -1, last: 120 * time.Second},
+		step{at: 160 * time.Second, fault: faultCrash, slot: 0, last: 100 * time.Second})
+	p.tokenLifetime, p.closeOnExpiry, p.renew = 2*time.Minute, true, "always"
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || len(l.dark) != 1 || l.markers[0].from.After(l.dark[0].from.Add(time.Second)) {
+			t.Errorf("%d markers, %d gaps", len(l.markers), len(l.dark))
+		}
+	})
+}
+
+// Zoom closes while reading is held up by NATS: that is read long after.
+func TestGapBehindBackPressure(t *testing.T) {
+	p := scenario(1, 5*time.Minute,
+		step{at: 60 * time.Second, fault: faultEverywhere, mode: "cut", slot: -1, last: 120 * time.Second},
+		step{at: 61 * time.Second, fault: faultBurst, n: 6000, slot: -1},
+		step{at: 70 * time.Second, fault: faultClose, slot: -1})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || len(l.dark) != 1 || l.markers[0].from.After(l.dark[0].from.Add(time.Second)) {
+			t.Errorf("%d markers, %d gaps", len(l.markers), len(l.dark))
+		}
+	})
+}
+
+// A restart after a crash, far from NATS, whose last messages are a neighbour's.
+func TestCrashFarFromNATS(t *testing.T) {
+	p := scenario(1, 5*time.Minute,
+		step{at: 60 * time.Second, fault: faultBurst, n: 200, sub: 0, slot: -1},
+		step{at: 61 * time.Second, fault: faultCrash, slot: 0, last: 5 * time.Second})
+	p.subscriptions, p.rate, p.natsDelay = 2, 0.02, 30*time.Millisecond
+	simulateAnd(t, p, testing.Verbose(), func(t *testing.T, v *evidence) {
+		for _, l := range v.timelines() {
+			if len(l.markers) != 1 || l.markers[0].Cause != bridge.GapCrash {
+				t.Errorf("%s: %d markers", l.sub, len(l.markers))
+			}
+		}
+	})
+}
+
+// The successor has reconnected when this one learns that its own connection was
+// dead.
+func TestLateGapEndsWithTheSuccessorsFirstConnection(t *testing.T) {
+	p := scenario(2, 4*time.Minute,
+		step{at: 60 * time.Second, fault: faultZoomCut, slot: 0, last: 60 * time.Second},
+		step{at: 60*time.Second + time.Millisecond, fault: faultNATSCut, slot: 0, last: 60 * time.Second},
+		step{at: 75 * time.Second, fault: faultReset, slot: -1})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		for _, m := range l.markers {
+			if m.length() > 5*time.Second {
+				t.Errorf("a marker tells of %s, %s", v.spanText(m.span), m.Cause)
+			}
+		}
+	})
+}
+
+// alarms are what the stream says of them.
+func (v *evidence) alarms(t *testing.T) (all []bridge.Alarm) {
+	for _, m := range v.stored {
+		if m.subject != prefix+"._bridge.alarm" {
+			continue
+		}
+		var a bridge.Alarm
+		if err := json.Unmarshal(m.data, &a); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// The replica that has raised the alarm dies: the next one clears it.
+func TestAlarmOutlivesItsReplica(t *testing.T) {
+	p := scenario(2, 6*time.Minute,
+		step{at: 60 * time.Second, fault: faultStranger, slot: -1, last: 5 * time.Second},
+		step{at: 80 * time.Second, fault: faultCrash, slot: 0, last: 60 * time.Second})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		all := v.alarms(t)
+		if len(all) != 2 || !all[0].Raised || all[1].Raised || all[0].Replica == all[1].Replica {
+			t.Errorf("%+v", all)
+		}
+	})
+}
+
+// Time without a connection is no calm.
+func TestAlarmIsClearedByAConnectionThatLasts(t *testing.T) {
+	p := scenario(1, 6*time.Minute,
+		step{at: 60 * time.Second, fault: faultStranger, slot: -1, last: 5 * time.Second},
+		step{at: 75 * time.Second, fault: faultRefuse, mode: "http503", slot: -1, last: 90 * time.Second},
+		step{at: 75*time.Second + time.Millisecond, fault: faultReset, slot: -1})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		all := v.alarms(t)
+		last := l.sockets[len(l.sockets)-1]
+		if len(all) != 2 || !all[0].Raised || all[1].Raised || all[1].At.Before(last.Ready.Add(time.Minute)) {
+			t.Errorf("%+v, connected at %s", all, v.clock(last.Ready))
+		}
+	})
+}
