@@ -27,7 +27,7 @@ func (c *Candidate) balance() {
 			yielding++
 		} else if t := e.leading.Load(); t != nil {
 			mine++
-			if time.Since(t.record.Since) > settledLeader {
+			if time.Since(t.record.Since) > settledLeader && t.connected.Load() { // else it may be about to connect
 				leading = append(leading, e)
 			}
 		}

@@ -161,6 +161,7 @@ func (m *member) crash() {
 }
 
 func (m *member) lead(ctx context.Context, t *Term) error {
+	t.Connected(true)
 	m.mu.Lock()
 	m.terms = append(m.terms, t)
 	m.mu.Unlock()
