@@ -53,7 +53,7 @@ func TestCrashFarFromNATS(t *testing.T) {
 		step{at: 60 * time.Second, fault: faultBurst, n: 200, sub: 0, slot: -1},
 		step{at: 61 * time.Second, fault: faultCrash, slot: 0, last: 5 * time.Second})
 	p.subscriptions, p.rate, p.natsDelay = 2, 0.02, 30*time.Millisecond
-	simulateAnd(t, p, testing.Verbose(), func(t *testing.T, v *evidence) {
+	playAll(t, p, func(t *testing.T, v *evidence) {
 		for _, l := range v.timelines() {
 			if len(l.markers) != 1 || l.markers[0].Cause != bridge.GapCrash {
 				t.Errorf("%s: %d markers", l.sub, len(l.markers))

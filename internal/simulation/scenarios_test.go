@@ -21,11 +21,17 @@ func leader(f fault, at, last time.Duration) step {
 	return step{at: at, fault: f, slot: -1, last: last}
 }
 
-// play runs a scenario, which must keep every promise, and looks at the only
-// subscription.
+// playAll runs a scenario, which must keep every promise, and looks at it.
+func playAll(t *testing.T, p *plan, look func(*testing.T, *evidence)) {
+	t.Helper()
+	_, problems := simulate(t, p, testing.Verbose(), look)
+	report(t, p, problems)
+}
+
+// play does so with the only subscription.
 func play(t *testing.T, p *plan, look func(*testing.T, *evidence, timeline)) {
 	t.Helper()
-	simulateAnd(t, p, testing.Verbose(), func(t *testing.T, v *evidence) { look(t, v, v.timelines()[0]) })
+	playAll(t, p, func(t *testing.T, v *evidence) { look(t, v, v.timelines()[0]) })
 }
 
 // gap checks a marker. It may begin a little early, when the replica was last
