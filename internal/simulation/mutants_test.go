@@ -23,7 +23,7 @@ type mutant struct {
 	tests    []string // arguments of go test that must fail; nil: the simulation
 }
 
-var leaseTests = []string{"./internal/lease"}
+var leaseTests = []string{"-timeout", "60s", "./internal/lease"}
 
 // mutants are at least one for each promise that the simulation is to hold.
 var mutants = []mutant{
