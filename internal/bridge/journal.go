@@ -111,8 +111,8 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 		}
 		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
 		s.Connection++
+		j.opens.Add(1) // before keep is woken, which releases what is held for as many
 	})
-	j.opens.Add(1)
 	return gaps
 }
 
