@@ -115,8 +115,6 @@ type Bridge struct {
 	seq  uint64        // of the last message; with turn held
 	held held          // with turn held
 
-	arrivals uint64 // connections of the term; with turn held
-
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64 // Unix nanoseconds
 
@@ -254,8 +252,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	}
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
-	msg := b.event(f)
-	return b.publish(ctx, msg)
+	return b.publish(ctx, b.event(f))
 }
 
 // notStoredError says that a received frame found no room to the very end.

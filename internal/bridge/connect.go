@@ -105,7 +105,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	if err != nil {
 		return false, err
 	}
-	b.arrived(l.patience, b.clock(time.Now()))
+	b.arrived(b.clock(time.Now()))
 	b.contest.connected()
 	r := l.read(s)
 	for next := b.renewalTimer(s); ; {
@@ -115,8 +115,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 			b.ended(term, process, r)
 			b.session.Store(nil)
 			return r.session.Useful(), r.err
-		case <-b.contest.inherits:
-			b.contest.raised = true
+		case <-b.contest.inherited: // calm is to be looked at
 		case <-b.contest.calm():
 			b.contest.clear(l.patience)
 		case <-next:
@@ -179,7 +178,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	case <-old.done:
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
-			b.arrived(l.patience, b.clock(ready))
+			b.arrived(b.clock(ready))
 			return l.read(s)
 		}
 	default:

@@ -18,30 +18,29 @@ const calmAfter = time.Minute
 
 // contest is a fight over the subscription with a stranger: a laptop, a second
 // cluster. Both lose events by it, so this side lets ever more time pass. Only
-// connectLoop's goroutine uses it.
+// connectLoop's goroutine uses it, but for raised and inherit.
 type contest struct {
 	b      *Bridge
 	pause  *backoff.ExponentialBackOff
 	began  time.Time
 	last   time.Duration
 	times  int
-	raised bool
 	timer  <-chan time.Time
+	raised atomic.Bool // the alarm
 
-	inherits chan struct{} // the alarm was raised in the term before
-	standing atomic.Bool   // as raised; for all goroutines
+	inherited chan struct{} // it was raised in the term before
 }
 
 func newContest(b *Bridge) *contest {
-	return &contest{b: b, began: time.Now(), pause: growing(2*time.Second, 5*time.Minute), inherits: make(chan struct{}, 1)}
+	return &contest{b: b, began: time.Now(), pause: growing(2*time.Second, 5*time.Minute), inherited: make(chan struct{}, 1)}
 }
 
 // inherit goes on with an alarm of the term before: it is cleared when a
 // connection has lasted, whoever holds it. Any goroutine may call it.
 func (c *contest) inherit() {
-	c.standing.Store(true)
+	c.raised.Store(true)
 	select {
-	case c.inherits <- struct{}{}:
+	case c.inherited <- struct{}{}:
 	default:
 	}
 }
@@ -53,9 +52,7 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.timer = nil
 	c.times++
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
-	if !c.raised && !settling {
-		c.raised = true
-		c.standing.Store(true)
+	if !settling && !c.raised.Swap(true) {
 		c.b.cfg.Log.Error().Msg("contested: somebody else connects to this subscription; find and stop it (another program, another cluster, a laptop)")
 		c.say(ctx, true, "somebody else connects to this subscription, and each side takes the events away from the other")
 	}
@@ -67,15 +64,15 @@ func (c *contest) connected() { c.timer = nil }
 
 // calm fires when a connection has lived long enough after a displacement.
 func (c *contest) calm() <-chan time.Time {
-	if c.raised && c.timer == nil {
+	if c.raised.Load() && c.timer == nil {
 		c.timer = time.After(max(calmAfter, 2*c.last))
 	}
 	return c.timer
 }
 
 func (c *contest) clear(ctx context.Context) {
-	c.raised, c.timer, c.times = false, nil, 0
-	c.standing.Store(false)
+	c.raised.Store(false)
+	c.timer, c.times = nil, 0
 	c.pause.Reset()
 	c.b.cfg.Log.Info().Msg("no longer contested")
 	c.say(ctx, false, "the connection has lasted")

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,7 +31,7 @@ type journal struct {
 	b       *Bridge
 	writing chan struct{} // held by who reads and writes the bucket: one at a time
 
-	opens atomic.Uint64 // connections of the term that were noted
+	opens atomic.Uint64 // connections of the term that opened has noted
 
 	mu         sync.Mutex
 	state      State
@@ -57,7 +56,7 @@ func (j *journal) current() State {
 	defer j.mu.Unlock()
 	s := j.state
 	s.LastEvent = j.b.lastEventAt()
-	s.Contested, s.ClosesAtExpiry = j.b.contest.standing.Load(), j.b.dialer.ClosesAtExpiry()
+	s.Contested, s.ClosesAtExpiry = j.b.contest.raised.Load(), j.b.dialer.ClosesAtExpiry()
 	if session := j.b.session.Load(); session != nil {
 		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
 	}
@@ -183,9 +182,7 @@ func (j *journal) enter(last State, gap *Gap) {
 	}
 	j.mu.Lock()
 	j.begun = true
-	j.state.LastGap = cmp.Or(j.state.LastGap, last.LastGap)
-	j.state.FirstGap = last.FirstGap
-	j.state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], j.state.Unstored...)
+	j.state = j.state.after(last)
 	j.mu.Unlock()
 	if gap != nil {
 		j.b.cfg.Log.Warn().Str("cause", string(gap.Cause)).Bool("certain", gap.Certain).Time("from", gap.From).
@@ -303,13 +300,7 @@ func (j *journal) put(ctx context.Context, last State) error {
 	j.mu.Lock()
 	j.dirty = false
 	j.mu.Unlock()
-	state := j.current()
-	state.Unstored = append(last.Unstored[:len(last.Unstored):len(last.Unstored)], state.Unstored...)
-	state.LastGap = cmp.Or(state.LastGap, last.LastGap)
-	state.FirstGap = cmp.Or(state.FirstGap, last.FirstGap)
-	state.Contested = state.Contested || last.Contested
-	state.ClosesAtExpiry = state.ClosesAtExpiry || last.ClosesAtExpiry
-	revision, err := j.b.store(ctx, state, j.revision)
+	revision, err := j.b.store(ctx, j.current().after(last), j.revision)
 	if err != nil {
 		j.mu.Lock()
 		j.dirty = true

@@ -49,11 +49,15 @@ func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	if !b.held.since.IsZero() {
-		b.held.messages = append(b.held.messages, msg)
-		b.held.bytes += len(msg.Data)
+		b.held.add(msg)
 		return nil
 	}
 	return b.send(ctx, msg)
+}
+
+func (h *held) add(msg *nats.Msg) {
+	h.messages = append(h.messages, msg)
+	h.bytes += len(msg.Data)
 }
 
 // send expects the caller to have the turn.
@@ -67,15 +71,16 @@ func (b *Bridge) send(ctx context.Context, msg *nats.Msg) error {
 }
 
 // arrived is told that a connection is ready, before it is read.
-func (b *Bridge) arrived(ctx context.Context, ready time.Time) {
+func (b *Bridge) arrived(ready time.Time) {
 	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
 	if b.held.since.IsZero() {
 		b.held = held{since: time.Now(), released: make(chan struct{})}
 	}
-	b.arrivals++
-	b.held.until = b.arrivals
-	<-b.turn
-	b.tell(ctx, b.journal.opened(ready)) // held, too
+	for _, gap := range b.journal.opened(ready) {
+		b.held.add(b.gapMessage(gap))
+	}
+	b.held.until = b.journal.opens.Load()
 }
 
 // release sends on what is held, after the markers of the gaps before it. If too

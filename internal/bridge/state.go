@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -46,6 +48,16 @@ const (
 	Displaced    ConnState = "displaced"    // by another connection; whose that is, is not known yet
 	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
 )
+
+// after adds to a state what is left of the term before it.
+func (s State) after(last State) State {
+	s.Unstored = slices.Concat(last.Unstored, s.Unstored)
+	s.LastGap = cmp.Or(s.LastGap, last.LastGap)
+	s.FirstGap = cmp.Or(s.FirstGap, last.FirstGap)
+	s.Contested = s.Contested || last.Contested
+	s.ClosesAtExpiry = s.ClosesAtExpiry || last.ClosesAtExpiry
+	return s
+}
 
 // final reports whether a replica has nothing to add to its state.
 func (s State) final() bool {

@@ -26,7 +26,7 @@
 //
 // # Renewal
 //
-// Every third of the TTL, and at once after the connection to NATS is back. A
+// Every third of the TTL or a little sooner, and at once after the connection to NATS is back. A
 // write that fails is uncertain, not lost: it may have been made, and its
 // acknowledgement may have been lost, or it was refused because another write
 // was in flight. So the entry is read from the leader of the bucket's stream:
@@ -50,7 +50,10 @@
 //     holder makes when it stops) or expired (a marker of the server);
 //   - the holder's process is gone: every replica answers requests on a subject
 //     of its own; the server answers for a dead one at once that there is no
-//     responder. Twice in a row is a death. A time-out is not: it may be the way;
+//     responder. Twice in a row is a death. A time-out is not: it may be the way.
+//     Nor is anything in the first seconds after a reconnection of one's own, nor
+//     of a replica that is heard but has never answered, nor for a term that began
+//     after the death was found: questions may not get through;
 //   - the revision has not changed for the TTL and a little more, on the
 //     follower's own clock: a watcher can be silent for 17 s, and the server's
 //     expiry needs a leader. Where the watcher misses a renewal, the entry is
@@ -71,5 +74,5 @@
 //
 // [Candidate.Run] owns the goroutines that replicas need once;
 // [Candidate.Campaign] owns those of one subscription. Both end when their
-// context does, after releasing.
+// context does, Campaign after releasing.
 package lease

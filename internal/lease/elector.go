@@ -69,8 +69,8 @@ func (e *elector) follow(ctx context.Context) *Term {
 			h = e.c.view.get(e.subscription)
 			next, _ := e.next(h, time.Now())
 			if next == moveLook { // what was read before the wait is old by now
-				if _, err := e.read(ctx); err == nil {
-					h = e.c.view.get(e.subscription)
+				if found, err := e.read(ctx); err == nil {
+					h = found
 					next, _ = e.next(h, time.Now())
 				}
 			}

@@ -13,8 +13,7 @@ import (
 
 func TestReleasedLeaseIsTakenAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(5 * time.Minute)
 		if !a.leads(sub) || b.leads(sub) || !a.trusted() || a.reigns() != 1 {
@@ -55,8 +54,7 @@ func TestDeadHolderIsReplacedWithinASecond(t *testing.T) {
 // the lease runs out first; and by then its holder trusts it no more.
 func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		for range 10 {
 			time.Sleep(7*time.Second + rand.N(5*time.Second))
@@ -86,8 +84,7 @@ func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 // Trust counts from before the request left.
 func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		a.link.Delay(900*time.Millisecond, 0, 1)
 		time.Sleep(ttl)
 		asked := time.Now()
@@ -109,8 +106,7 @@ func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 // The answer is lost to a renewal that was made.
 func TestLostAnswerIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		for range 10 {
 			time.Sleep(time.Second)
@@ -133,8 +129,7 @@ func TestLostAnswerIsNoLoss(t *testing.T) {
 // a later epoch.
 func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		time.Sleep(time.Minute)
 		first := a.term()
 		first.Connected(false)
@@ -162,8 +157,7 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 // goes on. Others that were cut off too, and are back first, give it a moment.
 func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(time.Minute)
 		for range 5 {
@@ -189,8 +183,7 @@ func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 // NATS is away for as long as a cluster needs to elect a leader.
 func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		for range 10 {
 			time.Sleep(10*time.Second + rand.N(5*time.Second))
@@ -215,8 +208,7 @@ func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 // NATS node dies that hosts it.
 func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(time.Minute)
 		stream, err := w.js.Stream(t.Context(), "KV_leases")
@@ -241,8 +233,7 @@ func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 // one leads long before the lease expires.
 func TestCutOffHolderTrustsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(time.Minute)
 		a.link.Cut()
@@ -271,8 +262,7 @@ func TestCutOffHolderTrustsNothing(t *testing.T) {
 // stream without a leader), and its holder is lost.
 func TestUnchangedLeaseIsTakenAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(7 * time.Second)
 		a.link.BlackHole()
@@ -293,8 +283,7 @@ func TestUnchangedLeaseIsTakenAfterTheTTL(t *testing.T) {
 
 func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(5 * time.Second)
 		a.StepDown()
@@ -358,8 +347,7 @@ func TestSharesAreEven(t *testing.T) {
 
 func TestBucketThatIsGoneIsMadeAnew(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(time.Minute)
 		if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
@@ -374,8 +362,7 @@ func TestBucketThatIsGoneIsMadeAnew(t *testing.T) {
 
 func TestRecordsAndQuestions(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(ttl)
 		bucket, err := w.js.KeyValue(t.Context(), "leases")

@@ -37,8 +37,8 @@ type presence struct {
 func (c *Candidate) answer() (leave func(), err error) {
 	questions, err := c.nc.Subscribe(c.replicaSubject(c.nonce), func(msg *nats.Msg) {
 		var answer []byte
-		if subscription := string(msg.Data); subscription != "" && c.opt.Describe != nil {
-			answer = c.opt.Describe(subscription)
+		if question := string(msg.Data); question != "" && c.opt.Describe != nil {
+			answer = c.opt.Describe(question)
 		}
 		msg.Respond(answer) //nolint:errcheck // who asks, asks again
 	})
@@ -106,14 +106,14 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 // ErrGone says that no process of that nonce answers: it ended, or is cut off.
 var ErrGone = errors.New("the replica does not answer")
 
-// Ask returns another replica's description of a subscription (see
-// [Options].Describe), this one's own if the nonce is. It returns ErrGone if
-// there is no such process, and the context's error if it takes too long.
-func (c *Candidate) Ask(ctx context.Context, nonce, subscription string) ([]byte, error) {
+// Ask returns another replica's answer to a question (see [Options].Describe),
+// this one's own if the nonce is. It returns ErrGone if there is no such process,
+// and the context's error if it takes too long.
+func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, error) {
 	if nonce == c.nonce {
-		return c.opt.Describe(subscription), nil
+		return c.opt.Describe(question), nil
 	}
-	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), []byte(subscription))
+	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), []byte(question))
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, ErrGone
 	}

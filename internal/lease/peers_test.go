@@ -11,8 +11,7 @@ import (
 // put renewals off.
 func TestNewsOfOthersDoesNotDelayRenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		for n := range 30 {
 			text, err := json.Marshal(presence{Replica: "x", Nonce: fmt.Sprint("n", n), Leaving: true})
 			if err != nil {
@@ -52,8 +51,7 @@ func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 // is the only one left to take it.
 func TestReticenceEndsWhenTheLeaseIsTaken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		b := w.join("b", sub)
 		time.Sleep(5 * time.Second)
 		a.StepDown()
@@ -67,8 +65,7 @@ func TestReticenceEndsWhenTheLeaseIsTaken(t *testing.T) {
 // After a crash of all, many start at once, and nobody has ever heard of the dead.
 func TestTheDeadAreRememberedHoweverManyStart(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		a := w.join("a", sub)
-		w.await("a leads", time.Second, func() bool { return a.leads(sub) })
+		a := w.leader("a")
 		a.crash()
 		time.Sleep(50 * time.Millisecond)
 		var all []*member

@@ -154,6 +154,14 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	return m
 }
 
+// leader starts a candidate that nobody stands in the way of.
+func (w *world) leader(name string) *member {
+	w.t.Helper()
+	m := w.join(name, sub)
+	w.await(name+" leads", time.Second, func() bool { return m.leads(sub) })
+	return m
+}
+
 // crash cuts a member off for good, so that nothing of its end is seen.
 func (m *member) crash() {
 	m.link.Cut()

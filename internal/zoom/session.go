@@ -93,7 +93,11 @@ func (s *Session) LiveUntil(err error) time.Time {
 	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
 		return s.start.Add(time.Duration(behind))
 	}
-	return s.liveUntil(err)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Cause == CauseReset || e.Cause == CauseSilent || e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load() {
+		return s.LastFrame()
+	}
+	return s.start.Add(time.Duration(s.ended.Load()))
 }
 
 // stall is how long handling a frame takes at least that holds up reading, and
@@ -102,14 +106,6 @@ const (
 	stall     = 100 * time.Millisecond
 	unhurried = 100 * time.Microsecond
 )
-
-func (s *Session) liveUntil(err error) time.Time {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Cause == CauseReset || e.Cause == CauseSilent || e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load() {
-		return s.LastFrame()
-	}
-	return s.start.Add(time.Duration(s.ended.Load()))
-}
 
 // answerTime is how long Zoom may take to answer a heartbeat.
 const answerTime = 5 * time.Second

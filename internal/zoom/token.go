@@ -99,16 +99,11 @@ func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// Token returns an access token, from the cache while that is good for at
+// token returns an access token, from the cache while that is good for at
 // least a tenth of its lifetime. It tries again, with growing jittered pauses
 // and for as long as the context lets it, whatever may pass by itself. It
 // returns the context's error, or a *CredentialsError if the credentials have
 // never worked and trying again cannot help.
-func (t *TokenSource) Token(ctx context.Context) (string, error) {
-	token, err := t.token(ctx)
-	return token.value, err
-}
-
 func (t *TokenSource) token(ctx context.Context) (accessToken, error) {
 	if token := t.current(); token.fresh() {
 		return token, nil

@@ -52,7 +52,7 @@ func TestGrants(t *testing.T) {
 			"acct": "map[account_id:[acct] grant_type:[account_credentials]]",
 		} {
 			cfg.AccountID = account
-			if _, err := NewTokenSource(cfg).Token(t.Context()); err != nil {
+			if _, err := NewTokenSource(cfg).token(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := fmt.Sprint(form); got != want || user != "id" || password != "s3cret-value" || contentType != "application/x-www-form-urlencoded" {
@@ -71,8 +71,8 @@ func TestContentTypeDoesNotMatter(t *testing.T) {
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if token, err := NewTokenSource(cfg).Token(ctx); err != nil || token != "eyJ1" {
-				t.Errorf("%q: %q, %v", contentType, token, err)
+			if token, err := NewTokenSource(cfg).token(ctx); err != nil || token.value != "eyJ1" {
+				t.Errorf("%q: %q, %v", contentType, token.value, err)
 			}
 		})
 	}
@@ -90,8 +90,8 @@ func TestOneRequestForAll(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if token, err := tokens.Token(t.Context()); err != nil || token != "eyJ1" {
-					t.Errorf("%q, %v", token, err)
+				if token, err := tokens.token(t.Context()); err != nil || token.value != "eyJ1" {
+					t.Errorf("%q, %v", token.value, err)
 				}
 			})
 		}
@@ -118,8 +118,8 @@ func TestRenewal(t *testing.T) {
 		tokens := NewTokenSource(cfg)
 		want := func(token string) {
 			t.Helper()
-			if got, err := tokens.Token(t.Context()); got != token || err != nil {
-				t.Errorf("%q, %v; want %s", got, err, token)
+			if got, err := tokens.token(t.Context()); got.value != token || err != nil {
+				t.Errorf("%q, %v; want %s", got.value, err, token)
 			}
 		}
 		want("eyJ1")
@@ -171,8 +171,8 @@ func TestNeverGivesUp(t *testing.T) {
 		}
 	}
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-		if token, err := NewTokenSource(cfg).Token(t.Context()); err != nil || token != "eyJ1" {
-			t.Errorf("%q, %v", token, err)
+		if token, err := NewTokenSource(cfg).token(t.Context()); err != nil || token.value != "eyJ1" {
+			t.Errorf("%q, %v", token.value, err)
 		}
 		time.Sleep(time.Minute) // the last slow answer ends
 		if n := requests.Load(); n < 24*60 || n > 24*3600 {
@@ -193,7 +193,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		grant(w, "eyJ1", "")
 	}
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-		if _, err := NewTokenSource(cfg).Token(t.Context()); err != nil {
+		if _, err := NewTokenSource(cfg).token(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if waited := at[1].Sub(at[0]); waited < 90*time.Second {
@@ -212,7 +212,7 @@ func TestMissingExpiryIsNotForEver(t *testing.T) {
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 			tokens := NewTokenSource(cfg)
 			for range 3 {
-				if _, err := tokens.Token(t.Context()); err != nil {
+				if _, err := tokens.token(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(20 * time.Minute)
@@ -230,7 +230,7 @@ func TestDeniedCredentialsEndAtOnce(t *testing.T) {
 	} {
 		handler := func(w http.ResponseWriter, r *http.Request) { deny(w, "Zoom's reason with s3cret-value", code) }
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-			_, err := NewTokenSource(cfg).Token(t.Context())
+			_, err := NewTokenSource(cfg).token(t.Context())
 			denied, ok := errors.AsType[*CredentialsError](err)
 			if !ok || denied.Code != code || denied.Grant != "client_credentials" || denied.Status != 400 {
 				t.Fatalf("%v", err)
@@ -258,8 +258,8 @@ func TestDeniedLater(t *testing.T) {
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 		tokens := NewTokenSource(cfg)
 		for _, want := range []string{"eyJ1", "eyJ5"} {
-			if token, err := tokens.Token(t.Context()); err != nil || token != want {
-				t.Fatalf("%q, %v; want %s", token, err, want)
+			if token, err := tokens.token(t.Context()); err != nil || token.value != want {
+				t.Fatalf("%q, %v; want %s", token.value, err, want)
 			}
 			time.Sleep(101 * time.Second)
 		}
@@ -280,7 +280,7 @@ func TestTokenFollowsItsContext(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if _, err := tokens.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := tokens.token(ctx); !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 			})
@@ -303,8 +303,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if token, err := NewTokenSource(cfg).Token(ctx); err == nil {
-			t.Errorf("got %q", token)
+		if token, err := NewTokenSource(cfg).token(ctx); err == nil {
+			t.Errorf("got %q", token.value)
 		}
 	})
 }
