@@ -59,6 +59,7 @@ func (p *peers) announced(a presence) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.peer(a.Nonce)
+	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
 	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting
 	known.heard, known.leaving, known.resting, known.died = time.Now(), a.Leaving, a.Resting, time.Time{}
 	if a.Subscriptions != nil {

@@ -96,3 +96,21 @@ func TestNoFightWhereNobodyCanBeAsked(t *testing.T) {
 		}
 	})
 }
+
+// An announcement that was made before a replica left may be published after it
+// has said so.
+func TestLeavingIsForGood(t *testing.T) {
+	p := newPeers()
+	here := presence{Nonce: "a", Subscriptions: []string{sub}}
+	p.announced(here)
+	if p.count(sub, false) != 1 {
+		t.Error("a replica that is there does not count")
+	}
+	gone := here
+	gone.Leaving = true
+	p.announced(gone)
+	p.announced(here)
+	if p.count(sub, false) != 0 {
+		t.Error("a replica that has left counts")
+	}
+}
