@@ -37,7 +37,7 @@ func (s *sender) lookUp(ctx context.Context) error {
 		if e, ok := doubts[id]; ok {
 			delete(doubts, id)
 			s.stored(e, sequence, false)
-			s.settle(1, e.size, 0)
+			s.settle(1, e.size, 0, sequence)
 		}
 		return len(doubts) > 0
 	})

@@ -77,9 +77,21 @@ type Options struct {
 	Changed func(err error)
 }
 
+// Message is what Offer accepts.
+type Message struct {
+	Msg *nats.Msg
+	Tag uint64 // handed back with the acknowledgement
+	// Sent is when the message may have been sent before, by a process that
+	// has ended; zero: never. After is the stream's last sequence then, or an
+	// older one.
+	Sent  time.Time
+	After uint64
+}
+
 // Ack tells that a message is stored.
 type Ack struct {
 	Msg       *nats.Msg
+	Tag       uint64 // of the Message; 0 if it came by Publish
 	Sequence  uint64 // in the stream; of the original for a duplicate
 	Duplicate bool   // the stream had the message's id already
 	Resent    bool   // it was sent more than once, so Duplicate may speak of our own repetition
@@ -95,6 +107,7 @@ type Stats struct {
 	Refused    uint64 // messages replaced by Options.Refused
 	Pending    int    // accepted and not yet acknowledged
 	Bytes      int    // size of the pending messages
+	Sequence   uint64 // of the stream, the last one known
 	Err        error  // why publishing is paused; nil while it is open
 }
 
@@ -120,11 +133,12 @@ func New(nc *nats.Conn, opt Options) *Publisher {
 	opt.MaxPendingBytes = cmp.Or(opt.MaxPendingBytes, 32<<20)
 	opt.AckWait = cmp.Or(opt.AckWait, 5*time.Second)
 	return &Publisher{
-		nc:   nc,
-		opt:  opt,
-		wake: make(chan struct{}, 1),
-		room: make(chan struct{}, 1),
-		done: make(chan struct{}),
+		nc:    nc,
+		opt:   opt,
+		wake:  make(chan struct{}, 1),
+		room:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+		stats: Stats{Sequence: opt.After},
 	}
 }
 
@@ -133,8 +147,7 @@ func New(nc *nats.Conn, opt Options) *Publisher {
 // the context's error, or ErrClosed, only if the message was not accepted.
 // Messages are sent in the order in which they are accepted.
 func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
-	size := sizeOf(msg)
-	for !p.accept(msg, size) {
+	for !p.Offer(Message{Msg: msg}) {
 		select {
 		case <-p.room:
 		case <-p.done:
@@ -143,11 +156,27 @@ func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
 			return context.Cause(ctx)
 		}
 	}
-	signal(p.wake)
 	return nil
 }
 
-func (p *Publisher) accept(msg *nats.Msg, size int) bool {
+// Offer is Publish without waiting: it reports whether the message was accepted.
+func (p *Publisher) Offer(m Message) bool {
+	e := entry{msg: m.Msg, tag: m.Tag, size: Size(m.Msg), accepted: time.Now()}
+	if !m.Sent.IsZero() {
+		e.sends, e.first, e.after = 1, m.Sent, m.After
+	}
+	if !p.accept(e) {
+		return false
+	}
+	signal(p.wake)
+	return true
+}
+
+// Room gets a value when there is room again after Offer has found none. Whoever
+// takes it should offer until there is none.
+func (p *Publisher) Room() <-chan struct{} { return p.room }
+
+func (p *Publisher) accept(e entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -155,12 +184,12 @@ func (p *Publisher) accept(msg *nats.Msg, size int) bool {
 		return false
 	default:
 	}
-	if p.stats.Pending > 0 && !p.fits(size) {
+	if p.stats.Pending > 0 && !p.fits(e.size) {
 		return false
 	}
-	p.queue = append(p.queue, entry{msg: msg, size: size, accepted: time.Now()})
+	p.queue = append(p.queue, e)
 	p.stats.Pending++
-	p.stats.Bytes += size
+	p.stats.Bytes += e.size
 	if p.fits(0) {
 		signal(p.room) // for the next one who waits
 	}
@@ -203,9 +232,10 @@ func (p *Publisher) Stats() Stats {
 }
 
 // settle accounts for acknowledged messages, in one go for a batch.
-func (p *Publisher) settle(count, bytes, duplicates int) {
+func (p *Publisher) settle(count, bytes, duplicates int, sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stats.Sequence = max(p.stats.Sequence, sequence)
 	p.stats.Acked += uint64(count)
 	p.stats.Duplicates += uint64(duplicates)
 	p.stats.Pending -= count
@@ -217,9 +247,9 @@ func (p *Publisher) settle(count, bytes, duplicates int) {
 	signal(p.room)
 }
 
-// sizeOf is about what a message takes in memory. (Its own Size encodes the
+// Size is about what a message takes in memory. (Its own Size encodes the
 // headers.)
-func sizeOf(msg *nats.Msg) int {
+func Size(msg *nats.Msg) int {
 	size := len(msg.Subject) + len(msg.Data)
 	for key, values := range msg.Header {
 		size += len(key)

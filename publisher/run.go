@@ -167,7 +167,7 @@ func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 		s.resume() // answers to an earlier round may have settled all
 	}
 	if count > 0 {
-		s.settle(count, bytes, duplicates)
+		s.settle(count, bytes, duplicates, s.lastSeq)
 	}
 }
 
@@ -203,7 +203,7 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 func (s *sender) stored(e *entry, sequence uint64, duplicate bool) {
 	e.acked = true
 	if s.opt.Acked != nil {
-		s.opt.Acked(Ack{Msg: e.msg, Sequence: sequence, Duplicate: duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
+		s.opt.Acked(Ack{Msg: e.msg, Tag: e.tag, Sequence: sequence, Duplicate: duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
 	}
 }
 
@@ -229,7 +229,7 @@ func (s *sender) failed(e *entry, err error) {
 }
 
 func (s *sender) replace(e *entry, msg *nats.Msg) {
-	size := sizeOf(msg)
+	size := Size(msg)
 	s.count(func(st *Stats) { st.Refused++; st.Bytes += size - e.size })
 	e.msg, e.size = msg, size
 	e.replaced++

@@ -81,13 +81,13 @@ func TestQueueIsBounded(t *testing.T) {
 	p := New(nil, Options{Window: 8, MaxPending: 64})
 	s := &sender{Publisher: p, window: newWindow(8), pause: newPause()}
 	for i := range 10_000 {
-		if !p.accept(message(i), 10) {
+		if !p.accept(entry{msg: message(i), size: 10}) {
 			t.Fatal("no room")
 		}
 		if i >= 50 { // from now on one leaves for each that comes
 			s.window.at(s.window.head).acked = true
 			s.window.advance()
-			p.settle(1, 10, 0)
+			p.settle(1, 10, 0, 0)
 		}
 		s.take()
 	}

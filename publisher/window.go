@@ -9,6 +9,7 @@ import (
 // entry is one accepted message.
 type entry struct {
 	msg      *nats.Msg
+	tag      uint64
 	size     int
 	accepted time.Time
 	first    time.Time // first sending, or when it was last known not to be stored
