@@ -1,0 +1,81 @@
+// Package spool keeps messages on disk that NATS does not take for the moment.
+//
+// A [Folder] is the place, locked against other processes. A [Log] is what is in
+// it: a first-in first-out queue, a JetStream stream of a nats-server inside this
+// process that listens nowhere. It is opened when it is needed and costs nothing
+// before. JetStream's file store checks every record, cuts off a torn end when it
+// opens, gives the disk back, and is synced every 100 ms, so that a crash of the
+// process loses nothing and one of the machine at most that. (A bbolt file is
+// faster, but one whose end is cut off kills the process that reads it; tidwall/wal
+// opens no torn file, checks nothing, and after a full disk loses what it has
+// acknowledged.)
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrInUse says that another process has the folder.
+var ErrInUse = errors.New("another process uses this folder")
+
+// Folder is a folder for a Log, locked for this process.
+type Folder struct {
+	dir  string
+	lock *flock.Flock
+}
+
+// Lock makes the folder if it is missing, and locks it until Unlock or the end of
+// the process. The error wraps ErrInUse if another process has it.
+func Lock(dir string) (*Folder, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("spool folder %q: %w", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("spool folder: %w; make it writable or set ZOOMSTREAM_SPOOL_DIR", err)
+	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("spool folder: %w; make it writable or set ZOOMSTREAM_SPOOL_DIR", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("spool folder %s: %w; give this one another ZOOMSTREAM_SPOOL_DIR or ZOOMSTREAM_DATA_DIR", dir, ErrInUse)
+	}
+	return &Folder{dir: dir, lock: lock}, nil
+}
+
+// Dir is the folder's absolute path.
+func (f *Folder) Dir() string { return f.dir }
+
+// Used reports whether something may have been left in the folder.
+func (f *Folder) Used() bool {
+	_, err := os.Stat(f.store())
+	return err == nil
+}
+
+func (f *Folder) store() string { return filepath.Join(f.dir, "jetstream") }
+
+// sync puts what JetStream has written about the stream on disk; it leaves that to
+// the system, and a stream whose description is gone is not found.
+func (f *Folder) sync() error {
+	return filepath.WalkDir(f.store(), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(file.Sync(), file.Close())
+	})
+}
+
+// Unlock gives the folder back. The Log must be closed before.
+func (f *Folder) Unlock() error { return f.lock.Unlock() }

@@ -1,0 +1,337 @@
+package spool
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// ErrFull says that the bound of the spool is reached.
+var ErrFull = errors.New("the spool is full; it is bounded by ZOOMSTREAM_SPOOL_MAX")
+
+// ErrDamaged says that records cannot be read any more.
+var ErrDamaged = errors.New("records are damaged")
+
+const (
+	streamName    = "SPOOL"
+	subjectPrefix = "spool."
+	// syncInterval bounds what the end of the machine, not of the process, takes.
+	syncInterval = 100 * time.Millisecond
+	// maxRecord is above the longest frame that is ever held.
+	maxRecord = 64 << 20
+	// openTimeout bounds how long a full folder may take to be read back.
+	openTimeout = 30 * time.Second
+	// answerTimeout bounds one operation. JetStream does not answer at all when
+	// the disk refuses a write.
+	answerTimeout = 2 * time.Second
+)
+
+// The headers of a record besides its message's own. The id goes by another name,
+// since here a repetition is a record of its own.
+const (
+	headerSubject = "Spool-Subject"
+	headerAfter   = "Spool-After"
+	headerID      = "Spool-Msg-Id"
+	headerCopy    = "Spool-Copy"
+)
+
+// Record is a message on disk.
+type Record struct {
+	Msg      *nats.Msg
+	Sequence uint64    // in the Log, without holes
+	At       time.Time // when it was written
+	After    uint64    // as given to Append
+	Copy     bool      // as given to Append
+}
+
+// Log is the content of a Folder. One goroutine at a time may use it.
+type Log struct {
+	folder   *Folder
+	srv      *server.Server
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	consumer jetstream.Consumer
+	next     uint64 // that the consumer delivers
+	first    uint64
+	last     uint64
+	bytes    uint64
+}
+
+// Open starts the server and reads back what is in the folder, whatever a crash
+// has left: a torn record at the end is cut off. The Log takes max bytes.
+func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (*Log, error) {
+	srv, err := server.NewServer(&server.Options{
+		ServerName: "zoomstream-spool", DontListen: true, NoSigs: true, NoSystemAccount: true, DisableJetStreamBanner: true,
+		JetStream: true, StoreDir: f.dir, SyncInterval: syncInterval,
+		JetStreamMaxMemory: 1 << 20, JetStreamMaxStore: math.MaxInt64, MaxPayload: maxRecord, MaxPending: 4 * maxRecord,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spool %s: %w", f.dir, err)
+	}
+	failed := &serverLog{log: log.With().Str("component", "spool").Logger()}
+	srv.SetLoggerV2(failed, false, false, false)
+	l := &Log{folder: f, srv: srv}
+	srv.Start()
+	if err := l.open(ctx, max, failed, log); err != nil {
+		l.Close() //nolint:errcheck // the first error says more
+		return nil, fmt.Errorf("spool %s: %w", f.dir, err)
+	}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context, max int64, failed *serverLog, log zerolog.Logger) (err error) {
+	if err := failed.err(); err != nil {
+		return err
+	}
+	if !l.srv.ReadyForConnections(openTimeout) {
+		return errors.New("its server does not start")
+	}
+	if l.nc, err = nats.Connect("", nats.InProcessServer(l.srv), nats.NoReconnect(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})); err != nil {
+		return err
+	}
+	if l.js, err = jetstream.New(l.nc, jetstream.WithDefaultTimeout(answerTimeout)); err != nil {
+		return err
+	}
+	l.stream, err = l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{ // it is ours alone; the bound may have changed
+		Name: streamName, Subjects: []string{subjectPrefix + ">"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		MaxBytes: max, Duplicates: 100 * time.Millisecond, // ids are not looked at: see headerID
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.folder.sync(); err != nil {
+		return err
+	}
+	state := l.stream.CachedInfo().State
+	l.first, l.last, l.bytes = state.FirstSeq, state.LastSeq, state.Bytes
+	if state.Msgs == 0 {
+		l.first = l.last + 1
+	}
+	return nil
+}
+
+// First is the sequence of the oldest record, or where it would be.
+func (l *Log) First() uint64 { return l.first }
+
+// Last is the sequence of the newest record; below First there is none.
+func (l *Log) Last() uint64 { return l.last }
+
+// Bytes is about what the records take on disk.
+func (l *Log) Bytes() uint64 { return l.bytes }
+
+// Append adds messages. after is the last sequence of the stream that they are
+// meant for, as far as known; copies says that whoever adds them also holds them
+// elsewhere. Once it returns nil, a crash of the process leaves
+// them there. When it fails, Last tells how many of them are in, always the
+// first ones; the error is ErrFull, or the Log is to be closed.
+func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64, copies bool) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
+	for i, msg := range msgs {
+		// With the expected sequence nothing is stored behind one that failed.
+		future, err := l.js.PublishMsgAsync(toRecord(msg, after, copies), jetstream.WithExpectLastSequence(l.last+uint64(i)))
+		if err != nil {
+			return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
+		}
+		futures = append(futures, future)
+	}
+	stored, err := 0, error(nil)
+	for _, future := range futures {
+		select {
+		case <-future.Ok():
+			stored++
+			continue
+		case err = <-future.Err():
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		break
+	}
+	for _, future := range futures[:stored] {
+		l.bytes += uint64(future.Msg().Size())
+	}
+	l.last += uint64(stored)
+	switch {
+	case stored == len(msgs):
+		return nil
+	case full(err):
+		return fmt.Errorf("spool %s: %w", l.folder.dir, ErrFull)
+	}
+	return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
+}
+
+// full reports whether the server refuses a message since the bound is reached.
+func full(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && api.ErrorCode == codeStoreFailed && api.Description == server.ErrMaxBytes.Error()
+}
+
+// codeStoreFailed is JetStream's "failed to store" (nats-server,
+// server/errors.json).
+const codeStoreFailed = 10077
+
+func toRecord(msg *nats.Msg, after uint64, copied bool) *nats.Msg {
+	header := make(nats.Header, len(msg.Header)+2)
+	for key, values := range msg.Header {
+		header[key] = values
+	}
+	if id, ok := header[nats.MsgIdHdr]; ok {
+		header[headerID] = id
+		delete(header, nats.MsgIdHdr)
+	}
+	header[headerSubject] = []string{msg.Subject}
+	header[headerAfter] = []string{strconv.FormatUint(after, 10)}
+	if copied {
+		header[headerCopy] = []string{"yes"}
+	}
+	return &nats.Msg{Subject: subjectOf(header.Get(headerSubscription)), Header: header, Data: msg.Data}
+}
+
+// headerSubscription is what messages are told apart by for Newest.
+const headerSubscription = "Zoom-Subscription"
+
+func subjectOf(subscription string) string {
+	return subjectPrefix + base64.RawURLEncoding.EncodeToString([]byte("s"+subscription))
+}
+
+// Newest returns the headers of the newest message of each subscription.
+func (l *Log) Newest(ctx context.Context) ([]nats.Header, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	}
+	var newest []nats.Header
+	for subject := range info.State.Subjects {
+		raw, err := l.stream.GetLastMsgForSubject(ctx, subject)
+		if err != nil {
+			return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+		}
+		newest = append(newest, raw.Header)
+	}
+	return newest, nil
+}
+
+// Read returns records from a sequence on, in order: at least one if there is
+// any, and at most so many. A hole in their sequences is what was damaged on disk;
+// the error is ErrDamaged if that is all the rest. Read is fast as long as each
+// call goes on where the one before has ended.
+func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	most = min(most, int(l.last+1-max(from, l.first)))
+	if most <= 0 {
+		return nil, nil
+	}
+	if err := l.seek(ctx, from); err != nil {
+		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	}
+	batch, err := l.consumer.FetchNoWait(most)
+	if err != nil {
+		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	}
+	records := make([]Record, 0, most)
+	for msg := range batch.Messages() {
+		record, err := fromRecord(msg)
+		if err != nil {
+			return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+		}
+		records = append(records, record)
+	}
+	if err := batch.Error(); err != nil {
+		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	}
+	if len(records) == 0 {
+		return nil, fmt.Errorf("read spool %s: %d %w", l.folder.dir, l.last+1-from, ErrDamaged)
+	}
+	l.next = records[len(records)-1].Sequence + 1
+	return records, nil
+}
+
+// seek has the consumer deliver from a sequence on.
+func (l *Log) seek(ctx context.Context, from uint64) (err error) {
+	if l.consumer != nil && l.next == from {
+		return nil
+	}
+	if l.consumer != nil {
+		if err := l.stream.DeleteConsumer(ctx, l.consumer.CachedInfo().Name); err != nil {
+			return err
+		}
+	}
+	l.consumer, err = l.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		MemoryStorage: true, InactiveThreshold: 24 * time.Hour,
+	})
+	return err
+}
+
+func fromRecord(msg jetstream.Msg) (Record, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Record{}, err
+	}
+	header := msg.Headers()
+	after, err := strconv.ParseUint(header.Get(headerAfter), 10, 64)
+	if err != nil {
+		return Record{}, err
+	}
+	original := &nats.Msg{Subject: header.Get(headerSubject), Header: header, Data: msg.Data()}
+	copied := header.Get(headerCopy) != ""
+	if id, ok := header[headerID]; ok {
+		header[nats.MsgIdHdr] = id
+	}
+	delete(header, jetstream.ExpectedLastSeqHeader)
+	delete(header, headerID)
+	delete(header, headerSubject)
+	delete(header, headerAfter)
+	delete(header, headerCopy)
+	return Record{Msg: original, Sequence: meta.Sequence.Stream, At: meta.Timestamp, After: after, Copy: copied}, nil
+}
+
+// Remove removes the records up to a sequence.
+func (l *Log) Remove(ctx context.Context, through uint64) error {
+	if through < l.first {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(through+1)); err != nil {
+		return fmt.Errorf("remove from spool %s: %w", l.folder.dir, err)
+	}
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("remove from spool %s: %w", l.folder.dir, err)
+	}
+	l.first, l.bytes = through+1, info.State.Bytes
+	return nil
+}
+
+// Close stops the server, which syncs its files. An empty Log leaves no file.
+func (l *Log) Close() error {
+	empty := l.nc != nil && l.stream != nil && l.first > l.last
+	if l.nc != nil {
+		l.nc.Close()
+	}
+	l.srv.Shutdown()
+	l.srv.WaitForShutdown()
+	if !empty {
+		return nil
+	}
+	if err := os.RemoveAll(l.folder.store()); err != nil {
+		return fmt.Errorf("empty spool: %w", err)
+	}
+	return nil
+}

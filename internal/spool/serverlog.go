@@ -1,0 +1,41 @@
+package spool
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+)
+
+// serverLog takes the server's log: what it warns of concerns the disk, the rest
+// is for debugging.
+type serverLog struct {
+	log   zerolog.Logger
+	fatal atomic.Pointer[string]
+}
+
+func (l *serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, v...) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.log.Error().Msgf(format, v...) }
+func (l *serverLog) Debugf(string, ...any)           {}
+func (l *serverLog) Tracef(string, ...any)           {}
+
+// Warnf leaves out a warning of maxRecord, which is meant for servers with clients.
+func (l *serverLog) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, "Maximum payloads") {
+		l.log.Warn().Msgf(format, v...)
+	}
+}
+
+// Fatalf notes why the server did not start; it does not end the process.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.fatal.Store(&text)
+}
+
+func (l *serverLog) err() error {
+	if text := l.fatal.Load(); text != nil {
+		return fmt.Errorf("%s", *text)
+	}
+	return nil
+}
