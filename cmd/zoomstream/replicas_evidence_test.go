@@ -108,6 +108,9 @@ func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
 	}
 	var all []storedEvent
 	for msg := range batch.Messages() {
+		if msg.Subject() == "zoom._bridge.alarm" && strings.Contains(string(msg.Data()), `"alarm":"spooling"`) {
+			continue // NATS was away for long
+		}
 		if strings.HasPrefix(msg.Subject(), "zoom._bridge.") && msg.Subject() != "zoom._bridge.gap" {
 			t.Errorf("%s: %s", msg.Subject(), msg.Data())
 			continue

@@ -101,10 +101,7 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, created, findings, err := natsconn.EnsureStream(ctx, js, natsconn.StreamOptions{
-		Name: cfg.Stream, Prefix: cfg.Prefix, Replicas: cfg.StreamReplicas, MaxAge: cfg.StreamMaxAge, MaxBytes: cfg.StreamMaxBytes,
-		DuplicateWindow: cfg.DuplicateWindow, MaxMessage: int(nc.MaxPayload()), Version: o.Version, Log: o.Log,
-	})
+	info, created, findings, err := natsconn.EnsureStream(ctx, js, streamOptions(o, nc))
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +124,14 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
 		return nil, err
 	}
 	return newReplica(o, nc, info, leases, states)
+}
+
+func streamOptions(o Options, nc *nats.Conn) natsconn.StreamOptions {
+	cfg := o.Config
+	return natsconn.StreamOptions{
+		Name: cfg.Stream, Prefix: cfg.Prefix, Replicas: cfg.StreamReplicas, MaxAge: cfg.StreamMaxAge, MaxBytes: cfg.StreamMaxBytes,
+		DuplicateWindow: cfg.DuplicateWindow, MaxMessage: int(nc.MaxPayload()), Version: o.Version, Log: o.Log,
+	}
 }
 
 func openBucket(ctx context.Context, o Options, js jetstream.JetStream, options kv.Options) (bucket *kv.Bucket, err error) {

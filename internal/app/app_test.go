@@ -401,17 +401,15 @@ func TestManySubscriptions(t *testing.T) {
 	}
 }
 
-// TestStopWithoutTheStream stops a connector that holds all it may, with a new
-// connection's events behind that: it ends all the same, and says what is lost.
+// TestStopWithoutTheStream stops a connector whose stream takes nothing: what it
+// has received stays on disk, and the next run publishes it before all else.
 func TestStopWithoutTheStream(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	h.waitStored(1)
-	if err := h.js.DeleteStream(t.Context(), "ZOOM"); err != nil {
-		t.Fatal(err)
-	}
-	for range 4096 {
+	h.seal(true)
+	for range 10_000 {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	}
 	h.drain()
@@ -420,14 +418,69 @@ func TestStopWithoutTheStream(t *testing.T) {
 	}
 	h.ready()
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.ended"})
-	stopped := make(chan error, 1)
-	go func() { stopped <- h.stop() }()
-	select {
-	case err := <-stopped:
-		if err == nil || !strings.Contains(err.Error(), "not stored") {
-			t.Errorf("ended with %v", err)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("it does not end")
+	h.drain()
+	began := time.Now()
+	if err := h.stop(); err != nil || time.Since(began) > 9*time.Second {
+		t.Fatalf("ended after %v with %v\n%s", time.Since(began), err, h.log)
+	}
+	if !strings.Contains(h.log.String(), "stays in the spool") {
+		t.Errorf("nobody is told that events are left on disk:\n%s", h.log)
+	}
+	h.seal(false)
+	h.connected()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.alert"})
+	h.finish()
+	h.storedInOrder(10_003)
+}
+
+// TestDeletedStreamIsCreatedAgain loses what the stream held, and nothing else.
+func TestDeletedStreamIsCreatedAgain(t *testing.T) {
+	h := newHarness(t)
+	h.connected()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(1)
+	if err := h.js.DeleteStream(t.Context(), "ZOOM"); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.ended"})
+	}
+	h.waitStored(300)
+	h.finish()
+	if stored := len(h.stored()); stored != 300 {
+		t.Errorf("%d of 300 events stored", stored)
+	}
+	if !strings.Contains(h.log.String(), "deleted by somebody") {
+		t.Errorf("nobody is told:\n%s", h.log)
+	}
+}
+
+// TestDeletedStreamOfOthers waits until its owners have restored it.
+func TestDeletedStreamOfOthers(t *testing.T) {
+	h := newHarness(t)
+	theirs := jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: 30 * time.Minute}
+	if _, err := h.js.CreateStream(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	h.connected()
+	if err := h.js.DeleteStream(t.Context(), "ZOOM"); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.ended"})
+	}
+	for !strings.Contains(h.log.String(), "must restore it") {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if _, err := h.js.Stream(t.Context(), "ZOOM"); err == nil {
+		t.Error("another team's stream is created")
+	}
+	if _, err := h.js.CreateStream(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	h.waitStored(300)
+	h.finish()
+	if stored := len(h.stored()); stored != 300 {
+		t.Errorf("%d of 300 events stored", stored)
 	}
 }

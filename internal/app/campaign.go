@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
@@ -67,11 +66,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 	})
 	b := bridge.New(r.nc, dialer, bridge.Config{
 		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
-		DuplicateWindow: r.stream.Config.Duplicates, LastSequence: r.lastSequence(term), MaxMessage: max(0, int(r.stream.Config.MaxMsgSize)),
-		SecretToken: cfg.Zoom.SecretToken,
-		Secrets: func() []string {
-			return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
-		},
+		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: cfg.Zoom.SecretToken, Quarantine: r.quarantine, Pipeline: r.pipeline,
 		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
 		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
@@ -90,23 +85,8 @@ func handover(subscriptions int) time.Duration {
 }
 
 func summarize(log zerolog.Logger, epoch uint64, st bridge.Stats) {
-	log.Info().Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Publisher.Acked-st.Publisher.Duplicates).
-		Uint64("duplicates", st.Repeated+st.Publisher.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
-}
-
-// lastSequence is the stream's as the term begins, or an older one.
-func (r *replica) lastSequence(ctx context.Context) uint64 {
-	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-	defer cancel()
-	js, err := jetstream.New(r.nc)
-	if err != nil {
-		return r.stream.State.LastSeq
-	}
-	stream, err := js.Stream(ctx, r.o.Config.Stream)
-	if err != nil {
-		return r.stream.State.LastSeq
-	}
-	return max(r.stream.State.LastSeq, stream.CachedInfo().State.LastSeq)
+	log.Info().Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Line.Acked-st.Line.Duplicates).
+		Uint64("duplicates", st.Repeated+st.Line.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
 }
 
 // bridges are those of the latest terms, to answer successors' questions.

@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"net"
 	"net/http/httptest"
@@ -242,3 +243,37 @@ func (h *harness) all() []jetstream.Msg {
 
 // natsPort is the port of the harness's nats-server.
 func (h *harness) natsPort() int { return h.nats.Addr().(*net.TCPAddr).Port }
+
+// seal has the stream refuse, or take again, all messages. (A sealed stream
+// cannot be opened again; one without room can.)
+func (h *harness) seal(closed bool) {
+	h.t.Helper()
+	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.Discard, cfg.MaxMsgs = jetstream.DiscardOld, -1
+	if closed {
+		cfg.Discard, cfg.MaxMsgs = jetstream.DiscardNew, int64(stream.CachedInfo().State.Msgs)
+	}
+	if _, err := h.js.UpdateStream(h.t.Context(), cfg); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// storedInOrder checks that the stream holds all events that Zoom has sent, once,
+// in the order in which it did, and so many.
+func (h *harness) storedInOrder(count int) {
+	h.t.Helper()
+	stored := slices.DeleteFunc(h.stored(), func(msg jetstream.Msg) bool { return msg.Subject() == "zoom._bridge.alarm" })
+	entries := h.sim.Ledger().Entries
+	if len(stored) != count || len(entries) != count {
+		h.t.Errorf("%d of %d events stored, want %d", len(stored), len(entries), count)
+	}
+	for i := range min(len(stored), len(entries)) {
+		if sha256.Sum256(stored[i].Data()) != entries[i].Digest {
+			h.t.Fatalf("event %d is not where it should be: %.200q", i, stored[i].Data())
+		}
+	}
+}

@@ -28,7 +28,9 @@ func TestImports(t *testing.T) {
 		"internal/config":   {never: []string{module + "internal/", module + "publisher", nats, "github.com/coder/websocket"}},
 		"internal/zoomsim":  {never: []string{module, nats}},
 		"internal/natsconn": {never: []string{module, "github.com/coder/websocket"}},
-		"internal/bridge":   {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease", nats + "nats-server/"}},
+		"internal/spool":    {never: []string{module, "github.com/coder/websocket"}},
+		"internal/pipeline": {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/lease", module + "internal/config", module + "internal/natsconn", module + "internal/zoom", "github.com/coder/websocket"}},
+		"internal/bridge":   {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease"}},
 	}
 	list := exec.Command("go", "list", "-deps", "-json=ImportPath,Deps,Standard", "./...")
 	list.Dir = "../.."

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,9 +13,11 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -36,6 +39,9 @@ type replica struct {
 	candidate *lease.Candidate
 	dials     *rate.Limiter
 	bridges   bridges
+
+	pipeline   *pipeline.Pipeline
+	quarantine *bridge.Quarantine
 }
 
 func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, states *kv.Bucket) (*replica, error) {
@@ -55,6 +61,7 @@ func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, 
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.describe, Log: o.Log,
 	})
+	r.openPipeline()
 	return r, nil
 }
 
@@ -73,6 +80,11 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	})
 	group.Go(func() error { return r.connection(beside) })
 	group.Go(func() error { return r.candidate.Run(beside) })
+	group.Go(func() error { return r.pipeline.Run(beside) })
+	group.Go(func() error {
+		r.repair(beside)
+		return nil
+	})
 	group.Go(func() error {
 		r.obey(beside)
 		return nil
@@ -85,7 +97,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer end()
 		defer r.candidate.Leave() // before end: nobody must count on this one from here on
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
-		return campaigns.Wait()
+		return errors.Join(campaigns.Wait(), r.finish())
 	})
 	return group.Wait()
 }

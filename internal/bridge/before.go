@@ -130,7 +130,7 @@ func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
 		return b.clock(alive)
 	}
 	sign := last.Since
-	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx, last.Epoch)} {
+	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx, last.Epoch), b.lastSpooled(ctx, last.Epoch)} {
 		if at.After(sign) {
 			sign = at
 		}
@@ -145,6 +145,19 @@ func ofEpoch(header string, epoch, own uint64) bool {
 		return header != strconv.FormatUint(own, 10)
 	}
 	return header == strconv.FormatUint(epoch, 10)
+}
+
+// lastSpooled is when the newest event of the subscription and an epoch was received
+// that an earlier run has left on disk.
+func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	header := b.cfg.Pipeline.LeftOver(ctx, b.cfg.Subscription)
+	if header == nil || !ofEpoch(header.Get(headerEpoch), epoch, b.cfg.Epoch) {
+		return time.Time{}
+	}
+	at, _ := time.Parse(receivedAt, header.Get(headerReceivedAt)) // zero if there is none
+	return at
 }
 
 // lastStored is when the newest stored event of the subscription and an epoch was

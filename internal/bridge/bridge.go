@@ -2,8 +2,8 @@
 // leadership: it keeps a session open, turns each frame into a message and
 // publishes it in order.
 //
-//	session --> message (subject, id, headers) --> publisher --> stream
-//	   one reader                                    one sender
+//	session --> message (subject, id, headers) --> pipeline --> stream
+//	   one reader                                 of the process
 //
 // The reader never waits for an acknowledgement. It waits only when the bounds
 // of what may be pending are reached; then it stops reading, and TCP holds Zoom
@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/publisher"
 )
@@ -61,11 +63,10 @@ type Config struct {
 	Stream          string
 	Prefix          string // of the subjects
 	Dedupe          dedupe.Mode
-	DuplicateWindow time.Duration   // of the stream
-	LastSequence    uint64          // of the stream before this term
-	MaxMessage      int             // the stream's limit in bytes, headers included; 0: none but the server's
-	SecretToken     string          // set: signatures are verified
-	Secrets         func() []string // masked in malformed frames, besides what looks like a credential; may be nil
+	DuplicateWindow time.Duration // of the stream
+	SecretToken     string        // set: signatures are verified
+	Quarantine      *Quarantine
+	Pipeline        *pipeline.Pipeline // to the stream
 
 	Term    Term
 	Epoch   uint64     // of the term
@@ -96,7 +97,7 @@ type Stats struct {
 	Repeated          uint64 // recognised locally and not sent again
 	Malformed         uint64
 	InvalidSignatures uint64
-	Publisher         publisher.Stats
+	Line              pipeline.LineStats
 }
 
 // Bridge serves one subscription for one term.
@@ -104,7 +105,7 @@ type Bridge struct {
 	cfg     Config
 	nc      *nats.Conn
 	dialer  *zoom.Dialer
-	pub     *publisher.Publisher
+	line    *pipeline.Line
 	window  *dedupe.Window
 	journal *journal
 	contest *contest
@@ -129,14 +130,11 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 		dialer: dialer,
 		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
 		turn:   make(chan struct{}, 1),
-		noisy:  cfg.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
+		noisy:  sampled(cfg.Log),
 	}
 	b.journal = newJournal(b)
 	b.contest = newContest(b)
-	b.pub = publisher.New(nc, publisher.Options{
-		Stream: cfg.Stream, DuplicateWindow: cfg.DuplicateWindow, After: cfg.LastSequence,
-		Refused: b.refused, Changed: b.publishingChanged, Acked: b.acknowledged,
-	})
+	b.line = cfg.Pipeline.Line(cfg.Subscription, strconv.FormatUint(cfg.Epoch, 10), b.acknowledged)
 	return b
 }
 
@@ -148,7 +146,7 @@ func (b *Bridge) Stats() Stats {
 		Repeated:          b.repeated.Load(),
 		Malformed:         b.malformed.Load(),
 		InvalidSignatures: b.invalidSignatures.Load(),
-		Publisher:         b.pub.Stats(),
+		Line:              b.line.Stats(),
 	}
 }
 
@@ -168,27 +166,15 @@ func (b *Bridge) Run(term, process context.Context) error {
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
-	// The publisher outlives the sessions: it ends when all is stored.
-	publishing, stop := context.WithCancel(context.WithoutCancel(term))
-	connecting, cancel := context.WithCancelCause(term)
-	defer cancel(nil)
+	defer b.line.End()
 	var owned sync.WaitGroup
 	defer owned.Wait()
-	defer stop()
-	owned.Go(func() {
-		if err := b.pub.Run(publishing); err != nil {
-			cancel(fmt.Errorf("publish: %w", err))
-		}
-	})
 	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
 	defer enough()
 	owned.Go(func() { b.journal.keep(keeping) })
 	defer b.cfg.Term.Connected(false)
 
-	err := b.connectLoop(connecting, process, reading, patience)
-	if cause := context.Cause(connecting); cause != nil && term.Err() == nil {
-		err = errors.Join(err, cause)
-	}
+	err := b.connectLoop(term, process, reading, patience)
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
 	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
@@ -196,7 +182,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	if err != nil {
 		defer time.AfterFunc(flushTimeout, release).Stop()
 	}
-	return errors.Join(err, b.flush(patience))
+	return errors.Join(err, b.line.Flush(patience))
 }
 
 // termOver asks Zoom for a sign of life: the successor counts on the connection.
@@ -235,14 +221,6 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 	}
 }
 
-func (b *Bridge) flush(ctx context.Context) error {
-	if err := b.pub.Flush(ctx); err != nil {
-		st := b.pub.Stats()
-		return fmt.Errorf("%d received messages are not stored: %w", st.Pending, errors.Join(err, st.Err))
-	}
-	return nil
-}
-
 // handle passes one frame on. Its error is a *notStoredError.
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	if f.Err != nil {
@@ -266,14 +244,6 @@ func (e *notStoredError) Error() string {
 }
 
 func (e *notStoredError) Unwrap() error { return e.err }
-
-func (b *Bridge) publishingChanged(err error) {
-	if err != nil {
-		b.cfg.Log.Warn().Err(err).Msg("publishing paused; received events are held and repeated in order")
-		return
-	}
-	b.cfg.Log.Info().Msg("publishing resumed")
-}
 
 // acknowledged is told of each stored message.
 func (b *Bridge) acknowledged(ack publisher.Ack) {

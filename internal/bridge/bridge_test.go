@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -25,16 +27,16 @@ func newBridge(t *testing.T) *Bridge {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return New(nc, nil, Config{Epoch: 7,
-		Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(),
-		Secrets: func() []string { return []string{"known-secret", "", "x"} },
+	return New(nc, nil, Config{
+		Epoch: 7, Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(), Pipeline: pipeline.New(nc, pipeline.Options{}),
+		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, zerolog.Nop()),
 	})
 }
 
 // TestMask cuts each text at every byte: no part of a credential longer than
 // what a cut leaves of its first bytes may show.
 func TestMask(t *testing.T) {
-	b := newBridge(t)
+	q := &Quarantine{secrets: func() []string { return []string{"known-secret", "", "x"} }}
 	const secret = "s3cr3t-value"
 	for _, frame := range []string{
 		`{"header":{"Authorization":"` + secret + `","clientId":"` + secret + `"},"module":7}`,
@@ -51,16 +53,16 @@ func TestMask(t *testing.T) {
 		`{"access_token":"a\"` + secret + `","client_secret":"\\` + secret + `"}`,
 	} {
 		for cut := range len(frame) + 1 {
-			masked := b.mask([]byte(frame[:cut]))
+			masked := q.mask([]byte(frame[:cut]))
 			if bytes.Contains(masked, []byte(secret[:3])) {
 				t.Fatalf("%s\nis masked as\n%s", frame[:cut], masked)
 			}
 		}
-		if masked := string(b.mask([]byte(frame))); !strings.Contains(masked, "***") {
+		if masked := string(q.mask([]byte(frame))); !strings.Contains(masked, "***") {
 			t.Errorf("%s is not masked: %s", frame, masked)
 		}
 	}
-	if got := string(b.mask([]byte("\xff known-secret {\"event\":\"x\",\"authorizations\":1}"))); got != "\xff *** {\"event\":\"x\",\"authorizations\":1}" {
+	if got := string(q.mask([]byte("\xff known-secret {\"event\":\"x\",\"authorizations\":1}"))); got != "\xff *** {\"event\":\"x\",\"authorizations\":1}" {
 		t.Errorf("%q", got)
 	}
 }
@@ -69,9 +71,9 @@ func TestMask(t *testing.T) {
 func FuzzMask(f *testing.F) {
 	f.Add([]byte(`{"Authorization":"a","clientId":[1,2`))
 	f.Add([]byte(`\"authorization\":\"known-secret\\`))
-	b := &Bridge{cfg: Config{Secrets: func() []string { return []string{"known-secret"} }}}
+	q := &Quarantine{secrets: func() []string { return []string{"known-secret"} }}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if bytes.Contains(b.mask(raw), []byte("known-secret")) {
+		if bytes.Contains(q.mask(raw), []byte("known-secret")) {
 			t.Fatalf("%q", raw)
 		}
 	})
@@ -114,8 +116,7 @@ func TestStampCounts(t *testing.T) {
 	b := newBridge(t)
 	for want := range 3 {
 		msg := b.malformedFrame(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
-		b.seq++
-		b.stamp(msg)
+		b.stamp(msg, uint64(want)+1)
 		if msg.Header.Get(headerEpoch) != "7" || msg.Header.Get(headerSeq) != fmt.Sprint(want+1) || msg.Header.Get(headerReasonCode) != "not_json" {
 			t.Errorf("%v", msg.Header)
 		}

@@ -79,5 +79,5 @@ func (c *contest) clear(ctx context.Context) {
 }
 
 func (c *contest) say(ctx context.Context, raised bool, detail string) {
-	c.b.publish(ctx, c.b.alarmMessage(alarmContested, raised, detail)) //nolint:errcheck // the log has it
+	c.b.publish(ctx, c.b.alarmMessage(AlarmContested, raised, detail)) //nolint:errcheck // the log has it
 }

@@ -42,10 +42,7 @@ type Gap struct {
 	ID string `json:"id"`
 }
 
-const (
-	subjectGap   = "._bridge.gap"
-	subjectAlarm = "._bridge.alarm"
-)
+const subjectGap = "._bridge.gap"
 
 // gapAfter is the gap between the connection that a state tells of and the one of
 // this term with the given number.
@@ -65,35 +62,20 @@ func (b *Bridge) gapMessage(g Gap) *nats.Msg {
 	return b.control(subjectGap, g.ID, g)
 }
 
-// Alarm is the body of a message that raises or clears an alarm.
-type Alarm struct {
-	Name         string    `json:"alarm"`
-	Raised       bool      `json:"raised"` // false: cleared
-	Subscription string    `json:"subscription"`
-	Replica      string    `json:"replica"`
-	Epoch        uint64    `json:"epoch"`
-	At           time.Time `json:"at"`
-	Detail       string    `json:"detail"`
-}
-
-// alarmContested: somebody else connects to the subscription.
-const alarmContested = "contested"
-
-func (b *Bridge) alarmMessage(name string, raised bool, detail string) *nats.Msg {
-	at := b.clock(time.Now())
-	return b.control(subjectAlarm, fmt.Sprintf("alarm:%s:%s:%d:%d", name, b.cfg.Subscription, b.cfg.Epoch, at.UnixNano()), Alarm{
-		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch, At: at.UTC(), Detail: detail,
-	})
-}
-
 // control makes a message of this program's own.
 func (b *Bridge) control(subject, id string, body any) *nats.Msg {
+	return control(b.cfg.Prefix+subject, id, b.cfg.Subscription, body)
+}
+
+func control(subject, id, subscription string, body any) *nats.Msg {
 	data, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // they are structs of text, numbers and times
 	}
 	h := newHeaders()
 	h.set(nats.MsgIdHdr, id)
-	h.set(headerSubscription, b.cfg.Subscription)
-	return &nats.Msg{Subject: b.cfg.Prefix + subject, Header: h.header, Data: data}
+	if subscription != "" {
+		h.set(headerSubscription, subscription)
+	}
+	return &nats.Msg{Subject: subject, Header: h.header, Data: data}
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -23,6 +25,29 @@ const (
 // included, where NATS counts its size.
 const spare = 512
 
+// Quarantine makes the messages of what cannot be stored as it is. Its methods may
+// be used concurrently.
+type Quarantine struct {
+	nc      *nats.Conn
+	prefix  string // of the subjects
+	mode    dedupe.Mode
+	max     int // the stream's limit in bytes, headers included; 0: none but the server's
+	secrets func() []string
+	noisy   zerolog.Logger
+}
+
+// NewQuarantine returns a Quarantine for a stream that takes messages of up to
+// max bytes; 0: as many as the server. secrets are masked, besides what looks like
+// a credential; it may be nil.
+func NewQuarantine(nc *nats.Conn, prefix string, mode dedupe.Mode, max int, secrets func() []string, log zerolog.Logger) *Quarantine {
+	return &Quarantine{nc: nc, prefix: prefix, mode: mode, max: max, secrets: secrets, noisy: sampled(log)}
+}
+
+// sampled is a log for what a hostile sender could repeat at will.
+func sampled(log zerolog.Logger) zerolog.Logger {
+	return log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second})
+}
+
 // malformedFrame makes the message of a frame that is no event: its raw bytes,
 // as far as they fit, with credentials masked.
 func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
@@ -32,33 +57,33 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 	}
 	h := newHeaders()
 	b.common(h, f)
-	return b.quarantine(h.header, f.Raw, f.Size, code, f.Err.Error())
+	return b.cfg.Quarantine.message(h.header, f.Raw, f.Size, code, f.Err.Error())
 }
 
-// refused replaces an event that NATS can never store, since it is too large.
-func (b *Bridge) refused(msg *nats.Msg, err error) *nats.Msg {
-	if msg.Subject == subjects.Control(b.cfg.Prefix, subjects.Malformed) {
+// Refused replaces a message that NATS can never store, since it is too large. It
+// is for publisher.Options.
+func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
+	if msg.Subject == subjects.Control(q.prefix, subjects.Malformed) {
 		return bare(msg)
 	}
-	b.malformed.Add(1)
-	b.noisy.Warn().Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
-	return b.quarantine(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())
+	q.noisy.Warn().Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
+	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())
 }
 
-func (b *Bridge) quarantine(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
-	subject := subjects.Control(b.cfg.Prefix, subjects.Malformed)
+func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
+	subject := subjects.Control(q.prefix, subjects.Malformed)
 	tracking := ""
 	if values := header["x-zm-trackingid"]; len(values) > 0 {
 		tracking = values[0]
 	}
-	header[nats.MsgIdHdr] = []string{dedupe.ID(b.cfg.Dedupe, tracking, subject, raw)}
+	header[nats.MsgIdHdr] = []string{dedupe.ID(q.mode, tracking, subject, raw)}
 	header[headerReason] = []string{reason}
 	header[headerReasonCode] = []string{code}
-	room := b.room(header)
+	room := q.room(header)
 	if len(raw) < size || len(raw) > room {
 		header[headerSize] = []string{strconv.Itoa(size)}
 	}
-	body := b.mask(raw[:min(len(raw), room)])
+	body := q.mask(raw[:min(len(raw), room)])
 	body = body[:min(len(body), room)] // masking may have made it longer
 	return &nats.Msg{Subject: subject, Header: header, Data: body}
 }
@@ -76,10 +101,10 @@ func bare(msg *nats.Msg) *nats.Msg {
 }
 
 // room is how many bytes of body a message with these headers may have.
-func (b *Bridge) room(header nats.Header) int {
-	limit := int(b.nc.MaxPayload())
-	if b.cfg.MaxMessage > 0 {
-		limit = min(limit, b.cfg.MaxMessage)
+func (q *Quarantine) room(header nats.Header) int {
+	limit := int(q.nc.MaxPayload())
+	if q.max > 0 {
+		limit = min(limit, q.max)
 	}
 	for key, values := range header {
 		limit -= len(key) + len(values[0]) + len(": \r\n")

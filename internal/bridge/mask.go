@@ -14,7 +14,7 @@ var scheme = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)[^\s"'\\,}\]]+`)
 
 // mask returns a copy without credentials. The text need not be well-formed,
 // and may end anywhere.
-func (b *Bridge) mask(raw []byte) []byte {
+func (q *Quarantine) mask(raw []byte) []byte {
 	raw = scheme.ReplaceAll(raw, []byte("${1}${2}***"))
 	out := make([]byte, 0, len(raw))
 	for {
@@ -27,10 +27,10 @@ func (b *Bridge) mask(raw []byte) []byte {
 		raw = raw[at[1]+valueLength(raw[at[1]:]):]
 	}
 	out = append(out, raw...)
-	if b.cfg.Secrets == nil {
+	if q.secrets == nil {
 		return out
 	}
-	for _, secret := range b.cfg.Secrets() {
+	for _, secret := range q.secrets() {
 		if len(secret) >= 4 {
 			out = bytes.ReplaceAll(out, []byte(secret), []byte("***"))
 		}

@@ -57,8 +57,8 @@ func (b *Bridge) common(h *headers, f *zoom.Frame) {
 }
 
 // stamp adds the place of a message in the order of this epoch.
-func (b *Bridge) stamp(msg *nats.Msg) {
-	values := [...]string{strconv.FormatUint(b.cfg.Epoch, 10), strconv.FormatUint(b.seq, 10)}
+func (b *Bridge) stamp(msg *nats.Msg, seq uint64) {
+	values := [...]string{strconv.FormatUint(b.cfg.Epoch, 10), strconv.FormatUint(seq, 10)}
 	msg.Header[headerEpoch] = values[0:1:1]
 	msg.Header[headerSeq] = values[1:2:2]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,10 +50,19 @@ func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	if !b.held.since.IsZero() {
+		b.line.Keep(b.copyOf(msg))
 		b.held.add(msg)
 		return nil
 	}
 	return b.send(ctx, msg)
+}
+
+// copyOf is the message as it would be published if this process died now. Its
+// place in the order is as if no marker came before it.
+func (b *Bridge) copyOf(msg *nats.Msg) *nats.Msg {
+	c := &nats.Msg{Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: msg.Data}
+	b.stamp(c, b.seq+uint64(len(b.held.messages))+1)
+	return c
 }
 
 func (h *held) add(msg *nats.Msg) {
@@ -63,8 +73,8 @@ func (h *held) add(msg *nats.Msg) {
 // send expects the caller to have the turn.
 func (b *Bridge) send(ctx context.Context, msg *nats.Msg) error {
 	b.seq++
-	b.stamp(msg)
-	if err := b.pub.Publish(ctx, msg); err != nil {
+	b.stamp(msg, b.seq)
+	if err := b.line.Publish(ctx, msg); err != nil {
 		return &notStoredError{msg.Subject, err}
 	}
 	return nil
@@ -105,6 +115,7 @@ func (b *Bridge) release(ctx context.Context, before []Gap, recorded uint64) err
 	}
 	close(b.held.released)
 	b.held = held{}
+	b.line.Release()
 	return nil
 }
 

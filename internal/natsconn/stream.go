@@ -68,6 +68,9 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) 
 	return info, created, checkStream(info.Config, o), nil
 }
 
+// Ours reports whether a stream was created by zoomstream.
+func Ours(cfg jetstream.StreamConfig) bool { return cfg.Metadata[metadataOwner] == streamOwner }
+
 func findOrCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions) (*jetstream.StreamInfo, bool, error) {
 	stream, err := js.Stream(ctx, o.Name)
 	if err == nil {

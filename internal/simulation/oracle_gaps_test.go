@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
 // gaps: the stream tells of every time without a connection, and of every loss,
@@ -33,28 +32,10 @@ func (v *evidence) told(l timeline) {
 		}
 	}
 	for _, e := range l.lost {
-		if e.Outcome == zoomsim.Written && v.heldOnly(e.Entry) {
-			continue
-		}
 		if _, ok := l.covered(span{e.At, e.At}, v.slack()); !ok && !v.unnoticed(l, span{e.At, e.At}) {
 			v.blame("P5 silent loss", "%s is lost (%s), and no marker tells of it", v.describe(e.Entry), e.why)
 		}
 	}
-}
-
-// heldOnly reports whether an event had reached a replica, and was lost with it
-// while NATS was away: there was a connection, so that is no gap.
-func (v *evidence) heldOnly(e zoomsim.Entry) bool {
-	r := v.owners[v.sockets[e.Socket].Remote]
-	if r == nil || r.stopped.IsZero() {
-		return false
-	}
-	for _, i := range v.natsAway(r) {
-		if i.meets(e.At, e.At.Add(flight)) && i.meets(r.stopped, later(r.ended, r.stopped)) {
-			return true
-		}
-	}
-	return false
 }
 
 // unnoticed reports whether the socket had gone silent, and its replica could

@@ -2,9 +2,13 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,6 +25,8 @@ type slot struct {
 	starts  int
 	renamed int
 	current *replica
+	spool   string // folder on its disk
+	crashes int
 }
 
 // replica is one run of the connector.
@@ -49,6 +55,9 @@ func (w *world) launch(s *slot, rename bool) {
 	s.starts++
 	if rename {
 		s.renamed++
+	}
+	if s.spool == "" {
+		s.spool = filepath.Join(w.dir, fmt.Sprintf("spool-%d", s.n+1))
 	}
 	name := fmt.Sprintf("r%d.%d", s.n+1, s.starts)
 	r := &replica{name: name, slot: s, stepDown: make(chan struct{}), started: time.Now(), done: make(chan struct{})}
@@ -91,7 +100,7 @@ func (w *world) settings(s *slot) config.Settings {
 		ZoomOAuthURL: "http://localhost/oauth/token", ZoomWebSocketURL: strings.Join(urls, ","),
 		Stream: stream, Prefix: prefix, LeaseTTL: leaseTTL.String(), Renew: w.renew, Replica: fmt.Sprintf("replica-%d-%c", s.n+1, 'a'+s.renamed),
 		StreamMaxAge: "0", // an age limit on disk loses messages on fake time
-		DataDir:      w.dir + "/data", HTTPAddr: "off",
+		DataDir:      w.dir + "/data", HTTPAddr: "off", SpoolDir: s.spool,
 	}
 }
 
@@ -106,6 +115,7 @@ func (r *replica) stop() {
 // die is the end of the process: its kernel resets all connections.
 func (r *replica) die() {
 	r.stopped, r.dead = time.Now(), true
+	r.slot.freeze()
 	r.nats.Cut()
 	r.zoom.Cut()
 	r.cancel()
@@ -114,9 +124,44 @@ func (r *replica) die() {
 // vanish is the end of the machine: nobody is told.
 func (r *replica) vanish() {
 	r.stopped, r.dead = time.Now(), true
+	r.slot.freeze()
 	r.nats.BlackHole()
 	r.zoom.BlackHole()
 	r.cancel()
+}
+
+// freeze keeps the disk as it is at this moment: what the dead replica's goroutines
+// still write is not there for the next one.
+func (s *slot) freeze() {
+	s.crashes++
+	frozen := fmt.Sprintf("%s-after-crash-%d", strings.SplitN(s.spool, "-after", 2)[0], s.crashes)
+	if err := copyFolder(s.spool, frozen); err != nil {
+		panic(err)
+	}
+	s.spool = frozen
+}
+
+// copyFolder copies what is there; a file that goes away meanwhile is not.
+func copyFolder(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		rest, _ := filepath.Rel(from, path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, rest), 0o700)
+		}
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rest), content, 0o600)
+	})
 }
 
 // running reports whether the replica has not been ended in any way.

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"flag"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/natstest"
+)
+
+var outageFlag = flag.Duration("outage", 8*time.Second, "how long TestOutage takes NATS away")
+
+// outage is a fleet of one whose NATS can go away.
+type outage struct {
+	*fleet
+	nats *server.Server
+	dir  string
+	port int
+	data string // folder of the replica
+}
+
+func newOutage(t *testing.T) *outage {
+	t.Helper()
+	o := &outage{dir: t.TempDir(), data: t.TempDir()}
+	o.nats = natsAt(t, o.dir, -1)
+	o.port = o.nats.Addr().(*net.TCPAddr).Port
+	o.fleet = newFleet(t, o.nats.ClientURL(), testSubscription)
+	o.settings = append(o.settings, "ZOOMSTREAM_DATA_DIR="+o.data, "ZOOMSTREAM_LOG_LEVEL=info")
+	return o
+}
+
+func (o *outage) down() { natstest.Stop(o.nats) }
+func (o *outage) up()   { o.nats = natsAt(o.t, o.dir, o.port) }
+
+// emptied waits until the replica's spool has left no file.
+func (o *outage) emptied(patience time.Duration) (took time.Duration) {
+	o.t.Helper()
+	began := time.Now()
+	for time.Since(began) < patience {
+		if _, err := os.Stat(o.data + "/spool/jetstream"); os.IsNotExist(err) {
+			return time.Since(began)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	o.t.Fatalf("the spool is not empty after %v:\n%s", patience, &o.all[len(o.all)-1].stderr)
+	return 0
+}
+
+// TestOutage takes NATS away for long at 1,000 events a second: the socket stays,
+// nothing is lost, doubled or out of order, memory is bounded, and the disk is
+// empty afterwards.
+func TestOutage(t *testing.T) {
+	o := newOutage(t)
+	leader := o.add()
+	o.flow(1000)
+	o.flows(1000)
+	if _, err := os.Stat(o.data + "/spool/jetstream"); !os.IsNotExist(err) {
+		t.Errorf("there is a spool before the outage: %v", err)
+	}
+	before := memory(t, leader)
+	o.down()
+	time.Sleep(*outageFlag)
+	held := o.sim.Summary("").Written
+	o.up()
+	back := time.Now()
+	for !strings.Contains(leader.stderr.String(), "straight to NATS again") {
+		if time.Since(back) > time.Minute {
+			t.Fatalf("it does not catch up:\n%s", &leader.stderr)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	caught := time.Since(back)
+	peak := memory(t, leader)
+	o.flows(1000)
+	o.emptied(30 * time.Second)
+	o.finish()
+	e := o.unmoved()
+	t.Logf("%d events received in %v without NATS, %d in all; caught up %v after NATS was back; peak memory %d MiB before, %d MiB after",
+		held, *outageFlag, len(e.stored), caught.Round(10*time.Millisecond), before>>20, peak>>20)
+	if peak > 256<<20 { // under the race detector it is a multiple
+		t.Errorf("peak memory %d MiB", peak>>20)
+	}
+}
+
+// memory is the most that a process has ever had, in bytes.
+func memory(t *testing.T, m *member) int64 {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/status")
+	if err != nil {
+		t.Logf("the memory of a process is not known on this system: %v", err)
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+			kib, _ := strconv.ParseInt(fields[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// TestKillDuringOutage kills the only replica while NATS is away: what it had on
+// disk is published by the next run, before all else, and the marker of the gap
+// begins where that ends.
+func TestKillDuringOutage(t *testing.T) {
+	o := newOutage(t)
+	o.add()
+	o.flow(400)
+	o.flows(200)
+	o.down()
+	time.Sleep(4 * time.Second)
+	killed := time.Now()
+	o.kill(o.alive[0])
+	o.up()
+	o.add()
+	o.flows(400)
+	o.emptied(30 * time.Second)
+	o.finish()
+
+	e := o.evidence()
+	e.told(bridge.GapCrash, 1)
+	for _, entry := range e.missing {
+		if entry.At.Before(killed.Add(-slack)) {
+			t.Errorf("the event of %v is lost, though it was received %v before the kill", entry.At, killed.Sub(entry.At))
+		}
+	}
+	if from := e.gaps[0].gap.From; from.Before(killed.Add(-slack)) {
+		t.Errorf("the marker begins %v before the kill", killed.Sub(from))
+	}
+	t.Logf("%d events lost in flight, %d found nobody", len(e.missing), len(e.nobody))
+}
+
+// TestStopDuringOutage stops the only replica while NATS is away: exit code 0, and
+// nothing but what found nobody is lost.
+func TestStopDuringOutage(t *testing.T) {
+	o := newOutage(t)
+	o.add()
+	o.flow(400)
+	o.flows(200)
+	o.down()
+	o.flows(400)
+	took := o.stop(o.alive[0])
+	o.up()
+	o.add()
+	o.flows(400)
+	o.emptied(30 * time.Second)
+	o.finish()
+	e := o.evidence()
+	e.covered(1, bridge.GapStart, bridge.GapCrash)
+	e.nothingInFlight()
+	t.Logf("stopped after %v", took)
+}

@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+)
+
+// finishTimeout bounds the wait for NATS when nothing more is received.
+const finishTimeout = 10 * time.Second
+
+// openPipeline makes the way of all messages into the stream.
+func (r *replica) openPipeline() {
+	cfg := r.o.Config
+	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
+		return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
+	}, r.o.Log)
+	r.pipeline = pipeline.New(r.nc, pipeline.Options{
+		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
+		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm, Log: r.o.Log,
+	})
+}
+
+const (
+	// repairPeriod is how often a stream that takes nothing is looked for.
+	repairPeriod = 2 * time.Second
+	// repairTimeout bounds one look.
+	repairTimeout = 5 * time.Second
+)
+
+// repair creates the stream again if somebody has deleted it, and if it was one of
+// zoomstream's own making. Another team's stream is theirs to restore: the alarm
+// stands, and events are kept, until they have.
+func (r *replica) repair(ctx context.Context) {
+	tick := time.NewTicker(repairPeriod)
+	defer tick.Stop()
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !errors.Is(r.pipeline.Stats().Publisher.Err, jetstream.ErrNoStreamResponse) || !r.missing(ctx) {
+			told = false
+			continue
+		}
+		if !natsconn.Ours(r.stream.Config) {
+			if !told {
+				r.o.Log.Error().Str("stream", r.o.Config.Stream).Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
+			}
+			told = true
+			continue
+		}
+		if err := r.recreate(ctx); err != nil {
+			r.o.Log.Error().Err(err).Str("stream", r.o.Config.Stream).Msg("the stream was deleted and cannot be created again; trying on")
+			continue
+		}
+		r.o.Log.Warn().Str("stream", r.o.Config.Stream).Msg("the stream was deleted by somebody; it is created again, without what it held")
+	}
+}
+
+// missing reports whether JetStream says that there is no such stream.
+func (r *replica) missing(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	js, err := jetstream.New(r.nc)
+	if err != nil {
+		return false
+	}
+	_, err = js.Stream(ctx, r.o.Config.Stream)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+func (r *replica) recreate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	js, err := jetstream.New(r.nc)
+	if err != nil {
+		return err
+	}
+	_, _, _, err = natsconn.EnsureStream(ctx, js, streamOptions(r.o, r.nc))
+	return err
+}
+
+// alarm is the message of an alarm of the whole process.
+func (r *replica) alarm(name string, raised bool, detail string) *nats.Msg {
+	at := time.Now()
+	if r.o.Clock != nil {
+		at = r.o.Clock(at)
+	}
+	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{Name: name, Raised: raised, Replica: r.o.Config.Replica, At: at.UTC(), Detail: detail})
+}
+
+// finish waits until all that was received is stored, or on disk.
+func (r *replica) finish() error {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	defer cancel()
+	return r.pipeline.Finish(ctx)
+}

@@ -1,0 +1,61 @@
+package pipeline
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zoomstream/zoomstream/publisher"
+)
+
+// alarmAfter is how long publishing is held up until that is told in the stream.
+const alarmAfter = 5 * time.Second
+
+// errCatchingUp says that there is no trouble any more.
+var errCatchingUp = errors.New("what is on disk is being published")
+
+// tell raises and clears alarms.
+func (p *Pipeline) tell(trouble error) {
+	if p.opt.Alarm == nil {
+		return
+	}
+	p.mu.Lock()
+	direct, spoolErr, held := p.direct, p.spoolErr, time.Since(p.since)
+	p.mu.Unlock()
+	if !direct && held > alarmAfter {
+		p.raise(AlarmSpooling, cmp.Or(trouble, errCatchingUp))
+	} else if direct {
+		p.clear(AlarmSpooling)
+	}
+	if p.damaged > 0 && p.say(AlarmSpool, true, fmt.Sprintf("%d events in the spool are damaged on disk, and lost", p.damaged)) {
+		p.damaged = 0
+	}
+	if spoolErr != nil {
+		p.raise(AlarmSpool, spoolErr)
+	} else {
+		p.clear(AlarmSpool)
+	}
+}
+
+func (p *Pipeline) raise(name string, why error) {
+	if !p.alarms[name] {
+		p.say(name, true, why.Error())
+	}
+}
+
+func (p *Pipeline) clear(name string) {
+	if p.alarms[name] {
+		p.say(name, false, "it is over")
+	}
+}
+
+// say publishes an alarm if there is room; else it is due again soon.
+func (p *Pipeline) say(name string, raised bool, detail string) bool {
+	msg := p.opt.Alarm(name, raised, detail)
+	if !p.try(item{msg: msg, size: publisher.Size(msg)}) {
+		return false
+	}
+	p.alarms[name] = raised
+	return true
+}

@@ -1,0 +1,83 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// grace is how long Finish waits for NATS although all is on disk.
+	grace = 2 * time.Second
+	// finishPeriod is how often it looks.
+	finishPeriod = 20 * time.Millisecond
+)
+
+// Finish waits until all is stored in the stream, when nothing more is published.
+// If NATS does not take it, Finish is content a little later with what is on disk,
+// which the next run publishes. Its error says how many messages are neither here
+// nor there.
+func (p *Pipeline) Finish(ctx context.Context) error {
+	tick := time.NewTicker(finishPeriod)
+	defer tick.Stop()
+	began := time.Now()
+	for {
+		left, unsafe, trouble := p.left()
+		if left == 0 {
+			return nil
+		}
+		over := ctx.Err() != nil || trouble && time.Since(began) > grace
+		if over && unsafe == 0 {
+			p.opt.Log.Warn().Int("events", left).Str("dir", p.opt.SpoolDir).Msg("NATS does not take all events; the rest stays in the spool, and the next run publishes it")
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if unsafe > 0 {
+				return fmt.Errorf("%d received messages are lost: %w", unsafe, p.why())
+			}
+		case <-p.done:
+			return fmt.Errorf("%d received messages are lost: %w", unsafe, p.why())
+		}
+	}
+}
+
+// left counts what is not stored in the stream, and what of that is not on disk
+// either.
+func (p *Pipeline) left() (left, unsafe int, trouble bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for n := p.flight.first; n < p.flight.end(); n++ {
+		if it := p.flight.at(n); !it.done {
+			left++
+			if it.sequence == 0 {
+				unsafe++
+			}
+		}
+	}
+	left += p.backlog.len() + int(p.last+1-p.next)
+	unsafe += p.backlog.len()
+	for l := range p.keeping {
+		for _, k := range l.kept {
+			left++
+			if k.sequence == 0 {
+				unsafe++
+			}
+		}
+	}
+	return left, unsafe, p.trouble != nil
+}
+
+// secure waits a moment until all is on disk.
+func (p *Pipeline) secure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	for _, unsafe, _ := p.left(); unsafe > 0; _, unsafe, _ = p.left() {
+		select {
+		case <-time.After(finishPeriod):
+		case <-ctx.Done():
+			return
+		}
+	}
+}

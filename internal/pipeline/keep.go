@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/publisher"
+)
+
+// kept is a copy of a message that its owner cannot publish yet.
+type kept struct {
+	msg      *nats.Msg
+	since    time.Time
+	sequence uint64 // in the spool; 0: it is not there
+}
+
+// Keep takes a copy of a message that is to be published later, for the next run
+// in case this one dies before. It goes to disk if Release does not come soon. The
+// copy must not be changed.
+func (l *Line) Keep(msg *nats.Msg) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.kept = append(l.kept, &kept{msg: msg, since: time.Now()})
+	l.p.keeping[l] = true
+}
+
+// Release forgets the copies, when their messages have been published.
+func (l *Line) Release() {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.kept = nil
+	delete(l.p.keeping, l)
+}
+
+// saveKept writes to disk the copies that wait for long.
+func (p *Pipeline) saveKept(ctx context.Context) bool {
+	p.mu.Lock()
+	w := writing{after: p.sequence}
+	for l := range p.keeping {
+		for _, k := range l.kept {
+			if k.sequence == 0 && w.fits() && time.Since(k.since) > stallAfter {
+				w.msgs, w.kept = append(w.msgs, k.msg), append(w.kept, k)
+				w.bytes += publisher.Size(k.msg)
+			}
+		}
+	}
+	p.mu.Unlock()
+	return len(w.msgs) > 0 && p.openSpool(ctx) && p.write(ctx, w)
+}
+
+// pinned is the oldest copy on disk; 0: there is none. The caller holds p.mu.
+func (p *Pipeline) pinned() (oldest uint64) {
+	for l := range p.keeping {
+		for _, k := range l.kept {
+			if k.sequence > 0 && (oldest == 0 || k.sequence < oldest) {
+				oldest = k.sequence
+			}
+		}
+	}
+	return oldest
+}

@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/publisher"
+)
+
+// Line is one subscription's messages of one term, in order.
+type Line struct {
+	p     *Pipeline
+	key   lineKey
+	acked func(publisher.Ack)
+
+	// The fields below are guarded by p.mu.
+
+	pending int // not stored in the stream
+	unsafe  int // of these, not on disk either
+	kept    []*kept
+	ended   bool
+	safe    chan struct{} // closed when unsafe is zero; nil if nobody waits
+	stats   LineStats
+}
+
+// lineKey finds the Line of a message that was read back from disk.
+type lineKey struct{ subscription, epoch string }
+
+// LineStats counts what became of a Line's messages.
+type LineStats struct {
+	Acked      uint64 // stored, duplicates included
+	Duplicates uint64 // of these, recognised by the stream on their first sending
+	Pending    int    // not yet stored
+}
+
+// The headers that a Line is found by. Every message has them.
+const (
+	headerSubscription = "Zoom-Subscription"
+	headerEpoch        = "Zoom-Epoch"
+)
+
+// Line returns a new Line for the messages with these values of Zoom-Subscription
+// and Zoom-Epoch. acked is told of each stored one, must not block, and may be nil.
+func (p *Pipeline) Line(subscription, epoch string, acked func(publisher.Ack)) *Line {
+	l := &Line{p: p, key: lineKey{subscription, epoch}, acked: acked}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lines[l.key] = l
+	return l
+}
+
+func (p *Pipeline) lineOf(msg *nats.Msg) *Line {
+	subscription, epoch := msg.Header[headerSubscription], msg.Header[headerEpoch]
+	if len(subscription) == 0 || len(epoch) == 0 {
+		return nil
+	}
+	return p.lines[lineKey{subscription[0], epoch[0]}]
+}
+
+// Publish accepts a message, which must not be changed afterwards. It waits while
+// the bounds of memory and disk are reached, and returns the context's error, or
+// publisher.ErrClosed, only if the message was not accepted.
+func (l *Line) Publish(ctx context.Context, msg *nats.Msg) error {
+	return l.p.put(ctx, item{msg: msg, line: l, size: publisher.Size(msg), since: time.Now()})
+}
+
+// Flush waits until everything accepted so far, and meanwhile, is stored in the
+// stream or on disk. Its error says how many messages are not.
+func (l *Line) Flush(ctx context.Context) error {
+	l.p.mu.Lock()
+	if l.unsafe == 0 {
+		l.p.mu.Unlock()
+		return nil
+	}
+	if l.safe == nil {
+		l.safe = make(chan struct{})
+	}
+	safe := l.safe
+	l.p.mu.Unlock()
+
+	err := error(nil)
+	select {
+	case <-safe:
+		return nil
+	case <-l.p.done:
+		err = publisher.ErrClosed
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	l.p.mu.Lock()
+	count := l.unsafe
+	l.p.mu.Unlock()
+	if count == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d received messages are lost: %w: %w", count, err, l.p.why())
+}
+
+// End says that nothing more is published, and that Stats and acked are of no
+// more interest once all is stored.
+func (l *Line) End() {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.ended = true // copies that are not released stay, for the next run
+	l.forget()
+}
+
+// Stats may be called at any time.
+func (l *Line) Stats() LineStats {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	st := l.stats
+	st.Pending = l.pending
+	return st
+}
+
+// settle notes that a message is stored. The caller holds p.mu.
+func (l *Line) settle(ack publisher.Ack, saved bool) {
+	l.pending--
+	l.stats.Acked++
+	if ack.Duplicate && !ack.Resent {
+		l.stats.Duplicates++
+	}
+	if !saved {
+		l.saved(1)
+	}
+	l.forget()
+}
+
+// saved notes that messages are safe. The caller holds p.mu.
+func (l *Line) saved(count int) {
+	l.unsafe -= count
+	if l.unsafe == 0 && l.safe != nil {
+		close(l.safe)
+		l.safe = nil
+	}
+}
+
+func (l *Line) forget() {
+	if l.ended && l.pending == 0 && l.p.lines[l.key] == l {
+		delete(l.p.lines, l.key)
+	}
+}

@@ -1,0 +1,308 @@
+// Package pipeline is the one way of all messages of a process into the stream.
+//
+//	              direct
+//	Line ---------------------------> publisher ---> stream
+//	  |                                   ^
+//	  |  NATS is away, refuses or stalls  |  in order, oldest first
+//	  +---> backlog ---> spool (disk) ----+
+//
+// As long as all goes well a message goes straight to the publisher, and nothing
+// is written to disk. On the first sign of trouble what is unacknowledged is
+// copied to the spool, and what comes is written there too, behind it. When NATS
+// takes messages again, the spool is read back in order while new messages queue
+// up behind; once it has been read to its end, the direct way is open again.
+//
+//	        publishing paused, or the oldest message waits too long
+//	direct --------------------------------------------------------> spooling
+//	   ^                                                                 |
+//	   +-----------------------------------------------------------------+
+//	        nothing waits on disk or in the backlog, publishing goes on
+//
+// The order of all messages is that in which they were accepted: those at the
+// publisher, then those on disk, then those in the backlog.
+//
+// What a process leaves in the spool, it or the next one publishes first. A
+// message may be sent twice then, under the same id.
+//
+// If the disk cannot be used, or is full, the pipeline goes on in memory, within
+// its bounds. At the bounds Publish waits: nothing is dropped.
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/publisher"
+)
+
+const (
+	// stallAfter is how long the oldest message may wait for its
+	// acknowledgement before all are taken to disk.
+	stallAfter = 500 * time.Millisecond
+	// checkPeriod is how often that is looked at.
+	checkPeriod = 100 * time.Millisecond
+	// The backlog is what waits for the disk, or, without one, for NATS.
+	maxBacklog      = 2048
+	maxBacklogBytes = 16 << 20
+)
+
+// Options of a Pipeline.
+type Options struct {
+	Stream          string        // that is published to
+	DuplicateWindow time.Duration // of the stream
+	After           uint64        // its last sequence, or an older one
+	// Refused is as in publisher.Options.
+	Refused func(msg *nats.Msg, err error) *nats.Msg
+
+	SpoolDir string // folder of the spool, which is made and locked; empty: there is no disk
+	SpoolMax int64  // its bound in bytes
+
+	// Alarm makes the message that raises or clears an alarm; nil: there are none.
+	Alarm func(name string, raised bool, detail string) *nats.Msg
+	Log   zerolog.Logger
+}
+
+// The alarms.
+const (
+	AlarmSpooling = "spooling" // NATS has not taken events for a while; they are kept on disk or in memory
+	AlarmSpool    = "spool"    // the spool cannot be used, or has lost something
+)
+
+// Stats is a snapshot.
+type Stats struct {
+	Publisher publisher.Stats
+	Direct    bool
+	Backlog   int    // messages that wait for the disk
+	Spooled   int    // messages on disk that are not stored in the stream
+	Bytes     uint64 // of the spool
+	SpoolErr  error  // why the disk is not used; nil: it could be
+}
+
+// Pipeline publishes the messages of all its Lines. Run does the work.
+type Pipeline struct {
+	opt  Options
+	pub  *publisher.Publisher
+	wake chan struct{} // to the mover
+	done chan struct{} // closed when Run has ended
+
+	looked chan struct{} // closed when it is known what an earlier process has left
+
+	disk    disk            // the mover's, like the next two
+	alarms  map[string]bool // that are raised
+	damaged uint64          // records, of which nobody is told
+
+	mu           sync.Mutex
+	lines        map[lineKey]*Line
+	keeping      map[*Line]bool // those with copies
+	direct       bool
+	newest       []nats.Header // of the last message of each subscription that an earlier process has left
+	changed      chan struct{} // closed when who waits for room should try again
+	waiting      int           // for that
+	flight       fifo[item]    // at the publisher, by their tags
+	unsaved      uint64        // tag before which all in flight is on disk, or was looked at
+	backlog      fifo[item]
+	backlogBytes int
+	next, last   uint64 // of the spool: next to be read, newest; equal to last+1: all is read
+	removed      uint64 // up to here the spool is empty
+	bytes        uint64 // of the spool
+	spoolErr     error
+	trouble      error     // why publishing pauses
+	sequence     uint64    // of the stream, the last one acknowledged
+	since        time.Time // of direct, or of its end
+}
+
+// item is a message on its way.
+type item struct {
+	msg      *nats.Msg
+	line     *Line // nil: of a process or a term that has ended
+	size     int
+	since    time.Time // it has been here
+	after    uint64    // the stream's last sequence then
+	sequence uint64    // in the spool; 0: it is not there
+	done     bool
+}
+
+// New returns a Pipeline. It does nothing before Run.
+func New(nc *nats.Conn, opt Options) *Pipeline {
+	p := &Pipeline{
+		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line), keeping: make(map[*Line]bool),
+		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool),
+	}
+	p.disk.begun = !p.lockSpool() || !p.disk.folder.Used()
+	p.direct = p.disk.begun
+	p.pub = publisher.New(nc, publisher.Options{
+		Stream: opt.Stream, DuplicateWindow: opt.DuplicateWindow, After: opt.After,
+		Acked: p.acked, Refused: opt.Refused, Changed: p.publishing,
+	})
+	return p
+}
+
+// Run publishes until the context ends; call it once. What is not in the stream
+// by then stays where it is: call Finish before.
+func (p *Pipeline) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer close(p.done)
+	defer p.unlockSpool()
+	var moving sync.WaitGroup
+	defer moving.Wait()
+	defer stop()
+	moving.Go(func() { p.move(ctx) })
+	err := p.pub.Run(ctx)
+	if err != nil {
+		p.publishing(err)
+		p.secure(ctx)
+	}
+	return err
+}
+
+// Stats may be called at any time.
+func (p *Pipeline) Stats() Stats {
+	st := p.pub.Stats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Stats{
+		Publisher: st, Direct: p.direct, Backlog: p.backlog.len(), Spooled: int(p.last - p.removed), Bytes: p.bytes, SpoolErr: p.spoolErr,
+	}
+}
+
+// put hands a message over, waiting for room.
+func (p *Pipeline) put(ctx context.Context, it item) error {
+	for {
+		accepted, room, changed := p.accept(it)
+		if accepted {
+			return nil
+		}
+		var err error
+		select {
+		case <-room:
+		case <-changed:
+		case <-p.done:
+			err = publisher.ErrClosed
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		p.mu.Lock()
+		p.waiting--
+		p.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// try hands a message over if there is room.
+func (p *Pipeline) try(it item) bool {
+	accepted, _, _ := p.accept(it)
+	if !accepted {
+		p.mu.Lock()
+		p.waiting--
+		p.mu.Unlock()
+	}
+	return accepted
+}
+
+// accept takes a message, or tells what to wait for; then it counts the caller as
+// waiting.
+func (p *Pipeline) accept(it item) (accepted bool, room, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.direct {
+		if !p.offer(it, time.Time{}) {
+			p.waiting++
+			return false, p.pub.Room(), p.changed
+		}
+	} else {
+		if n := p.backlog.len(); n > 0 && (n >= maxBacklog || p.backlogBytes+it.size > maxBacklogBytes) {
+			p.waiting++
+			return false, nil, p.changed
+		}
+		it.after = p.sequence
+		p.backlog.push(it)
+		p.backlogBytes += it.size
+		signal(p.wake)
+	}
+	if it.line != nil {
+		it.line.pending++
+		it.line.unsafe++
+	}
+	return true, nil, nil
+}
+
+// offer hands a message to the publisher if there is room. sent is when it may
+// have been sent before. The caller holds p.mu.
+func (p *Pipeline) offer(it item, sent time.Time) bool {
+	if sent.IsZero() && it.sequence == 0 {
+		it.after = p.sequence
+	}
+	it.since = time.Now()
+	if !p.pub.Offer(publisher.Message{Msg: it.msg, Tag: p.flight.end(), Sent: sent, After: it.after}) {
+		return false
+	}
+	p.flight.push(it)
+	return true
+}
+
+// acked is told of each stored message.
+func (p *Pipeline) acked(ack publisher.Ack) {
+	p.mu.Lock()
+	it := p.flight.at(ack.Tag)
+	it.done = true
+	line, saved := it.line, it.sequence > 0
+	it.line, it.msg = nil, nil
+	for p.flight.len() > 0 && p.flight.front().done {
+		p.flight.pop()
+	}
+	p.sequence = max(p.sequence, ack.Sequence)
+	if line != nil {
+		line.settle(ack, saved)
+	}
+	p.mu.Unlock()
+	if line != nil && line.acked != nil {
+		line.acked(ack)
+	}
+}
+
+// publishing is told why publishing pauses, and with nil when it goes on.
+func (p *Pipeline) publishing(err error) {
+	p.mu.Lock()
+	p.trouble = err
+	p.mu.Unlock()
+	signal(p.wake)
+	if err != nil {
+		p.opt.Log.Warn().Err(err).Msg("publishing paused; received events are held and repeated in order")
+		return
+	}
+	p.opt.Log.Info().Msg("publishing resumed")
+}
+
+// notify has all who wait for room try again. The caller holds p.mu.
+func (p *Pipeline) notify() {
+	if p.waiting > 0 {
+		close(p.changed)
+		p.changed = make(chan struct{})
+	}
+}
+
+// errNotStored says what is still in memory only.
+var errNotStored = errors.New("neither stored in NATS nor on disk")
+
+// why is the reason that messages are not stored.
+func (p *Pipeline) why() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(cmp.Or(p.trouble, errNotStored), p.spoolErr)
+}
+
+// signal fills a channel of capacity one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,313 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/spool"
+)
+
+const plenty = 1 << 30
+
+// TestNothingOnDiskInNormalOperation publishes at full speed.
+func TestNothingOnDiskInNormalOperation(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	r.publish(0, 20_000)
+	r.safe()
+	if w.used() || !r.isDirect() {
+		t.Errorf("the spool was used\n%s", w.log)
+	}
+	r.end()
+	w.inOrder(20_000)
+	if st := r.Line.Stats(); st.Acked != 20_000 || st.Pending != 0 || st.Duplicates != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestOutage takes NATS away while events come: they are on disk at once, in
+// order, behind what was unacknowledged, and afterwards the disk is empty.
+func TestOutage(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	r.publish(0, 1000)
+	w.down()
+	r.publish(1000, 20_000)
+	r.safe()
+	if st := r.Pipeline.Stats(); st.Direct || st.Spooled < 18_000 || st.Publisher.Pending > 4096 {
+		t.Errorf("%+v", st)
+	}
+	w.up()
+	for n := 20_000; n < 40_000; n += 100 { // while it catches up
+		r.publish(n, n+100)
+	}
+	w.until("direct again", r.isDirect)
+	r.publish(40_000, 41_000)
+	w.until("everything is removed", func() bool { return r.Pipeline.Stats().Spooled == 0 })
+	r.end()
+	w.inOrder(41_000)
+	if w.used() {
+		t.Error("an empty spool leaves its files")
+	}
+	if st := r.Line.Stats(); st.Acked != 41_000 || st.Pending != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestRepeatedOutages has NATS come and go faster than the spool empties.
+func TestRepeatedOutages(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	n := 0
+	for range 6 {
+		w.down()
+		r.publish(n, n+5000)
+		w.up()
+		r.publish(n+5000, n+5500)
+		n += 5500
+		time.Sleep(30 * time.Millisecond)
+	}
+	r.end()
+	w.inOrder(n)
+}
+
+// TestKillWhileNATSIsAway: the next process publishes what the one before has
+// left, before all else.
+func TestKillWhileNATSIsAway(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	r.publish(0, 500)
+	w.down()
+	r.publish(500, 9000)
+	r.safe()
+	r.kill()
+
+	w.up()
+	r = w.start("2", plenty)
+	r.publish(9000, 12_000)
+	r.end()
+	w.inOrder(12_000)
+	if !strings.Contains(w.log.String(), "an earlier run has left") {
+		t.Errorf("nobody is told\n%s", w.log)
+	}
+	if st := r.Line.Stats(); st.Acked != 3000 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestKillWhileCatchingUp kills the process again and again while it publishes
+// from disk.
+func TestKillWhileCatchingUp(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	w.down()
+	r.publish(0, 60_000)
+	r.safe()
+	w.up()
+	for range 8 {
+		w.until("something is published", func() bool { return r.Pipeline.Stats().Publisher.Acked > 3000 })
+		r.kill()
+		r = w.start("again", plenty)
+	}
+	r.publish(60_000, 61_000)
+	r.end()
+	w.inOrder(61_000)
+}
+
+// TestStopWhileNATSIsAway ends in an orderly way: what is on disk is not lost.
+func TestStopWhileNATSIsAway(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	w.down()
+	r.publish(0, 3000)
+	began := time.Now()
+	r.end()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	w.up()
+	r = w.start("2", plenty)
+	r.publish(3000, 3100)
+	r.end()
+	w.inOrder(3100)
+}
+
+// TestInDoubtAfterARestart restores a disk from before the messages on it were
+// stored, later than the stream remembers ids: they are looked up.
+func TestInDoubtAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	w.dup = 200 * time.Millisecond
+	js := w.jetstream()
+	if _, err := js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: w.dup}); err != nil {
+		t.Fatal(err)
+	}
+	r := w.start("1", plenty)
+	r.publish(0, 100)
+	r.safe()
+	w.down()
+	r.publish(100, 1000)
+	r.safe()
+	frozen := filepath.Join(t.TempDir(), "frozen")
+	if err := os.CopyFS(frozen, os.DirFS(w.dir)); err != nil {
+		t.Fatal(err)
+	}
+	w.up()
+	r.end()
+	w.inOrder(1000)
+	time.Sleep(2 * w.dup)
+	w.dir = frozen
+	r = w.start("2", plenty)
+	r.publish(1000, 1010)
+	r.end()
+	w.inOrder(1010)
+}
+
+// TestBounds fills memory and disk: Publish waits, nothing is dropped, and all
+// goes on when NATS is back.
+func TestBounds(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", 1<<20)
+	w.down()
+	accepted := 0
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		err := r.Publish(ctx, numbered(accepted, "1"))
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted++
+	}
+	st := r.Pipeline.Stats()
+	if st.Bytes > 1<<20 || st.Publisher.Pending > 4096 || st.Backlog > maxBacklog || accepted > st.Spooled+st.Backlog || !errors.Is(st.SpoolErr, spool.ErrFull) {
+		t.Errorf("%d accepted: %+v", accepted, st)
+	}
+	w.up()
+	r.publish(accepted, accepted+5000)
+	r.end()
+	w.inOrder(accepted + 5000)
+}
+
+// TestWithoutDisk goes on in memory.
+func TestWithoutDisk(t *testing.T) {
+	w := newWorld(t)
+	r := w.begin("1", Options{Stream: "ZOOM", Log: zerolog.New(w.log)})
+	w.down()
+	r.publish(0, 5000)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := r.Finish(ctx); err == nil || !strings.Contains(err.Error(), "5000 received messages are lost") {
+		t.Errorf("%v", err)
+	}
+	w.up()
+	r.publish(5000, 9000)
+	r.end()
+	w.inOrder(9000)
+}
+
+// TestCopies keeps copies of what is not published yet: a killed process leaves
+// them to the next one, a living one publishes the originals only.
+func TestCopies(t *testing.T) {
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	keep := func(from, to int) {
+		before := r.Pipeline.Stats().Spooled
+		for n := from; n < to; n++ {
+			r.Keep(numbered(n, "1"))
+		}
+		w.until("the copies are on disk", func() bool { return r.Pipeline.Stats().Spooled == before+to-from })
+	}
+	keep(0, 300)
+	if !r.isDirect() {
+		t.Error("the stream takes messages, and they take the long way")
+	}
+	r.publish(0, 300)
+	r.Release()
+	w.until("the copies are removed", func() bool { return r.Pipeline.Stats().Spooled == 0 })
+
+	w.down()
+	r.publish(300, 1000)
+	r.safe()
+	keep(1000, 1300)
+	w.up()
+	w.until("the others are stored", func() bool { return r.Line.Stats().Acked == 1000 })
+	r.kill()
+	r = w.start("2", plenty)
+	r.publish(1300, 1400)
+	r.end()
+	w.inOrder(1400)
+}
+
+// TestAlarm tells in the stream that events are held back for long, and when they
+// no longer are.
+func TestAlarm(t *testing.T) {
+	w := newWorld(t)
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarm})
+	w.down()
+	r.publish(0, 10)
+	time.Sleep(alarmAfter + time.Second)
+	r.publish(10, 20)
+	w.up()
+	w.until("direct again", r.isDirect)
+	w.until("the alarm is cleared", func() bool { return r.Pipeline.Stats().Publisher.Acked == 22 })
+	r.publish(20, 30)
+	r.end()
+	if got := w.stored(); len(got) != 32 || got[10] != -1 || got[21] != -2 {
+		t.Errorf("%v", got)
+	}
+}
+
+// alarm makes numbers of alarms.
+func alarm(name string, raised bool, detail string) *nats.Msg {
+	number := map[string]int{AlarmSpooling: -1, AlarmSpool: -11}[name]
+	if !raised {
+		number--
+	}
+	return &nats.Msg{Subject: "zoom.alarm", Data: []byte(strconv.Itoa(number)), Header: nats.Header{"Detail": {detail}}}
+}
+
+// TestFolderOfAnotherProcess goes on in memory, says so, and uses the folder once
+// it is free.
+func TestFolderOfAnotherProcess(t *testing.T) {
+	w := newWorld(t)
+	other, err := spool.Lock(w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarm})
+	w.until("the alarm is stored", func() bool { return r.Pipeline.Stats().Publisher.Acked == 1 })
+	if !strings.Contains(w.log.String(), "another process uses this folder") || !errors.Is(r.Pipeline.Stats().SpoolErr, spool.ErrInUse) {
+		t.Errorf("nobody is told\n%s", w.log)
+	}
+	w.down()
+	r.publish(0, 3000)
+	if err := other.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	r.safe()
+	w.until("the alarm is cleared", func() bool { return r.Pipeline.Stats().SpoolErr == nil })
+	r.publish(3000, 4000)
+	w.up()
+	w.until("all is stored", func() bool { return r.Line.Stats().Acked == 4000 })
+	r.end()
+	count := make(map[int]int)
+	for _, n := range w.stored() {
+		count[min(n, 0)]++
+	}
+	if count[0] != 4000 || count[-11] != 1 || count[-12] != 1 {
+		t.Errorf("%v", count)
+	}
+}
