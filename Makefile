@@ -11,7 +11,10 @@ BENCH       ?= .
 SEEDS       ?= 1000
 FROM        ?= 1
 
-.PHONY: help build demo test race lint fuzz bench simulate mutants nats readme clean
+SOAK        ?= 30m
+OUTAGE      ?= 10m
+
+.PHONY: help build demo test race lint fuzz bench simulate mutants soak nats readme clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -55,6 +58,12 @@ simulate: ## Run the simulation for SEEDS seeds (1000) from FROM (1) on
 
 mutants: ## Make each deliberate mistake and see that a test finds it
 	go test ./internal/simulation -run TestMutants -mutants -v -timeout 0
+
+soak: ## Run the long tests: torn spools, a day on fake time, NATS away for OUTAGE (10m), faults for SOAK (30m)
+	go test ./internal/spool -run TestTornTail -v -torn-step 1
+	go test ./internal/simulation -run TestDay -timeout 0 -v -day 24h
+	go test ./cmd/zoomstream -run 'TestOutage$$' -timeout 0 -v -outage $(OUTAGE)
+	go test ./cmd/zoomstream -run TestSoak -timeout 0 -v -soak $(SOAK)
 
 nats: dist/nats ## Build the nats command line tool, for watching, as dist/nats
 

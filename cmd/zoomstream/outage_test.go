@@ -4,6 +4,7 @@ import (
 	"flag"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +16,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
-var outageFlag = flag.Duration("outage", 8*time.Second, "how long TestOutage takes NATS away")
+var (
+	outageFlag = flag.Duration("outage", 8*time.Second, "how long TestOutage takes NATS away")
+	soakFlag   = flag.Duration("soak", 15*time.Second, "how long TestSoak lasts")
+)
 
 // outage is a fleet of one whose NATS can go away.
 type outage struct {
@@ -64,7 +68,7 @@ func TestOutage(t *testing.T) {
 	if _, err := os.Stat(o.data + "/spool/jetstream"); !os.IsNotExist(err) {
 		t.Errorf("there is a spool before the outage: %v", err)
 	}
-	before := memory(t, leader)
+	before := status(t, leader, "VmHWM:")
 	o.down()
 	time.Sleep(*outageFlag)
 	held := o.sim.Summary("").Written
@@ -77,7 +81,7 @@ func TestOutage(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	caught := time.Since(back)
-	peak := memory(t, leader)
+	peak := status(t, leader, "VmHWM:")
 	o.flows(1000)
 	o.emptied(30 * time.Second)
 	o.finish()
@@ -89,16 +93,17 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// memory is the most that a process has ever had, in bytes.
-func memory(t *testing.T, m *member) int64 {
+// status is what the system says of a process's memory, in bytes: VmRSS, what it
+// has, or VmHWM, the most that it ever had.
+func status(t *testing.T, m *member, what string) int64 {
 	t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/status")
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/status")
 	if err != nil {
 		t.Logf("the memory of a process is not known on this system: %v", err)
 		return 0
 	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == what {
 			kib, _ := strconv.ParseInt(fields[1], 10, 64)
 			return kib << 10
 		}
@@ -156,4 +161,84 @@ func TestStopDuringOutage(t *testing.T) {
 	e.covered(1, bridge.GapStart, bridge.GapCrash)
 	e.nothingInFlight()
 	t.Logf("stopped after %v", took)
+}
+
+// TestSoak runs a replica at 500 events a second while NATS and the connection to
+// Zoom come and go: nothing is lost unsaid, and what the process takes of the
+// system does not grow.
+func TestSoak(t *testing.T) {
+	o := newOutage(t)
+	leader := o.add()
+	o.flow(500)
+	o.flows(500)
+	var files []int
+	var resident []int64
+	holes := 0
+	for began := time.Now(); time.Since(began) < *soakFlag; {
+		o.down()
+		time.Sleep(time.Second)
+		o.up()
+		o.emptied(time.Minute)
+		o.sim.CloseSockets(testSubscription, 1001, "maintenance") //nolint:errcheck // there is one
+		holes++
+		o.live()
+		o.flows(300)
+		files, resident = append(files, openFiles(t, leader)), append(resident, status(t, leader, "VmRSS:"))
+	}
+	o.finish()
+	e := o.evidence()
+	e.covered(holes, bridge.GapDisconnected)
+	t.Logf("%d rounds, %d events: open files %v, resident %v", len(files), len(e.stored), files, resident)
+	settled := len(files) / 3
+	if most := slices.Max(files[:settled+1]); slices.Max(files) > most+4 {
+		t.Errorf("open files grow: %v", files)
+	}
+	if most := slices.Max(resident[:settled+1]); slices.Max(resident) > most*3/2+16<<20 {
+		t.Errorf("memory grows: %v", resident)
+	}
+}
+
+// openFiles counts what a process has open: files and sockets.
+func openFiles(t *testing.T, m *member) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/fd")
+	if err != nil {
+		t.Logf("open files are not known on this system: %v", err)
+	}
+	return len(entries)
+}
+
+// TestStandbyPublishesItsLeftOver kills the leader while it is cut off from NATS
+// with what it received: when it is back, only as a standby, that is published.
+func TestStandbyPublishesItsLeftOver(t *testing.T) {
+	o := newOutage(t)
+	o.add()
+	own := o.settings
+	o.settings = append(slices.Clone(own), "ZOOMSTREAM_DATA_DIR="+t.TempDir())
+	second := o.add()
+	o.flow(400)
+	o.flows(200)
+	o.down()
+	o.flows(800)
+	killed := time.Now()
+	o.kill(o.alive[0])
+	o.up()
+	o.live()
+	o.flows(400)
+	o.settings = own
+	o.add()
+	o.emptied(30 * time.Second)
+	if o.leader() != second {
+		t.Error("the one with the left-over leads")
+	}
+	o.finish()
+	e := o.evidence()
+	if len(e.gaps) != 1 || e.gaps[0].gap.Cause != bridge.GapCrash || e.gaps[0].gap.Certain { // it begins when NATS went: nobody knows more
+		t.Errorf("markers %+v", e.gaps)
+	}
+	for _, entry := range e.missing {
+		if entry.At.Before(killed.Add(-slack)) {
+			t.Errorf("the event of %v is lost, though it was received %v before the kill", entry.At, killed.Sub(entry.At))
+		}
+	}
 }

@@ -3,16 +3,19 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	limits "golang.org/x/time/rate"
 
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
@@ -310,4 +313,74 @@ func TestFolderOfAnotherProcess(t *testing.T) {
 	if count[0] != 4000 || count[-11] != 1 || count[-12] != 1 {
 		t.Errorf("%v", count)
 	}
+}
+
+// TestSlowPath publishes faster than the path to NATS takes it: the rest waits on
+// disk, not in memory.
+func TestSlowPath(t *testing.T) {
+	const count, size = 12_000, 1024
+	w := newWorld(t)
+	slow := throttle(t, w.port, 2<<20)
+	fast := w.port
+	w.port = slow
+	r := w.start("1", plenty)
+	w.port = fast
+	var worst, backlog, spooled int
+	for n := range count {
+		msg := numbered(n, "1")
+		msg.Header["Filler"] = []string{strings.Repeat("x", size)}
+		if err := r.Publish(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+		st := r.Pipeline.Stats()
+		worst, backlog, spooled = max(worst, st.Publisher.Pending), max(backlog, st.Backlog), max(spooled, st.Spooled)
+	}
+	if worst > 4096 || backlog > maxBacklog || spooled < count/2 {
+		t.Errorf("%d messages at the publisher, %d in the backlog, %d on disk", worst, backlog, spooled)
+	}
+	w.until("direct again", r.isDirect)
+	r.end()
+	w.inOrder(count)
+}
+
+// throttle passes connections on to a port, so many bytes a second in all. It
+// returns the port to connect to.
+func throttle(t *testing.T, to, rate int) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passing sync.WaitGroup
+	t.Cleanup(func() { listener.Close(); passing.Wait() })
+	pass := func(from, to net.Conn, limit *limits.Limiter) {
+		defer from.Close()
+		defer to.Close()
+		buffer := make([]byte, 16<<10)
+		for {
+			n, err := from.Read(buffer)
+			if limit != nil && n > 0 {
+				limit.WaitN(context.Background(), n) //nolint:errcheck // n is below the burst
+			}
+			if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
+				return
+			}
+		}
+	}
+	passing.Go(func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(to)))
+			if err != nil {
+				in.Close()
+				continue
+			}
+			passing.Go(func() { pass(in, out, limits.NewLimiter(limits.Limit(rate), 16<<10)) })
+			passing.Go(func() { pass(out, in, nil) })
+		}
+	})
+	return listener.Addr().(*net.TCPAddr).Port
 }

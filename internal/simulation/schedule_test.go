@@ -107,6 +107,7 @@ type plan struct {
 	steps         []step
 	length        time.Duration // of the time with faults
 	quiet         time.Duration // after it
+	watch         func()        // called every ten minutes, between faults; may be nil
 }
 
 func (p *plan) String() string {

@@ -124,6 +124,9 @@ func (w *world) live() (problems []string) {
 		w.after(s.at, func() { w.do(s) })
 	}
 	w.after(w.length, func() {})
+	for at := 9 * time.Minute; w.watch != nil && at < w.length; at += 10 * time.Minute {
+		w.after(at, w.watch)
+	}
 	w.act()
 	w.strangers.Wait()
 	w.journal.note("all faults are lifted")
