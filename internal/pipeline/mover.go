@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// batch is how many messages are written to or read from disk at once, and
-	// batchBytes about how much.
+	// batch is how many messages are written to disk at once, and batchBytes about
+	// how much; readBatch is how many are read.
 	batch      = 256
 	batchBytes = 4 << 20
+	readBatch  = 512
 	// removeBatch messages on disk are stored in the stream before they are
 	// removed, if that does not last longer than removePeriod.
 	removeBatch  = 4096
@@ -180,7 +181,7 @@ func (p *Pipeline) load(ctx context.Context) bool {
 		if st := p.pub.Stats(); st.Pending > removeBatch/2 || st.Err != nil && st.Pending > 0 {
 			return false // it has enough
 		}
-		records, err := p.disk.log.Read(ctx, next, batch)
+		records, err := p.disk.log.Read(ctx, next, readBatch)
 		switch {
 		case errors.Is(err, spool.ErrDamaged):
 			p.skip(last + 1)

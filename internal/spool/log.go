@@ -2,12 +2,10 @@ package spool
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -31,28 +29,12 @@ const (
 	maxRecord = 64 << 20
 	// openTimeout bounds how long a full folder may take to be read back.
 	openTimeout = 30 * time.Second
+	// readBytes is about how much is read at once.
+	readBytes = 4 << 20
 	// answerTimeout bounds one operation. JetStream does not answer at all when
 	// the disk refuses a write.
 	answerTimeout = 2 * time.Second
 )
-
-// The headers of a record besides its message's own. The id goes by another name,
-// since here a repetition is a record of its own.
-const (
-	headerSubject = "Spool-Subject"
-	headerAfter   = "Spool-After"
-	headerID      = "Spool-Msg-Id"
-	headerCopy    = "Spool-Copy"
-)
-
-// Record is a message on disk.
-type Record struct {
-	Msg      *nats.Msg
-	Sequence uint64    // in the Log, without holes
-	At       time.Time // when it was written
-	After    uint64    // as given to Append
-	Copy     bool      // as given to Append
-}
 
 // Log is the content of a Folder. One goroutine at a time may use it.
 type Log struct {
@@ -182,30 +164,6 @@ func full(err error) bool {
 // server/errors.json).
 const codeStoreFailed = 10077
 
-func toRecord(msg *nats.Msg, after uint64, copied bool) *nats.Msg {
-	header := make(nats.Header, len(msg.Header)+2)
-	for key, values := range msg.Header {
-		header[key] = values
-	}
-	if id, ok := header[nats.MsgIdHdr]; ok {
-		header[headerID] = id
-		delete(header, nats.MsgIdHdr)
-	}
-	header[headerSubject] = []string{msg.Subject}
-	header[headerAfter] = []string{strconv.FormatUint(after, 10)}
-	if copied {
-		header[headerCopy] = []string{"yes"}
-	}
-	return &nats.Msg{Subject: subjectOf(header.Get(headerSubscription)), Header: header, Data: msg.Data}
-}
-
-// headerSubscription is what messages are told apart by for Newest.
-const headerSubscription = "Zoom-Subscription"
-
-func subjectOf(subscription string) string {
-	return subjectPrefix + base64.RawURLEncoding.EncodeToString([]byte("s"+subscription))
-}
-
 // Newest returns the headers of the newest message of each subscription.
 func (l *Log) Newest(ctx context.Context) ([]nats.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -235,6 +193,9 @@ func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error)
 	most = min(most, int(l.last+1-max(from, l.first)))
 	if most <= 0 {
 		return nil, nil
+	}
+	if average := l.bytes / (l.last + 1 - l.first); average > 0 {
+		most = min(most, max(1, readBytes/int(average)))
 	}
 	if err := l.seek(ctx, from); err != nil {
 		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
@@ -276,29 +237,6 @@ func (l *Log) seek(ctx context.Context, from uint64) (err error) {
 		MemoryStorage: true, InactiveThreshold: 24 * time.Hour,
 	})
 	return err
-}
-
-func fromRecord(msg jetstream.Msg) (Record, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return Record{}, err
-	}
-	header := msg.Headers()
-	after, err := strconv.ParseUint(header.Get(headerAfter), 10, 64)
-	if err != nil {
-		return Record{}, err
-	}
-	original := &nats.Msg{Subject: header.Get(headerSubject), Header: header, Data: msg.Data()}
-	copied := header.Get(headerCopy) != ""
-	if id, ok := header[headerID]; ok {
-		header[nats.MsgIdHdr] = id
-	}
-	delete(header, jetstream.ExpectedLastSeqHeader)
-	delete(header, headerID)
-	delete(header, headerSubject)
-	delete(header, headerAfter)
-	delete(header, headerCopy)
-	return Record{Msg: original, Sequence: meta.Sequence.Stream, At: meta.Timestamp, After: after, Copy: copied}, nil
 }
 
 // Remove removes the records up to a sequence.
