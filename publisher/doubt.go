@@ -25,56 +25,68 @@ func idOf(msg *nats.Msg) string { return msg.Header.Get(nats.MsgIdHdr) }
 // settles those, and takes the others for not sent.
 func (s *sender) lookUp(ctx context.Context) error {
 	w := s.window
-	doubts := make(map[string]*entry)
 	from := ^uint64(0)
 	for n := w.head; n < w.tail; n++ {
 		if e := w.at(n); !e.acked && e.sends > 0 && idOf(e.msg) != "" {
-			doubts[idOf(e.msg)] = e
 			from = min(from, e.after)
 		}
 	}
-	last, err := s.readIDs(ctx, from+1, func(id string, sequence uint64) bool {
-		if e, ok := doubts[id]; ok {
-			delete(doubts, id)
-			s.stored(e, sequence, false)
-			s.settle(1, e.size, 0, sequence)
-		}
-		return len(doubts) > 0
-	})
-	if err != nil {
+	if err := s.readIDs(ctx, from+1); err != nil {
 		return fmt.Errorf("look up whether messages in doubt are stored: %w", err)
 	}
-	for _, e := range doubts {
-		e.first, e.after = time.Now(), last
+	for n := w.head; n < w.tail; n++ {
+		e := w.at(n)
+		if e.acked || e.sends == 0 || idOf(e.msg) == "" {
+			continue
+		}
+		if sequence, ok := s.seen.ids[idOf(e.msg)]; ok {
+			s.stored(e, sequence, false)
+			s.settle(1, e.size, 0, sequence)
+			continue
+		}
+		e.first, e.after = time.Now(), s.seen.through
 	}
 	w.advance()
 	return nil
 }
 
-// readIDs hands over the ids of the stream's messages from a sequence on, until
-// told to stop, and returns the stream's last sequence.
-func (s *sender) readIDs(ctx context.Context, from uint64, next func(id string, sequence uint64) (more bool)) (last uint64, err error) {
+// seen is what was read of the stream to look messages up. It is kept as long as
+// messages are in doubt: those that an earlier process has left come in their
+// thousands, and all begin at the same place.
+type seen struct {
+	from, through uint64            // sequences that were read
+	ids           map[string]uint64 // of these messages, with their sequences
+}
+
+// readIDs reads the ids of the stream's messages from a sequence on, as far as that
+// has not been done.
+func (s *sender) readIDs(ctx context.Context, from uint64) error {
 	js, err := jetstream.New(s.nc, jetstream.WithDefaultTimeout(s.opt.AckWait))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	stream, err := js.Stream(ctx, s.opt.Stream)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	last = stream.CachedInfo().State.LastSeq
-	for from <= last {
-		msg, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(">")) // the next one that is not deleted
+	last := stream.CachedInfo().State.LastSeq
+	if from > last+1 || s.seen.through > last { // the stream was created again
+		from, s.seen = 1, seen{}
+	}
+	if s.seen.ids == nil || from < s.seen.from {
+		s.seen = seen{from: from, through: from - 1, ids: make(map[string]uint64)}
+	}
+	for s.seen.through < last {
+		msg, err := stream.GetMsg(ctx, s.seen.through+1, jetstream.WithGetMsgSubject(">")) // the next one that is not deleted
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return last, nil
+			s.seen.through = last
+			break
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if !next(msg.Header.Get(nats.MsgIdHdr), msg.Sequence) {
-			return last, nil
-		}
-		from = msg.Sequence + 1
+		s.seen.ids[msg.Header.Get(nats.MsgIdHdr)] = msg.Sequence
+		s.seen.through = msg.Sequence
 	}
-	return last, nil
+	return nil
 }

@@ -235,7 +235,7 @@ func (p *Publisher) Stats() Stats {
 func (p *Publisher) settle(count, bytes, duplicates int, sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.Sequence = max(p.stats.Sequence, sequence)
+	p.stats.Sequence = sequence
 	p.stats.Acked += uint64(count)
 	p.stats.Duplicates += uint64(duplicates)
 	p.stats.Pending -= count

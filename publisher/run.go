@@ -22,6 +22,7 @@ type sender struct {
 	lastSeq   uint64 // of the stream, as far as known
 	passed    uint64 // the highest number acknowledged in this round
 	pause     *backoff.ExponentialBackOff
+	seen      seen
 }
 
 // Run publishes until the context ends; call it once. It starts no goroutine.
@@ -92,6 +93,9 @@ func (s *sender) send(ctx context.Context) {
 		if e.acked {
 			w.next++
 			continue
+		}
+		if s.seen.ids != nil && e.sends == 0 {
+			s.seen = seen{} // nothing is in doubt any more
 		}
 		if s.inDoubt(e) {
 			if err := s.lookUp(ctx); err != nil {
@@ -190,7 +194,9 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 		return nil, false
 	}
 	s.lastAck = time.Now()
-	s.lastSeq = max(s.lastSeq, ack.Sequence)
+	if !ack.Duplicate {
+		s.lastSeq = ack.Sequence // lower than before if the stream was created again
+	}
 	if round == s.round {
 		s.passed = max(s.passed, number)
 		s.resume()

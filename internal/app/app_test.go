@@ -450,7 +450,7 @@ func TestDeletedStreamIsCreatedAgain(t *testing.T) {
 	if stored := len(h.stored()); stored != 300 {
 		t.Errorf("%d of 300 events stored", stored)
 	}
-	if !strings.Contains(h.log.String(), "deleted by somebody") {
+	if !strings.Contains(h.log.String(), "the stream was gone") {
 		t.Errorf("nobody is told:\n%s", h.log)
 	}
 }

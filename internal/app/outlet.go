@@ -14,7 +14,7 @@ import (
 )
 
 // finishTimeout bounds the wait for NATS when nothing more is received.
-const finishTimeout = 10 * time.Second
+const finishTimeout = 5 * time.Second
 
 // openPipeline makes the way of all messages into the stream.
 func (r *replica) openPipeline() {
@@ -63,7 +63,7 @@ func (r *replica) repair(ctx context.Context) {
 			r.o.Log.Error().Err(err).Str("stream", r.o.Config.Stream).Msg("the stream was deleted and cannot be created again; trying on")
 			continue
 		}
-		r.o.Log.Warn().Str("stream", r.o.Config.Stream).Msg("the stream was deleted by somebody; it is created again, without what it held")
+		r.o.Log.Warn().Str("stream", r.o.Config.Stream).Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
 	}
 }
 

@@ -38,8 +38,11 @@ import (
 )
 
 const (
-	// flushTimeout bounds the wait for what is still unacknowledged at the end.
-	flushTimeout = 10 * time.Second
+	// flushTimeout bounds the wait for room at the end.
+	flushTimeout = 5 * time.Second
+	// settleTimeout bounds the wait for acknowledgements at the end, so that Stats
+	// count them. What has none then is in the pipeline's care.
+	settleTimeout = time.Second
 	// handoverCheck is how often a replica that waits for another one to connect
 	// looks whether there still is one.
 	handoverCheck = 100 * time.Millisecond
@@ -159,8 +162,9 @@ func (b *Bridge) Describe() []byte { return b.journal.describe() }
 // it closes the connection itself, after a while if another replica could
 // connect. In the end it publishes what it still holds. Call it once.
 //
-// It returns nil if everything received is stored, an error if something is not,
-// and a *zoom.CredentialsError if Zoom will never accept the app's credentials.
+// It returns nil if everything received is in the pipeline, an error if something
+// is not, and a *zoom.CredentialsError if Zoom will never accept the app's
+// credentials.
 func (b *Bridge) Run(term, process context.Context) error {
 	defer context.AfterFunc(term, b.termOver)()
 	reading, patience, release := b.deadlines(term, process)
@@ -179,10 +183,10 @@ func (b *Bridge) Run(term, process context.Context) error {
 	b.tell(patience, b.lateGap(patience))
 	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
 	b.forget()
-	if err != nil {
-		defer time.AfterFunc(flushTimeout, release).Stop()
-	}
-	return errors.Join(err, b.line.Flush(patience))
+	settling, cancel := context.WithTimeout(patience, settleTimeout)
+	defer cancel()
+	b.line.Flush(settling) //nolint:errcheck // the pipeline waits longer
+	return err
 }
 
 // termOver asks Zoom for a sign of life: the successor counts on the connection.

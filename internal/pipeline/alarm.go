@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/zoomstream/zoomstream/publisher"
@@ -28,14 +27,20 @@ func (p *Pipeline) tell(trouble error) {
 	} else if direct {
 		p.clear(AlarmSpooling)
 	}
-	if p.damaged > 0 && p.say(AlarmSpool, true, fmt.Sprintf("%d events in the spool are damaged on disk, and lost", p.damaged)) {
-		p.damaged = 0
+	if p.damage != "" && p.say(AlarmSpool, true, p.damage) {
+		p.damage = ""
 	}
 	if spoolErr != nil {
 		p.raise(AlarmSpool, spoolErr)
-	} else {
+	} else if direct {
 		p.clear(AlarmSpool)
 	}
+}
+
+// harm notes that something on disk is lost.
+func (p *Pipeline) harm(what string) {
+	p.damage = what + " in the spool are damaged, and lost"
+	p.opt.Log.Error().Str("dir", p.opt.SpoolDir).Msg(p.damage)
 }
 
 func (p *Pipeline) raise(name string, why error) {
@@ -53,7 +58,7 @@ func (p *Pipeline) clear(name string) {
 // say publishes an alarm if there is room; else it is due again soon.
 func (p *Pipeline) say(name string, raised bool, detail string) bool {
 	msg := p.opt.Alarm(name, raised, detail)
-	if !p.try(item{msg: msg, size: publisher.Size(msg)}) {
+	if !p.insert(item{msg: msg, size: publisher.Size(msg)}) {
 		return false
 	}
 	p.alarms[name] = raised

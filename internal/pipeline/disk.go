@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,13 +24,13 @@ const (
 type disk struct {
 	folder   *spool.Folder // nil: not locked
 	log      *spool.Log    // nil: not open
+	broken   bool          // it can be read, but not written until it is opened again
 	begun    bool          // what another process has left in it is known
 	tries    int           // to find that out
 	retry    time.Time     // not to be tried before
 	pending  writing       // the last batch, if its writing has failed
 	ahead    []spool.Record
-	leftOver uint64 // up to here another process has written
-	doubtful uint64 // up to here that may have sent them
+	leftOver uint64 // up to here another process has written, and may have sent them
 	removed  time.Time
 	used     time.Time
 }
@@ -78,13 +79,25 @@ func (p *Pipeline) unlockSpool() {
 	}
 }
 
-// openSpool opens the spool if it is not open, and reports whether it is.
+// openSpool opens the spool if it is not open, and reports whether it can be
+// written. One that has failed is left as it is until the disk takes files again:
+// it can still be read, but perhaps not be opened.
 func (p *Pipeline) openSpool(ctx context.Context) bool {
 	d := &p.disk
-	if d.log != nil {
-		return time.Now().After(d.retry)
+	if p.opt.SpoolDir == "" || time.Now().Before(d.retry) {
+		return false
 	}
-	if p.opt.SpoolDir == "" || time.Now().Before(d.retry) || d.folder == nil && !p.lockSpool() {
+	if d.log != nil && !d.broken {
+		return true
+	}
+	if d.log != nil {
+		if err := d.folder.Probe(); err != nil {
+			p.failed(err)
+			return false
+		}
+		p.closeSpool()
+	}
+	if d.folder == nil && !p.lockSpool() {
 		return false
 	}
 	log, err := d.folder.Open(ctx, p.opt.SpoolMax, p.opt.Log)
@@ -104,6 +117,20 @@ func (p *Pipeline) openSpool(ctx context.Context) bool {
 	return true
 }
 
+// lookBack finds out whether another process has left something, if that is not
+// known yet.
+func (p *Pipeline) lookBack(ctx context.Context) {
+	d := &p.disk
+	if d.begun || time.Now().Before(d.retry) || d.folder == nil && !p.lockSpool() {
+		return
+	}
+	if !d.folder.Used() {
+		d.begun = true
+		return
+	}
+	p.openSpool(ctx)
+}
+
 // begin begins with what another process has left.
 func (p *Pipeline) begin(ctx context.Context) {
 	d := &p.disk
@@ -115,12 +142,18 @@ func (p *Pipeline) begin(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.newest = newest
+	if lost := d.log.Lost(); lost > 0 {
+		p.harm(fmt.Sprintf("about %d bytes", lost))
+	}
 	p.next, p.last, p.removed, p.bytes = d.log.First(), d.log.Last(), d.log.First()-1, d.log.Bytes()
 	if p.last < p.next {
 		return
 	}
-	p.direct, p.since = false, time.Now()
-	d.leftOver, d.doubtful = p.last, min(p.last, p.next+inDoubt)
+	if p.direct {
+		p.direct, p.since = false, time.Now()
+	}
+	p.alarms[AlarmSpooling] = true // an alarm among what is left would never be cleared
+	d.leftOver = p.last
 	p.opt.Log.Info().Uint64("events", p.last+1-p.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }
 
@@ -151,21 +184,36 @@ func (p *Pipeline) compare() {
 	switch {
 	case p.next > p.last && p.removed == p.last && last < p.last: // it was empty and was removed
 		p.next, p.last, p.removed = last+1, last, last
-		d.leftOver, d.doubtful = 0, 0
+		d.leftOver = 0
 	case last < p.last:
 		p.opt.Log.Error().Uint64("events", p.last-last).Str("dir", p.opt.SpoolDir).Msg("the newest events of the spool are gone from the disk")
-		p.last, p.next = last, min(p.next, last+1)
+		p.last, p.next, p.removed = last, min(p.next, last+1), min(p.removed, last)
+		p.unsave(last)
 	case last > p.last:
 		p.written(d.pending, int(last-p.last))
 	}
 	d.pending = writing{}
 }
 
+// unsave notes that what is in flight is on disk only up to a sequence. The caller
+// holds p.mu.
+func (p *Pipeline) unsave(last uint64) {
+	p.unsaved = 0
+	for n := p.flight.first; n < p.flight.end(); n++ {
+		if it := p.flight.at(n); !it.done && it.sequence > last {
+			it.sequence = 0
+			if it.line != nil {
+				it.line.unsafe++
+			}
+		}
+	}
+}
+
 // write writes a batch and reports whether all of it is on disk.
 func (p *Pipeline) write(ctx context.Context, w writing) bool {
 	log := p.disk.log
 	before := log.Last()
-	err := log.Append(ctx, w.msgs, w.after, len(w.kept) > 0)
+	err := log.Append(ctx, w.msgs, w.after)
 	p.disk.used = time.Now()
 	p.mu.Lock()
 	p.written(w, int(log.Last()-before))
@@ -175,6 +223,7 @@ func (p *Pipeline) write(ctx context.Context, w writing) bool {
 		p.usable()
 	} else {
 		n := int(log.Last() - before)
+		p.disk.broken = !errors.Is(err, spool.ErrFull)
 		p.disk.pending = writing{msgs: w.msgs[n:], tags: w.tags[min(n, len(w.tags)):], kept: w.kept[min(n, len(w.kept)):]}
 		p.failed(err)
 	}
@@ -189,21 +238,42 @@ func (p *Pipeline) written(w writing, count int) {
 		switch {
 		case len(w.kept) > 0:
 			w.kept[n].sequence = p.last
-			if p.next == p.last { // else it is passed over when it is read
-				p.next++
-			}
+			p.pass()
 		case len(w.tags) > 0:
-			p.next = p.last + 1 // the publisher has it
-			if tag := w.tags[n]; tag >= p.flight.first && !p.flight.at(tag).done {
-				p.flight.at(tag).sequence = p.last
-				p.safe(p.flight.at(tag).line)
-			}
-		default:
+			p.pass() // the publisher has it
+			p.savedInFlight(w.tags[n])
+		case p.backlog.len() > 0 && p.backlog.front().msg == w.msgs[n]:
 			it := p.dropBacklog()
 			p.safe(it.line)
+		default: // it seemed not to be written, and went to the publisher
+			p.pass()
+			for tag := p.flight.first; tag < p.flight.end(); tag++ {
+				if p.flight.at(tag).msg == w.msgs[n] {
+					p.savedInFlight(tag)
+				}
+			}
 		}
 	}
 	p.notify()
+}
+
+// savedInFlight notes that the message of a tag is the newest record. The caller
+// holds p.mu.
+func (p *Pipeline) savedInFlight(tag uint64) {
+	if tag < p.flight.first || p.flight.at(tag).done || p.flight.at(tag).sequence > 0 {
+		return
+	}
+	p.flight.at(tag).sequence = p.last
+	p.safe(p.flight.at(tag).line)
+}
+
+// pass has the newest record not be read. The caller holds p.mu.
+func (p *Pipeline) pass() {
+	if p.next == p.last {
+		p.next++
+		return
+	}
+	p.passed[p.last] = true
 }
 
 func (p *Pipeline) safe(l *Line) {
@@ -220,10 +290,6 @@ func (d *disk) waits() bool { return !d.begun && d.tries < patience }
 func (p *Pipeline) failed(err error) {
 	d := &p.disk
 	d.retry = time.Now().Add(retryAfter)
-	if !errors.Is(err, spool.ErrFull) && d.log != nil {
-		d.log.Close() //nolint:errcheck // it has failed
-		d.log = nil
-	}
 	p.mu.Lock()
 	known := p.spoolErr != nil
 	p.spoolErr = err
@@ -236,17 +302,37 @@ func (p *Pipeline) failed(err error) {
 // usable notes that the disk can be used.
 func (p *Pipeline) usable() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	known := p.spoolErr != nil
 	p.spoolErr = nil
+	p.mu.Unlock()
+	if known {
+		p.opt.Log.Info().Str("dir", p.opt.SpoolDir).Msg("the spool can be used again")
+	}
 }
 
-// rest closes a spool that has been empty for long.
+// heal tries a disk that has failed again when there is nothing to be written.
+func (p *Pipeline) heal() {
+	d := &p.disk
+	p.mu.Lock()
+	failed := p.spoolErr != nil
+	p.mu.Unlock()
+	if !failed || time.Now().Before(d.retry) || d.folder == nil {
+		return
+	}
+	if err := d.folder.Probe(); err != nil {
+		p.failed(err)
+		return
+	}
+	p.usable()
+}
+
+// rest closes a spool that has been empty for long, or has failed.
 func (p *Pipeline) rest() {
 	d := &p.disk
 	p.mu.Lock()
 	empty := p.removed == p.last
 	p.mu.Unlock() // what is kept pins removed
-	if d.log != nil && empty && time.Since(d.used) > restAfter {
+	if d.log != nil && (d.broken || empty && time.Since(d.used) > restAfter) && time.Now().After(d.retry) {
 		p.closeSpool()
 	}
 }
@@ -258,5 +344,5 @@ func (p *Pipeline) closeSpool() {
 	if err := p.disk.log.Close(); err != nil {
 		p.opt.Log.Warn().Err(err).Msg("the spool is not closed properly")
 	}
-	p.disk.log = nil
+	p.disk.log, p.disk.broken = nil, false
 }

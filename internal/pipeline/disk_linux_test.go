@@ -97,11 +97,6 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-func (r *run) unsafeNow() int {
-	_, unsafe, _ := r.left()
-	return unsafe
-}
-
 // TestFolderIsGone removes the spool's files under its feet.
 func TestFolderIsGone(t *testing.T) {
 	w := newWorld(t)

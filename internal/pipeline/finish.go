@@ -38,6 +38,9 @@ func (p *Pipeline) Finish(ctx context.Context) error {
 				return fmt.Errorf("%d received messages are lost: %w", unsafe, p.why())
 			}
 		case <-p.done:
+			if unsafe == 0 {
+				return nil
+			}
 			return fmt.Errorf("%d received messages are lost: %w", unsafe, p.why())
 		}
 	}
@@ -67,17 +70,4 @@ func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 		}
 	}
 	return left, unsafe, p.trouble != nil
-}
-
-// secure waits a moment until all is on disk.
-func (p *Pipeline) secure(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	for _, unsafe, _ := p.left(); unsafe > 0; _, unsafe, _ = p.left() {
-		select {
-		case <-time.After(finishPeriod):
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -223,3 +223,8 @@ func (w *world) used() bool {
 	_, err := os.Stat(filepath.Join(w.dir, "jetstream"))
 	return err == nil
 }
+
+func (r *run) unsafeNow() int {
+	_, unsafe, _ := r.left()
+	return unsafe
+}

@@ -12,7 +12,6 @@ import (
 // kept is a copy of a message that its owner cannot publish yet.
 type kept struct {
 	msg      *nats.Msg
-	since    time.Time
 	sequence uint64 // in the spool; 0: it is not there
 }
 
@@ -22,8 +21,14 @@ type kept struct {
 func (l *Line) Keep(msg *nats.Msg) {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	l.kept = append(l.kept, &kept{msg: msg, since: time.Now()})
+	if len(l.kept) == 0 {
+		l.keptSince = time.Now()
+	}
+	l.kept = append(l.kept, &kept{msg: msg})
 	l.p.keeping[l] = true
+	if time.Since(l.keptSince) > stallAfter {
+		signal(l.p.wake)
+	}
 }
 
 // Release forgets the copies, when their messages have been published.
@@ -34,20 +39,26 @@ func (l *Line) Release() {
 	delete(l.p.keeping, l)
 }
 
-// saveKept writes to disk the copies that wait for long.
-func (p *Pipeline) saveKept(ctx context.Context) bool {
+// saveKept writes to disk the copies of Lines that have to wait for long. What such
+// a Line has published before must be stored or on disk: it comes first.
+func (p *Pipeline) saveKept(ctx context.Context) {
 	p.mu.Lock()
 	w := writing{after: p.sequence}
 	for l := range p.keeping {
+		if time.Since(l.keptSince) <= stallAfter || l.unsafe > 0 {
+			continue
+		}
 		for _, k := range l.kept {
-			if k.sequence == 0 && w.fits() && time.Since(k.since) > stallAfter {
+			if k.sequence == 0 && w.fits() {
 				w.msgs, w.kept = append(w.msgs, k.msg), append(w.kept, k)
 				w.bytes += publisher.Size(k.msg)
 			}
 		}
 	}
 	p.mu.Unlock()
-	return len(w.msgs) > 0 && p.openSpool(ctx) && p.write(ctx, w)
+	if len(w.msgs) > 0 && p.openSpool(ctx) {
+		p.write(ctx, w)
+	}
 }
 
 // pinned is the oldest copy on disk; 0: there is none. The caller holds p.mu.

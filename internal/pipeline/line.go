@@ -18,12 +18,13 @@ type Line struct {
 
 	// The fields below are guarded by p.mu.
 
-	pending int // not stored in the stream
-	unsafe  int // of these, not on disk either
-	kept    []*kept
-	ended   bool
-	safe    chan struct{} // closed when unsafe is zero; nil if nobody waits
-	stats   LineStats
+	pending   int // not stored in the stream
+	unsafe    int // of these, not on disk either
+	kept      []*kept
+	keptSince time.Time
+	ended     bool
+	safe      chan struct{} // closed when unsafe is zero; nil if nobody waits
+	stats     LineStats
 }
 
 // lineKey finds the Line of a message that was read back from disk.

@@ -21,9 +21,6 @@ const (
 	// removed, if that does not last longer than removePeriod.
 	removeBatch  = 4096
 	removePeriod = 250 * time.Millisecond
-	// inDoubt is how many of the messages left by another process may have been
-	// sent by it: more were never at its publisher and not yet removed.
-	inDoubt = 16 << 10
 )
 
 // errStalled says that acknowledgements stay away.
@@ -49,6 +46,8 @@ func (p *Pipeline) move(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			p.disk.removed = time.Time{}
+			p.remove(context.WithoutCancel(ctx)) // the next run need not look it up
 			return
 		case <-p.wake:
 		case <-room:
@@ -64,8 +63,10 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	}
 	trouble := p.look()
 	p.tell(trouble)
-	p.saveKept(ctx)
-	if p.isDirect() && (p.disk.begun || !p.openSpool(ctx)) {
+	p.lookBack(ctx)
+	if p.isDirect() {
+		p.saveKept(ctx)
+		p.heal()
 		p.remove(ctx)
 		p.rest()
 		return false
@@ -82,6 +83,7 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	if disk {
 		moved = p.saveBacklog(ctx, trouble) || moved
 	}
+	p.saveKept(ctx)
 	p.remove(ctx)
 	return !p.resume(trouble) && moved
 }
@@ -98,7 +100,7 @@ func (p *Pipeline) look() error {
 	if trouble != nil && p.direct {
 		p.direct, p.since = false, time.Now()
 		p.notify()
-		if p.opt.SpoolDir != "" {
+		if p.opt.SpoolDir != "" && p.spoolErr == nil {
 			p.opt.Log.Warn().AnErr("reason", trouble).Str("dir", p.opt.SpoolDir).Msg("received events are written to the spool from now on")
 		}
 	}
@@ -188,6 +190,7 @@ func (p *Pipeline) load(ctx context.Context) bool {
 			return true
 		case err != nil:
 			p.failed(err)
+			p.closeSpool()
 			return false
 		}
 		p.disk.ahead = records
@@ -201,10 +204,11 @@ func (p *Pipeline) load(ctx context.Context) bool {
 			break
 		}
 		var sent time.Time
-		if r.Sequence <= p.disk.doubtful {
+		if r.Sequence <= p.disk.leftOver {
 			sent = r.At
 		}
-		if r.Copy && r.Sequence > p.disk.leftOver {
+		if p.passed[r.Sequence] {
+			delete(p.passed, r.Sequence)
 			p.next = r.Sequence + 1
 			loaded++
 			continue
@@ -230,8 +234,7 @@ func (p *Pipeline) skip(to uint64) {
 	p.next = to
 	p.mu.Unlock()
 	if lost > 0 {
-		p.damaged += lost
-		p.opt.Log.Error().Uint64("events", lost).Str("dir", p.opt.SpoolDir).Msg("events in the spool are damaged on disk, and lost")
+		p.harm(fmt.Sprintf("%d events", lost))
 	}
 }
 
@@ -258,28 +261,57 @@ func (p *Pipeline) dropBacklog() item {
 
 // remove removes from disk what is stored in the stream.
 func (p *Pipeline) remove(ctx context.Context) {
-	if p.disk.log == nil {
+	d := &p.disk
+	if d.log == nil {
 		return
 	}
 	p.mu.Lock()
+	through, last := p.stored(), p.last
+	count := int(through - p.removed)
+	p.mu.Unlock()
+	if count <= 0 || count < removeBatch && time.Since(d.removed) < removePeriod {
+		return
+	}
+	d.removed = time.Now()
+	switch {
+	case !d.broken:
+		if err := d.log.Remove(ctx, through); err != nil {
+			d.broken = true
+			p.failed(err)
+			return
+		}
+	case through == last: // nothing in it is needed any more
+		if err := d.log.Discard(); err != nil {
+			p.failed(err)
+			return
+		}
+	default:
+		return
+	}
+	p.mu.Lock()
+	p.removed, p.bytes = through, d.log.Bytes()
+	full := errors.Is(p.spoolErr, spool.ErrFull)
+	p.mu.Unlock()
+	if d.broken {
+		d.log, d.broken = nil, false
+	}
+	if full {
+		d.retry = time.Time{}
+		p.usable()
+	}
+}
+
+// stored is up to where everything on disk is stored in the stream, or else done
+// with. The caller holds p.mu.
+func (p *Pipeline) stored() uint64 {
 	through := p.next - 1
-	if p.flight.len() > 0 && p.flight.front().sequence > 0 {
-		through = p.flight.front().sequence - 1
+	for n := p.flight.first; n < p.flight.end(); n++ {
+		if it := p.flight.at(n); !it.done && it.sequence > 0 {
+			through = min(through, it.sequence-1)
+		}
 	}
 	if pinned := p.pinned(); pinned > 0 {
 		through = min(through, pinned-1)
 	}
-	count := int(through - p.removed)
-	p.mu.Unlock()
-	if count <= 0 || count < removeBatch && time.Since(p.disk.removed) < removePeriod {
-		return
-	}
-	p.disk.removed = time.Now()
-	if err := p.disk.log.Remove(ctx, through); err != nil {
-		p.failed(err)
-		return
-	}
-	p.mu.Lock()
-	p.removed, p.bytes = through, p.disk.log.Bytes()
-	p.mu.Unlock()
+	return through
 }

@@ -93,14 +93,15 @@ type Pipeline struct {
 
 	looked chan struct{} // closed when it is known what an earlier process has left
 
-	disk    disk            // the mover's, like the next two
-	alarms  map[string]bool // that are raised
-	damaged uint64          // records, of which nobody is told
+	disk   disk            // the mover's, like the next two
+	alarms map[string]bool // that are raised
+	damage string          // on disk, of which nobody is told
 
 	mu           sync.Mutex
 	lines        map[lineKey]*Line
 	keeping      map[*Line]bool // those with copies
 	direct       bool
+	closed       bool
 	newest       []nats.Header // of the last message of each subscription that an earlier process has left
 	changed      chan struct{} // closed when who waits for room should try again
 	waiting      int           // for that
@@ -108,9 +109,10 @@ type Pipeline struct {
 	unsaved      uint64        // tag before which all in flight is on disk, or was looked at
 	backlog      fifo[item]
 	backlogBytes int
-	next, last   uint64 // of the spool: next to be read, newest; equal to last+1: all is read
-	removed      uint64 // up to here the spool is empty
-	bytes        uint64 // of the spool
+	next, last   uint64          // of the spool: next to be read, newest; equal to last+1: all is read
+	passed       map[uint64]bool // records that are not to be read, since their messages are here
+	removed      uint64          // up to here the spool is empty
+	bytes        uint64          // of the spool
 	spoolErr     error
 	trouble      error     // why publishing pauses
 	sequence     uint64    // of the stream, the last one acknowledged
@@ -132,10 +134,14 @@ type item struct {
 func New(nc *nats.Conn, opt Options) *Pipeline {
 	p := &Pipeline{
 		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line), keeping: make(map[*Line]bool),
-		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool),
+		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), passed: make(map[uint64]bool),
 	}
-	p.disk.begun = !p.lockSpool() || !p.disk.folder.Used()
-	p.direct = p.disk.begun
+	if p.lockSpool() {
+		p.disk.begun = !p.disk.folder.Used()
+	} else {
+		p.disk.begun, p.disk.tries = opt.SpoolDir == "", patience
+	}
+	p.direct = !p.disk.waits()
 	p.pub = publisher.New(nc, publisher.Options{
 		Stream: opt.Stream, DuplicateWindow: opt.DuplicateWindow, After: opt.After,
 		Acked: p.acked, Refused: opt.Refused, Changed: p.publishing,
@@ -144,11 +150,12 @@ func New(nc *nats.Conn, opt Options) *Pipeline {
 }
 
 // Run publishes until the context ends; call it once. What is not in the stream
-// by then stays where it is: call Finish before.
+// by then stays where it is: call Finish before. When the connection to NATS is
+// closed for good it goes on writing to disk; the error is returned in the end.
 func (p *Pipeline) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer close(p.done)
 	defer p.unlockSpool()
+	defer p.close()
 	var moving sync.WaitGroup
 	defer moving.Wait()
 	defer stop()
@@ -156,9 +163,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	err := p.pub.Run(ctx)
 	if err != nil {
 		p.publishing(err)
-		p.secure(ctx)
+		<-ctx.Done()
 	}
 	return err
+}
+
+// close refuses what comes from now on.
+func (p *Pipeline) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	close(p.done)
 }
 
 // Stats may be called at any time.
@@ -196,15 +211,24 @@ func (p *Pipeline) put(ctx context.Context, it item) error {
 	}
 }
 
-// try hands a message over if there is room.
-func (p *Pipeline) try(it item) bool {
-	accepted, _, _ := p.accept(it)
-	if !accepted {
-		p.mu.Lock()
-		p.waiting--
-		p.mu.Unlock()
+// insert hands over a message of the pipeline's own, also beyond the bounds of the
+// backlog. It reports whether there was room at the publisher.
+func (p *Pipeline) insert(it item) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.direct {
+		return p.offer(it, time.Time{})
 	}
-	return accepted
+	p.enqueue(it)
+	return true
+}
+
+// enqueue adds a message to the backlog. The caller holds p.mu.
+func (p *Pipeline) enqueue(it item) {
+	it.after = p.sequence
+	p.backlog.push(it)
+	p.backlogBytes += it.size
+	signal(p.wake)
 }
 
 // accept takes a message, or tells what to wait for; then it counts the caller as
@@ -212,6 +236,10 @@ func (p *Pipeline) try(it item) bool {
 func (p *Pipeline) accept(it item) (accepted bool, room, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		p.waiting++
+		return false, nil, nil
+	}
 	if p.direct {
 		if !p.offer(it, time.Time{}) {
 			p.waiting++
@@ -222,10 +250,7 @@ func (p *Pipeline) accept(it item) (accepted bool, room, changed <-chan struct{}
 			p.waiting++
 			return false, nil, p.changed
 		}
-		it.after = p.sequence
-		p.backlog.push(it)
-		p.backlogBytes += it.size
-		signal(p.wake)
+		p.enqueue(it)
 	}
 	if it.line != nil {
 		it.line.pending++
@@ -258,7 +283,9 @@ func (p *Pipeline) acked(ack publisher.Ack) {
 	for p.flight.len() > 0 && p.flight.front().done {
 		p.flight.pop()
 	}
-	p.sequence = max(p.sequence, ack.Sequence)
+	if !ack.Duplicate {
+		p.sequence = ack.Sequence // lower than before if the stream was created again
+	}
 	if line != nil {
 		line.settle(ack, saved)
 	}

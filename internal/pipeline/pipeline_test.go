@@ -3,19 +3,16 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
-	limits "golang.org/x/time/rate"
 
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
@@ -304,7 +301,7 @@ func TestFolderOfAnotherProcess(t *testing.T) {
 	w.until("the alarm is cleared", func() bool { return r.Pipeline.Stats().SpoolErr == nil })
 	r.publish(3000, 4000)
 	w.up()
-	w.until("all is stored", func() bool { return r.Line.Stats().Acked == 4000 })
+	w.until("all is stored, and both alarms", func() bool { return r.Pipeline.Stats().Publisher.Acked == 4002 })
 	r.end()
 	count := make(map[int]int)
 	for _, n := range w.stored() {
@@ -320,9 +317,9 @@ func TestFolderOfAnotherProcess(t *testing.T) {
 func TestSlowPath(t *testing.T) {
 	const count, size = 12_000, 1024
 	w := newWorld(t)
-	slow := throttle(t, w.port, 2<<20)
+	slow := pipe(t, w.port, 2<<20)
 	fast := w.port
-	w.port = slow
+	w.port = slow.port
 	r := w.start("1", plenty)
 	w.port = fast
 	var worst, backlog, spooled int
@@ -343,44 +340,96 @@ func TestSlowPath(t *testing.T) {
 	w.inOrder(count)
 }
 
-// throttle passes connections on to a port, so many bytes a second in all. It
-// returns the port to connect to.
-func throttle(t *testing.T, to, rate int) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var passing sync.WaitGroup
-	t.Cleanup(func() { listener.Close(); passing.Wait() })
-	pass := func(from, to net.Conn, limit *limits.Limiter) {
-		defer from.Close()
-		defer to.Close()
-		buffer := make([]byte, 16<<10)
-		for {
-			n, err := from.Read(buffer)
-			if limit != nil && n > 0 {
-				limit.WaitN(context.Background(), n) //nolint:errcheck // n is below the burst
-			}
-			if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
-				return
-			}
+// TestSilence has NATS stop answering, and go on, again and again, while messages
+// come all the time.
+func TestSilence(t *testing.T) {
+	w := newWorld(t)
+	link := pipe(t, w.port, 0)
+	direct := w.port
+	w.port = link.port
+	r := w.start("1", plenty)
+	w.port = direct
+	n := 0
+	for range 4 {
+		link.stop()
+		for range 300 {
+			r.publish(n, n+1)
+			n++
+			time.Sleep(4 * time.Millisecond)
+		}
+		link.goOn()
+		for range 100 {
+			r.publish(n, n+1)
+			n++
+			time.Sleep(2 * time.Millisecond)
 		}
 	}
-	passing.Go(func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(to)))
-			if err != nil {
-				in.Close()
-				continue
-			}
-			passing.Go(func() { pass(in, out, limits.NewLimiter(limits.Limit(rate), 16<<10)) })
-			passing.Go(func() { pass(out, in, nil) })
+	r.end()
+	w.inOrder(n)
+	if strings.Contains(w.log.String(), "damaged") {
+		t.Errorf("nothing is damaged\n%s", w.log)
+	}
+}
+
+// TestFolderIsFreedWithALeftOver locks a folder in which another process has left
+// something, and frees it during an outage: nothing is mixed up.
+func TestFolderIsFreedWithALeftOver(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.start("1", plenty), w.start("2", plenty)
+	w.down()
+	first.publish(0, 2000)
+	first.safe()
+	if !errors.Is(second.Pipeline.Stats().SpoolErr, spool.ErrInUse) {
+		t.Fatal("two use one folder")
+	}
+	second.publish(2000, 4000)
+	first.stop()
+	w.until("the second one has the folder", func() bool { return second.Pipeline.Stats().SpoolErr == nil && second.unsafeNow() == 0 })
+	second.publish(4000, 5000)
+	w.up()
+	second.end()
+	count, last := make(map[int]int), -1
+	for _, n := range w.stored() {
+		count[n]++
+		if n >= 2000 && n <= last {
+			t.Fatalf("%d after %d", n, last)
 		}
-	})
-	return listener.Addr().(*net.TCPAddr).Port
+		if n >= 2000 {
+			last = n
+		}
+	}
+	for n := range 5000 {
+		if count[n] != 1 {
+			t.Fatalf("message %d is stored %d times\n%s", n, count[n], w.log)
+		}
+	}
+	if w.used() {
+		t.Error("the spool is not empty")
+	}
+}
+
+// TestSpoolAlarmIsCleared fills the spool, with alarms.
+func TestSpoolAlarmIsCleared(t *testing.T) {
+	w := newWorld(t)
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: 1 << 20, Log: zerolog.New(w.log), Alarm: alarm})
+	w.down()
+	began := time.Now()
+	accepted := 0
+	for time.Since(began) < alarmAfter+time.Second {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if r.Publish(ctx, numbered(accepted, "1")) == nil {
+			accepted++
+		}
+		cancel()
+	}
+	w.up()
+	w.until("the alarms are cleared", func() bool { return r.Pipeline.Stats().Publisher.Acked == uint64(accepted+4) })
+	r.end()
+	count := make(map[int]int)
+	for _, n := range w.stored() {
+		count[min(n, 0)]++
+	}
+	if count[0] != accepted || count[-1] != 1 || count[-2] != 1 || count[-11] != 1 || count[-12] != 1 {
+		t.Errorf("%v of %d", count, accepted)
+	}
 }

@@ -62,19 +62,37 @@ func (f *Folder) Used() bool {
 
 func (f *Folder) store() string { return filepath.Join(f.dir, "jetstream") }
 
+// Probe reports whether the disk takes a file of some size.
+func (f *Folder) Probe() error {
+	name := filepath.Join(f.dir, "probe")
+	err := os.WriteFile(name, make([]byte, 1<<20), 0o600)
+	if err := errors.Join(err, os.Remove(name)); err != nil {
+		return fmt.Errorf("spool folder: %w", err)
+	}
+	return nil
+}
+
 // sync puts what JetStream has written about the stream on disk; it leaves that to
 // the system, and a stream whose description is gone is not found.
 func (f *Folder) sync() error {
 	return filepath.WalkDir(f.store(), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
-			return err
+			return gone(err)
 		}
 		file, err := os.Open(path)
 		if err != nil {
-			return err
+			return gone(err)
 		}
 		return errors.Join(file.Sync(), file.Close())
 	})
+}
+
+// gone makes a file that the server has just replaced no error.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Unlock gives the folder back. The Log must be closed before.

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -45,6 +46,7 @@ type Log struct {
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
 	next     uint64 // that the consumer delivers
+	lost     uint64
 	first    uint64
 	last     uint64
 	bytes    uint64
@@ -95,6 +97,9 @@ func (l *Log) open(ctx context.Context, max int64, failed *serverLog, log zerolo
 	if err := l.folder.sync(); err != nil {
 		return err
 	}
+	if l.lost, err = l.lostBytes(ctx); err != nil {
+		return err
+	}
 	state := l.stream.CachedInfo().State
 	l.first, l.last, l.bytes = state.FirstSeq, state.LastSeq, state.Bytes
 	if state.Msgs == 0 {
@@ -102,6 +107,28 @@ func (l *Log) open(ctx context.Context, max int64, failed *serverLog, log zerolo
 	}
 	return nil
 }
+
+// lostBytes asks for what the file store could not read when it was opened.
+func (l *Log) lostBytes(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	answer, err := l.nc.RequestWithContext(ctx, "$JS.API.STREAM.INFO."+streamName, []byte(`{"deleted_details":true}`))
+	if err != nil {
+		return 0, err
+	}
+	var info struct {
+		State struct {
+			Lost struct{ Bytes uint64 }
+		}
+	}
+	if err := json.Unmarshal(answer.Data, &info); err != nil {
+		return 0, err
+	}
+	return info.State.Lost.Bytes, nil
+}
+
+// Lost is how many bytes could not be read when the Log was opened.
+func (l *Log) Lost() uint64 { return l.lost }
 
 // First is the sequence of the oldest record, or where it would be.
 func (l *Log) First() uint64 { return l.first }
@@ -113,17 +140,16 @@ func (l *Log) Last() uint64 { return l.last }
 func (l *Log) Bytes() uint64 { return l.bytes }
 
 // Append adds messages. after is the last sequence of the stream that they are
-// meant for, as far as known; copies says that whoever adds them also holds them
-// elsewhere. Once it returns nil, a crash of the process leaves
+// meant for, as far as known. Once it returns nil, a crash of the process leaves
 // them there. When it fails, Last tells how many of them are in, always the
 // first ones; the error is ErrFull, or the Log is to be closed.
-func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64, copies bool) error {
+func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
 	for i, msg := range msgs {
 		// With the expected sequence nothing is stored behind one that failed.
-		future, err := l.js.PublishMsgAsync(toRecord(msg, after, copies), jetstream.WithExpectLastSequence(l.last+uint64(i)))
+		future, err := l.js.PublishMsgAsync(toRecord(msg, after), jetstream.WithExpectLastSequence(l.last+uint64(i)))
 		if err != nil {
 			return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
 		}
@@ -150,6 +176,8 @@ func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64, copies
 		return nil
 	case full(err):
 		return fmt.Errorf("spool %s: %w", l.folder.dir, ErrFull)
+	case errors.Is(err, context.DeadlineExceeded):
+		err = errors.New("the disk refuses it, or is too slow") // JetStream's log says which
 	}
 	return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
 }
@@ -205,21 +233,49 @@ func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error)
 		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
 	}
 	records := make([]Record, 0, most)
+	next := from
 	for msg := range batch.Messages() {
-		record, err := fromRecord(msg)
+		meta, err := msg.Metadata()
+		if err != nil || meta.Sequence.Stream < next {
+			continue // read before, by readOne
+		}
+		record, err := fromRecord(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+		if err != nil || record.Sequence > next {
+			l.consumer = nil // it has lost its place, by a pause for example, or something is damaged: readOne tells
+			break
+		}
+		records = append(records, record)
+		next++
+	}
+	if err := batch.Error(); err != nil && len(records) == 0 {
+		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	}
+	if len(records) == 0 { // or the consumer has not been told of the newest ones yet
+		record, err := l.readOne(ctx, from)
 		if err != nil {
-			return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+			return nil, err
 		}
 		records = append(records, record)
 	}
-	if err := batch.Error(); err != nil {
-		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
-	}
-	if len(records) == 0 {
-		return nil, fmt.Errorf("read spool %s: %d %w", l.folder.dir, l.last+1-from, ErrDamaged)
-	}
 	l.next = records[len(records)-1].Sequence + 1
 	return records, nil
+}
+
+// readOne reads the next record from a sequence on that is there.
+func (l *Log) readOne(ctx context.Context, from uint64) (Record, error) {
+	for next := from; ; {
+		raw, err := l.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjectPrefix+">"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return Record{}, fmt.Errorf("read spool %s: %d %w", l.folder.dir, l.last+1-from, ErrDamaged)
+		}
+		if err != nil {
+			return Record{}, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+		}
+		if record, err := fromRecord(raw.Header, raw.Data, raw.Sequence, raw.Time); err == nil {
+			return record, nil
+		}
+		next = raw.Sequence + 1 // damaged
+	}
 }
 
 // seek has the consumer deliver from a sequence on.
@@ -227,14 +283,9 @@ func (l *Log) seek(ctx context.Context, from uint64) (err error) {
 	if l.consumer != nil && l.next == from {
 		return nil
 	}
-	if l.consumer != nil {
-		if err := l.stream.DeleteConsumer(ctx, l.consumer.CachedInfo().Name); err != nil {
-			return err
-		}
-	}
 	l.consumer, err = l.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-		MemoryStorage: true, InactiveThreshold: 24 * time.Hour,
+		MemoryStorage: true, InactiveThreshold: time.Minute,
 	})
 	return err
 }
@@ -259,15 +310,24 @@ func (l *Log) Remove(ctx context.Context, through uint64) error {
 
 // Close stops the server, which syncs its files. An empty Log leaves no file.
 func (l *Log) Close() error {
-	empty := l.nc != nil && l.stream != nil && l.first > l.last
+	if l.stream != nil && l.first > l.last {
+		return l.Discard()
+	}
+	l.shutDown()
+	return nil
+}
+
+func (l *Log) shutDown() {
 	if l.nc != nil {
 		l.nc.Close()
 	}
 	l.srv.Shutdown()
 	l.srv.WaitForShutdown()
-	if !empty {
-		return nil
-	}
+}
+
+// Discard closes the Log and removes its files, whatever is in them.
+func (l *Log) Discard() error {
+	l.shutDown()
 	if err := os.RemoveAll(l.folder.store()); err != nil {
 		return fmt.Errorf("empty spool: %w", err)
 	}

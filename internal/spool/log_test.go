@@ -60,7 +60,7 @@ func fill(t *testing.T, l *Log, from, to int) {
 		for n := from; n < min(from+100, to); n++ {
 			batch = append(batch, message(n))
 		}
-		if err := l.Append(t.Context(), batch, uint64(from), false); err != nil {
+		if err := l.Append(t.Context(), batch, uint64(from)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,7 +162,7 @@ func TestFull(t *testing.T) {
 			batch = append(batch, message(n+i))
 		}
 		before := l.Last()
-		err = l.Append(t.Context(), batch, 0, false)
+		err = l.Append(t.Context(), batch, 0)
 		n += int(l.Last() - before)
 	}
 	if !errors.Is(err, ErrFull) {
@@ -239,7 +239,7 @@ func TestTornTail(t *testing.T) {
 		if records, err := l.Read(t.Context(), whole, 1); err != nil || string(records[0].Msg.Data) != string(message(whole-1).Data) {
 			t.Fatalf("cut at byte %d: the last whole one before: %v", cut, err)
 		}
-		if err := l.Append(t.Context(), []*nats.Msg{message(1)}, 0, false); err != nil {
+		if err := l.Append(t.Context(), []*nats.Msg{message(1)}, 0); err != nil {
 			t.Fatalf("cut at byte %d: %v", cut, err)
 		}
 		closed(t, l)
@@ -262,7 +262,7 @@ func TestServerGone(t *testing.T) {
 	fill(t, l, 0, 10)
 	l.srv.Shutdown()
 	ctx := context.Background()
-	if err := l.Append(ctx, []*nats.Msg{message(1)}, 0, false); err == nil {
+	if err := l.Append(ctx, []*nats.Msg{message(1)}, 0); err == nil {
 		t.Error("stored by nobody")
 	}
 	if _, err := l.Read(ctx, 1, 10); err == nil {
@@ -330,5 +330,21 @@ func flip(t *testing.T, name string, at int64) {
 	one[0] ^= 0x10
 	if _, err := file.WriteAt(one, at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReadAtOnce reads each message as soon as it is in: what is not there yet for
+// the reader is not damaged.
+func TestReadAtOnce(t *testing.T) {
+	l := open(t, lock(t, t.TempDir()), plenty)
+	defer l.Close() //nolint:errcheck // it is not empty
+	next := l.First()
+	for n := range 4000 {
+		fill(t, l, n, n+1)
+		records, err := l.Read(t.Context(), next, 64)
+		if err != nil || records[0].Sequence != next {
+			t.Fatalf("message %d: %v", n, err)
+		}
+		next++
 	}
 }

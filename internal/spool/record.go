@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -15,7 +16,6 @@ const (
 	headerSubject = "Spool-Subject"
 	headerAfter   = "Spool-After"
 	headerID      = "Spool-Msg-Id"
-	headerCopy    = "Spool-Copy"
 )
 
 // Record is a message on disk.
@@ -24,10 +24,9 @@ type Record struct {
 	Sequence uint64    // in the Log, without holes
 	At       time.Time // when it was written
 	After    uint64    // as given to Append
-	Copy     bool      // as given to Append
 }
 
-func toRecord(msg *nats.Msg, after uint64, copied bool) *nats.Msg {
+func toRecord(msg *nats.Msg, after uint64) *nats.Msg {
 	header := make(nats.Header, len(msg.Header)+2)
 	for key, values := range msg.Header {
 		header[key] = values
@@ -38,9 +37,6 @@ func toRecord(msg *nats.Msg, after uint64, copied bool) *nats.Msg {
 	}
 	header[headerSubject] = []string{msg.Subject}
 	header[headerAfter] = []string{strconv.FormatUint(after, 10)}
-	if copied {
-		header[headerCopy] = []string{"yes"}
-	}
 	return &nats.Msg{Subject: subjectOf(header.Get(headerSubscription)), Header: header, Data: msg.Data}
 }
 
@@ -51,25 +47,17 @@ func subjectOf(subscription string) string {
 	return subjectPrefix + base64.RawURLEncoding.EncodeToString([]byte("s"+subscription))
 }
 
-func fromRecord(msg jetstream.Msg) (Record, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return Record{}, err
-	}
-	header := msg.Headers()
+func fromRecord(header nats.Header, body []byte, sequence uint64, at time.Time) (Record, error) {
 	after, err := strconv.ParseUint(header.Get(headerAfter), 10, 64)
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("record %d: %w", sequence, err)
 	}
-	original := &nats.Msg{Subject: header.Get(headerSubject), Header: header, Data: msg.Data()}
-	copied := header.Get(headerCopy) != ""
+	msg := &nats.Msg{Subject: header.Get(headerSubject), Header: header, Data: body}
 	if id, ok := header[headerID]; ok {
 		header[nats.MsgIdHdr] = id
 	}
-	delete(header, jetstream.ExpectedLastSeqHeader)
-	delete(header, headerID)
-	delete(header, headerSubject)
-	delete(header, headerAfter)
-	delete(header, headerCopy)
-	return Record{Msg: original, Sequence: meta.Sequence.Stream, At: meta.Timestamp, After: after, Copy: copied}, nil
+	for _, own := range []string{jetstream.ExpectedLastSeqHeader, headerID, headerSubject, headerAfter} {
+		delete(header, own)
+	}
+	return Record{Msg: msg, Sequence: sequence, At: at, After: after}, nil
 }

@@ -20,10 +20,11 @@ func (l *serverLog) Errorf(format string, v ...any)  { l.log.Error().Msgf(format
 func (l *serverLog) Debugf(string, ...any)           {}
 func (l *serverLog) Tracef(string, ...any)           {}
 
-// Warnf leaves out a warning of maxRecord, which is meant for servers with clients.
+// Warnf takes for a note what mostly tells how a crash is mended. It leaves out a
+// warning of maxRecord, which is meant for servers with clients.
 func (l *serverLog) Warnf(format string, v ...any) {
 	if !strings.HasPrefix(format, "Maximum payloads") {
-		l.log.Warn().Msgf(format, v...)
+		l.log.Info().Msgf(format, v...)
 	}
 }
 
