@@ -178,30 +178,41 @@ func (r *run) safe() {
 // stored reads the stream: the numbers in it.
 func (w *world) stored() (numbers []int) {
 	w.t.Helper()
-	stream, err := w.jetstream().Stream(w.t.Context(), "ZOOM")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	count := int(stream.CachedInfo().State.Msgs)
-	if count == 0 {
-		return nil
-	}
-	consumer, err := stream.OrderedConsumer(w.t.Context(), jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	batch, err := consumer.Fetch(count, jetstream.FetchMaxWait(20*time.Second))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for msg := range batch.Messages() {
+	w.read(func(msg jetstream.Msg) {
 		n, err := strconv.Atoi(string(msg.Data()))
 		if err != nil {
 			w.t.Errorf("%s: %q", msg.Subject(), msg.Data())
 		}
 		numbers = append(numbers, n)
-	}
+	})
 	return numbers
+}
+
+// read reads the whole stream.
+func (w *world) read(each func(jetstream.Msg)) {
+	w.t.Helper()
+	stream, err := w.jetstream().Stream(w.t.Context(), "ZOOM")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	consumer, err := stream.OrderedConsumer(w.t.Context(), jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for left := int(stream.CachedInfo().State.Msgs); left > 0; {
+		batch, err := consumer.Fetch(min(left, 5000), jetstream.FetchMaxWait(20*time.Second))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		before := left
+		for msg := range batch.Messages() {
+			each(msg)
+			left--
+		}
+		if left == before {
+			w.t.Fatalf("%d messages cannot be read: %v", left, batch.Error())
+		}
+	}
 }
 
 // inOrder checks that the stream holds the numbers from 0 on, each once, in order.
