@@ -87,7 +87,7 @@ var readmeStory = []readmeChapter{
 	}},
 	{section: "Replicas", beside: readmeZoom, env: readmeSettings, steps: []readmeStep{
 		{line: "./zoomstream run", stays: true, prints: readmeConnected, bye: readmeStored},
-		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
+		{line: "NATS_URL=nats://127.0.0.1:4222 ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
 		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
 		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
 	}},
