@@ -323,11 +323,11 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 
 // startPaused starts a program that holds one event, which its NATS is no
 // longer there to take.
-func startPaused(t *testing.T) *program {
+func startPaused(t *testing.T, settings ...string) *program {
 	t.Helper()
 	nats := startNATS(t)
-	sim, settings := startZoom(t)
-	p := start(t, append(settings, "NATS_URL="+nats.ClientURL()), "run")
+	sim, environ := startZoom(t)
+	p := start(t, append(append(environ, settings...), "NATS_URL="+nats.ClientURL()), "run")
 	await(t, sim)
 	sim.Emit(testSubscription, zoomsim.Event{Name: "meeting.started"})
 	bodies(t, nats.ClientURL(), 1)
@@ -350,12 +350,24 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestStopWithoutNATS says what is lost.
+// TestStopWithoutNATS leaves on disk what is received.
 func TestStopWithoutNATS(t *testing.T) {
 	p := startPaused(t)
 	p.signal(syscall.SIGTERM)
+	p.exit(exitOK)
+	if !strings.Contains(p.stderr.String(), "stays in the spool") {
+		t.Errorf("it does not say what is left:\n%s", &p.stderr)
+	}
+}
+
+// TestStopWithoutNATSAndDisk says what is lost.
+func TestStopWithoutNATSAndDisk(t *testing.T) {
+	p := startPaused(t, "ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")
+	p.signal(syscall.SIGTERM)
 	p.exit(exitFailure)
-	if !strings.Contains(p.stderr.String(), "1 received messages are not stored") {
-		t.Errorf("it does not say what is lost:\n%s", &p.stderr)
+	for _, text := range []string{"the spool cannot be used", "1 received messages are lost"} {
+		if !strings.Contains(p.stderr.String(), text) {
+			t.Errorf("it does not say %q:\n%s", text, &p.stderr)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -184,20 +185,29 @@ func (p *Pipeline) compare() {
 	switch {
 	case p.next > p.last && p.removed == p.last && last < p.last: // it was empty and was removed
 		p.next, p.last, p.removed = last+1, last, last
-		d.leftOver = 0
+		p.recount(last)
 	case last < p.last:
 		p.opt.Log.Error().Uint64("events", p.last-last).Str("dir", p.opt.SpoolDir).Msg("the newest events of the spool are gone from the disk")
 		p.last, p.next, p.removed = last, min(p.next, last+1), min(p.removed, last)
-		p.unsave(last)
+		p.recount(last)
 	case last > p.last:
 		p.written(d.pending, int(last-p.last))
 	}
 	d.pending = writing{}
 }
 
-// unsave notes that what is in flight is on disk only up to a sequence. The caller
-// holds p.mu.
-func (p *Pipeline) unsave(last uint64) {
+// recount forgets what was known of records behind a sequence: their numbers are
+// given again. The caller holds p.mu.
+func (p *Pipeline) recount(last uint64) {
+	p.disk.leftOver = min(p.disk.leftOver, last)
+	maps.DeleteFunc(p.passed, func(sequence uint64, _ bool) bool { return sequence > last })
+	for l := range p.keeping {
+		for _, k := range l.kept {
+			if k.sequence > last {
+				k.sequence = 0
+			}
+		}
+	}
 	p.unsaved = 0
 	for n := p.flight.first; n < p.flight.end(); n++ {
 		if it := p.flight.at(n); !it.done && it.sequence > last {
@@ -310,12 +320,16 @@ func (p *Pipeline) usable() {
 	}
 }
 
-// heal tries a disk that has failed again when there is nothing to be written.
-func (p *Pipeline) heal() {
+// heal tries a disk that has failed again when there is nothing to be written, and
+// opens it when something in it can be removed.
+func (p *Pipeline) heal(ctx context.Context) {
 	d := &p.disk
 	p.mu.Lock()
-	failed := p.spoolErr != nil
+	failed, empty := p.spoolErr != nil, p.removed == p.last
 	p.mu.Unlock()
+	if d.log == nil && !empty {
+		p.openSpool(ctx)
+	}
 	if !failed || time.Now().Before(d.retry) || d.folder == nil {
 		return
 	}

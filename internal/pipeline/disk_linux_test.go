@@ -73,6 +73,7 @@ func TestDiskFails(t *testing.T) {
 					limitFiles(t, 1<<40)
 					w.until("all is on disk", func() bool { return r.Pipeline.Stats().SpoolErr == nil && r.unsafeNow() == 0 })
 				}
+				time.Sleep(300 * time.Millisecond) // none may be on its way when the stream opens: it would come first
 				open := closed
 				open.MaxMsgs = -1
 				if _, err := js.UpdateStream(t.Context(), open); err != nil {

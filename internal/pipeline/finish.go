@@ -46,21 +46,25 @@ func (p *Pipeline) Finish(ctx context.Context) error {
 	}
 }
 
-// left counts what is not stored in the stream, and what of that is not on disk
-// either.
+// left counts what is not stored in the stream, and what was received of that and is
+// not on disk either.
 func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := p.flight.first; n < p.flight.end(); n++ {
 		if it := p.flight.at(n); !it.done {
 			left++
-			if it.sequence == 0 {
+			if it.sequence == 0 && it.line != nil {
 				unsafe++
 			}
 		}
 	}
 	left += p.backlog.len() + int(p.last+1-p.next)
-	unsafe += p.backlog.len()
+	for n := p.backlog.first; n < p.backlog.end(); n++ {
+		if p.backlog.at(n).line != nil { // else it is an alarm of ours
+			unsafe++
+		}
+	}
 	for l := range p.keeping {
 		for _, k := range l.kept {
 			left++

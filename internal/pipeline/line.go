@@ -97,7 +97,7 @@ func (l *Line) Flush(ctx context.Context) error {
 	if count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d received messages are lost: %w: %w", count, err, l.p.why())
+	return fmt.Errorf("%d received messages: %w: %w", count, l.p.why(), err)
 }
 
 // End says that nothing more is published, and that Stats and acked are of no

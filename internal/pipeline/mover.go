@@ -66,7 +66,7 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	p.lookBack(ctx)
 	if p.isDirect() {
 		p.saveKept(ctx)
-		p.heal()
+		p.heal(ctx)
 		p.remove(ctx)
 		p.rest()
 		return false
@@ -231,7 +231,9 @@ func (p *Pipeline) load(ctx context.Context) bool {
 func (p *Pipeline) skip(to uint64) {
 	p.mu.Lock()
 	lost := to - p.next
-	p.next = to
+	for ; p.next < to; p.next++ {
+		delete(p.passed, p.next)
+	}
 	p.mu.Unlock()
 	if lost > 0 {
 		p.harm(fmt.Sprintf("%d events", lost))

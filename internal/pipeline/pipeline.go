@@ -79,9 +79,9 @@ type Stats struct {
 	Publisher publisher.Stats
 	Direct    bool
 	Backlog   int    // messages that wait for the disk
-	Spooled   int    // messages on disk that are not stored in the stream
+	Spooled   int    // messages on disk; some may be stored in the stream already
 	Bytes     uint64 // of the spool
-	SpoolErr  error  // why the disk is not used; nil: it could be
+	SpoolErr  error  // why the disk cannot be used, as far as known
 }
 
 // Pipeline publishes the messages of all its Lines. Run does the work.

@@ -67,14 +67,14 @@ func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (*Log,
 	srv.SetLoggerV2(failed, false, false, false)
 	l := &Log{folder: f, srv: srv}
 	srv.Start()
-	if err := l.open(ctx, max, failed, log); err != nil {
+	if err := l.open(ctx, max, failed); err != nil {
 		l.Close() //nolint:errcheck // the first error says more
 		return nil, fmt.Errorf("spool %s: %w", f.dir, err)
 	}
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context, max int64, failed *serverLog, log zerolog.Logger) (err error) {
+func (l *Log) open(ctx context.Context, max int64, failed *serverLog) (err error) {
 	if err := failed.err(); err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error)
 	defer cancel()
 	most = min(most, int(l.last+1-max(from, l.first)))
 	if most <= 0 {
-		return nil, nil
+		return nil, fmt.Errorf("read spool %s: there is no record %d", l.folder.dir, from)
 	}
 	if average := l.bytes / (l.last + 1 - l.first); average > 0 {
 		most = min(most, max(1, readBytes/int(average)))
