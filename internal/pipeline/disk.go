@@ -224,15 +224,15 @@ func (p *Pipeline) write(ctx context.Context, w writing) bool {
 	log := p.disk.log
 	before := log.Last()
 	err := log.Append(ctx, w.msgs, w.after)
+	n := int(log.Last() - before)
 	p.disk.used = time.Now()
 	p.mu.Lock()
-	p.written(w, int(log.Last()-before))
+	p.written(w, n)
 	p.bytes = log.Bytes()
 	p.mu.Unlock()
 	if err == nil {
 		p.usable()
 	} else {
-		n := int(log.Last() - before)
 		p.disk.broken = !errors.Is(err, spool.ErrFull)
 		p.disk.pending = writing{msgs: w.msgs[n:], tags: w.tags[min(n, len(w.tags)):], kept: w.kept[min(n, len(w.kept)):]}
 		p.failed(err)
@@ -253,8 +253,7 @@ func (p *Pipeline) written(w writing, count int) {
 			p.pass() // the publisher has it
 			p.savedInFlight(w.tags[n])
 		case p.backlog.len() > 0 && p.backlog.front().msg == w.msgs[n]:
-			it := p.dropBacklog()
-			p.safe(it.line)
+			p.dropBacklog().line.saved()
 		default: // it seemed not to be written, and went to the publisher
 			p.pass()
 			for tag := p.flight.first; tag < p.flight.end(); tag++ {
@@ -274,7 +273,7 @@ func (p *Pipeline) savedInFlight(tag uint64) {
 		return
 	}
 	p.flight.at(tag).sequence = p.last
-	p.safe(p.flight.at(tag).line)
+	p.flight.at(tag).line.saved()
 }
 
 // pass has the newest record not be read. The caller holds p.mu.
@@ -284,12 +283,6 @@ func (p *Pipeline) pass() {
 		return
 	}
 	p.passed[p.last] = true
-}
-
-func (p *Pipeline) safe(l *Line) {
-	if l != nil {
-		l.saved(1)
-	}
 }
 
 // waits reports whether new messages wait for what another process has left. If

@@ -65,7 +65,7 @@ func (p *Pipeline) lineOf(msg *nats.Msg) *Line {
 // the bounds of memory and disk are reached, and returns the context's error, or
 // publisher.ErrClosed, only if the message was not accepted.
 func (l *Line) Publish(ctx context.Context, msg *nats.Msg) error {
-	return l.p.put(ctx, item{msg: msg, line: l, size: publisher.Size(msg), since: time.Now()})
+	return l.p.put(ctx, item{msg: msg, line: l, size: publisher.Size(msg)})
 }
 
 // Flush waits until everything accepted so far, and meanwhile, is stored in the
@@ -126,14 +126,17 @@ func (l *Line) settle(ack publisher.Ack, saved bool) {
 		l.stats.Duplicates++
 	}
 	if !saved {
-		l.saved(1)
+		l.saved()
 	}
 	l.forget()
 }
 
-// saved notes that messages are safe. The caller holds p.mu.
-func (l *Line) saved(count int) {
-	l.unsafe -= count
+// saved notes that a message is safe; l may be nil. The caller holds p.mu.
+func (l *Line) saved() {
+	if l == nil {
+		return
+	}
+	l.unsafe--
 	if l.unsafe == 0 && l.safe != nil {
 		close(l.safe)
 		l.safe = nil

@@ -124,8 +124,8 @@ type item struct {
 	msg      *nats.Msg
 	line     *Line // nil: of a process or a term that has ended
 	size     int
-	since    time.Time // it has been here
-	after    uint64    // the stream's last sequence then
+	since    time.Time // it has been at the publisher
+	after    uint64    // the stream's last sequence before that
 	sequence uint64    // in the spool; 0: it is not there
 	done     bool
 }
