@@ -36,8 +36,8 @@ func retryAfter(err error) time.Duration {
 
 // explain turns oauth2's error, which hides Zoom's reason or shows a whole
 // HTML page, into one for people.
-func (t *TokenSource) explain(err error) error {
-	redact := redactor{t.cfg.ClientSecret, t.cfg.basic()}
+func explain(err error, cfg TokenConfig) error {
+	redact := redactor{cfg.ClientSecret, cfg.basic()}
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		return &tokenError{detail: "zoom: the token request failed: " + redact.error(err)}
@@ -56,7 +56,7 @@ func (t *TokenSource) explain(err error) error {
 	e.detail = fmt.Sprintf("zoom: the token endpoint answered HTTP %d, %s: %q", status, body.Error, body.Reason)
 	advice, final := advices[body.Error]
 	if final && (status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		e.denied = &CredentialsError{Status: status, Code: body.Error, Reason: body.Reason, Grant: t.cfg.grant(), Advice: advice}
+		e.denied = &CredentialsError{Status: status, Code: body.Error, Reason: body.Reason, Grant: cfg.grant(), Advice: advice}
 	}
 	return e
 }

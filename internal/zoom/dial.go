@@ -29,7 +29,9 @@ type Config struct {
 	// another one of the subscription; it may wait, and its error ends the
 	// dial. nil: always permitted.
 	Permit func(context.Context) error
-	Log    zerolog.Logger
+	// Answered is told how long each heartbeat took to be answered; may be nil.
+	Answered func(roundTrip time.Duration)
+	Log      zerolog.Logger
 }
 
 // Dialer opens sessions of one subscription.
@@ -85,7 +87,7 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) {
 	ctx, release := outlive(ctx, goodbyeTimeout)
 	defer release()
-	redact := redactor{token.value, d.cfg.Tokens.cfg.ClientSecret}
+	redact := redactor{token.value, d.cfg.Tokens.config().ClientSecret}
 	conn, stream, err := d.upgrade(ctx, token.value, redact)
 	if err != nil {
 		return nil, err

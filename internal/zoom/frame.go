@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type Frame struct {
 	Event    string // name of the event
 	Body     []byte // the event's exact bytes; the receiver may keep it
 	Header   Header
+	Happened time.Time // when Zoom says that it did (event_ts); zero: it does not
+	Sent     time.Time // when Zoom sent it, to the second (x-zm-request-timestamp); zero: it does not say
 	Received time.Time
 
 	// Err says why the frame is malformed; then Raw is all there is, apart
@@ -121,33 +124,36 @@ func (d *decoder) envelope(raw []byte) (envelope, error) {
 
 // event reads the name of the event from a message's content: the top-level
 // key event, exactly so spelled, wherever it stands. Of a repeated key the
-// last counts, as in what consumers parse with.
-func (d *decoder) event(env envelope) (string, error) {
+// last counts, as in what consumers parse with. Beside it stands the time of the
+// event, in milliseconds; 0 if there is none.
+func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 	switch env.kind {
 	case '"', '{':
 	case 0:
-		return "", &Malformed{"content", "the message has no content"}
+		return "", 0, &Malformed{"content", "the message has no content"}
 	default:
-		return "", &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
+		return "", 0, &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
 	}
-	name := ""
 	d.reset(env.content)
-	err := d.object(func(key string) error {
-		if key != "event" {
-			return d.json.SkipValue()
+	err = d.object(func(key string) error {
+		switch key {
+		case "event":
+			return d.text(&name, "event")
+		case "event_ts":
+			return d.milliseconds(&happened)
 		}
-		return d.text(&name, "event")
+		return d.json.SkipValue()
 	}, "content")
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if name == "" {
-		return "", &Malformed{"event", "content has no event name"}
+		return "", 0, &Malformed{"event", "content has no event name"}
 	}
 	if len(name) > maxEventName {
-		return "", &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
+		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
 	}
-	return name, nil
+	return name, happened, nil
 }
 
 // object reads one object to the end of the input; member is called with the
@@ -213,6 +219,20 @@ func (d *decoder) text(to *string, what string) error {
 	default:
 		return &Malformed{what, fmt.Sprintf("%s is not a string but %s", what, kind)}
 	}
+	return nil
+}
+
+// milliseconds reads a time, which some producers at Zoom send as a string. What
+// is no whole number is no time, and no reason to refuse the event.
+func (d *decoder) milliseconds(to *int64) error {
+	if kind := d.json.PeekKind(); kind == '{' || kind == '[' {
+		return d.json.SkipValue()
+	}
+	token, err := d.json.ReadToken()
+	if err != nil {
+		return err
+	}
+	*to, _ = strconv.ParseInt(token.String(), 10, 64)
 	return nil
 }
 

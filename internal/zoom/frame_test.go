@@ -33,7 +33,7 @@ func quoted(t testing.TB, s string) string {
 func decode(raw []byte) (env envelope, event string, err error) {
 	var d decoder
 	if env, err = d.envelope(raw); err == nil {
-		event, err = d.event(env)
+		event, _, err = d.event(env)
 	}
 	return env, event, err
 }
@@ -236,7 +236,7 @@ func BenchmarkDecode(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := d.event(env); err != nil {
+				if _, _, err := d.event(env); err != nil {
 					b.Fatal(err)
 				}
 			}

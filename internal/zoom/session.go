@@ -32,6 +32,8 @@ type Session struct {
 
 	lastFrame atomic.Int64 // time since start of the last sign of life
 	lastBeat  atomic.Int64 // time since start of the first heartbeat after that
+	asked     atomic.Int64 // time since start of the latest heartbeat, until it is answered
+	roundTrip atomic.Int64 // of the latest heartbeat that was answered
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
 	nudge     chan struct{}
@@ -115,6 +117,22 @@ const answerTime = 5 * time.Second
 func (s *Session) Unanswered() bool {
 	beat := time.Duration(s.lastBeat.Load())
 	return time.Duration(s.lastFrame.Load()) < beat && time.Since(s.start) > beat+answerTime
+}
+
+// RoundTrip is how long the latest answered heartbeat took; 0: none was.
+func (s *Session) RoundTrip() time.Duration { return time.Duration(s.roundTrip.Load()) }
+
+// answered notes the answer to a heartbeat.
+func (s *Session) answered(received time.Time) {
+	asked := s.asked.Swap(0)
+	if asked == 0 {
+		return
+	}
+	took := received.Sub(s.start) - time.Duration(asked)
+	s.roundTrip.Store(int64(took))
+	if s.cfg.Answered != nil {
+		s.cfg.Answered(took)
+	}
 }
 
 // Beat sends a heartbeat before it is due.
@@ -213,7 +231,9 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	var bad error
 	if env.module == moduleMessage {
 		f := &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Body: env.content}
-		f.Event, f.Err = s.decoder.event(env)
+		var happened int64
+		f.Event, happened, f.Err = s.decoder.event(env)
+		f.Happened, f.Sent = plausible(time.UnixMilli(happened), received), env.header.sent(received)
 		bad = f.Err
 		if err := s.hand(handle, f); err != nil {
 			return err
@@ -225,6 +245,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	switch env.module {
 	case moduleHeartbeat:
 		s.beaten.Store(true)
+		s.answered(received)
 	case moduleMessage, moduleBuild:
 	default:
 		s.unknown++
@@ -322,9 +343,11 @@ func (s *Session) beat(ctx context.Context) {
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	now := int64(time.Since(s.start))
 	if s.lastFrame.Load() >= s.lastBeat.Load() {
-		s.lastBeat.Store(int64(time.Since(s.start)))
+		s.lastBeat.Store(now)
 	}
+	s.asked.Store(max(now, 1)) // 0 is none
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.silent.Store(true) // the library has closed the connection

@@ -61,6 +61,43 @@ type TokenSource struct {
 	worked bool      // the credentials have been accepted once
 	thrown time.Time // when a refused token was last thrown away
 	mortal bool      // Zoom was seen to close a session when its token expired
+	stats  TokenStats
+}
+
+// TokenStats tells how a TokenSource fares.
+type TokenStats struct {
+	Expires   time.Time // of the token at hand; zero: there is none
+	Refreshes uint64    // tokens obtained
+	Failures  uint64    // requests that failed
+	Since     time.Time // of the failures since the last token; zero: there was none
+	Failed    time.Time // the latest of them
+	Err       error     // its reason
+}
+
+// Replace has other credentials used from the next request on. The token at hand
+// stays in use as long as it lives.
+func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
+}
+
+// config has the credentials as they are now.
+func (t *TokenSource) config() TokenConfig {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cfg
+}
+
+// Stats may be called at any time.
+func (t *TokenSource) Stats() TokenStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.stats
+	if t.cached.value != "" {
+		st.Expires = t.cached.asked.Add(t.cached.life)
+	}
+	return st
 }
 
 type accessToken struct {
@@ -126,12 +163,13 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 		token, err := t.fetch(ctx)
 		if err == nil {
 			t.keep(token)
-			t.cfg.Log.Info().Str("grant", t.cfg.grant()).Stringer("lifetime", token.life).Msg("access token obtained")
+			t.cfg.Log.Info().Str("code", "token.obtained").Str("grant", t.config().grant()).Stringer("lifetime", token.life).Msg("access token obtained")
 			return token, nil
 		}
 		if ctx.Err() != nil {
 			return accessToken{}, context.Cause(ctx)
 		}
+		t.failed(err)
 		if old := t.current(); old.valid() {
 			t.cfg.Log.Warn().Err(err).Msg("access token could not be renewed; the old one is still valid")
 			return old, nil
@@ -199,28 +237,40 @@ func (t *TokenSource) keep(token accessToken) {
 	defer t.mu.Unlock()
 	t.cached = token
 	t.worked = true
+	t.stats.Refreshes++
+	t.stats.Since, t.stats.Failed, t.stats.Err = time.Time{}, time.Time{}, nil
+}
+
+func (t *TokenSource) failed(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Failures++
+	t.stats.Failed, t.stats.Err = time.Now(), err
+	if t.stats.Since.IsZero() {
+		t.stats.Since = t.stats.Failed
+	}
 }
 
 // fetch makes one request. oauth2's own cached source would keep the first
 // caller's context for ever and takes a missing expires_in for immortality.
 func (t *TokenSource) fetch(ctx context.Context) (accessToken, error) {
-	params := url.Values{}
-	if t.cfg.AccountID != "" {
-		params = url.Values{"grant_type": {"account_credentials"}, "account_id": {t.cfg.AccountID}}
+	cfg, params := t.config(), url.Values{}
+	if cfg.AccountID != "" {
+		params = url.Values{"grant_type": {"account_credentials"}, "account_id": {cfg.AccountID}}
 	}
 	app := clientcredentials.Config{
-		ClientID:       t.cfg.ClientID,
-		ClientSecret:   t.cfg.ClientSecret,
-		TokenURL:       t.cfg.URL,
+		ClientID:       cfg.ClientID,
+		ClientSecret:   cfg.ClientSecret,
+		TokenURL:       cfg.URL,
 		EndpointParams: params,
 		AuthStyle:      oauth2.AuthStyleInHeader,
 	}
 	asked := time.Now()
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, t.cfg.HTTP), tokenTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, cfg.HTTP), tokenTimeout)
 	defer cancel()
 	token, err := app.Token(ctx)
 	if err != nil {
-		return accessToken{}, t.explain(err)
+		return accessToken{}, explain(err, cfg)
 	}
 	life := lifetime(token.Extra("expires_in"))
 	early := 0.8 + 0.1*rand.Float64() // replicas must not renew in step

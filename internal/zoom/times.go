@@ -1,0 +1,41 @@
+package zoom
+
+import (
+	"strconv"
+	"time"
+)
+
+// A time that Zoom states counts if it lies between these: its documentation has
+// some in other units, and tests of apps send any number.
+const (
+	oldest = 366 * 24 * time.Hour // before the receipt
+	newest = time.Hour            // after it: clocks differ
+)
+
+// plausible is a time, or zero if it cannot be that of a frame received at the
+// given one.
+func plausible(at, received time.Time) time.Time {
+	if before := received.Sub(at); before > oldest || before < -newest {
+		return time.Time{}
+	}
+	return at
+}
+
+// sent is when Zoom says that it sent the frame. It counts in seconds.
+func (h Header) sent(received time.Time) time.Time {
+	seconds, err := strconv.ParseInt(h.Timestamp, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return plausible(time.Unix(seconds, 0), received)
+}
+
+// Happened is when an event says that it did, as in Frame; zero if it does not.
+func Happened(body []byte, received time.Time) time.Time {
+	var d decoder
+	_, at, err := d.event(envelope{kind: '{', content: body})
+	if err != nil {
+		return time.Time{}
+	}
+	return plausible(time.UnixMilli(at), received)
+}

@@ -1,0 +1,97 @@
+package zoom
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// What Zoom says of times comes in several forms; what cannot be a time of this
+// event is none, and never a reason to refuse it.
+func TestTimesOfEvents(t *testing.T) {
+	now := time.Now()
+	ms := now.Add(-time.Minute).UnixMilli()
+	for value, want := range map[string]time.Time{
+		fmt.Sprint(ms):                           time.UnixMilli(ms),
+		fmt.Sprintf("%q", fmt.Sprint(ms)):        time.UnixMilli(ms),
+		fmt.Sprint(now.Add(-time.Minute).Unix()): {}, // in seconds
+		`"290112312321"`:                         {}, // as documented for some
+		`"2024-09-08 15:58:40"`:                  {},
+		"null":                                   {},
+		"1e400":                                  {},
+		"-1":                                     {},
+		"true":                                   {},
+		`{"a":1}`:                                {},
+		`[1]`:                                    {},
+		fmt.Sprint(now.Add(2 * time.Hour).UnixMilli()): {},
+	} {
+		var d decoder
+		env, err := d.envelope(message(`{"event_ts":` + value + `,"event":"a.b"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, happened, err := d.event(env)
+		if err != nil || name != "a.b" {
+			t.Errorf("event_ts %s: event %q, %v", value, name, err)
+		}
+		if got := plausible(time.UnixMilli(happened), now); !got.Equal(want) {
+			t.Errorf("event_ts %s is %v, want %v", value, got, want)
+		}
+	}
+	if at := (Header{Timestamp: fmt.Sprint(now.Unix())}).sent(now); at.Unix() != now.Unix() {
+		t.Errorf("sent at %v", at)
+	}
+	if at := (Header{Timestamp: "soon"}).sent(now); !at.IsZero() {
+		t.Errorf("sent at %v", at)
+	}
+}
+
+// A session knows how long its heartbeats take, and a frame when it happened and
+// was sent.
+func TestRoundTripAndHops(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		var told []time.Duration
+		w.dialer.cfg.Answered = func(d time.Duration) { told = append(told, d) }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s := w.dial(t, ctx)
+		if s.RoundTrip() != 0 {
+			t.Error("a round trip before the first heartbeat")
+		}
+		begun := time.Now()
+		w.sim.Emit(subscription, zoomsim.Event{Body: fmt.Appendf(nil, `{"event":"a.b","event_ts":%d}`, begun.Add(-time.Hour).UnixMilli())})
+		var frames []Frame
+		s.Run(ctx, func(f *Frame) error { frames = append(frames, *f); return nil }) //nolint:errcheck // stopped
+		if len(told) != 3 {                                                          // at 0, 25 and 50 s
+			t.Errorf("%d round trips, want 3", len(told))
+		}
+		if len(frames) != 1 || !frames[0].Happened.Equal(begun.Add(-time.Hour).Truncate(time.Millisecond)) || frames[0].Sent.Unix() != begun.Unix() {
+			t.Errorf("frames %+v", frames)
+		}
+	})
+}
+
+func TestTokenStats(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		if st := w.tokens.Stats(); st != (TokenStats{}) {
+			t.Errorf("before the first token: %+v", st)
+		}
+		if err := w.sim.FailTokens(zoomsim.TokenFault{Mode: zoomsim.TokenHTTP500}, zoomsim.Span{}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		w.tokens.token(ctx) //nolint:errcheck // it fails
+		cancel()
+		if st := w.tokens.Stats(); st.Failures < 2 || st.Since.IsZero() || !st.Failed.After(st.Since) || st.Err == nil || !st.Expires.IsZero() {
+			t.Errorf("while the endpoint fails: %+v", st)
+		}
+		w.sim.Reset()
+		w.dial(t, t.Context()).conn.CloseNow() //nolint:errcheck
+		if st := w.tokens.Stats(); st.Refreshes != 1 || !st.Since.IsZero() || st.Err != nil || time.Until(st.Expires) < 50*time.Minute {
+			t.Errorf("with a token: %+v", st)
+		}
+	})
+}
