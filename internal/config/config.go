@@ -50,12 +50,19 @@ type Config struct {
 	SpoolMax int64 // bytes, above 0
 	DataDir  string
 
-	HTTPAddr  string // host:port, "" = off
-	LogLevel  string // trace, debug, info, warn, error
-	LogFormat string // json, console, auto
+	AlarmLate   time.Duration // 0: off
+	AlarmSilent time.Duration // 0: off; AutoSilent: by the subscription's rhythm
+
+	HTTPAddr      string // host:port, "" = off
+	HTTPElsewhere bool   // it is nobody's choice: if it is taken, another port will do
+	LogLevel      string // trace, debug, info, warn, error
+	LogFormat     string // json, console, auto
 
 	values []Value
 }
+
+// AutoSilent is the AlarmSilent that goes by the subscription's own rhythm.
+const AutoSilent time.Duration = -1
 
 // Zoom is how to reach Zoom.
 type Zoom struct {

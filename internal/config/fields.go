@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"os"
@@ -60,6 +61,9 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
 		{"ZOOMSTREAM_SPOOL_DIR", checked(&c.SpoolDir, oneLine)},
 		{"ZOOMSTREAM_SPOOL_MAX", size(&c.SpoolMax, 1)},
+
+		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
+		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
 
 		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
 		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},
@@ -139,6 +143,28 @@ func duration(to *time.Duration, least time.Duration) func(string) error {
 		d, err := parseDuration(text)
 		if err != nil || d < least {
 			return fmt.Errorf("not a duration of %v or more; use for example 15s, 30m or 7d", least)
+		}
+		*to = d
+		return nil
+	}
+}
+
+// threshold reads a duration above 0, off, or another word.
+func threshold(to *time.Duration, words map[string]time.Duration) func(string) error {
+	return func(text string) error {
+		word := strings.ToLower(text)
+		if word == "off" {
+			*to = 0
+			return nil
+		}
+		if d, ok := words[word]; ok {
+			*to = d
+			return nil
+		}
+		d, err := parseDuration(text)
+		if err != nil || d <= 0 {
+			choices := append(slices.Sorted(maps.Keys(words)), "off")
+			return fmt.Errorf("not a duration above 0; use for example 5m or 2h, or %s", strings.Join(choices, " or "))
 		}
 		*to = d
 		return nil

@@ -23,6 +23,16 @@ import (
 // The error joins everything that is wrong: each an [*Error], and one
 // [*MissingError] if settings without a default are not set.
 func Load(s Settings, configFile string, environ []string) (*Config, error) {
+	return load(s, configFile, environ, true)
+}
+
+// LoadWithoutZoom is Load for a command that talks to NATS alone: what Zoom needs
+// may be missing.
+func LoadWithoutZoom(s Settings, configFile string, environ []string) (*Config, error) {
+	return load(s, configFile, environ, false)
+}
+
+func load(s Settings, configFile string, environ []string, zoom bool) (*Config, error) {
 	env, envErrs := fromEnvironment(environ)
 	file, fileErrs := fromFile(configFile)
 	l := &loader{found: map[string]given{}, errs: slices.Concat(envErrs, fileErrs)}
@@ -43,7 +53,7 @@ func Load(s Settings, configFile string, environ []string) (*Config, error) {
 
 	var missing []string
 	for _, r := range table {
-		if r.where != "" && !l.isSet(r.setting) {
+		if zoom && r.where != "" && !l.isSet(r.setting) {
 			missing = append(missing, r.setting)
 		}
 	}
@@ -160,6 +170,7 @@ func (l *loader) derive(c *Config) {
 	if strings.EqualFold(c.HTTPAddr, "off") {
 		c.HTTPAddr = ""
 	}
+	c.HTTPElsewhere = !l.isSet("ZOOMSTREAM_HTTP_ADDR")
 	c.Replica = cmp.Or(c.Replica, replicaName())
 	c.SpoolDir = cmp.Or(c.SpoolDir, filepath.Join(c.DataDir, "spool"))
 	for setting, value := range map[string]string{

@@ -84,7 +84,8 @@ func TestDefaults(t *testing.T) {
 		LeaseTTL: 15 * time.Second, Heartbeat: 25 * time.Second,
 		Renew: "auto", Dedupe: "tracking", DuplicateWindow: 30 * time.Minute,
 		DataDir: "./data", SpoolDir: filepath.Join("data", "spool"), SpoolMax: 1 << 30,
-		HTTPAddr: "127.0.0.1:8480", LogLevel: "info", LogFormat: "auto",
+		AlarmLate: 5 * time.Minute, AlarmSilent: AutoSilent,
+		HTTPAddr: "127.0.0.1:8480", HTTPElsewhere: true, LogLevel: "info", LogFormat: "auto",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("defaults are\n%+v, want\n%+v", c, want)
@@ -127,6 +128,8 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOMSTREAM_DATA_DIR":         {"a", "b", "c"},
 		"ZOOMSTREAM_SPOOL_DIR":        {"a", "b", "c"},
 		"ZOOMSTREAM_SPOOL_MAX":        {"1", "2", "3"},
+		"ZOOMSTREAM_ALARM_LATE":       {"1m", "2h", "off"},
+		"ZOOMSTREAM_ALARM_SILENT":     {"1h", "off", "auto"},
 		"ZOOMSTREAM_HTTP_ADDR":        {"off", ":0", "[::1]:80"},
 		"ZOOMSTREAM_LOG_LEVEL":        {"debug", "warn", "error"},
 		"ZOOMSTREAM_LOG_FORMAT":       {"json", "console", "auto"},
@@ -283,5 +286,18 @@ func wantErrors(t *testing.T, err error, want ...string) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("errors are\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+// What Zoom needs may be missing where only NATS is asked; what is there is
+// checked all the same.
+func TestLoadWithoutZoom(t *testing.T) {
+	c, err := LoadWithoutZoom(Settings{}, "", []string{"NATS_URL=nats://a"})
+	if err != nil || c.NATS.URL != "nats://a" {
+		t.Errorf("without Zoom's settings: %+v, %v", c, err)
+	}
+	if _, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOM_CLIENTID=x", "ZOOMSTREAM_PREFIX=a b"}); err == nil ||
+		!strings.Contains(err.Error(), "ZOOM_CLIENTID") || !strings.Contains(err.Error(), "ZOOMSTREAM_PREFIX") {
+		t.Errorf("with wrong settings: %v", err)
 	}
 }
