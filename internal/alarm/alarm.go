@@ -1,0 +1,121 @@
+// Package alarm knows which alarms there are and which of them are raised.
+package alarm
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// The alarms of a subscription.
+const (
+	Late      = "late"      // most of the latest events were received long after they happened
+	Silent    = "silent"    // connected, and no event for long
+	Contested = "contested" // somebody else connects to the subscription
+)
+
+// The alarms of a whole replica.
+const (
+	Token     = "token"      // Zoom gives no access token
+	Stream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted
+	Spooling  = "spooling"   // NATS has not taken events for a while; they are kept on disk or in memory
+	Spool     = "spool"      // the spool cannot be used, or has lost something
+	SpoolFull = "spool-full" // the spool is at its bound
+)
+
+// OfReplica are the alarms of a whole replica.
+var OfReplica = []string{Token, Stream, Spooling, Spool, SpoolFull}
+
+// Alarm is an alarm that is raised.
+type Alarm struct {
+	Alarm        string    `json:"alarm"`
+	Subscription string    `json:"subscription,omitempty"` // empty: all of the replica's
+	Replica      string    `json:"replica"`
+	Epoch        uint64    `json:"epoch,omitempty"` // of the leadership that has raised it
+	Since        time.Time `json:"since"`
+	Detail       string    `json:"detail"`
+}
+
+// Board has the alarms that are raised. It may be used concurrently.
+type Board struct {
+	replica string
+	raised  func(name string) // is told of each
+	log     zerolog.Logger
+
+	mu  sync.Mutex
+	all map[key]Alarm
+}
+
+type key struct{ name, subscription string }
+
+// NewBoard returns a Board without an alarm. raised is told of each that is
+// raised, and may be nil.
+func NewBoard(replica string, raised func(name string), log zerolog.Logger) *Board {
+	if raised == nil {
+		raised = func(string) {}
+	}
+	return &Board{replica: replica, raised: raised, log: log, all: make(map[key]Alarm)}
+}
+
+// Raise notes an alarm, or what is new about it. Without a subscription and an epoch
+// it is of the whole replica. A later epoch takes over what an earlier one raised.
+func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) {
+	b.mu.Lock()
+	k := key{name, subscription}
+	a, known := b.all[k]
+	if !known {
+		a = Alarm{Alarm: name, Subscription: subscription, Replica: b.replica, Since: at.UTC()}
+	}
+	a.Detail, a.Epoch = detail, max(a.Epoch, epoch)
+	b.all[k] = a
+	b.mu.Unlock()
+	if !known {
+		b.raised(name)
+		b.event(b.log.Error(), name, subscription).Str("code", "alarm.raised").Str("detail", detail).Msg("alarm raised")
+	}
+}
+
+// Clear takes an alarm back, unless a later epoch has it.
+func (b *Board) Clear(name, subscription string, epoch uint64, detail string) {
+	if b.Drop(name, subscription, epoch) {
+		b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
+	}
+}
+
+// Drop forgets an alarm that somebody else answers for from now on, unless a later
+// epoch has it, and reports whether it was raised.
+func (b *Board) Drop(name, subscription string, epoch uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := key{name, subscription}
+	a, known := b.all[k]
+	if !known || a.Epoch > epoch {
+		return false
+	}
+	delete(b.all, k)
+	return true
+}
+
+// Raised are the alarms that are raised, oldest first.
+func (b *Board) Raised() []Alarm {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make([]Alarm, 0, len(b.all))
+	for _, a := range b.all {
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(x, y Alarm) int {
+		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Alarm, y.Alarm), cmp.Compare(x.Subscription, y.Subscription))
+	})
+	return all
+}
+
+func (b *Board) event(e *zerolog.Event, name, subscription string) *zerolog.Event {
+	if subscription != "" {
+		e.Str("subscription", subscription)
+	}
+	return e.Str("alarm", name)
+}

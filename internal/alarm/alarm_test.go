@@ -1,0 +1,147 @@
+package alarm
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+
+// board is a Board with what it says.
+func board(t *testing.T) (b *Board, raised *[]string, log *bytes.Buffer) {
+	t.Helper()
+	raised, log = new([]string), &bytes.Buffer{}
+	return NewBoard("replica-1", func(name string) { *raised = append(*raised, name) }, zerolog.New(log)), raised, log
+}
+
+func TestRaisedOnce(t *testing.T) {
+	b, raised, log := board(t)
+	b.Raise(Late, "sub-1", 3, "2 h", at)
+	b.Raise(Late, "sub-1", 3, "3 h", at.Add(time.Minute)) // what is new about it
+	all := b.Raised()
+	want := Alarm{Alarm: Late, Subscription: "sub-1", Replica: "replica-1", Epoch: 3, Since: at.UTC(), Detail: "3 h"}
+	if len(all) != 1 || all[0] != want || all[0].Since.Location() != time.UTC {
+		t.Errorf("%+v", all)
+	}
+	b.Clear(Late, "sub-1", 3, "on time")
+	b.Clear(Late, "sub-1", 3, "on time")
+	b.Clear(Silent, "sub-1", 3, "never was")
+	if all := b.Raised(); all == nil || len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	b.Raise(Late, "sub-1", 3, "again", at)
+	if len(*raised) != 2 || strings.Count(log.String(), `"alarm.raised"`) != 2 || strings.Count(log.String(), `"alarm.cleared"`) != 1 {
+		t.Errorf("%v\n%s", *raised, log)
+	}
+}
+
+// TestLaterTermHasIt: what an earlier one says then counts no more.
+func TestLaterTermHasIt(t *testing.T) {
+	b, raised, log := board(t)
+	b.Raise(Late, "sub-1", 3, "of 3", at)
+	b.Raise(Late, "sub-1", 5, "of 5", at.Add(time.Hour))
+	b.Clear(Late, "sub-1", 3, "of 3")
+	if b.Drop(Late, "sub-1", 4) {
+		t.Error("an earlier term drops it")
+	}
+	if all := b.Raised(); len(all) != 1 || all[0].Epoch != 5 || all[0].Detail != "of 5" || !all[0].Since.Equal(at) {
+		t.Fatalf("%+v", all)
+	}
+	b.Raise(Late, "sub-1", 3, "old news", at)
+	if all := b.Raised(); all[0].Epoch != 5 {
+		t.Errorf("%+v", all)
+	}
+	if !b.Drop(Late, "sub-1", 5) || b.Drop(Late, "sub-1", 5) || len(b.Raised()) != 0 {
+		t.Error("not dropped")
+	}
+	if len(*raised) != 1 || strings.Contains(log.String(), "cleared") {
+		t.Errorf("%v\n%s", *raised, log)
+	}
+}
+
+// TestEarlierTermDoesNotReword: what a term says that is over does not replace what
+// the present one says.
+func TestEarlierTermDoesNotReword(t *testing.T) {
+	b, _, _ := board(t)
+	b.Raise(Late, "sub-1", 5, "of 5", at)
+	b.Raise(Late, "sub-1", 3, "of 3", at)
+	if all := b.Raised(); all[0].Detail != "of 5" {
+		t.Errorf("epoch 5 now says %q", all[0].Detail)
+	}
+}
+
+func TestKeysAndOrder(t *testing.T) {
+	b, _, log := board(t)
+	b.Raise(Silent, "sub-2", 1, "", at.Add(2*time.Second))
+	b.Raise(Silent, "sub-1", 1, "", at.Add(2*time.Second))
+	b.Raise(Late, "sub-2", 1, "", at.Add(2*time.Second))
+	b.Raise(Token, "", 0, "", at.Add(time.Second))
+	b.Raise(Stream, "", 0, "", at.Add(3*time.Second))
+	var order []string
+	for _, a := range b.Raised() {
+		order = append(order, a.Alarm+" "+a.Subscription)
+	}
+	if got := strings.Join(order, ","); got != "token ,late sub-2,silent sub-1,silent sub-2,stream " {
+		t.Errorf("%s", got)
+	}
+	b.Clear(Silent, "sub-1", 1, "")
+	b.Clear(Token, "", 0, "")
+	if len(b.Raised()) != 3 {
+		t.Errorf("%+v", b.Raised())
+	}
+	if strings.Contains(log.String(), `"subscription":""`) {
+		t.Errorf("%s", log)
+	}
+	all := b.Raised()
+	all[0].Detail = "changed" // it is a copy
+	if b.Raised()[0].Detail != "" {
+		t.Error("the caller changes the board")
+	}
+}
+
+// TestMayLookAround: who is told of an alarm may ask the board at once.
+func TestMayLookAround(t *testing.T) {
+	var b *Board
+	seen := 0
+	b = NewBoard("replica-1", func(string) { seen = len(b.Raised()) }, zerolog.Nop())
+	b.Raise(Late, "sub-1", 1, "", at)
+	if seen != 1 {
+		t.Errorf("%d", seen)
+	}
+}
+
+func TestConcurrently(t *testing.T) {
+	var mu sync.Mutex
+	told := make(map[string]int)
+	b := NewBoard("replica-1", func(name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[name]++
+	}, zerolog.Nop())
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			own := fmt.Sprintf("sub-%d", n)
+			for range 500 {
+				b.Raise(Late, own, uint64(n), "", at)
+				b.Raise(Contested, "shared", 1, "", at)
+				b.Raised()
+				b.Clear(Contested, "shared", 1, "")
+				b.Clear(Late, own, uint64(n), "")
+			}
+		})
+	}
+	all.Wait()
+	if left := b.Raised(); len(left) != 0 {
+		t.Errorf("%+v", left)
+	}
+	if told[Late] != 8*500 {
+		t.Errorf("told %d times", told[Late])
+	}
+}

@@ -1,0 +1,182 @@
+package status
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+)
+
+// AskOptions say whom to ask for what.
+type AskOptions struct {
+	Bucket  string
+	History bool          // of each subscription too
+	Wait    time.Duration // for replicas that are known and have not answered; 0: 1 s
+}
+
+const (
+	defaultWait = time.Second
+	// present is how long after its last announcement a replica counts as there
+	// (as in package lease).
+	present = 3500 * time.Millisecond
+	// answersAtOnce may be on their way through this process: more replicas than
+	// anybody runs.
+	answersAtOnce = 1024
+)
+
+// Ask asks all replicas at once, reads the buckets beside it, and makes one whole
+// of both. What could not be had is in the overview's notes; it is an error if
+// there is nothing at all.
+func Ask(ctx context.Context, nc *nats.Conn, o AskOptions) (*Overview, error) {
+	if !nc.IsConnected() {
+		return nil, errors.New("NATS is not connected")
+	}
+	q, err := newInquiry(nc, o)
+	if err != nil {
+		return nil, fmt.Errorf("ask the replicas: %w", err)
+	}
+	defer q.close()
+	if err := q.send(ctx); err != nil {
+		return nil, fmt.Errorf("ask the replicas: %w", err)
+	}
+
+	var read sync.WaitGroup
+	stored := make(chan buckets, 1)
+	read.Go(func() { stored <- readBuckets(ctx, nc, o.Bucket) })
+	defer read.Wait()
+
+	if err := q.collect(ctx, stored); err != nil {
+		return nil, err
+	}
+	if err := q.nothing(); err != nil {
+		return nil, err
+	}
+	return merge(o.Bucket, time.Now().UTC(), q.answers, q.stored, q.notes), nil
+}
+
+// inquiry is one question to all replicas.
+type inquiry struct {
+	nc  *nats.Conn
+	o   AskOptions
+	sub *nats.Subscription
+	in  chan *nats.Msg
+
+	answers map[string]*Replica // by nonce
+	stored  buckets
+	notes   []string
+	over    bool // nobody will answer
+}
+
+func newInquiry(nc *nats.Conn, o AskOptions) (*inquiry, error) {
+	q := &inquiry{nc: nc, o: o, in: make(chan *nats.Msg, answersAtOnce), answers: make(map[string]*Replica)}
+	var err error
+	q.sub, err = nc.ChanSubscribe(nc.NewInbox(), q.in)
+	return q, err
+}
+
+func (q *inquiry) close() {
+	q.sub.Unsubscribe() //nolint:errcheck // the connection is broken
+}
+
+func (q *inquiry) send(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
+	defer cancel()
+	var body []byte
+	if q.o.History {
+		body = []byte(`{"history":true}`)
+	}
+	err := publish(ctx, q.nc, statusSubject(q.o.Bucket), q.sub.Subject, body)
+	if denied, ok := errors.AsType[*DeniedError](err); ok {
+		q.over = true
+		q.notes = append(q.notes, "the replicas cannot be asked: "+denied.Error())
+		return nil
+	}
+	return err
+}
+
+// collect takes answers until there can be no more: the buckets are read, and all
+// replicas that are known have answered or the time is over.
+func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
+	late := time.NewTimer(cmp.Or(q.o.Wait, defaultWait))
+	defer late.Stop()
+	for stored != nil || !q.over && !q.complete() {
+		select {
+		case msg := <-q.in:
+			q.take(msg)
+		case q.stored = <-stored:
+			stored = nil
+		case <-late.C:
+			q.over = true
+		case <-ctx.Done():
+			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
+		}
+	}
+	for { // what has come and was not looked at
+		select {
+		case msg := <-q.in:
+			q.take(msg)
+		default:
+			return nil
+		}
+	}
+}
+
+func (q *inquiry) take(msg *nats.Msg) {
+	if unanswered(msg) {
+		q.over = true
+		return
+	}
+	if text := msg.Header.Get(micro.ErrorHeader); text != "" {
+		q.notes = append(q.notes, "a replica could not answer: "+text)
+		return
+	}
+	var r Replica
+	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Nonce == "" {
+		q.notes = append(q.notes, "something answers on "+statusSubject(q.o.Bucket)+" that is no replica")
+		return
+	}
+	q.answers[r.Nonce] = &r
+}
+
+// complete reports whether all that are known have answered. Who asked first knows
+// nobody: then it waits for the first answer.
+func (q *inquiry) complete() bool {
+	if len(q.answers) == 0 {
+		return false
+	}
+	for _, record := range q.stored.leases {
+		if q.answers[record.Nonce] == nil {
+			return false
+		}
+	}
+	for _, r := range q.answers {
+		for _, other := range r.Others {
+			if !other.Leaving && r.Now.Sub(other.Heard) < present && q.answers[other.Nonce] == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// nothing is the error if neither replicas nor buckets tell anything.
+func (q *inquiry) nothing() error {
+	if len(q.answers) > 0 || q.stored.leases != nil || q.stored.states != nil {
+		return nil
+	}
+	silence := errors.New("no replica answers on " + statusSubject(q.o.Bucket))
+	if len(q.notes) > 0 {
+		silence = errors.New(q.notes[0])
+	}
+	cause := errors.Join(q.stored.errs...)
+	if errors.Is(cause, errNoBucket) {
+		return fmt.Errorf("%w, and there is no bucket %s: zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=%s", silence, q.o.Bucket, q.o.Bucket)
+	}
+	return fmt.Errorf("%w, and the buckets cannot be read: %w", silence, cause)
+}

@@ -1,0 +1,245 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// bucketPatience is how long the buckets are waited for: a cluster that elects a
+// leader is silent.
+const bucketPatience = 2 * time.Second
+
+// buckets are what NATS has of the subscriptions, whoever answers.
+type buckets struct {
+	leases map[string]leaseRecord // those that are held, by subscription; nil: not read
+	states map[string]stateRecord // nil: not read
+	errs   []error                // why not
+}
+
+// leaseRecord is what is read of lease.Record, which package lease writes; and
+// stateRecord of bridge.State. Those packages are not imported: they would be
+// compiled into whoever asks.
+type leaseRecord struct {
+	Replica string    `json:"replica"`
+	Nonce   string    `json:"nonce"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`
+	Epoch   uint64    `json:"epoch"`
+}
+
+type stateRecord struct {
+	State     string    `json:"state"`
+	Replica   string    `json:"replica"`
+	Nonce     string    `json:"nonce"`
+	Since     time.Time `json:"since"`
+	End       string    `json:"end"`
+	Cause     string    `json:"cause"`
+	LastFrame time.Time `json:"last_frame"`
+	LastEvent time.Time `json:"last_event"`
+	LastGap   *struct {
+		From         time.Time `json:"from"`
+		To           time.Time `json:"to"`
+		Milliseconds int64     `json:"duration_ms"`
+		Cause        string    `json:"cause"`
+		Certain      bool      `json:"certain"`
+	} `json:"last_gap"`
+}
+
+var errNoBucket = errors.New("there is no such bucket")
+
+func readBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) {
+	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
+	defer cancel()
+	leases, err := readBucket(ctx, nc, bucket, "lease.")
+	if err != nil {
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
+		if !errors.Is(err, errNoBucket) {
+			return b // the other one would fail in the same way, and take as long
+		}
+	} else {
+		b.leases = make(map[string]leaseRecord, len(leases))
+	}
+	for subscription, e := range leases {
+		var record leaseRecord
+		if json.Unmarshal(e.value, &record) != nil {
+			record = leaseRecord{Replica: "?"} // a holder that never answers
+		}
+		if record.Epoch == 0 {
+			record.Epoch = e.revision // the term's first write
+		}
+		b.leases[subscription] = record
+	}
+	states, err := readBucket(ctx, nc, bucket+"-state", "state.")
+	if err != nil {
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", bucket+"-state", err))
+		return b
+	}
+	b.states = make(map[string]stateRecord, len(states))
+	for subscription, e := range states {
+		var record stateRecord
+		if json.Unmarshal(e.value, &record) == nil {
+			b.states[subscription] = record
+		}
+	}
+	return b
+}
+
+type entry struct {
+	revision uint64
+	value    []byte
+}
+
+// readBucket reads the entries whose keys have a prefix, without it: it asks for
+// the keys, and then for all of them at once. That needs no consumer, nor the right
+// to create one.
+func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[string]entry, error) {
+	stream, subjects := "KV_"+bucket, "$KV."+bucket+"."+prefix
+	keys, err := subjectsOf(ctx, nc, stream, subjects+">")
+	if err != nil {
+		return nil, err
+	}
+	entries := make(map[string]entry, len(keys))
+	if len(keys) == 0 {
+		return entries, nil
+	}
+	answers := make(chan *nats.Msg, len(keys)+1)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection is broken
+	get, before := jetstream.DefaultAPIPrefix+"DIRECT.GET."+stream+".", nc.LastError()
+	for subject := range keys {
+		if err := nc.PublishRequest(get+subject, sub.Subject, nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := settle(ctx, nc, get, before); err != nil {
+		return nil, err
+	}
+	for range keys {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read its entries: %w", context.Cause(ctx))
+		case msg := <-answers:
+			switch status := msg.Header.Get("Status"); {
+			case status == "404": // it is gone since
+			case status != "":
+				return nil, fmt.Errorf("read its entries: status %s %s", status, msg.Header.Get("Description"))
+			case msg.Header.Get("KV-Operation") != "" || msg.Header.Get("Nats-Marker-Reason") != "": // deleted or expired
+			default:
+				revision, _ := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64) // 0: the server does not say
+				entries[strings.TrimPrefix(msg.Header.Get("Nats-Subject"), subjects)] = entry{revision, msg.Data}
+			}
+		}
+	}
+	return entries, nil
+}
+
+// Error codes of JetStream (nats-server, server/errors.json).
+const (
+	codeStreamNotFound = 10059
+	codeNoJetStream    = 10039 // for this account
+)
+
+var errNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
+
+func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[string]uint64, error) {
+	request, err := json.Marshal(map[string]string{"subjects_filter": filter})
+	if err != nil {
+		return nil, err
+	}
+	subject := jetstream.DefaultAPIPrefix + "STREAM.INFO." + stream
+	msg, err := ask(ctx, nc, subject, request)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, errNoJetStream
+	}
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return nil, fmt.Errorf("read about it: %w", err)
+	}
+	switch {
+	case answer.Error == nil:
+		return answer.State.Subjects, nil
+	case answer.Error.ErrorCode == codeStreamNotFound:
+		return nil, errNoBucket
+	case answer.Error.ErrorCode == codeNoJetStream:
+		return nil, errNoJetStream
+	default:
+		return nil, fmt.Errorf("read about it: %w", answer.Error)
+	}
+}
+
+// ask is a request whose refusal is noticed at once.
+func ask(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {
+	answers := make(chan *nats.Msg, 1)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection is broken
+	if err := publish(ctx, nc, subject, sub.Subject, body); err != nil {
+		return nil, err
+	}
+	select {
+	case msg := <-answers:
+		if unanswered(msg) {
+			return nil, nats.ErrNoResponders
+		}
+		return msg, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("JetStream does not answer: %w", context.Cause(ctx))
+	}
+}
+
+// publish sends a request and fails if the server refuses it to this user.
+func publish(ctx context.Context, nc *nats.Conn, subject, reply string, body []byte) error {
+	before := nc.LastError()
+	if err := nc.PublishRequest(subject, reply, body); err != nil {
+		return err
+	}
+	return settle(ctx, nc, subject, before)
+}
+
+// settle waits until the server has read what was published, and fails if it
+// refuses a subject that begins so. It tells nobody but the connection: as its
+// latest error, before it answers the ping of a flush.
+func settle(ctx context.Context, nc *nats.Conn, subject string, before error) error {
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	err := nc.LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && err != before && strings.Contains(strings.ToLower(err.Error()), strings.ToLower(subject)) {
+		return &DeniedError{Subject: subject}
+	}
+	return nil
+}
+
+// DeniedError says that the NATS user may not publish to a subject.
+type DeniedError struct{ Subject string }
+
+func (e *DeniedError) Error() string {
+	return "this NATS user may not publish to " + e.Subject
+}
+
+// unanswered reports whether the server says that nobody listens.
+func unanswered(msg *nats.Msg) bool {
+	return len(msg.Data) == 0 && msg.Header.Get("Status") == "503"
+}

@@ -1,0 +1,45 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What Subscription.State says of a connection, as package bridge has it.
+const connected = "connected"
+
+// Connected reports whether a subscription's leader says that it is connected.
+func (l *Line) Connected() bool { return l.Answered && l.State == connected }
+
+// Verdict is an error if something is wrong now: no replica answers, or a
+// subscription has no connected leader.
+func (o *Overview) Verdict() error {
+	answered := 0
+	for _, m := range o.Replicas {
+		if m.Answered {
+			answered++
+		}
+	}
+	if answered == 0 {
+		return errors.New("no replica answers; what is shown is what the buckets hold")
+	}
+	if len(o.Subscriptions) == 0 {
+		return errors.New("no subscription is known")
+	}
+	const named = 5
+	var without []string
+	for i := range o.Subscriptions {
+		if l := &o.Subscriptions[i]; !l.Connected() {
+			without = append(without, visible(l.Subscription.Subscription))
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	names := strings.Join(without[:min(len(without), named)], ", ")
+	if more := len(without) - named; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Errorf("%d of %d subscriptions without a connected leader: %s", len(without), len(o.Subscriptions), names)
+}
