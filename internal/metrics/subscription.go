@@ -1,0 +1,100 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Subscription are the instruments of one subscription, over all terms in which
+// this process leads it.
+type Subscription struct {
+	Received         prometheus.Counter // events, repetitions included
+	Published        prometheus.Counter // messages stored, duplicates not
+	RepeatedLocal    prometheus.Counter // recognised here, and not sent
+	RepeatedStream   prometheus.Counter // recognised by the stream
+	Malformed        prometheus.Counter
+	InvalidSignature prometheus.Counter
+	Gaps             prometheus.Counter
+	GapSeconds       prometheus.Counter
+
+	zoom, delivery, store, late, roundTrip prometheus.Histogram
+
+	transitions, connects, closes *prometheus.CounterVec // the rest of the labels is free
+}
+
+// vectors are the instruments that have a subscription as a label.
+type vectors struct {
+	received, published, duplicates, malformed, invalid, gaps, gapSeconds *prometheus.CounterVec
+	transitions, connects, closes                                         *prometheus.CounterVec
+	zoom, delivery, store, late, roundTrip                                *prometheus.HistogramVec
+}
+
+const label = "subscription"
+
+func newVectors(f family) *vectors {
+	return &vectors{
+		received:   f.counter("events_received_total", "Events received from Zoom, repetitions included.", label),
+		published:  f.counter("messages_published_total", "Messages stored in the stream, duplicates not included.", label),
+		duplicates: f.counter("events_duplicate_total", "Events that had been received before: recognised here (local) or by the stream.", label, "where"),
+		malformed:  f.counter("events_malformed_total", "Frames that are no event, or too large for NATS.", label),
+		invalid:    f.counter("events_invalid_signature_total", "Events whose signature is invalid; they are published and marked.", label),
+		gaps:       f.counter("gaps_total", "Gaps found: intervals without a connection.", label),
+		gapSeconds: f.counter("gap_seconds_total", "Time without a connection, as far as it is known.", label),
+
+		transitions: f.counter("lease_transitions_total", "Beginnings and ends of this replica's leadership, by reason.", label, "reason"),
+		connects:    f.counter("connects_total", "Attempts to connect to Zoom, by outcome.", label, "outcome"),
+		closes:      f.counter("closes_total", "Connections to Zoom that ended, by cause.", label, "cause"),
+
+		zoom:      f.histogram("zoom_delay_seconds", "From an event (event_ts) to Zoom's sending it (x-zm-request-timestamp, whole seconds).", long, label),
+		delivery:  f.histogram("delivery_delay_seconds", "From Zoom's sending an event (whole seconds) to its receipt.", long, label),
+		store:     f.histogram("store_delay_seconds", "From the receipt of an event to its storage in the stream.", brief, label),
+		late:      f.histogram("event_lateness_seconds", "From an event (event_ts) to its storage in the stream.", long, label),
+		roundTrip: f.histogram("heartbeat_round_trip_seconds", "From a heartbeat to Zoom's answer.", brief, label),
+	}
+}
+
+func (v *vectors) subscription(id string) *Subscription {
+	own := prometheus.Labels{label: id}
+	histogram := func(h *prometheus.HistogramVec) prometheus.Histogram {
+		return h.WithLabelValues(id).(prometheus.Histogram)
+	}
+	return &Subscription{
+		Received: v.received.With(own), Published: v.published.With(own), Malformed: v.malformed.With(own), InvalidSignature: v.invalid.With(own),
+		RepeatedLocal: v.duplicates.WithLabelValues(id, "local"), RepeatedStream: v.duplicates.WithLabelValues(id, "stream"),
+		Gaps: v.gaps.With(own), GapSeconds: v.gapSeconds.With(own),
+		zoom: histogram(v.zoom), delivery: histogram(v.delivery), store: histogram(v.store), late: histogram(v.late), roundTrip: histogram(v.roundTrip),
+		transitions: v.transitions.MustCurryWith(own), connects: v.connects.MustCurryWith(own), closes: v.closes.MustCurryWith(own),
+	}
+}
+
+// Arrived is told of a received event: when it happened and was sent, zero if Zoom
+// does not say.
+func (s *Subscription) Arrived(happened, sent, received time.Time) {
+	if !happened.IsZero() && !sent.IsZero() {
+		s.zoom.Observe(max(0, sent.Sub(happened).Seconds()))
+	}
+	if !sent.IsZero() {
+		s.delivery.Observe(max(0, received.Sub(sent).Seconds()))
+	}
+}
+
+// Stored is told of an event in the stream.
+func (s *Subscription) Stored(happened, received, stored time.Time) {
+	s.store.Observe(max(0, stored.Sub(received).Seconds()))
+	if !happened.IsZero() {
+		s.late.Observe(max(0, stored.Sub(happened).Seconds()))
+	}
+}
+
+// RoundTrip is told of an answered heartbeat.
+func (s *Subscription) RoundTrip(took time.Duration) { s.roundTrip.Observe(took.Seconds()) }
+
+// Transition counts a beginning or an end of leadership.
+func (s *Subscription) Transition(reason string) { s.transitions.WithLabelValues(reason).Inc() }
+
+// Connect counts an attempt to connect.
+func (s *Subscription) Connect(outcome string) { s.connects.WithLabelValues(outcome).Inc() }
+
+// Close counts the end of a connection.
+func (s *Subscription) Close(cause string) { s.closes.WithLabelValues(cause).Inc() }
