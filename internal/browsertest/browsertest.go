@@ -1,0 +1,176 @@
+// Package browsertest is a real browser for tests of the status page.
+package browsertest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Browser is a tab of a real Chromium. What goes wrong in it is kept.
+type Browser struct {
+	t       testing.TB
+	Context context.Context // of chromedp
+
+	mu     sync.Mutex
+	wrongs []string
+}
+
+// Open starts one with a window of that size; it ends with the test. Without a
+// Chromium the test is skipped, unless ZOOMSTREAM_NEED_CHROMIUM is set.
+func Open(t testing.TB, width, height int64, dark bool) *Browser {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("ZOOMSTREAM_NEED_CHROMIUM") != "" {
+			t.Fatal("there is no Chromium")
+		}
+		t.Skip("there is no Chromium")
+	}
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()),
+	)
+	t.Cleanup(cancel)
+	tab, _ := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(tab); err != nil { // waits for the browser's end
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(tab, 60*time.Second)
+	t.Cleanup(cancel)
+	b := &Browser{t: t, Context: ctx}
+	// The browser ends with the context that it was started with: not with the one with a limit.
+	err := chromedp.Listen(tab, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			text := e.ExceptionDetails.Text
+			if e.ExceptionDetails.Exception != nil {
+				text += " " + e.ExceptionDetails.Exception.Description
+			}
+			b.wrong("exception: " + text)
+		case *runtime.EventConsoleAPICalled:
+			if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+				b.wrong(fmt.Sprintf("console %s: %s", e.Type, e.Args[0].Value))
+			}
+		case *log.EventEntryAdded:
+			b.wrong(fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	b.Run(
+		call(log.Enable, cdp.Empty{}),
+		chromedp.EmulateViewport(width, height),
+		Colours(scheme),
+	)
+	return b
+}
+
+// Colours has the page believe that its user wants a light or a dark one.
+func Colours(scheme string) chromedp.Action[chromedp.Void] {
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, command, params)
+		return err
+	})
+}
+
+// Wrongs is what has gone wrong in the tab: errors, warnings, what the browser refuses.
+func (b *Browser) Wrongs() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string{}, b.wrongs...)
+}
+
+func (b *Browser) wrong(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wrongs = append(b.wrongs, text)
+}
+
+// Clean fails the test if anything went wrong in the tab.
+func (b *Browser) Clean() {
+	b.t.Helper()
+	for _, w := range b.Wrongs() {
+		b.t.Error("in the browser:", w)
+	}
+}
+
+// Run does something in the tab.
+func (b *Browser) Run(actions ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	if err := chromedp.Do(b.Context, actions...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// See loads a page and waits for its first data.
+func (b *Browser) See(url string) {
+	b.t.Helper()
+	b.Run(chromedp.Navigate(url))
+	b.Until(`document.querySelector("#replicas tbody tr") !== null`)
+}
+
+// Eval is a JavaScript expression's value.
+func Eval[T any](b *Browser, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+// Until waits until an expression is true.
+func (b *Browser) Until(expression string) {
+	b.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if Eval[bool](b, expression) {
+			return
+		}
+	}
+	b.t.Fatalf("%s is not true; the page says:\n%s", expression, b.Text("main"))
+}
+
+// Text is what an element shows.
+func (b *Browser) Text(selector string) string {
+	b.t.Helper()
+	return Eval[string](b, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// Says waits until an element's text contains a text.
+func (b *Browser) Says(selector, text string) {
+	b.t.Helper()
+	b.Until(fmt.Sprintf("(document.querySelector(%q)?.textContent ?? '').includes(%s)", selector, Quote(text)))
+}
+
+// Quote makes a JavaScript string.
+func Quote(text string) string { return strings.ReplaceAll(fmt.Sprintf("%+q", text), `\U000`, `\u`) }

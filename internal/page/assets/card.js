@@ -1,0 +1,107 @@
+// A subscription in full.
+import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setTime, since, span, svg } from "./format.js";
+import { alarmsOf, health, history, model, moments } from "./model.js";
+import { describe, drawStrip } from "./strip.js";
+import { Hops } from "./hops.js";
+import { Plots } from "./plots.js";
+
+const facts = [
+  ["leader", "leader"], ["standbys", "standbys"], ["rate", "events"], ["event", "last event"],
+  ["flight", "in flight"], ["beat", "heartbeat"], ["gap", "last gap"], ["lease", "lease"],
+];
+const counters = [["events", "received"], ["published", "stored"], ["duplicates", "repeated"], ["malformed", "malformed"], ["connects", "connects"]];
+
+export class Card {
+  constructor(name, windowOf, onClose) {
+    this.name = name;
+    this.windowOf = windowOf;
+    this.mark = el("span.mark", { "aria-hidden": "true" });
+    this.state = el("span.state");
+    this.trouble = el("p.trouble");
+    this.source = el("p.muted.note");
+    this.fact = {};
+    const list = el("dl.facts");
+    for (const [key, title] of facts) {
+      this.fact[key] = el("dd");
+      list.append(el("div", {}, el("dt", {}, title), this.fact[key]));
+    }
+    this.counter = {};
+    const numbers = el("dl.counters", { "aria-label": "Counters since the leader's start" });
+    for (const [key, title] of counters) {
+      this.counter[key] = el("dd");
+      numbers.append(el("div", {}, el("dt", {}, title), this.counter[key]));
+    }
+    this.hops = new Hops();
+    this.strip = svg("svg", { class: "strip", role: "img" });
+    this.list = el("ol.moments");
+    const rateBox = el("div.plot"), lateBox = el("div.plot");
+    this.plots = new Plots(rateBox, lateBox, windowOf);
+    this.close = el("button.close", { type: "button", "aria-label": "Close", title: "Close" }, "×");
+    this.close.addEventListener("click", () => onClose(name));
+    this.node = el("article.card", { "aria-label": clean("Subscription " + name) },
+      el("div.card-head", {}, this.mark, el("h3", {}, el("bdi", {}, name)), this.state, this.close),
+      this.trouble, this.source,
+      el("div.two", {}, el("div", {}, list, numbers), this.hops.node),
+      this.strip,
+      el("p.legend", { "aria-hidden": "true" }, el("span.l-up", {}, "connected"), el("span.l-gap", {}, "gap"), el("span.l-leader", {}, "▼ leader changes"), el("span.l-alarm", {}, "▲ alarm"), el("span.l-none", {}, "not known")),
+      this.list,
+      el("div.two.plots", {}, rateBox, lateBox));
+    this.drawn = {};
+  }
+
+  update(line, closable) {
+    const h = health(line), f = this.fact;
+    setAttr(this.node, "data-level", h.level);
+    set(this.mark, h.mark);
+    setTime(this.state, ms(line.state_since), h.state + (line.state_since ? " for " + age(since(line.state_since)) : ""));
+    this.close.hidden = !closable;
+    const troubles = [line.trouble, ...alarmsOf(line).map((a) => "alarm " + a.alarm + ": " + a.detail)].filter(Boolean);
+    this.trouble.hidden = !troubles.length;
+    set(this.trouble, troubles.join(" · "));
+    this.source.hidden = line.answered;
+    set(this.source, line.from_replica ? `The leader does not answer; this is what ${line.from_replica} knows.` : "The leader does not answer; this is what the buckets in NATS tell.");
+
+    setTime(f.leader, ms(line.since), line.leader ? line.leader + (line.since ? `, for ${age(since(line.since))}` : "") : "none");
+    set(f.standbys, line.standbys.length ? line.standbys.join(", ") : "none: nobody would take over");
+    setAttr(f.standbys, "data-level", line.standbys.length ? "none" : "warn");
+    set(f.rate, rate(line.events_per_second));
+    setTime(f.event, ms(line.last_event), agoOf(line.last_event));
+    set(f.flight, count(line.in_flight));
+    const frame = line.last_frame ? since(line.last_frame) : NaN;
+    set(f.beat, (line.round_trip_ms ? span(line.round_trip_ms / 1000) : "–") + (frame >= 0 ? `, frame ${age(frame)} ago` : ""));
+    const gap = line.last_gap;
+    setTime(f.gap, ms(gap?.from), gap ? `${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}` : "none known");
+    set(f.lease, (line.epoch ? "epoch " + line.epoch : "–") + (line.lease_margin_s ? `, ${age(line.lease_margin_s)} left` : ""));
+    for (const [key] of counters) set(this.counter[key], count(line[key]));
+    this.hops.update(line);
+    this.draw(line);
+  }
+
+  // draw draws what moves slowly: every few seconds, or when it has changed.
+  draw(line) {
+    const key = [model.changed, this.windowOf(), line.state, line.state_since, this.strip.clientWidth].join();
+    const quick = Math.floor(Date.now() / (this.windowOf() > 3600 ? 30e3 : 3e3));
+    if (this.drawn.key === key && this.drawn.quick === quick) return;
+    if (this.drawn.key !== key) this.tell();
+    this.drawn = { key, quick };
+    drawStrip(this.strip, moments(this.name), line, this.windowOf(), this.strip.clientWidth || 600, false);
+    this.plots.update(history(this.name));
+  }
+
+  tell() {
+    const shown = moments(this.name).filter((m) => m.kind !== "connected" && since(m.at) < this.windowOf());
+    const latest = shown.slice(-5).reverse();
+    this.list.replaceChildren(...latest.map((m) => {
+      const time = el("time");
+      setTime(time, ms(m.at));
+      return el("li", { "data-kind": m.kind }, time, " ", el("bdi", {}, describe(m)));
+    }));
+    if (shown.length > latest.length) this.list.append(el("li.muted", {}, `and ${plural(shown.length - latest.length, "earlier one")}`));
+    if (!shown.length) this.list.append(el("li.muted", {}, `Nothing happened in the last ${age(this.windowOf())}.`));
+  }
+
+  destroy() {
+    this.plots.destroy();
+    this.node.remove();
+  }
+}
