@@ -44,7 +44,15 @@ type Options struct {
 	Subscriptions []string      // that it would lead
 	// Describe is this replica's answer to Ask. It must be quick.
 	Describe func(question string) []byte
-	Log      zerolog.Logger
+	// Transition is told of each beginning and end of a leadership of this
+	// replica, and why (see the README's metrics); may be nil.
+	Transition func(subscription, reason string)
+	// Tick is called a few times a second as long as Run's own loop runs; may be nil.
+	Tick func()
+	// Changed is told whenever another one holds a lease of the bucket than
+	// before, or nobody. It must be quick; may be nil.
+	Changed func(subscription string, now Holding)
+	Log     zerolog.Logger
 }
 
 // Candidate is this process among the replicas. It is safe for concurrent use.
@@ -73,7 +81,7 @@ func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	host, _ := os.Hostname() // only for people
 	return &Candidate{
 		nc: nc, bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
-		view: newView(), peers: newPeers(), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
+		view: newView(opt.Changed), peers: newPeers(), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
 		successions: rate.NewLimiter(successionsPerSecond, successionsAtOnce),
 		electors:    make(map[string]*elector),
 	}
@@ -103,6 +111,9 @@ func (c *Candidate) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if c.opt.Tick != nil {
+			c.opt.Tick()
 		}
 		if r := c.nc.Stats().Reconnects; r != reconnects {
 			reconnects = r

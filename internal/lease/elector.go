@@ -86,7 +86,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 			if err == nil {
 				continue
 			}
-			e.log.Debug().Err(err).Msg("lease not read")
+			e.log.Debug().Str("code", "lease.unread").Err(err).Msg("lease not read")
 			wait = e.c.timing.retry + rand.N(e.c.timing.retry)
 		}
 		e.pause(ctx, wait)
@@ -164,12 +164,14 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 	if err != nil {
 		found, unread := e.read(ctx)
 		if unread != nil || !found.held || !found.record.sameTerm(record) {
-			e.log.Debug().Err(err).Msg("lease not taken")
+			e.log.Debug().Str("code", "lease.untaken").Err(err).Msg("lease not taken")
 			return nil
 		}
 		revision = found.revision
 	}
-	e.log.Info().Uint64("epoch", revision).Str("from", h.record.Replica).Msg("lease taken")
+	reason := e.reason(h)
+	e.log.Info().Str("code", "lease.taken").Uint64("epoch", revision).Str("from", h.record.Replica).Str("reason", reason).Msg("lease taken")
+	e.transition(reason)
 	from := h.record
 	if h.held {
 		from.Epoch = cmp.Or(from.Epoch, h.revision)

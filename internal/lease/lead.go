@@ -38,9 +38,11 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	select {
 	case <-lost:
 		if h := e.c.view.get(e.subscription); h.held {
-			e.log.Warn().Uint64("epoch", t.Epoch).Str("to", h.record.Replica).Msg("lease lost to another replica")
+			e.log.Warn().Str("code", "lease.lost").Uint64("epoch", t.Epoch).Str("to", h.record.Replica).Msg("lease lost to another replica")
+			e.transition(endLost)
 		} else {
-			e.log.Warn().Uint64("epoch", t.Epoch).Msg("lease expired; it could not be renewed in time")
+			e.log.Warn().Str("code", "lease.expired").Uint64("epoch", t.Epoch).Msg("lease expired; it could not be renewed in time")
+			e.transition(endExpired)
 		}
 		end(ErrLost)
 		return <-returned
@@ -98,7 +100,7 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 	found, unread := e.read(ctx)
 	switch {
 	case unread != nil:
-		e.log.Debug().Err(err).Msg("lease not renewed; trying again")
+		e.log.Debug().Str("code", "lease.unproven").Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
 	case !found.held && t.connected.Load() && found.revision != t.at(): // the next write takes it back
 	case !found.held && !t.connected.Load(), found.held && !found.record.sameTerm(t.record):
@@ -112,6 +114,7 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 
 // giveUp removes the lease if it is still this term's.
 func (e *elector) giveUp(t *Term) {
+	e.transition(endReleased)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
 	var last error
@@ -121,7 +124,7 @@ func (e *elector) giveUp(t *Term) {
 		done()
 		if err == nil {
 			e.c.view.watched(e.subscription, kv.Entry{Revision: revision})
-			e.log.Info().Uint64("epoch", t.Epoch).Msg("lease released")
+			e.log.Info().Str("code", "lease.released").Uint64("epoch", t.Epoch).Msg("lease released")
 			return
 		}
 		found, unread := e.read(ctx)
@@ -135,7 +138,7 @@ func (e *elector) giveUp(t *Term) {
 			t.adopt(found.revision)
 		}
 	}
-	e.log.Warn().Err(last).Msg("lease not released; it expires by itself")
+	e.log.Warn().Str("code", "lease.unreleased").Err(last).Msg("lease not released; it expires by itself")
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -58,7 +58,7 @@ func (c *Candidate) answer() (leave func(), err error) {
 			c.announce(false, true)
 		}
 		if first {
-			c.opt.Log.Info().Str("other", p.Replica).Msg("another replica is there")
+			c.opt.Log.Info().Str("code", "replica.there").Str("other", p.Replica).Msg("another replica is there")
 		}
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 		c.peers.answered(nonce)
 	case errors.Is(err, nats.ErrNoResponders):
 		if c.peers.missed(nonce) {
-			c.opt.Log.Warn().Str("other", c.view.replica(nonce)).Msg("a replica that holds leases is gone: nobody answers for it")
+			c.opt.Log.Warn().Str("code", "replica.gone").Str("other", c.view.replica(nonce)).Msg("a replica that holds leases is gone: nobody answers for it")
 			c.view.wakeAll(nonce)
 		}
 	default:

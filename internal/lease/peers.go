@@ -23,6 +23,7 @@ const (
 
 // peer is another replica.
 type peer struct {
+	name    string
 	first   time.Time       // when it became known
 	heard   time.Time       // its last announcement; zero: none
 	leaving bool            // it takes no leases any more
@@ -61,7 +62,7 @@ func (p *peers) announced(a presence) (first, changed bool) {
 	known := p.peer(a.Nonce)
 	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
 	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting
-	known.heard, known.leaving, known.resting, known.died = time.Now(), a.Leaving, a.Resting, time.Time{}
+	known.name, known.heard, known.leaving, known.resting, known.died = a.Replica, time.Now(), a.Leaving, a.Resting, time.Time{}
 	if a.Subscriptions != nil {
 		known.leads = make(map[string]bool)
 		for _, subscription := range a.Subscriptions {

@@ -13,10 +13,15 @@ type view struct {
 	mu     sync.Mutex
 	leases map[string]holding
 	wake   map[string]chan struct{} // of each subscription's elector
+
+	changed func(subscription string, now Holding) // see Options
 }
 
-func newView() *view {
-	return &view{leases: make(map[string]holding), wake: make(map[string]chan struct{})}
+func newView(changed func(string, Holding)) *view {
+	if changed == nil {
+		changed = func(string, Holding) {}
+	}
+	return &view{leases: make(map[string]holding), wake: make(map[string]chan struct{}), changed: changed}
 }
 
 // join returns a channel that is filled whenever the lease changes.
@@ -75,6 +80,9 @@ func (v *view) set(subscription string, h holding) holding {
 		signal(wake)
 	}
 	v.leases[subscription] = h
+	if old.held != h.held || h.held && !old.record.sameTerm(h.record) {
+		v.changed(subscription, h.shown())
+	}
 	return h
 }
 

@@ -1,0 +1,105 @@
+package lease
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Holding is who holds a lease, as far as this replica knows.
+type Holding struct {
+	Held    bool
+	Replica string
+	Nonce   string
+	Epoch   uint64
+	Since   time.Time // by the holder's clock
+}
+
+func (h holding) shown() Holding {
+	if !h.held {
+		return Holding{}
+	}
+	return Holding{Held: true, Replica: h.record.Replica, Nonce: h.record.Nonce, Epoch: cmp.Or(h.record.Epoch, h.revision), Since: h.record.Since}
+}
+
+// Holding is who holds the lease of a subscription.
+func (c *Candidate) Holding(subscription string) Holding { return c.view.get(subscription).shown() }
+
+// Margin is how long this replica may still open a connection of a subscription
+// without a new proof of its lease, and whether it leads it.
+func (c *Candidate) Margin(subscription string) (margin time.Duration, leads bool) {
+	c.mu.Lock()
+	e := c.electors[subscription]
+	c.mu.Unlock()
+	if e == nil {
+		return 0, false
+	}
+	t := e.leading.Load()
+	if t == nil {
+		return 0, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.trusted() {
+		return 0, true
+	}
+	return time.Until(t.proof.until), true
+}
+
+// Peer is another replica.
+type Peer struct {
+	Replica string
+	Nonce   string
+	Heard   time.Time // its last announcement
+	Leaving bool      // it takes no leases any more
+}
+
+// Peers are the other replicas that were heard lately, by name.
+func (c *Candidate) Peers() []Peer {
+	all := c.peers.heard()
+	slices.SortFunc(all, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Replica, b.Replica), cmp.Compare(a.Nonce, b.Nonce)) })
+	return all
+}
+
+func (p *peers) heard() (all []Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for nonce, k := range p.all {
+		if !k.heard.IsZero() && time.Since(k.heard) < forgetAfter && k.died.IsZero() {
+			all = append(all, Peer{Replica: k.name, Nonce: nonce, Heard: k.heard, Leaving: k.leaving})
+		}
+	}
+	return all
+}
+
+// Why a leadership of this replica began.
+const (
+	taken      = "taken"       // the lease was free: released, expired or new
+	takenDead  = "taken_dead"  // its holder's process was gone
+	takenStale = "taken_stale" // its holder had not renewed it in time
+)
+
+// Why it ended.
+const (
+	endLost     = "lost"     // another replica took the lease
+	endExpired  = "expired"  // it could not be renewed in time
+	endReleased = "released" // this replica gave it away: it stops, steps down, or had more than its share
+)
+
+// transition counts a beginning or an end of a leadership.
+func (e *elector) transition(reason string) {
+	if e.c.opt.Transition != nil {
+		e.c.opt.Transition(e.subscription, reason)
+	}
+}
+
+// reason is why a lease that was found so could be taken.
+func (e *elector) reason(h holding) string {
+	switch _, dead := e.c.peers.deadSince(h.record.Nonce); {
+	case !h.held:
+		return taken
+	case dead:
+		return takenDead
+	}
+	return takenStale
+}
