@@ -30,7 +30,10 @@ type Options struct {
 
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
 	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; the settings above are not used
-	Log       zerolog.Logger
+	// Secrets gives Password and Token anew for each time it connects; nil: they stay.
+	Secrets func() (password, token string)
+	Denied  func(detail string) // is told of each subject that the server denies to this user; may be nil
+	Log     zerolog.Logger
 }
 
 // Connect returns an established connection. A server that is not up, or refuses the credentials, is no error: it
@@ -41,7 +44,7 @@ type Options struct {
 // would deliver late and out of order. The server can still end it for good (a protocol violation): that is logged
 // as an error, and seen with nc.StatusChanged(nats.CLOSED).
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
-	events := &events{log: o.Log, target: "in process"}
+	events := &events{log: o.Log, target: "in process", denied: o.Denied}
 	nc, err := dial(o, events)
 	if err != nil {
 		return nil, err
@@ -51,7 +54,7 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 		nc.Close()
 		return nil, err
 	}
-	o.Log.Info().Str("server", events.server(nc)).Str("server_name", nc.ConnectedServerName()).
+	o.Log.Info().Str("code", "nats.connected").Str("server", events.server(nc)).Str("server_name", nc.ConnectedServerName()).
 		Str("version", nc.ConnectedServerVersion()).Stringer("waited", time.Since(started).Round(time.Millisecond)).
 		Msg("connected to NATS")
 	return nc, nil

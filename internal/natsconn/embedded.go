@@ -69,7 +69,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 		e.Shutdown()
 		return nil, err
 	}
-	o.Log.Info().Str("url", e.ClientURL()).Str("data_dir", opts.StoreDir).Msg("embedded NATS started")
+	o.Log.Info().Str("code", "nats.embedded").Str("url", e.ClientURL()).Str("data_dir", opts.StoreDir).Msg("embedded NATS started")
 	return e, nil
 }
 
@@ -113,7 +113,7 @@ func (e *Embedded) start(ctx context.Context, opts *server.Options) error {
 	}
 	// The file is a help for a second process only, so a failure is not worth a failed start.
 	if err := os.WriteFile(e.urlFile, []byte(srv.ClientURL()+"\n"), 0o600); err != nil {
-		e.log.Warn().Err(err).Msg("embedded NATS: cannot note its address in the data folder")
+		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address in the data folder")
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func (e *Embedded) Shutdown() {
 			e.srv.WaitForShutdown()
 		}
 		if err := errors.Join(os.RemoveAll(e.urlFile), e.lock.Unlock()); err != nil {
-			e.log.Warn().Err(err).Msg("embedded NATS: cannot release the data folder")
+			e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot release the data folder")
 		}
 	})
 }

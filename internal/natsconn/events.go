@@ -14,7 +14,8 @@ import (
 // the first connection is made.
 type events struct {
 	log    zerolog.Logger
-	target string // the servers, without secrets; set before the first connection
+	denied func(detail string) // see Options
+	target string              // the servers, without secrets; set before the first connection
 
 	mu     sync.Mutex
 	pace   pacer
@@ -37,12 +38,12 @@ func (e *events) disconnected(_ *nats.Conn, err error) {
 	e.mu.Lock()
 	e.since = time.Now()
 	e.mu.Unlock()
-	e.log.Warn().Err(err).Str("servers", e.target).Msg("NATS connection lost")
+	e.log.Warn().Str("code", "nats.disconnected").Err(err).Str("servers", e.target).Msg("NATS connection lost")
 }
 
 func (e *events) reconnected(nc *nats.Conn) {
 	out := e.reachable()
-	e.log.Info().Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
+	e.log.Info().Str("code", "nats.reconnected").Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
 		Stringer("outage", out.Round(time.Millisecond)).Msg("NATS connection is back")
 }
 
@@ -65,7 +66,7 @@ func (e *events) unreachable(nc *nats.Conn, err error) {
 	due := e.pace.due(time.Now())
 	e.mu.Unlock()
 	if due {
-		e.log.Warn().Err(err).Str("check", connectAdvice(err)).Msg("waiting for NATS at " + e.target)
+		e.log.Warn().Str("code", "nats.waiting").Err(err).Str("check", connectAdvice(err)).Msg("waiting for NATS at " + e.target)
 	}
 }
 
@@ -80,11 +81,14 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 		text += ` on subscription "` + sub.Subject + `"`
 	}
 	if errors.Is(err, nats.ErrConsumerNotActive) { // the library makes it anew
-		e.log.Debug().Str("error", text).Msg("a watcher is made anew")
+		e.log.Debug().Str("code", "nats.watcher").Str("error", text).Msg("a watcher is made anew")
 		return
 	}
+	if e.denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
+		e.denied(text)
+	}
 	if count := e.count(text); count&(count-1) == 0 {
-		e.log.Error().Str("error", text).Int("count", count).Msg(failureTitle(err))
+		e.log.Error().Str("code", "nats.error").Str("error", text).Int("count", count).Msg(failureTitle(err))
 	}
 }
 
@@ -104,11 +108,11 @@ func (e *events) count(text string) int {
 
 // closed is called for an end that the server caused: NoCallbacksAfterClientClose keeps our own Close out.
 func (e *events) closed(nc *nats.Conn) {
-	e.log.Error().Err(nc.LastError()).Str("servers", e.target).Msg("NATS connection closed for good; restart to connect again")
+	e.log.Error().Str("code", "nats.closed").Err(nc.LastError()).Str("servers", e.target).Msg("NATS connection closed for good; restart to connect again")
 }
 
 func (e *events) lameDuck(nc *nats.Conn) {
-	e.log.Info().Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
+	e.log.Info().Str("code", "nats.lameduck").Str("server", e.server(nc)).Str("server_name", nc.ConnectedServerName()).
 		Msg("NATS server is about to shut down (lame duck mode); the connection will move")
 }
 

@@ -33,7 +33,7 @@ func Retry(ctx context.Context, log zerolog.Logger, waiting string, op func(cont
 	var pace pacer
 	err := backoff.RetryNotify(try, backoff.WithContext(growing, ctx), func(err error, _ time.Duration) {
 		if pace.due(time.Now()) {
-			log.Warn().Str("error", err.Error()).Str("check", apiAdvice(err)).Msg(waiting)
+			log.Warn().Str("code", "nats.waiting").Str("error", err.Error()).Str("check", apiAdvice(err)).Msg(waiting)
 		}
 	})
 	if err != nil && ctx.Err() != nil {

@@ -13,11 +13,19 @@ type serverLog struct {
 	failed chan<- error
 }
 
-func (l *serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, v...) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.log.Warn().Msgf(format, v...) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.log.Error().Msgf(format, v...) }
-func (l *serverLog) Debugf(format string, v ...any)  { l.log.Trace().Msgf(format, v...) }
-func (l *serverLog) Tracef(string, ...any)           {}
+func (l *serverLog) Noticef(format string, v ...any) {
+	l.log.Debug().Str("code", "nats.server").Msgf(format, v...)
+}
+func (l *serverLog) Warnf(format string, v ...any) {
+	l.log.Warn().Str("code", "nats.server").Msgf(format, v...)
+}
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.log.Error().Str("code", "nats.server").Msgf(format, v...)
+}
+func (l *serverLog) Debugf(format string, v ...any) {
+	l.log.Trace().Str("code", "nats.server").Msgf(format, v...)
+}
+func (l *serverLog) Tracef(string, ...any) {}
 
 // Fatalf hands the error to the owner: with a logger of one's own the library does not end the process.
 func (l *serverLog) Fatalf(format string, v ...any) {
@@ -30,7 +38,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	select {
 	case l.failed <- err:
 	default: // the owner has one already
-		l.log.Error().Msg(err.text)
+		l.log.Error().Str("code", "nats.server").Msg(err.text)
 	}
 }
 

@@ -42,10 +42,16 @@ func explicitSettings(o Options) ([]nats.Option, error) {
 		add("NATS_NKEY", nkey(o.NKey))
 	}
 	if o.User != "" || o.Password != "" {
-		add("NATS_USER", nats.UserInfo(o.User, o.Password))
+		add("NATS_USER", nats.UserInfoHandler(func() (string, string) {
+			password, _ := o.secrets()
+			return o.User, password
+		}))
 	}
 	if o.Token != "" {
-		add("NATS_TOKEN", nats.Token(o.Token))
+		add("NATS_TOKEN", nats.TokenHandler(func() string {
+			_, token := o.secrets()
+			return token
+		}))
 	}
 	if o.User != "" && o.Password == "" {
 		reject("NATS_PASSWORD", "is empty while NATS_USER is set")
@@ -65,6 +71,13 @@ func explicitSettings(o Options) ([]nats.Option, error) {
 		reject("NATS_CERT", "is empty while NATS_KEY is set")
 	}
 	return opts, errors.Join(wrong...)
+}
+
+func (o Options) secrets() (password, token string) {
+	if o.Secrets == nil {
+		return o.Password, o.Token
+	}
+	return o.Secrets()
 }
 
 // given names the settings that say who we are. nats.go would take the one or the other without a word.

@@ -15,16 +15,20 @@ type serverLog struct {
 	fatal atomic.Pointer[string]
 }
 
-func (l *serverLog) Noticef(format string, v ...any) { l.log.Debug().Msgf(format, v...) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.log.Error().Msgf(format, v...) }
-func (l *serverLog) Debugf(string, ...any)           {}
-func (l *serverLog) Tracef(string, ...any)           {}
+func (l *serverLog) Noticef(format string, v ...any) {
+	l.log.Debug().Str("code", "spool.server").Msgf(format, v...)
+}
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.log.Error().Str("code", "spool.server").Msgf(format, v...)
+}
+func (l *serverLog) Debugf(string, ...any) {}
+func (l *serverLog) Tracef(string, ...any) {}
 
 // Warnf takes for a note what mostly tells how a crash is mended. It leaves out a
 // warning of maxRecord, which is meant for servers with clients.
 func (l *serverLog) Warnf(format string, v ...any) {
 	if !strings.HasPrefix(format, "Maximum payloads") {
-		l.log.Info().Msgf(format, v...)
+		l.log.Info().Str("code", "spool.server").Msgf(format, v...)
 	}
 }
 
