@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
@@ -23,11 +24,14 @@ import (
 type Options struct {
 	Config  *config.Config
 	Version string
+	Commit  string
 	// NATSPort is the embedded server's: 0 for 4222, -1 for any free one.
 	NATSPort int
 	NATS     nats.InProcessConnProvider // set: where to find NATS, whatever the configuration says
 	HTTP     *http.Client               // to Zoom; nil: the default
 	StepDown <-chan struct{}            // each receive hands all subscriptions to other replicas; may be nil
+	Reload   <-chan *config.Config      // each has its secrets used from then on; may be nil
+	Notify   func(state string)         // tells the supervisor (sd_notify(3)); may be nil
 	Clock    func(time.Time) time.Time  // maps a time to this machine's wall clock; nil: as it is
 	Log      zerolog.Logger
 }
@@ -45,12 +49,30 @@ func (e *StreamError) Error() string {
 // Run runs a connector until the context ends, and then until everything
 // received is stored. It returns nil after an orderly end.
 func Run(ctx context.Context, o Options) error {
-	nc, disconnect, failed, err := connect(ctx, o)
+	m, err := newMonitor(o)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	showing, end := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return m.run(showing) })
+	group.Go(func() error {
+		defer end() // last: it can be seen what happens until then
+		defer m.drain()
+		defer context.AfterFunc(ctx, m.drain)()
+		return connected(ctx, o, m)
+	})
+	return group.Wait()
+}
+
+// connected is the part of Run that needs NATS.
+func connected(ctx context.Context, o Options, m *monitor) error {
+	nc, disconnect, failed, err := connect(ctx, o, m)
 	if err != nil {
 		return orderly(ctx, err)
 	}
 	defer disconnect()
-	r, err := prepare(ctx, o, nc)
+	r, err := prepare(ctx, o, m, nc)
 	if err != nil {
 		return orderly(ctx, err)
 	}
@@ -66,11 +88,15 @@ func orderly(ctx context.Context, err error) error {
 }
 
 // connect connects to the configured servers, or starts the embedded one.
-func connect(ctx context.Context, o Options) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
+func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
 	n := o.Config.NATS
 	options := natsconn.Options{
 		URL: n.URL, Context: n.Context, Creds: n.Creds, NKey: n.NKey, User: n.User, Password: n.Password, Token: n.Token,
-		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: "zoomstream/" + o.Config.Replica, Log: o.Log,
+		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: "zoomstream/" + o.Config.Replica, Denied: m.wasDenied, Log: o.Log,
+		Secrets: func() (password, token string) {
+			s := m.secrets.Load()
+			return s.natsPassword, s.natsToken
+		},
 	}
 	options.InProcess = o.NATS
 	if o.NATS != nil || !n.Embedded() {
@@ -90,12 +116,12 @@ func connect(ctx context.Context, o Options) (nc *nats.Conn, disconnect func(), 
 		embedded.Shutdown()
 		return nil, nil, nil, err
 	}
-	o.Log.Info().Msgf("watch the events with: nats sub -s %s '%s.>'", embedded.ClientURL(), o.Config.Prefix)
+	o.Log.Info().Str("code", "nats.hint").Msgf("watch the events with: nats sub -s %s '%s.>'", embedded.ClientURL(), o.Config.Prefix)
 	return nc, func() { nc.Close(); embedded.Shutdown() }, embedded.Failed(), nil
 }
 
 // prepare sees to it that the stream and the buckets are there.
-func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
+func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replica, error) {
 	cfg := o.Config
 	js, err := natsconn.AwaitJetStream(ctx, nc, o.Log)
 	if err != nil {
@@ -106,7 +132,7 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
 		return nil, err
 	}
 	if created {
-		o.Log.Info().Str("stream", cfg.Stream).Str("subjects", cfg.Prefix+".>").Msg("stream created")
+		o.Log.Info().Str("code", "stream.created").Str("stream", cfg.Stream).Str("subjects", cfg.Prefix+".>").Msg("stream created")
 	}
 	if err := report(o.Log, cfg.Stream, findings); err != nil {
 		return nil, err
@@ -123,7 +149,7 @@ func prepare(ctx context.Context, o Options, nc *nats.Conn) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newReplica(o, nc, info, leases, states)
+	return newReplica(o, m, nc, info, leases, states)
 }
 
 func streamOptions(o Options, nc *nats.Conn) natsconn.StreamOptions {
@@ -170,7 +196,7 @@ func report(log zerolog.Logger, stream string, findings []natsconn.Finding) erro
 			fatal = append(fatal, f.Problem+"; "+f.Fix)
 			continue
 		}
-		log.Warn().Str("stream", stream).Str("fix", f.Fix).Msg(f.Problem)
+		log.Warn().Str("code", "stream.unfit").Str("stream", stream).Str("fix", f.Fix).Msg(f.Problem)
 	}
 	if len(fatal) > 0 {
 		return &StreamError{Stream: stream, Problems: fatal}

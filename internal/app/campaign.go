@@ -56,6 +56,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 	cfg := r.o.Config
 	log := r.o.Log.With().Str("subscription", endpoint.Subscription).Logger()
 	dialer := zoom.NewDialer(zoom.Config{
+		Answered: r.monitor.metrics.Subscription(endpoint.Subscription).RoundTrip,
 		Endpoint: endpoint.URL, Tokens: r.tokens, HTTP: r.o.HTTP, Heartbeat: cfg.Heartbeat, Log: log,
 		Permit: func(ctx context.Context) error {
 			if err := r.dials.Wait(ctx); err != nil {
@@ -66,10 +67,12 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 	})
 	b := bridge.New(r.nc, dialer, bridge.Config{
 		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
-		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: cfg.Zoom.SecretToken, Quarantine: r.quarantine, Pipeline: r.pipeline,
+		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: func() string { return r.monitor.secrets.Load().secretToken }, Quarantine: r.quarantine, Pipeline: r.pipeline,
 		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
 		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
+		Meter: r.monitor.metrics.Subscription(endpoint.Subscription), Alarms: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent,
+		Repeated: func(id, where string) { r.monitor.repeated.note(id, where, r.monitor.clock(time.Now()).UTC()) },
 	})
 	r.bridges.add(endpoint.Subscription, t.Epoch, b)
 	err := b.Run(term, process)
@@ -85,7 +88,7 @@ func handover(subscriptions int) time.Duration {
 }
 
 func summarize(log zerolog.Logger, epoch uint64, st bridge.Stats) {
-	log.Info().Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Line.Acked-st.Line.Duplicates).
+	log.Info().Str("code", "term.ended").Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Line.Acked-st.Line.Duplicates).
 		Uint64("duplicates", st.Repeated+st.Line.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
 }
 
@@ -111,6 +114,17 @@ func (b *bridges) add(subscription string, epoch uint64, one *bridge.Bridge) {
 	}
 	all := append(b.all[subscription], served{bridge.Question(subscription, epoch), one})
 	b.all[subscription] = all[max(0, len(all)-answerable):]
+}
+
+// latest is the bridge of a subscription's latest term; nil: there was none.
+func (b *bridges) latest(subscription string) *bridge.Bridge {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := b.all[subscription]
+	if len(all) == 0 {
+		return nil
+	}
+	return all[len(all)-1].bridge
 }
 
 func (b *bridges) describe(question string) []byte {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
@@ -20,11 +19,13 @@ const finishTimeout = 5 * time.Second
 func (r *replica) openPipeline() {
 	cfg := r.o.Config
 	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
-		return []string{cfg.Zoom.ClientSecret, cfg.Zoom.SecretToken, r.tokens.Cached(), cfg.Zoom.ClientID}
+		s := r.monitor.secrets.Load()
+		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
 	}, r.o.Log)
 	r.pipeline = pipeline.New(r.nc, pipeline.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
-		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm, Log: r.o.Log,
+		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm,
+		Published: r.monitor.metrics.Published, Tick: func() { r.monitor.health.Beat("publishing") }, Log: r.o.Log,
 	})
 }
 
@@ -54,16 +55,16 @@ func (r *replica) repair(ctx context.Context) {
 		}
 		if !natsconn.Ours(r.stream.Config) {
 			if !told {
-				r.o.Log.Error().Str("stream", r.o.Config.Stream).Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
+				r.o.Log.Error().Str("code", "stream.gone").Str("stream", r.o.Config.Stream).Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
 			}
 			told = true
 			continue
 		}
 		if err := r.recreate(ctx); err != nil {
-			r.o.Log.Error().Err(err).Str("stream", r.o.Config.Stream).Msg("the stream was deleted and cannot be created again; trying on")
+			r.o.Log.Error().Str("code", "stream.gone").Err(err).Str("stream", r.o.Config.Stream).Msg("the stream was deleted and cannot be created again; trying on")
 			continue
 		}
-		r.o.Log.Warn().Str("stream", r.o.Config.Stream).Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
+		r.o.Log.Warn().Str("code", "stream.recreated").Str("stream", r.o.Config.Stream).Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
 	}
 }
 
@@ -88,15 +89,6 @@ func (r *replica) recreate(ctx context.Context) error {
 	}
 	_, _, _, err = natsconn.EnsureStream(ctx, js, streamOptions(r.o, r.nc))
 	return err
-}
-
-// alarm is the message of an alarm of the whole process.
-func (r *replica) alarm(name string, raised bool, detail string) *nats.Msg {
-	at := time.Now()
-	if r.o.Clock != nil {
-		at = r.o.Clock(at)
-	}
-	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{Name: name, Raised: raised, Replica: r.o.Config.Replica, At: at.UTC(), Detail: detail})
 }
 
 // finish waits until all that was received is stored, or on disk.

@@ -18,6 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -39,19 +40,20 @@ type replica struct {
 	candidate *lease.Candidate
 	dials     *rate.Limiter
 	bridges   bridges
+	monitor   *monitor
 
 	pipeline   *pipeline.Pipeline
 	quarantine *bridge.Quarantine
 }
 
-func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, states *kv.Bucket) (*replica, error) {
+func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamInfo, leases, states *kv.Bucket) (*replica, error) {
 	cfg := o.Config
 	mode, err := dedupe.ParseMode(cfg.Dedupe)
 	if err != nil {
 		return nil, err
 	}
 	r := &replica{
-		o: o, nc: nc, stream: stream, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		o: o, monitor: m, nc: nc, stream: stream, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 		tokens: zoom.NewTokenSource(zoom.TokenConfig{
 			ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
 			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Log: o.Log,
@@ -59,7 +61,8 @@ func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, 
 	}
 	r.candidate = lease.New(nc, leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.describe, Log: o.Log,
+		Describe: r.bridges.describe, Transition: m.transition, Changed: m.leads,
+		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openPipeline()
 	return r, nil
@@ -68,6 +71,7 @@ func newReplica(o Options, nc *nats.Conn, stream *jetstream.StreamInfo, leases, 
 // serve campaigns for every subscription until the context ends or one fails.
 // The candidate outlives the campaigns, since their successors ask it.
 func (r *replica) serve(ctx context.Context, failed <-chan error) error {
+	r.monitor.replica.Store(r)
 	group, ctx := errgroup.WithContext(ctx)
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
@@ -79,8 +83,22 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		}
 	})
 	group.Go(func() error { return r.connection(beside) })
-	group.Go(func() error { return r.candidate.Run(beside) })
-	group.Go(func() error { return r.pipeline.Run(beside) })
+	group.Go(func() error {
+		defer r.monitor.health.Ended("lease")
+		return r.candidate.Run(beside)
+	})
+	group.Go(func() error {
+		defer r.monitor.health.Ended("publishing")
+		return r.pipeline.Run(beside)
+	})
+	group.Go(func() error {
+		r.judge(beside)
+		return nil
+	})
+	group.Go(func() error {
+		r.answer(beside)
+		return nil
+	})
 	group.Go(func() error {
 		r.repair(beside)
 		return nil
@@ -100,6 +118,23 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		return errors.Join(campaigns.Wait(), r.finish())
 	})
 	return group.Wait()
+}
+
+// answer answers questions for this replica's status until the context ends.
+func (r *replica) answer(ctx context.Context) {
+	stop, err := status.Serve(r.nc, status.ServiceOptions{
+		Bucket: r.o.Config.Bucket, Replica: r.o.Config.Replica, Nonce: r.candidate.Nonce(), Version: r.o.Version,
+		Status: r.monitor.status, Seen: r.monitor.repeated.of,
+		ErrorHandler: func(err error) {
+			r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("a question for the status was not answered")
+		},
+	})
+	if err != nil {
+		r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("questions for the status over NATS are not answered")
+		return
+	}
+	<-ctx.Done()
+	stop()
 }
 
 func subscriptions(cfg *config.Config) (all []string) {
@@ -135,10 +170,10 @@ func (r *replica) obey(ctx context.Context) {
 		select {
 		case <-r.o.StepDown:
 			if !r.replaceable() {
-				r.o.Log.Warn().Msg("told to step down, but no other replica is there to take over; going on")
+				r.o.Log.Warn().Str("code", "stepdown.refused").Msg("told to step down, but no other replica is there to take over; going on")
 				continue
 			}
-			r.o.Log.Info().Msg("stepping down, as told")
+			r.o.Log.Info().Str("code", "stepdown").Msg("stepping down, as told")
 			r.candidate.StepDown()
 		case <-ctx.Done():
 			return

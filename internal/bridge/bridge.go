@@ -31,10 +31,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/metrics"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/zoom"
-	"github.com/zoomstream/zoomstream/publisher"
 )
 
 const (
@@ -67,7 +68,7 @@ type Config struct {
 	Prefix          string // of the subjects
 	Dedupe          dedupe.Mode
 	DuplicateWindow time.Duration // of the stream
-	SecretToken     string        // set: signatures are verified
+	SecretToken     func() string // signatures are verified with it, if it is set; may be nil
 	Quarantine      *Quarantine
 	Pipeline        *pipeline.Pipeline // to the stream
 
@@ -87,6 +88,15 @@ type Config struct {
 	// AliveAt is when the process of a nonce last answered this one; zero: never.
 	AliveAt func(nonce string) time.Time
 	Renew   Renewal
+
+	Meter  *metrics.Subscription // counts over all terms; nil: nobody reads it
+	Alarms *alarm.Board          // of the process; nil: nobody reads it
+	Late   time.Duration         // threshold of the alarm late; 0: off
+	Silent time.Duration         // of the alarm silent; 0: off; below: by the subscription's rhythm
+	// Repeated is told of each message that was received before, and where that was
+	// recognised: local or stream; may be nil.
+	Repeated func(id, where string)
+
 	// Clock maps a time to this machine's wall clock; nil: as it is.
 	Clock func(time.Time) time.Time
 
@@ -112,32 +122,47 @@ type Bridge struct {
 	window  *dedupe.Window
 	journal *journal
 	contest *contest
+	late    lateness
+	raised  raised
 	over    atomic.Bool // the term is
 	session atomic.Pointer[zoom.Session]
+	trouble atomic.Pointer[string] // why there is no connection; nil: there is one, or none was tried
 
 	turn chan struct{} // held by who hands a message over: it may wait for room
 	seq  uint64        // of the last message; with turn held
 	held held          // with turn held
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
-	lastEvent                                                atomic.Int64 // Unix nanoseconds
+	lastEvent                                                atomic.Int64              // Unix nanoseconds
+	eventBefore                                              atomic.Pointer[time.Time] // the last one of the term before
 
-	noisy zerolog.Logger // for what a hostile sender could repeat at will
+	badFrames, badSignatures, everyEvent zerolog.Logger // sampled
 }
 
 // New returns a Bridge.
 func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
+	if cfg.Meter == nil {
+		cfg.Meter = metrics.New("", "", []string{cfg.Subscription}).Subscription(cfg.Subscription)
+	}
+	if cfg.SecretToken == nil {
+		cfg.SecretToken = func() string { return "" }
+	}
+	if cfg.Alarms == nil {
+		cfg.Alarms = alarm.NewBoard(cfg.Replica, nil, cfg.Log)
+	}
 	b := &Bridge{
 		cfg:    cfg,
 		nc:     nc,
 		dialer: dialer,
 		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
 		turn:   make(chan struct{}, 1),
-		noisy:  sampled(cfg.Log),
+
+		badFrames: sampled(cfg.Log), badSignatures: sampled(cfg.Log),
+		everyEvent: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 	}
 	b.journal = newJournal(b)
 	b.contest = newContest(b)
-	b.line = cfg.Pipeline.Line(cfg.Subscription, strconv.FormatUint(cfg.Epoch, 10), b.acknowledged)
+	b.line = cfg.Pipeline.Line(cfg.Subscription, strconv.FormatUint(cfg.Epoch, 10), b.stored)
 	return b
 }
 
@@ -176,9 +201,15 @@ func (b *Bridge) Run(term, process context.Context) error {
 	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
 	defer enough()
 	owned.Go(func() { b.journal.keep(keeping) })
+	watching, unwatch := context.WithCancel(term)
+	watched := make(chan struct{})
+	owned.Go(func() { defer close(watched); b.watch(watching) })
 	defer b.cfg.Term.Connected(false)
 
 	err := b.connectLoop(term, process, reading, patience)
+	unwatch()
+	<-watched
+	b.settleAlarms(patience)
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
 	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
@@ -229,12 +260,19 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	if f.Err != nil {
 		b.malformed.Add(1)
-		b.noisy.Warn().AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedFrame(f))
+		b.cfg.Meter.Malformed.Inc()
+		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
+		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{})
 	}
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
-	return b.publish(ctx, b.event(f))
+	received := b.clock(f.Received)
+	b.cfg.Meter.Received.Inc()
+	b.cfg.Meter.Arrived(f.Happened, f.Sent, received)
+	b.late.note(f.Happened, f.Sent, received)
+	msg := b.event(f)
+	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Strs("id", msg.Header[nats.MsgIdHdr]).Int("bytes", len(msg.Data)).Msg("event received")
+	return b.publish(ctx, msg, pipeline.Note{Happened: f.Happened, Received: received})
 }
 
 // notStoredError says that a received frame found no room to the very end.
@@ -249,13 +287,6 @@ func (e *notStoredError) Error() string {
 
 func (e *notStoredError) Unwrap() error { return e.err }
 
-// acknowledged is told of each stored message.
-func (b *Bridge) acknowledged(ack publisher.Ack) {
-	if ack.Msg.Subject == b.cfg.Prefix+subjectGap {
-		b.journal.stored(ack.Msg.Header.Get(nats.MsgIdHdr))
-	}
-}
-
 func (b *Bridge) clock(t time.Time) time.Time {
 	if b.cfg.Clock == nil {
 		return t
@@ -263,9 +294,14 @@ func (b *Bridge) clock(t time.Time) time.Time {
 	return b.cfg.Clock(t)
 }
 
+// lastEventAt is when the last event was received, by this replica or the one
+// before.
 func (b *Bridge) lastEventAt() time.Time {
 	if at := b.lastEvent.Load(); at > 0 {
 		return b.clock(time.Unix(0, at)).UTC()
+	}
+	if at := b.eventBefore.Load(); at != nil {
+		return *at
 	}
 	return time.Time{}
 }

@@ -56,6 +56,7 @@ func (l *live) read(s *zoom.Session) *reader {
 		defer stop()
 		r.err = s.Run(ctx, func(f *zoom.Frame) error { return l.b.handle(l.patience, f) })
 		r.ended = time.Now()
+		l.b.cfg.Meter.Close(string(cause(r.err)))
 	})
 	return r
 }
@@ -72,25 +73,26 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 			return lost
 		}
 		if term.Err() != nil {
-			b.cfg.Log.Info().AnErr("reason", err).AnErr("term", context.Cause(term)).Msg("connection to Zoom closed")
+			b.cfg.Log.Info().Str("code", "zoom.closed").AnErr("reason", err).AnErr("term", context.Cause(term)).Msg("connection to Zoom closed")
 			return nil
 		}
 		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
 			return denied
 		}
+		b.failed(err)
 		wait := pause.next(useful, err)
 		if cause(err) == zoom.CauseDisplaced {
 			// Another replica, or a stranger? The lease tells.
-			b.cfg.Log.Warn().Msg("displaced: another connection of the subscription was opened; looking at the lease")
+			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Prove(term) != nil {
 				b.journal.judge(HandedOver, "")
-				b.cfg.Log.Info().Msg("another replica has taken over")
+				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
 			}
 			b.journal.judge(Disconnected, GapKicked)
 			wait = b.contest.displaced(patience)
 		}
-		b.cfg.Log.Warn().Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
+		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
 		if sleep(term, wait) != nil {
 			return nil
 		}
@@ -134,12 +136,17 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	began := time.Now()
 	s, err := b.dialer.Dial(ctx)
 	if err != nil {
+		if ctx.Err() == nil {
+			b.cfg.Meter.Connect(string(cause(err)))
+		}
 		return nil, err
 	}
+	b.cfg.Meter.Connect("ready")
+	b.trouble.Store(nil)
 	b.session.Store(s)
 	b.cfg.Term.Connected(true)
 	b.connects.Add(1)
-	b.cfg.Log.Info().Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
+	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
 	return s, nil
 }
 
@@ -163,7 +170,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		s, err = b.dial(trying)
 	}
 	if err != nil {
-		b.cfg.Log.Warn().Err(err).Msg("connection to Zoom not renewed; the old one goes on")
+		b.cfg.Log.Warn().Str("code", "zoom.unrenewed").Err(err).Msg("connection to Zoom not renewed; the old one goes on")
 		return nil
 	}
 	ready := time.Now()
@@ -188,7 +195,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 			<-old.done
 		})
 	}
-	b.cfg.Log.Info().Msg("connection to Zoom renewed before its token expires")
+	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")
 	b.journal.renewed(b.clock(ready))
 	return l.read(s)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
 )
 
 // settleTime is how long a new leader's connection may still be displaced by what
@@ -15,6 +17,9 @@ const settleTime = 3 * time.Second
 // calmAfter is how long a connection must live after a displacement, at least,
 // until nobody else seems to use the subscription.
 const calmAfter = time.Minute
+
+const contestedDetail = "somebody else connects to this subscription, and each side takes the events away from the other; " +
+	"find and stop it (another program, another cluster, a laptop)"
 
 // contest is a fight over the subscription with a stranger: a laptop, a second
 // cluster. Both lose events by it, so this side lets ever more time pass. Only
@@ -53,8 +58,7 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.times++
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
 	if !settling && !c.raised.Swap(true) {
-		c.b.cfg.Log.Error().Msg("contested: somebody else connects to this subscription; find and stop it (another program, another cluster, a laptop)")
-		c.say(ctx, true, "somebody else connects to this subscription, and each side takes the events away from the other")
+		c.b.raise(ctx, alarm.Contested, contestedDetail)
 	}
 	return c.last
 }
@@ -74,10 +78,5 @@ func (c *contest) clear(ctx context.Context) {
 	c.raised.Store(false)
 	c.timer, c.times = nil, 0
 	c.pause.Reset()
-	c.b.cfg.Log.Info().Msg("no longer contested")
-	c.say(ctx, false, "the connection has lasted")
-}
-
-func (c *contest) say(ctx context.Context, raised bool, detail string) {
-	c.b.publish(ctx, c.b.alarmMessage(AlarmContested, raised, detail)) //nolint:errcheck // the log has it
+	c.b.clear(ctx, alarm.Contested, "the connection has lasted")
 }

@@ -57,6 +57,14 @@ func (b *Bridge) gapAfter(last State, from, to time.Time, next uint64, cause Gap
 	}
 }
 
+// found counts a gap and logs it.
+func (b *Bridge) found(g Gap) {
+	b.cfg.Log.Warn().Str("code", "gap").Str("cause", string(g.Cause)).Bool("certain", g.Certain).Time("from", g.From).
+		Int64("duration_ms", g.Milliseconds).Str("previous", g.PreviousReplica).Msg("gap before this connection: what Zoom sent then is lost")
+	b.cfg.Meter.Gaps.Inc()
+	b.cfg.Meter.GapSeconds.Add(max(0, g.To.Sub(g.From).Seconds()))
+}
+
 // gapMessage is the marker of a gap.
 func (b *Bridge) gapMessage(g Gap) *nats.Msg {
 	return b.control(subjectGap, g.ID, g)

@@ -56,7 +56,7 @@ func (j *journal) current() State {
 	defer j.mu.Unlock()
 	s := j.state
 	s.LastEvent = j.b.lastEventAt()
-	s.Contested, s.ClosesAtExpiry = j.b.contest.raised.Load(), j.b.dialer.ClosesAtExpiry()
+	s.Raised, s.ClosesAtExpiry = j.b.raised.list(), j.b.dialer.ClosesAtExpiry()
 	if session := j.b.session.Load(); session != nil {
 		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
 	}
@@ -112,6 +112,9 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 		s.Connection++
 		j.opens.Add(1) // before keep is woken, which releases what is held for as many
 	})
+	for _, gap := range gaps {
+		j.b.found(gap)
+	}
 	return gaps
 }
 
@@ -177,16 +180,16 @@ func (j *journal) enter(last State, gap *Gap) {
 	if last.ClosesAtExpiry {
 		j.b.dialer.LearnClosesAtExpiry()
 	}
-	if last.Contested {
-		j.b.contest.inherit()
+	j.b.inherit(last.Raised)
+	if !last.LastEvent.IsZero() {
+		j.b.eventBefore.Store(&last.LastEvent)
 	}
 	j.mu.Lock()
 	j.begun = true
 	j.state = j.state.after(last)
 	j.mu.Unlock()
 	if gap != nil {
-		j.b.cfg.Log.Warn().Str("cause", string(gap.Cause)).Bool("certain", gap.Certain).Time("from", gap.From).
-			Int64("duration_ms", gap.Milliseconds).Str("previous", gap.PreviousReplica).Msg("gap before this connection")
+		j.b.found(*gap)
 	}
 }
 
@@ -220,7 +223,7 @@ func (j *journal) keep(ctx context.Context) {
 			j.mu.Unlock()
 		}
 		if err := j.record(ctx); err != nil && ctx.Err() == nil {
-			j.b.cfg.Log.Debug().Err(err).Msg("state not written; trying again")
+			j.b.cfg.Log.Debug().Str("code", "state.unwritten").Err(err).Msg("state not written; trying again")
 			if sleep(ctx, retry) == nil {
 				j.change(func(*State) {})
 			}

@@ -43,9 +43,10 @@ func NewQuarantine(nc *nats.Conn, prefix string, mode dedupe.Mode, max int, secr
 	return &Quarantine{nc: nc, prefix: prefix, mode: mode, max: max, secrets: secrets, noisy: sampled(log)}
 }
 
-// sampled is a log for what a hostile sender could repeat at will.
+// sampled is a log for what may come with every event: one line a minute tells that
+// it does, and a metric how often.
 func sampled(log zerolog.Logger) zerolog.Logger {
-	return log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second})
+	return log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 }
 
 // malformedFrame makes the message of a frame that is no event: its raw bytes,
@@ -66,7 +67,7 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	if msg.Subject == subjects.Control(q.prefix, subjects.Malformed) {
 		return bare(msg)
 	}
-	q.noisy.Warn().Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
+	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
 	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())
 }
 

@@ -38,8 +38,8 @@ func (b *Bridge) event(f *zoom.Frame) *nats.Msg {
 	h := newHeaders()
 	h.set(nats.MsgIdHdr, dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))
 	h.set(headerEvent, b.eventName(f.Event, subject))
-	if b.cfg.SecretToken != "" {
-		h.set(headerSignature, b.verdict(f))
+	if secret := b.cfg.SecretToken(); secret != "" {
+		h.set(headerSignature, b.verdict(secret, f))
 	}
 	b.common(h, f)
 	return &nats.Msg{Subject: subject, Header: h.header, Data: f.Body}
@@ -63,12 +63,13 @@ func (b *Bridge) stamp(msg *nats.Msg, seq uint64) {
 	msg.Header[headerSeq] = values[1:2:2]
 }
 
-func (b *Bridge) verdict(f *zoom.Frame) string {
-	if zoom.VerifySignature(b.cfg.SecretToken, f.Header.Timestamp, f.Header.Signature, f.Body) {
+func (b *Bridge) verdict(secret string, f *zoom.Frame) string {
+	if zoom.VerifySignature(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
 		return "valid"
 	}
 	b.invalidSignatures.Add(1)
-	b.noisy.Warn().Str("subject", subjects.Subject(b.cfg.Prefix, f.Event)).Msg("the signature of an event is invalid; it is published and marked")
+	b.cfg.Meter.InvalidSignature.Inc()
+	b.badSignatures.Warn().Str("code", "event.signature").Str("subject", subjects.Subject(b.cfg.Prefix, f.Event)).Msg("the signature of an event is invalid; it is published and marked")
 	return "invalid"
 }
 

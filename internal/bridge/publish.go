@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/pipeline"
 )
 
 const (
@@ -24,13 +26,19 @@ const (
 type held struct {
 	since    time.Time // zero: nothing is held
 	until    uint64    // this many of the term's connections are recorded
-	messages []*nats.Msg
+	messages []outgoing
 	bytes    int
 	released chan struct{} // closed when they are
 }
 
+// outgoing is a message on its way.
+type outgoing struct {
+	msg  *nats.Msg
+	note pipeline.Note
+}
+
 // publish hands a message over, waiting for room, unless it has done so before.
-func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
+func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note pipeline.Note) error {
 	for {
 		b.turn <- struct{}{}
 		wait := b.held.released
@@ -45,16 +53,19 @@ func (b *Bridge) publish(ctx context.Context, msg *nats.Msg) error {
 		}
 	}
 	defer func() { <-b.turn }()
-	if b.window.Seen(msg.Header[nats.MsgIdHdr][0], time.Now()) {
+	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, time.Now()) {
 		b.repeated.Add(1)
+		b.cfg.Meter.RepeatedLocal.Inc()
+		b.repetition(id, "local")
 		return nil
 	}
+	out := outgoing{msg, note}
 	if !b.held.since.IsZero() {
 		b.line.Keep(b.copyOf(msg))
-		b.held.add(msg)
+		b.held.add(out)
 		return nil
 	}
-	return b.send(ctx, msg)
+	return b.send(ctx, out)
 }
 
 // copyOf is the message as it would be published if this process died now. Its
@@ -65,17 +76,17 @@ func (b *Bridge) copyOf(msg *nats.Msg) *nats.Msg {
 	return c
 }
 
-func (h *held) add(msg *nats.Msg) {
-	h.messages = append(h.messages, msg)
-	h.bytes += len(msg.Data)
+func (h *held) add(out outgoing) {
+	h.messages = append(h.messages, out)
+	h.bytes += len(out.msg.Data)
 }
 
 // send expects the caller to have the turn.
-func (b *Bridge) send(ctx context.Context, msg *nats.Msg) error {
+func (b *Bridge) send(ctx context.Context, out outgoing) error {
 	b.seq++
-	b.stamp(msg, b.seq)
-	if err := b.line.Publish(ctx, msg); err != nil {
-		return &notStoredError{msg.Subject, err}
+	b.stamp(out.msg, b.seq)
+	if err := b.line.Publish(ctx, out.msg, out.note); err != nil {
+		return &notStoredError{out.msg.Subject, err}
 	}
 	return nil
 }
@@ -88,7 +99,7 @@ func (b *Bridge) arrived(ready time.Time) {
 		b.held = held{since: time.Now(), released: make(chan struct{})}
 	}
 	for _, gap := range b.journal.opened(ready) {
-		b.held.add(b.gapMessage(gap))
+		b.held.add(outgoing{msg: b.gapMessage(gap)})
 	}
 	b.held.until = b.journal.opens.Load()
 }
@@ -99,16 +110,16 @@ func (b *Bridge) release(ctx context.Context, before []Gap, recorded uint64) err
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	for _, gap := range before {
-		b.send(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
+		b.send(ctx, outgoing{msg: b.gapMessage(gap)}) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
 	if b.held.since.IsZero() || recorded < b.held.until && time.Since(b.held.since) < holdLongest {
 		return nil
 	}
-	for i, msg := range b.held.messages {
-		if b.toldOf(msg) {
+	for i, out := range b.held.messages {
+		if b.toldOf(out.msg) {
 			continue
 		}
-		if err := b.send(ctx, msg); err != nil {
+		if err := b.send(ctx, out); err != nil {
 			b.held.messages = b.held.messages[i:]
 			return fmt.Errorf("%d received messages are not stored: %w", len(b.held.messages), err)
 		}
@@ -137,6 +148,6 @@ func (b *Bridge) toldOf(msg *nats.Msg) bool {
 // tell publishes the markers of gaps.
 func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
 	for _, gap := range gaps {
-		b.publish(ctx, b.gapMessage(gap)) //nolint:errcheck // it stays unstored in the state, for the next replica
+		b.publish(ctx, b.gapMessage(gap), pipeline.Note{}) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
 }

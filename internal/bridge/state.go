@@ -32,8 +32,8 @@ type State struct {
 
 	// Unstored are gaps whose markers may not be stored yet: whoever connects
 	// next publishes them again.
-	Unstored  []Gap `json:"unstored,omitempty"`
-	Contested bool  `json:"contested,omitempty"` // the alarm is raised
+	Unstored []Gap    `json:"unstored,omitempty"`
+	Raised   []string `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
 	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
 	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
 }
@@ -54,7 +54,9 @@ func (s State) after(last State) State {
 	s.Unstored = slices.Concat(last.Unstored, s.Unstored)
 	s.LastGap = cmp.Or(s.LastGap, last.LastGap)
 	s.FirstGap = cmp.Or(s.FirstGap, last.FirstGap)
-	s.Contested = s.Contested || last.Contested
+	s.Raised = slices.Concat(s.Raised, last.Raised)
+	slices.Sort(s.Raised)
+	s.Raised = slices.Compact(s.Raised)
 	s.ClosesAtExpiry = s.ClosesAtExpiry || last.ClosesAtExpiry
 	return s
 }
@@ -76,7 +78,7 @@ func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err err
 		return State{}, 0, err
 	}
 	if entry.Value != nil && (json.Unmarshal(entry.Value, &last) != nil || last.Nonce == "" || last.Since.IsZero()) {
-		b.cfg.Log.Warn().Msg("the stored state of the subscription is no state; it is replaced")
+		b.cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription is no state; it is replaced")
 		last = State{State: Connected, Nonce: "?", Replica: "?"} // somebody was connected: nobody can say more
 	}
 	if last.Epoch <= b.cfg.Epoch {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zoomstream/zoomstream/publisher"
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/spool"
 )
 
 // alarmAfter is how long publishing is held up until that is told in the stream.
@@ -23,24 +24,28 @@ func (p *Pipeline) tell(trouble error) {
 	direct, spoolErr, held := p.direct, p.spoolErr, time.Since(p.since)
 	p.mu.Unlock()
 	if !direct && held > alarmAfter {
-		p.raise(AlarmSpooling, cmp.Or(trouble, errCatchingUp))
+		p.raise(alarm.Spooling, cmp.Or(trouble, errCatchingUp))
 	} else if direct {
-		p.clear(AlarmSpooling)
+		p.clear(alarm.Spooling)
 	}
-	if p.damage != "" && p.say(AlarmSpool, true, p.damage) {
+	if p.damage != "" && p.say(alarm.Spool, true, p.damage) {
 		p.damage = ""
 	}
-	if spoolErr != nil {
-		p.raise(AlarmSpool, spoolErr)
-	} else if direct {
-		p.clear(AlarmSpool)
+	switch {
+	case errors.Is(spoolErr, spool.ErrFull):
+		p.raise(alarm.SpoolFull, spoolErr)
+	case spoolErr != nil:
+		p.raise(alarm.Spool, spoolErr)
+	case direct:
+		p.clear(alarm.Spool)
+		p.clear(alarm.SpoolFull)
 	}
 }
 
 // harm notes that something on disk is lost.
 func (p *Pipeline) harm(what string) {
 	p.damage = what + " in the spool are damaged, and lost"
-	p.opt.Log.Error().Str("dir", p.opt.SpoolDir).Msg(p.damage)
+	p.opt.Log.Error().Str("code", "spool.damaged").Str("dir", p.opt.SpoolDir).Msg(p.damage)
 }
 
 func (p *Pipeline) raise(name string, why error) {
@@ -57,8 +62,7 @@ func (p *Pipeline) clear(name string) {
 
 // say publishes an alarm if there is room; else it is due again soon.
 func (p *Pipeline) say(name string, raised bool, detail string) bool {
-	msg := p.opt.Alarm(name, raised, detail)
-	if !p.insert(item{msg: msg, size: publisher.Size(msg)}) {
+	if !p.Insert(p.opt.Alarm(name, raised, detail)) {
 		return false
 	}
 	p.alarms[name] = raised

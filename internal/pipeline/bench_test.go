@@ -92,7 +92,7 @@ func (w *bench) publish(b *testing.B, i int) {
 		nats.MsgIdHdr: {"v=2.0;clid=us02;rid=WEB_" + strconv.Itoa(i)}, "Zoom-Event": {"meeting.participant_joined"}, headerSubscription: {"sub"},
 		headerEpoch: {"1"}, "Zoom-Seq": {strconv.Itoa(i)}, "Zoom-Received-At": {"2026-01-01T00:00:00.000000000Z"},
 	}}
-	if err := w.Publish(b.Context(), msg); err != nil {
+	if err := w.Publish(b.Context(), msg, Note{}); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
 
@@ -76,7 +77,7 @@ func (p *Pipeline) unlockSpool() {
 		return
 	}
 	if err := p.disk.folder.Unlock(); err != nil {
-		p.opt.Log.Warn().Err(err).Msg("the spool folder is not unlocked")
+		p.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool folder is not unlocked")
 	}
 }
 
@@ -138,7 +139,7 @@ func (p *Pipeline) begin(ctx context.Context) {
 	d.begun = true
 	newest, err := d.log.Newest(ctx)
 	if err != nil {
-		p.opt.Log.Warn().Err(err).Msg("it is not known when the last events in the spool were received")
+		p.opt.Log.Warn().Str("code", "spool.unread").Err(err).Msg("it is not known when the last events in the spool were received")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,9 +154,9 @@ func (p *Pipeline) begin(ctx context.Context) {
 	if p.direct {
 		p.direct, p.since = false, time.Now()
 	}
-	p.alarms[AlarmSpooling] = true // an alarm among what is left would never be cleared
+	p.alarms[alarm.Spooling] = true // an alarm among what is left would never be cleared
 	d.leftOver = p.last
-	p.opt.Log.Info().Uint64("events", p.last+1-p.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
+	p.opt.Log.Info().Str("code", "spool.replay").Uint64("events", p.last+1-p.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }
 
 // LeftOver returns the headers of the last message of a subscription that an
@@ -187,7 +188,7 @@ func (p *Pipeline) compare() {
 		p.next, p.last, p.removed = last+1, last, last
 		p.recount(last)
 	case last < p.last:
-		p.opt.Log.Error().Uint64("events", p.last-last).Str("dir", p.opt.SpoolDir).Msg("the newest events of the spool are gone from the disk")
+		p.opt.Log.Error().Str("code", "spool.damaged").Uint64("events", p.last-last).Str("dir", p.opt.SpoolDir).Msg("the newest events of the spool are gone from the disk")
 		p.last, p.next, p.removed = last, min(p.next, last+1), min(p.removed, last)
 		p.recount(last)
 	case last > p.last:
@@ -298,7 +299,7 @@ func (p *Pipeline) failed(err error) {
 	p.spoolErr = err
 	p.mu.Unlock()
 	if !known {
-		p.opt.Log.Error().Err(err).Msg("the spool cannot be used; received events are held in memory, and at its bound Zoom has to wait")
+		p.opt.Log.Error().Str("code", "spool.failed").Err(err).Msg("the spool cannot be used; received events are held in memory, and at its bound Zoom has to wait")
 	}
 }
 
@@ -309,7 +310,7 @@ func (p *Pipeline) usable() {
 	p.spoolErr = nil
 	p.mu.Unlock()
 	if known {
-		p.opt.Log.Info().Str("dir", p.opt.SpoolDir).Msg("the spool can be used again")
+		p.opt.Log.Info().Str("code", "spool.usable").Str("dir", p.opt.SpoolDir).Msg("the spool can be used again")
 	}
 }
 
@@ -349,7 +350,7 @@ func (p *Pipeline) closeSpool() {
 		return
 	}
 	if err := p.disk.log.Close(); err != nil {
-		p.opt.Log.Warn().Err(err).Msg("the spool is not closed properly")
+		p.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool is not closed properly")
 	}
 	p.disk.log, p.disk.broken = nil, false
 }

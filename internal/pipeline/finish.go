@@ -28,7 +28,7 @@ func (p *Pipeline) Finish(ctx context.Context) error {
 		}
 		over := ctx.Err() != nil || trouble && time.Since(began) > grace
 		if over && unsafe == 0 {
-			p.opt.Log.Warn().Int("events", left).Str("dir", p.opt.SpoolDir).Msg("NATS does not take all events; the rest stays in the spool, and the next run publishes it")
+			p.opt.Log.Warn().Str("code", "spool.left").Int("events", left).Str("dir", p.opt.SpoolDir).Msg("NATS does not take all events; the rest stays in the spool, and the next run publishes it")
 			return nil
 		}
 		select {

@@ -143,7 +143,7 @@ func (r *run) publish(from, to int) {
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 60*time.Second)
 	defer cancel()
 	for n := from; n < to; n++ {
-		if err := r.Publish(ctx, numbered(n, r.key.epoch)); err != nil {
+		if err := r.Publish(ctx, numbered(n, r.key.epoch), Note{}); err != nil {
 			r.w.t.Fatalf("message %d: %v\n%s", n, err, r.w.log)
 		}
 	}

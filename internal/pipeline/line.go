@@ -12,9 +12,9 @@ import (
 
 // Line is one subscription's messages of one term, in order.
 type Line struct {
-	p     *Pipeline
-	key   lineKey
-	acked func(publisher.Ack)
+	p      *Pipeline
+	key    lineKey
+	stored func(Stored)
 
 	// The fields below are guarded by p.mu.
 
@@ -37,6 +37,19 @@ type LineStats struct {
 	Pending    int    // not yet stored
 }
 
+// Note is what its owner wants to be told again when a message is stored. It is
+// lost when the message goes over the disk.
+type Note struct {
+	Happened, Received time.Time
+}
+
+// Stored is a message in the stream.
+type Stored struct {
+	publisher.Ack
+	Note Note
+	At   time.Time
+}
+
 // The headers that a Line is found by. Every message has them.
 const (
 	headerSubscription = "Zoom-Subscription"
@@ -44,9 +57,9 @@ const (
 )
 
 // Line returns a new Line for the messages with these values of Zoom-Subscription
-// and Zoom-Epoch. acked is told of each stored one, must not block, and may be nil.
-func (p *Pipeline) Line(subscription, epoch string, acked func(publisher.Ack)) *Line {
-	l := &Line{p: p, key: lineKey{subscription, epoch}, acked: acked}
+// and Zoom-Epoch. stored is told of each that is, must not block, and may be nil.
+func (p *Pipeline) Line(subscription, epoch string, stored func(Stored)) *Line {
+	l := &Line{p: p, key: lineKey{subscription, epoch}, stored: stored}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lines[l.key] = l
@@ -64,8 +77,8 @@ func (p *Pipeline) lineOf(msg *nats.Msg) *Line {
 // Publish accepts a message, which must not be changed afterwards. It waits while
 // the bounds of memory and disk are reached, and returns the context's error, or
 // publisher.ErrClosed, only if the message was not accepted.
-func (l *Line) Publish(ctx context.Context, msg *nats.Msg) error {
-	return l.p.put(ctx, item{msg: msg, line: l, size: publisher.Size(msg)})
+func (l *Line) Publish(ctx context.Context, msg *nats.Msg, note Note) error {
+	return l.p.put(ctx, item{msg: msg, line: l, note: note, size: publisher.Size(msg)})
 }
 
 // Flush waits until everything accepted so far, and meanwhile, is stored in the
@@ -100,7 +113,7 @@ func (l *Line) Flush(ctx context.Context) error {
 	return fmt.Errorf("%d received messages: %w: %w", count, l.p.why(), err)
 }
 
-// End says that nothing more is published, and that Stats and acked are of no
+// End says that nothing more is published, and that Stats and stored are of no
 // more interest once all is stored.
 func (l *Line) End() {
 	l.p.mu.Lock()

@@ -33,6 +33,9 @@ func (p *Pipeline) move(ctx context.Context) {
 	defer tick.Stop()
 	looked := sync.OnceFunc(func() { close(p.looked) })
 	for {
+		if p.opt.Tick != nil {
+			p.opt.Tick()
+		}
 		more := p.step(ctx)
 		if !p.disk.waits() {
 			looked()
@@ -101,7 +104,7 @@ func (p *Pipeline) look() error {
 		p.direct, p.since = false, time.Now()
 		p.notify()
 		if p.opt.SpoolDir != "" && p.spoolErr == nil {
-			p.opt.Log.Warn().AnErr("reason", trouble).Str("dir", p.opt.SpoolDir).Msg("received events are written to the spool from now on")
+			p.opt.Log.Warn().Str("code", "spool.begun").AnErr("reason", trouble).Str("dir", p.opt.SpoolDir).Msg("received events are written to the spool from now on")
 		}
 	}
 	return trouble
@@ -116,7 +119,7 @@ func (p *Pipeline) resume(trouble error) bool {
 	}
 	p.direct = true
 	p.notify()
-	p.opt.Log.Info().Stringer("after", time.Since(p.since).Round(time.Millisecond)).Msg("events go straight to NATS again; what the spool held is published")
+	p.opt.Log.Info().Str("code", "spool.ended").Stringer("after", time.Since(p.since).Round(time.Millisecond)).Msg("events go straight to NATS again; what the spool held is published")
 	return true
 }
 
@@ -213,7 +216,7 @@ func (p *Pipeline) load(ctx context.Context) bool {
 			loaded++
 			continue
 		}
-		it := item{msg: r.Msg, size: publisher.Size(r.Msg), after: r.After, sequence: r.Sequence}
+		it := item{msg: r.Msg, size: publisher.Size(r.Msg), accepted: r.At, after: r.After, sequence: r.Sequence}
 		if r.Sequence > p.disk.leftOver {
 			it.line = p.lineOf(r.Msg)
 		}

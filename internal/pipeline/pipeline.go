@@ -65,14 +65,14 @@ type Options struct {
 
 	// Alarm makes the message that raises or clears an alarm; nil: there are none.
 	Alarm func(name string, raised bool, detail string) *nats.Msg
-	Log   zerolog.Logger
+	// Tick is called about ten times a second as long as Run's own loop runs; may be
+	// nil.
+	Tick func()
+	// Published is told how long NATS took for each message, from its getting it to
+	// its acknowledgement; may be nil.
+	Published func(took time.Duration)
+	Log       zerolog.Logger
 }
-
-// The alarms.
-const (
-	AlarmSpooling = "spooling" // NATS has not taken events for a while; they are kept on disk or in memory
-	AlarmSpool    = "spool"    // the spool cannot be used, or has lost something
-)
 
 // Stats is a snapshot.
 type Stats struct {
@@ -82,6 +82,10 @@ type Stats struct {
 	Spooled   int    // messages on disk; some may be stored in the stream already
 	Bytes     uint64 // of the spool
 	SpoolErr  error  // why the disk cannot be used, as far as known
+
+	Oldest  time.Time // when the oldest message that is not stored was accepted; zero: all are
+	Since   time.Time // of Direct, or of its end
+	Trouble error     // why publishing pauses, or nil
 }
 
 // Pipeline publishes the messages of all its Lines. Run does the work.
@@ -123,7 +127,9 @@ type Pipeline struct {
 type item struct {
 	msg      *nats.Msg
 	line     *Line // nil: of a process or a term that has ended
+	note     Note
 	size     int
+	accepted time.Time // when it was
 	since    time.Time // it has been at the publisher
 	after    uint64    // the stream's last sequence before that
 	sequence uint64    // in the spool; 0: it is not there
@@ -183,7 +189,20 @@ func (p *Pipeline) Stats() Stats {
 	defer p.mu.Unlock()
 	return Stats{
 		Publisher: st, Direct: p.direct, Backlog: p.backlog.len(), Spooled: int(p.last - p.removed), Bytes: p.bytes, SpoolErr: p.spoolErr,
+		Oldest: p.oldest(), Since: p.since, Trouble: p.trouble,
 	}
+}
+
+// oldest is when the oldest message that is not stored was accepted. The caller
+// holds p.mu.
+func (p *Pipeline) oldest() time.Time {
+	switch {
+	case p.flight.len() > 0:
+		return p.flight.front().accepted
+	case p.backlog.len() > 0:
+		return p.backlog.front().accepted
+	}
+	return time.Time{}
 }
 
 // put hands a message over, waiting for room.
@@ -211,9 +230,10 @@ func (p *Pipeline) put(ctx context.Context, it item) error {
 	}
 }
 
-// insert hands over a message of the pipeline's own, also beyond the bounds of the
-// backlog. It reports whether there was room at the publisher.
-func (p *Pipeline) insert(it item) bool {
+// Insert hands over a message of the process's own, also beyond the bounds of the
+// backlog. It reports whether there was room for it; it does not wait.
+func (p *Pipeline) Insert(msg *nats.Msg) bool {
+	it := item{msg: msg, size: publisher.Size(msg)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.direct {
@@ -225,7 +245,7 @@ func (p *Pipeline) insert(it item) bool {
 
 // enqueue adds a message to the backlog. The caller holds p.mu.
 func (p *Pipeline) enqueue(it item) {
-	it.after = p.sequence
+	it.after, it.accepted = p.sequence, time.Now()
 	p.backlog.push(it)
 	p.backlogBytes += it.size
 	signal(p.wake)
@@ -266,6 +286,9 @@ func (p *Pipeline) offer(it item, sent time.Time) bool {
 		it.after = p.sequence
 	}
 	it.since = time.Now()
+	if it.accepted.IsZero() {
+		it.accepted = it.since
+	}
 	if !p.pub.Offer(publisher.Message{Msg: it.msg, Tag: p.flight.end(), Sent: sent, After: it.after}) {
 		return false
 	}
@@ -278,7 +301,7 @@ func (p *Pipeline) acked(ack publisher.Ack) {
 	p.mu.Lock()
 	it := p.flight.at(ack.Tag)
 	it.done = true
-	line, saved := it.line, it.sequence > 0
+	line, saved, since, note := it.line, it.sequence > 0, it.since, it.note
 	it.line, it.msg = nil, nil
 	for p.flight.len() > 0 && p.flight.front().done {
 		p.flight.pop()
@@ -290,8 +313,12 @@ func (p *Pipeline) acked(ack publisher.Ack) {
 		line.settle(ack, saved)
 	}
 	p.mu.Unlock()
-	if line != nil && line.acked != nil {
-		line.acked(ack)
+	now := time.Now()
+	if p.opt.Published != nil {
+		p.opt.Published(now.Sub(since))
+	}
+	if line != nil && line.stored != nil {
+		line.stored(Stored{Ack: ack, Note: note, At: now})
 	}
 }
 
@@ -302,10 +329,10 @@ func (p *Pipeline) publishing(err error) {
 	p.mu.Unlock()
 	signal(p.wake)
 	if err != nil {
-		p.opt.Log.Warn().Err(err).Msg("publishing paused; received events are held and repeated in order")
+		p.opt.Log.Warn().Str("code", "publish.paused").Err(err).Msg("publishing paused; received events are held and repeated in order")
 		return
 	}
-	p.opt.Log.Info().Msg("publishing resumed")
+	p.opt.Log.Info().Str("code", "publish.resumed").Msg("publishing resumed")
 }
 
 // notify has all who wait for room try again. The caller holds p.mu.

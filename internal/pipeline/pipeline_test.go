@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
 
@@ -181,7 +182,7 @@ func TestBounds(t *testing.T) {
 	accepted := 0
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		err := r.Publish(ctx, numbered(accepted, "1"))
+		err := r.Publish(ctx, numbered(accepted, "1"), Note{})
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			break
@@ -255,7 +256,7 @@ func TestCopies(t *testing.T) {
 // no longer are.
 func TestAlarm(t *testing.T) {
 	w := newWorld(t)
-	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarm})
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarmMessage})
 	w.down()
 	r.publish(0, 10)
 	time.Sleep(alarmAfter + time.Second)
@@ -270,9 +271,9 @@ func TestAlarm(t *testing.T) {
 	}
 }
 
-// alarm makes numbers of alarms.
-func alarm(name string, raised bool, detail string) *nats.Msg {
-	number := map[string]int{AlarmSpooling: -1, AlarmSpool: -11}[name]
+// alarmMessage makes numbers of alarms.
+func alarmMessage(name string, raised bool, detail string) *nats.Msg {
+	number := map[string]int{alarm.Spooling: -1, alarm.Spool: -11, alarm.SpoolFull: -11}[name]
 	if !raised {
 		number--
 	}
@@ -287,7 +288,7 @@ func TestFolderOfAnotherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarm})
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: plenty, Log: zerolog.New(w.log), Alarm: alarmMessage})
 	w.until("the alarm is stored", func() bool { return r.Pipeline.Stats().Publisher.Acked == 1 })
 	if !strings.Contains(w.log.String(), "another process uses this folder") || !errors.Is(r.Pipeline.Stats().SpoolErr, spool.ErrInUse) {
 		t.Errorf("nobody is told\n%s", w.log)
@@ -326,7 +327,7 @@ func TestSlowPath(t *testing.T) {
 	for n := range count {
 		msg := numbered(n, "1")
 		msg.Header["Filler"] = []string{strings.Repeat("x", size)}
-		if err := r.Publish(t.Context(), msg); err != nil {
+		if err := r.Publish(t.Context(), msg, Note{}); err != nil {
 			t.Fatal(err)
 		}
 		st := r.Pipeline.Stats()
@@ -411,13 +412,13 @@ func TestFolderIsFreedWithALeftOver(t *testing.T) {
 // TestSpoolAlarmIsCleared fills the spool, with alarms.
 func TestSpoolAlarmIsCleared(t *testing.T) {
 	w := newWorld(t)
-	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: 1 << 20, Log: zerolog.New(w.log), Alarm: alarm})
+	r := w.begin("1", Options{Stream: "ZOOM", SpoolDir: w.dir, SpoolMax: 1 << 20, Log: zerolog.New(w.log), Alarm: alarmMessage})
 	w.down()
 	began := time.Now()
 	accepted := 0
 	for time.Since(began) < alarmAfter+time.Second {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		if r.Publish(ctx, numbered(accepted, "1")) == nil {
+		if r.Publish(ctx, numbered(accepted, "1"), Note{}) == nil {
 			accepted++
 		}
 		cancel()

@@ -48,7 +48,7 @@ func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch str
 			time.Sleep(time.Duration(random.IntN(900)) * time.Millisecond)
 		}
 		for range count {
-			if l.Publish(ctx, s.message(s.next, epoch)) != nil {
+			if l.Publish(ctx, s.message(s.next, epoch), Note{}) != nil {
 				return
 			}
 			s.next++

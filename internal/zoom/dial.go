@@ -46,7 +46,7 @@ func NewDialer(cfg Config) *Dialer {
 	if cfg.ReadLimit == 0 {
 		cfg.ReadLimit = 16 << 20
 	}
-	return &Dialer{cfg: cfg, noisy: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second})}
+	return &Dialer{cfg: cfg, noisy: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}
 }
 
 // Dial opens a session and returns when it is ready, that is after
@@ -78,7 +78,7 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 		if second || d.cfg.Tokens.current().value == token.value {
 			return nil, err
 		}
-		d.cfg.Log.Warn().Err(err).Msg("connection refused; trying once with a new token")
+		d.cfg.Log.Warn().Str("code", "zoom.refused").Err(err).Msg("connection refused; trying once with a new token")
 	}
 }
 

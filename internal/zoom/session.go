@@ -249,7 +249,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	case moduleMessage, moduleBuild:
 	default:
 		s.unknown++
-		s.noisy.Warn().Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
+		s.noisy.Warn().Str("code", "zoom.unknown_module").Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
 	}
 	return nil
 }
@@ -354,7 +354,7 @@ func (s *Session) beat(ctx context.Context) {
 		return
 	}
 	if err != nil && ctx.Err() == nil {
-		s.cfg.Log.Debug().Str("error", s.redact.error(err)).Msg("heartbeat not sent")
+		s.cfg.Log.Debug().Str("code", "zoom.heartbeat").Str("error", s.redact.error(err)).Msg("heartbeat not sent")
 	}
 }
 

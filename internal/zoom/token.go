@@ -171,7 +171,7 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 		}
 		t.failed(err)
 		if old := t.current(); old.valid() {
-			t.cfg.Log.Warn().Err(err).Msg("access token could not be renewed; the old one is still valid")
+			t.cfg.Log.Warn().Str("code", "token.unrenewed").Err(err).Msg("access token could not be renewed; the old one is still valid")
 			return old, nil
 		}
 		wait := pause.NextBackOff()
@@ -182,7 +182,7 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 			wait = max(wait, deniedPause)
 		}
 		wait = max(wait, retryAfter(err))
-		t.cfg.Log.Warn().Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
+		t.cfg.Log.Warn().Str("code", "token.failed").Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
 		if err := sleep(ctx, wait); err != nil {
 			return accessToken{}, err
 		}

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/metrics"
+	"github.com/zoomstream/zoomstream/internal/ops"
+	"github.com/zoomstream/zoomstream/internal/page"
+	"github.com/zoomstream/zoomstream/internal/status"
+)
+
+// monitor is what others see of this process: it is there before NATS is, and
+// until everything else has ended.
+type monitor struct {
+	o         Options
+	started   time.Time
+	metrics   *metrics.Metrics
+	histories map[string]*metrics.History // by subscription
+	alarms    *alarm.Board
+	health    ops.Health
+	leaders   ops.Leaders
+	repeated  repetitions
+	denied    atomic.Pointer[denial] // the latest
+	replica   atomic.Pointer[replica]
+	draining  atomic.Bool
+	secrets   atomic.Pointer[secrets]
+
+	page   *page.Page
+	server *ops.Server // nil: there is none
+}
+
+// denial is a subject that NATS denies to this user.
+type denial struct {
+	at     time.Time
+	detail string
+}
+
+// newMonitor takes the HTTP address, if there is to be one.
+func newMonitor(o Options) (*monitor, error) {
+	all := subscriptions(o.Config)
+	m := &monitor{
+		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all), histories: make(map[string]*metrics.History),
+	}
+	m.secrets.Store(secretsOf(o.Config))
+	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
+	for _, s := range all {
+		m.histories[s] = &metrics.History{}
+	}
+	m.metrics.Show(func() *status.Replica { return m.status(false) }, alarm.OfReplica)
+	if o.Config.HTTPAddr == "" {
+		return m, nil
+	}
+	feed := &ops.Feed{Conn: m.conn, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
+	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline}, o.Log)
+	var err error
+	m.server, err = ops.Listen(ops.Options{
+		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status,
+		Health: &m.health, Page: m.page, Log: o.Log,
+	})
+	return m, err
+}
+
+// run serves until the context ends.
+func (m *monitor) run(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { m.sample(ctx) })
+	beside.Go(func() { m.reload(ctx) })
+	beside.Go(func() { m.notify(ctx) })
+	if m.server == nil {
+		<-ctx.Done()
+		return nil
+	}
+	beside.Go(func() { m.page.Run(ctx) })
+	defer end()
+	return m.server.Run(ctx)
+}
+
+// sample takes the readings that rates and quantiles are made of.
+func (m *monitor) sample(ctx context.Context) {
+	tick := time.NewTicker(metrics.SamplePeriod)
+	defer tick.Stop()
+	defer m.health.Ended("status")
+	for {
+		m.health.Beat("status")
+		now := time.Now()
+		for id, h := range m.histories {
+			h.Add(now, m.clock(now), m.metrics.Subscription(id).Read())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// drain notes that this process stops.
+func (m *monitor) drain() {
+	if !m.draining.Swap(true) && m.o.Notify != nil {
+		m.o.Notify("STOPPING=1\nSTATUS=publishing what is left")
+	}
+}
+
+func (m *monitor) clock(t time.Time) time.Time {
+	if m.o.Clock == nil {
+		return t
+	}
+	return m.o.Clock(t)
+}
+
+// wasDenied is told of each subject that NATS denies.
+func (m *monitor) wasDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
+
+// leads is told who holds a lease.
+func (m *monitor) leads(subscription string, now lease.Holding) {
+	if now.Held {
+		m.leaders.Leads(subscription, now.Replica, now.Since)
+	}
+}
+
+func (m *monitor) transition(subscription, reason string) {
+	m.metrics.Subscription(subscription).Transition(reason)
+}
+
+// status is what this replica knows.
+func (m *monitor) status(history bool) *status.Replica {
+	now := time.Now()
+	host, _ := os.Hostname() // only for people
+	s := &status.Replica{
+		Replica: m.o.Config.Replica, Host: host, PID: os.Getpid(), Version: m.o.Version, Started: m.clock(m.started).UTC(), Now: m.clock(now).UTC(),
+		Phase: status.Starting, Subscriptions: []status.Subscription{}, Others: []status.Other{}, Alarms: m.alarms.Raised(),
+	}
+	s.Pipeline.Stream, s.Pipeline.Max = m.o.Config.Stream, m.o.Config.SpoolMax
+	if m.server != nil {
+		s.HTTP = m.server.URL()
+	}
+	r := m.replica.Load()
+	if r == nil {
+		return s
+	}
+	s.Phase, s.Nonce = status.Ready, r.candidate.Nonce()
+	if m.draining.Load() {
+		s.Phase = status.Draining
+	}
+	for _, p := range r.candidate.Peers() {
+		s.Others = append(s.Others, status.Other{Replica: p.Replica, Nonce: p.Nonce, Heard: m.clock(p.Heard).UTC(), Leaving: p.Leaving})
+	}
+	for _, id := range subscriptions(m.o.Config) {
+		s.Subscriptions = append(s.Subscriptions, r.shown(id, now, history))
+	}
+	r.showPipeline(&s.Pipeline, now)
+	r.showToken(&s.Token)
+	return s
+}

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/status"
+)
+
+// keepRepetitions is how many messages are remembered that were received again.
+const keepRepetitions = 10_000
+
+// repetitions remembers which messages were received again and not stored again,
+// for who asks where an event is. It may be used concurrently.
+type repetitions struct {
+	mu    sync.Mutex
+	seen  map[string]*status.Seen
+	order []string // ring, oldest at next once full
+	next  int
+}
+
+func (r *repetitions) note(id, where string, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.seen[id]; s != nil {
+		s.Times, s.Where, s.Last = s.Times+1, where, at
+		return
+	}
+	if r.seen == nil {
+		r.seen = make(map[string]*status.Seen)
+	}
+	r.seen[id] = &status.Seen{ID: id, Times: 1, Where: where, First: at, Last: at}
+	if len(r.order) < keepRepetitions {
+		r.order = append(r.order, id)
+		return
+	}
+	delete(r.seen, r.order[r.next])
+	r.order[r.next] = id
+	r.next = (r.next + 1) % keepRepetitions
+}
+
+// of are those of the given messages.
+func (r *repetitions) of(ids []string) (found []status.Seen) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range ids {
+		if s := r.seen[id]; s != nil {
+			found = append(found, *s)
+		}
+	}
+	return found
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/status"
+)
+
+// shown is what this replica knows of a subscription.
+func (r *replica) shown(id string, now time.Time, history bool) status.Subscription {
+	lease := r.candidate.Holding(id)
+	s := status.Subscription{
+		Subscription: id, Role: status.Standby, Leader: lease.Replica, LeaderNonce: lease.Nonce, Epoch: lease.Epoch, Since: lease.Since,
+	}
+	r.monitor.histories[id].Fill(&s, now, r.monitor.metrics.Subscription(id).Read(), history)
+	b := r.bridges.latest(id)
+	if b == nil {
+		return s
+	}
+	c := b.Condition()
+	s.InFlight, s.Connects = c.InFlight, c.Connects
+	margin, leads := r.candidate.Margin(id)
+	if !leads {
+		return s
+	}
+	s.Role, s.Leader, s.LeaderNonce, s.Epoch = status.Leader, r.o.Config.Replica, r.candidate.Nonce(), c.State.Epoch
+	s.State, s.StateSince, s.Trouble = string(c.State.State), c.State.Since, c.Trouble
+	s.LastFrame, s.LastEvent = c.State.LastFrame, c.State.LastEvent
+	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
+	s.Trusted = margin.Seconds()
+	if g := c.State.LastGap; g != nil {
+		s.LastGap = &status.Gap{From: g.From, To: g.To, Duration: g.To.Sub(g.From).Seconds(), Cause: string(g.Cause), Certain: g.Certain}
+	}
+	return s
+}
+
+func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
+	st := r.pipeline.Stats()
+	p.NATS = r.nc.IsConnected()
+	if p.NATS {
+		p.Server = r.nc.ConnectedServerName()
+	}
+	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
+	p.Spooled, p.Bytes = st.Spooled, st.Bytes
+	if !st.Oldest.IsZero() && !st.Direct {
+		p.Age = max(0, now.Sub(st.Oldest).Seconds())
+	}
+	if st.Trouble != nil {
+		p.Trouble = st.Trouble.Error()
+	}
+	if st.SpoolErr != nil {
+		p.Disk = st.SpoolErr.Error()
+	}
+}
+
+func (r *replica) showToken(t *status.Token) {
+	st := r.tokens.Stats()
+	t.Refreshes, t.Failures = st.Refreshes, st.Failures
+	if !st.Expires.IsZero() {
+		t.Expires = r.monitor.clock(st.Expires).UTC()
+	}
+	if st.Err != nil {
+		t.Trouble = st.Err.Error()
+	}
+}
+
+var errNoNATS = errors.New("this replica has no connection to NATS")
+
+// conn is the connection to NATS; nil: there is none.
+func (m *monitor) conn() *nats.Conn {
+	if r := m.replica.Load(); r != nil && r.nc.IsConnected() {
+		return r.nc
+	}
+	return nil
+}
+
+// overview asks all replicas, or tells what this one knows if it cannot.
+func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
+	nc := m.conn()
+	if nc == nil {
+		return status.Alone(m.o.Config.Bucket, m.status(true)), errNoNATS
+	}
+	o, err := status.Ask(ctx, nc, status.AskOptions{Bucket: m.o.Config.Bucket, History: history})
+	if err != nil {
+		return status.Alone(m.o.Config.Bucket, m.status(true)), err
+	}
+	return o, nil
+}

@@ -1,0 +1,283 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+var noContext = context.Background()
+
+// subject is a Bridge whose connection and clock are as a test says; NATS is real.
+type subject struct {
+	*Bridge
+	silence *silence
+	now     time.Time
+	log     *strings.Builder
+}
+
+// bucketOf is a new bucket of states.
+func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
+	t.Helper()
+	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := kv.Open(t.Context(), js, kv.Options{Name: "states"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, bucket
+}
+
+func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Duration) *subject {
+	t.Helper()
+	s := &subject{now: monday, log: &strings.Builder{}}
+	s.Bridge = New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{
+		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Pipeline: pipeline.New(nc, pipeline.Options{}),
+		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, zerolog.Nop()), States: bucket, Silent: silent,
+		Clock: func(t time.Time) time.Time { return s.now.Add(time.Until(t)) },
+	})
+	s.silence = newSilence(s.Bridge)
+	return s
+}
+
+// event is received now.
+func (s *subject) event() {
+	s.lastEvent.Store(time.Now().UnixNano())
+	s.eventBefore.Store(&s.now)
+	s.at(s.now)
+}
+
+// at has the last event be received at a time.
+func (s *subject) at(when time.Time) {
+	s.lastEvent.Store(0)
+	s.eventBefore.Store(&when)
+}
+
+func (s *subject) is(state ConnState) { s.journal.change(func(j *State) { j.State = state }) }
+
+// passes lets time pass, and judges every now and then.
+func (s *subject) passes(d time.Duration) {
+	for end := s.now.Add(d); s.now.Before(end); {
+		s.now = s.now.Add(min(time.Minute, end.Sub(s.now)))
+		s.silence.judge(noContext)
+	}
+}
+
+func (s *subject) raisedNow() bool {
+	all := s.cfg.Alarms.Raised()
+	return len(all) == 1 && all[0].Alarm == alarm.Silent
+}
+
+func TestQuietSince(t *testing.T) {
+	first, event, gap := noon, noon.Add(time.Hour), noon.Add(2*time.Hour)
+	for name, c := range map[string]struct {
+		s    State
+		want time.Time
+	}{
+		"nothing yet":           {State{}, time.Time{}},
+		"no event yet":          {State{First: first}, first},
+		"an event":              {State{First: first, LastEvent: event}, event},
+		"a gap after it":        {State{First: first, LastEvent: event, LastGap: &Gap{To: gap}}, gap},
+		"a gap before it":       {State{First: first, LastEvent: gap, LastGap: &Gap{To: event}}, gap},
+		"a gap and no event":    {State{First: first, LastGap: &Gap{To: gap}}, gap},
+		"an event of long ago":  {State{First: gap, LastEvent: event}, event}, // handed over: the connection before was as good
+		"gap and event at once": {State{First: first, LastEvent: gap, LastGap: &Gap{To: gap}}, gap},
+	} {
+		if got := quietSince(c.s); !got.Equal(c.want) {
+			t.Errorf("%s: since %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestSilentWithAThreshold(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, 10*time.Minute)
+	s.passes(time.Hour) // nothing is connected yet
+	if s.raisedNow() {
+		t.Fatal("raised without a connection")
+	}
+	s.journal.opened(s.now)
+	s.passes(9 * time.Minute)
+	if s.raisedNow() {
+		t.Fatal("raised too early")
+	}
+	s.passes(2 * time.Minute)
+	if !s.raisedNow() {
+		t.Fatal("not raised")
+	}
+	detail := s.cfg.Alarms.Raised()[0].Detail
+	if !strings.Contains(detail, "over 10m0s is silent") || !strings.Contains(detail, "subscribed") {
+		t.Errorf("%q", detail)
+	}
+	s.passes(time.Hour)
+	s.is(Disconnected)
+	s.passes(time.Minute)
+	if !s.raisedNow() {
+		t.Error("the end of the connection is no end of the silence")
+	}
+	s.is(Connected)
+	s.event()
+	s.passes(time.Minute)
+	if s.raisedNow() {
+		t.Error("not cleared by an event")
+	}
+	s.is(Disconnected)
+	s.passes(time.Hour)
+	if s.raisedNow() {
+		t.Error("raised while disconnected")
+	}
+	s.journal.opened(s.now) // after a gap
+	s.passes(9 * time.Minute)
+	if s.raisedNow() {
+		t.Error("raised right after a gap")
+	}
+	s.passes(2 * time.Minute)
+	if !s.raisedNow() {
+		t.Error("not raised after the gap")
+	}
+	if n := strings.Count(s.log.String(), "alarm.raised"); n != 2 {
+		t.Errorf("raised %d times:\n%s", n, s.log)
+	}
+}
+
+// TestAnotherGapClears: what was silent may have been the connection.
+func TestAnotherGapClears(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, 10*time.Minute)
+	s.journal.opened(s.now)
+	s.event()
+	s.passes(time.Hour)
+	s.journal.ended(Disconnected, s.now, s.now, GapDisconnected, "")
+	s.passes(time.Minute)
+	s.journal.opened(s.now)
+	s.passes(time.Minute)
+	if s.raisedNow() || !strings.Contains(s.log.String(), "the connection is new") {
+		t.Errorf("%s", s.log)
+	}
+}
+
+// TestSilentByRhythm: an account with office hours falls silent one morning, in the
+// care of the second of two leaders.
+func TestSilentByRhythm(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, -1)
+	s.journal.opened(s.now)
+	work := func(s *subject, until time.Time) {
+		for ; s.now.Before(until); s.now = s.now.Add(20 * time.Minute) {
+			if office(s.now) {
+				s.at(s.now)
+			}
+			s.silence.judge(noContext)
+			if s.raisedNow() {
+				t.Fatalf("raised on %s: %s", s.now, s.cfg.Alarms.Raised()[0].Detail)
+			}
+		}
+	}
+	work(s, monday.Add(16*24*time.Hour))
+	next := newSubject(t, nc, bucket, -1)
+	next.now = s.now
+	next.journal.opened(next.now)
+	work(next, monday.Add(28*24*time.Hour)) // to the fifth Monday
+	next.passes(11 * time.Hour)
+	if next.raisedNow() {
+		t.Fatal("raised before three hours of work are over")
+	}
+	next.passes(90 * time.Minute)
+	if !next.raisedNow() {
+		t.Fatal("not raised by noon")
+	}
+	if !strings.Contains(next.cfg.Alarms.Raised()[0].Detail, "both weeks before") {
+		t.Errorf("%+v", next.cfg.Alarms.Raised())
+	}
+	next.event()
+	next.passes(time.Minute)
+	if next.raisedNow() {
+		t.Error("not cleared")
+	}
+}
+
+// TestStoredRhythmThatIsNone is learned anew, and replaced.
+func TestStoredRhythmThatIsNone(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	for _, value := range []string{"no json", `[]`, `{"hours":"x"}`, `null`, ``} {
+		entry, err := bucket.Get(t.Context(), rhythmPrefix+"sub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bucket.Put(t.Context(), rhythmPrefix+"sub", []byte(value), entry.Revision, 0); err != nil {
+			t.Fatal(err)
+		}
+		s := newSubject(t, nc, bucket, -1)
+		s.journal.opened(s.now)
+		s.event()
+		s.passes(time.Minute)
+		entry, err = bucket.Get(t.Context(), rhythmPrefix+"sub")
+		if err != nil || !strings.HasPrefix(string(entry.Value), `{"hours":[`) {
+			t.Errorf("%q becomes %q, %v", value, entry.Value, err)
+		}
+	}
+}
+
+// TestInheritedSilence goes on when the leader changes without a gap, even while the
+// rhythm cannot be read.
+func TestInheritedSilence(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, -1)
+	s.journal.opened(s.now)
+	s.at(s.now.Add(-24 * time.Hour))
+	s.inherit([]string{alarm.Silent})
+	nc.Close()
+	s.passes(time.Minute)
+	if !s.raisedNow() {
+		t.Errorf("cleared, and no event has come:\n%s", s.log)
+	}
+}
+
+// TestNothingIsInheritedByATermThatIsOver: who has settled its alarms must not raise
+// those of the term before, which it only learns of with its last word: nobody here
+// would clear them any more.
+func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, 0)
+	value := `{"state":"handed_over","replica":"replica-0","nonce":"nonce-0","epoch":3,"connection":1,"since":"2026-03-01T00:00:00Z","raised":["late","silent"]}`
+	if _, err := bucket.Put(t.Context(), statePrefix+"sub", []byte(value), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
+	s.arrived(s.now) // connected, and the term ends at once: the rest is as in Run
+	s.settleAlarms(noContext)
+	if err := s.journal.record(noContext); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.cfg.Alarms.Raised(); len(all) != 0 {
+		t.Errorf("%+v stay raised in this process for ever", all)
+	}
+}
+
+// trusted is a term that lasts.
+type trusted struct{}
+
+func (trusted) Trusted(context.Context) error { return nil }
+func (trusted) Prove(context.Context) error   { return nil }
+func (trusted) Connected(bool)                {}

@@ -1,0 +1,41 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// stored is told of each message in the stream.
+func (b *Bridge) stored(s pipeline.Stored) {
+	id := s.Msg.Header[nats.MsgIdHdr][0]
+	switch {
+	case !s.Duplicate:
+		b.cfg.Meter.Published.Inc()
+	case !s.Resent:
+		b.cfg.Meter.RepeatedStream.Inc()
+		b.repetition(id, "stream")
+	}
+	if s.Msg.Subject == b.cfg.Prefix+subjectGap {
+		b.journal.stored(id)
+	}
+	if len(s.Msg.Header[headerEvent]) == 0 || s.Duplicate && !s.Resent {
+		return
+	}
+	note := s.Note
+	if note.Received.IsZero() { // it came over the disk
+		note.Received, _ = time.Parse(receivedAt, s.Msg.Header.Get(headerReceivedAt))
+		note.Happened = zoom.Happened(s.Msg.Data, note.Received)
+	}
+	b.cfg.Meter.Stored(note.Happened, note.Received, b.clock(s.At))
+}
+
+// repetition is told of a message that was received before.
+func (b *Bridge) repetition(id, where string) {
+	if b.cfg.Repeated != nil {
+		b.cfg.Repeated(id, where)
+	}
+}

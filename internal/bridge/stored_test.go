@@ -1,0 +1,101 @@
+package bridge
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/publisher"
+)
+
+func counted(t *testing.T, c prometheus.Counter) int {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return int(m.GetCounter().GetValue())
+}
+
+// TestStored counts what the stream says of a message.
+func TestStored(t *testing.T) {
+	for name, c := range map[string]struct {
+		duplicate, resent   bool
+		published, repeated int
+		late                uint64
+	}{
+		"new":                                 {false, false, 1, 0, 1},
+		"new, sent twice":                     {false, true, 1, 0, 1},
+		"known":                               {true, false, 0, 1, 0},
+		"sent twice, and the first was taken": {true, true, 1, 0, 1}, // its acknowledgement was lost
+	} {
+		b := newBridge(t)
+		var told []string
+		b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
+		received := time.Now()
+		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
+		b.stored(pipeline.Stored{
+			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
+			Note: pipeline.Note{Happened: received.Add(-time.Second), Received: received},
+		})
+		published, repeated, late := counted(t, b.cfg.Meter.Published), counted(t, b.cfg.Meter.RepeatedStream), b.cfg.Meter.Read().Late.Count()
+		if published != c.published || repeated != c.repeated || late != c.late || len(told) != c.repeated {
+			t.Errorf("%s: %d published, want %d, %d repeated, want %d, lateness of %d, want %d, told of %v", name, published, c.published, repeated, c.repeated, late, c.late, told)
+		}
+		if len(told) == 1 && told[0] != msg.Header.Get(nats.MsgIdHdr)+" stream" {
+			t.Errorf("%s: %v", name, told)
+		}
+	}
+}
+
+// TestStoredOverTheDisk: when an event happened and was received is in the message.
+func TestStoredOverTheDisk(t *testing.T) {
+	b := newBridge(t)
+	received := time.Now().Add(-10 * time.Minute)
+	msg := b.event(&zoom.Frame{
+		Event: "meeting.started", Received: received,
+		Body: []byte(`{"event":"meeting.started","event_ts":` + time.Now().Add(-2*time.Hour).Format("20060102") + `}`),
+	})
+	b.stored(pipeline.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
+	r := b.cfg.Meter.Read()
+	if r.Store.Count() != 1 || r.Store.Quantile(0.5) < 300 || r.Store.Quantile(0.5) > 1800 || r.Late.Count() != 0 { // that event_ts cannot be
+		t.Errorf("%+v", r)
+	}
+	for _, broken := range []*nats.Msg{
+		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"1"}, headerEvent: {"a"}}},
+		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"2"}, headerEvent: {"a"}, headerReceivedAt: {"yesterday"}}, Data: []byte("{")},
+		{Subject: "zoom._bridge.gap", Header: nats.Header{nats.MsgIdHdr: {"3"}}},
+		{Subject: "zoom._bridge.malformed", Header: nats.Header{nats.MsgIdHdr: {"4"}}},
+	} {
+		b.stored(pipeline.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
+	}
+	if n := counted(t, b.cfg.Meter.Published); n != 5 {
+		t.Errorf("%d published", n)
+	}
+}
+
+// TestRepetitionIsCountedLocally: it is received, and neither sent nor stored.
+func TestRepetitionIsCountedLocally(t *testing.T) {
+	b := newBridge(t)
+	b.window = dedupe.NewWindow(localWindow, time.Hour)
+	var told []string
+	b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
+	f := &zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: "WEB_1"}, Received: time.Now()}
+	for range 3 {
+		if err := b.handle(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := counted(t, b.cfg.Meter.Received); n != 3 {
+		t.Errorf("%d received", n)
+	}
+	if n := counted(t, b.cfg.Meter.RepeatedLocal); n != 2 || len(told) != 2 || told[0] != told[1] || b.line.Stats().Pending != 1 {
+		t.Errorf("%d repeated, told of %v, %d pending", n, told, b.line.Stats().Pending)
+	}
+}

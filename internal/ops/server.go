@@ -1,0 +1,176 @@
+// Package ops is the HTTP side of a running replica: metrics, health, status and
+// the status page.
+//
+//	/             the status page; /events and /assets/ are its parts
+//	/metrics      for Prometheus
+//	/healthz      200 while this process's own loops run; never depends on Zoom or NATS
+//	/readyz       200 while this replica leads or stands by
+//	/status       what this replica knows, as JSON (status.Replica)
+//	/debug/pprof/ for the Go tools, on loopback only
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/status"
+)
+
+const (
+	readTimeout     = 10 * time.Second // of a request's headers
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 2 * time.Second
+)
+
+// Options of a Server.
+type Options struct {
+	Address string // host:port
+	// Elsewhere says that any port will do if that one is taken.
+	Elsewhere bool
+	Registry  *prometheus.Registry
+	Status    func(history bool) *status.Replica
+	Health    *Health
+	Page      http.Handler // serves /, /assets/ and /events
+	Log       zerolog.Logger
+}
+
+// Server serves HTTP. Run does the work.
+type Server struct {
+	opt      Options
+	listener net.Listener
+	loopback bool
+}
+
+// Listen takes the address, so that a wrong one is known at the start.
+func Listen(opt Options) (*Server, error) {
+	listener, err := net.Listen("tcp", opt.Address)
+	if opt.Elsewhere && errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(opt.Address) // it was good enough for the first try
+		opt.Log.Warn().Str("code", "http.elsewhere").Str("address", opt.Address).Msg("something listens there already (another replica?); the status page takes another port")
+		listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ZOOMSTREAM_HTTP_ADDR: cannot listen on %s: %w; name another address, or off", opt.Address, err)
+	}
+	address, _ := listener.Addr().(*net.TCPAddr)
+	s := &Server{opt: opt, listener: listener, loopback: address != nil && address.IP.IsLoopback()}
+	opt.Log.Info().Str("code", "http.listening").Str("url", s.URL()).Msg("status page, metrics and health")
+	return s, nil
+}
+
+// URL is where the status page is.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + "/" }
+
+// Run serves until the context ends, and then a moment longer for what is under way.
+func (s *Server) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler: s.handler(), ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: nil, // what clients do wrong is theirs
+	}
+	var ending sync.WaitGroup
+	defer ending.Wait()
+	stopped := make(chan struct{})
+	defer close(stopped)
+	ending.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-stopped:
+			return
+		}
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if server.Shutdown(patience) != nil {
+			server.Close() //nolint:errcheck // it is over
+		}
+	})
+	if err := server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.URL(), err)
+	}
+	return nil
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.opt.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	for _, path := range []string{"/healthz", "/livez", "/-/healthy"} {
+		mux.HandleFunc("GET "+path, s.healthz)
+	}
+	for _, path := range []string{"/readyz", "/-/ready"} {
+		mux.HandleFunc("GET "+path, s.readyz)
+	}
+	mux.HandleFunc("GET /status", s.status)
+	mux.Handle("GET /{$}", s.opt.Page)
+	mux.Handle("GET /assets/", s.opt.Page)
+	mux.Handle("GET /events", s.opt.Page)
+	if s.loopback {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", http.NotFound) // flags may hold secrets
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return s.guard(mux)
+}
+
+// guard refuses, on loopback, requests for other hosts: a page on the internet
+// could have its own name resolve to this machine and read along.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.loopback && !local(r.Host) {
+			http.Error(w, "this address is for this machine only", http.StatusForbidden)
+			return
+		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// local reports whether a Host header names this machine.
+func local(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	if stuck := s.opt.Health.Stuck(time.Now()); len(stuck) > 0 {
+		http.Error(w, "stuck: "+strings.Join(stuck, ", "), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	switch now := s.opt.Status(false); {
+	case now.Phase != status.Ready:
+		http.Error(w, "not ready: "+string(now.Phase), http.StatusServiceUnavailable)
+	case !now.Pipeline.NATS:
+		http.Error(w, "not ready: no connection to NATS", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ready")
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	out.Encode(s.opt.Status(r.URL.Query().Has("history"))) //nolint:errcheck // the client has gone
+}

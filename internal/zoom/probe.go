@@ -1,0 +1,123 @@
+package zoom
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"time"
+)
+
+// TokenInfo is what one request for a token showed, without the token.
+type TokenInfo struct {
+	Grant    string
+	Lifetime time.Duration // 0: Zoom did not tell
+	Scopes   []string      // none: Zoom did not tell
+	APIURL   string        // "": Zoom did not tell
+
+	// Date is Zoom's clock, in whole seconds, and At this machine's clock when
+	// Zoom set it, give or take Within. A zero Date: Zoom did not tell.
+	Date, At time.Time
+	Within   time.Duration
+}
+
+// Ahead is by how much this machine's clock is ahead of Zoom's, to the nearest
+// second or so. Less than that, and what the way may have taken, is zero.
+func (i TokenInfo) Ahead() time.Duration {
+	const resolution = time.Second / 2 // of Date, to either side
+	ahead := i.At.Sub(i.Date.Add(resolution))
+	if ahead.Abs() <= i.Within+resolution {
+		return 0
+	}
+	return ahead
+}
+
+// Probe requests a token once, whether or not there is one, and keeps it. The
+// error is safe to show; a *CredentialsError is final. What the answer told is
+// returned also with an error.
+func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
+	watch := &watchedAnswer{base: t.cfg.HTTP.Transport}
+	client := *t.cfg.HTTP
+	client.Transport = watch
+	once := &TokenSource{cfg: t.cfg}
+	once.cfg.HTTP = &client
+	token, err := once.fetch(ctx)
+	info := watch.told()
+	info.Grant = t.cfg.grant()
+	if err != nil {
+		if denied := denial(err); denied != nil {
+			err = denied
+		}
+		return info, err
+	}
+	t.keep(token)
+	return info, nil
+}
+
+// watchedAnswer is a RoundTripper that notes what the token endpoint answers
+// beside the token. It serves one request.
+type watchedAnswer struct {
+	base http.RoundTripper
+
+	mu   sync.Mutex // net/http may call the hooks from other goroutines
+	sent time.Time
+	came time.Time
+	info TokenInfo
+}
+
+func (w *watchedAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
+	hooks := &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { w.note(&w.sent) },
+		GotFirstResponseByte: func() { w.note(&w.came) },
+	}
+	answer, err := w.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), hooks)))
+	if err != nil {
+		return nil, err
+	}
+	const most = 1 << 20
+	body, err := io.ReadAll(io.LimitReader(answer.Body, most))
+	answer.Body.Close() //nolint:errcheck // it was read
+	if err != nil {
+		return nil, err
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	w.read(answer.Header, body)
+	return answer, nil
+}
+
+func (w *watchedAnswer) note(at *time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*at = time.Now()
+}
+
+func (w *watchedAnswer) read(h http.Header, body []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if date, err := http.ParseTime(h.Get("Date")); err == nil && !w.sent.IsZero() {
+		way := max(0, w.came.Sub(w.sent))
+		w.info.Date, w.info.At, w.info.Within = date, w.sent.Add(way/2), way/2
+	}
+	var told struct {
+		ExpiresIn any    `json:"expires_in"`
+		Scope     string `json:"scope"`
+		APIURL    string `json:"api_url"`
+	}
+	if json.Unmarshal(body, &told) != nil {
+		return // fetch says what is wrong with it
+	}
+	if told.ExpiresIn != nil {
+		w.info.Lifetime = lifetime(told.ExpiresIn)
+	}
+	w.info.Scopes, w.info.APIURL = strings.Fields(told.Scope), told.APIURL
+}
+
+func (w *watchedAnswer) told() TokenInfo {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.info
+}
