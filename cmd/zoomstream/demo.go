@@ -138,7 +138,11 @@ Type a letter, then Enter:
 	if c.Script {
 		fmt.Fprintf(d.stdout, "Untouched, the demo shows a handover after %s, and then a crash.\n\n", c.Pause)
 	}
-	fmt.Fprintf(d.stdout, `Watch along from another terminal:
+	fmt.Fprintf(d.stdout, `Look at it in a browser (each replica has the whole picture):
+
+    http://%s/    http://%s/
+
+Watch along from another terminal:
 
     nats sub -s %s 'zoom.>'
 
@@ -146,7 +150,7 @@ Make Zoom misbehave (all faults: http://%s/control/):
 
     curl -X POST 'http://%s/control/cut'
 
-`, d.nats.ClientURL(), d.listener.Addr(), d.listener.Addr())
+`, d.replicas[0].page, d.replicas[1].page, d.nats.ClientURL(), d.listener.Addr(), d.listener.Addr())
 }
 
 // play runs everything until the context ends. The parts end in the order in

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,7 @@ const (
 type replica struct {
 	name    string
 	dir     string // for its data; the log is beside it
+	page    string // address of its status page
 	environ []string
 	say     func(format string, a ...any)
 
@@ -44,16 +46,31 @@ func (d *demo) newReplicas(dir string) []*replica {
 		return strings.HasPrefix(entry, "ZOOM") || strings.HasPrefix(entry, "NATS")
 	})
 	var replicas []*replica
-	for _, name := range []string{"replica-1", "replica-2"} {
-		r := &replica{name: name, dir: filepath.Join(dir, name), say: d.say, ended: make(chan struct{})}
+	for i, name := range []string{"replica-1", "replica-2"} {
+		r := &replica{name: name, dir: filepath.Join(dir, name), page: freeAddress(demoPages[i]), say: d.say, ended: make(chan struct{})}
 		r.environ = append(slices.Clip(own), "ZOOMSTREAM_REPLICA="+name, "ZOOMSTREAM_DATA_DIR="+r.dir,
 			"ZOOM_CLIENT_ID="+demoClient, "ZOOM_CLIENT_SECRET="+demoSecret, "ZOOM_ACCOUNT_ID="+demoAccount,
 			"ZOOM_OAUTH_URL=http://"+d.listener.Addr().String()+"/oauth/token",
 			"ZOOM_WEBSOCKET_URL=ws://"+d.listener.Addr().String()+"/ws?subscriptionId="+demoSubscription,
-			"NATS_URL="+d.nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LOG_FORMAT=console")
+			"NATS_URL="+d.nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR="+r.page, "ZOOMSTREAM_LOG_FORMAT=console")
 		replicas = append(replicas, r)
 	}
 	return replicas
+}
+
+// demoPages are where the replicas serve their status pages, if they can.
+var demoPages = []string{"127.0.0.1:8480", "127.0.0.1:8482"}
+
+// freeAddress is the wanted one, or another if that is taken. The replica takes it a
+// moment later, and whenever it is started again.
+func freeAddress(wanted string) string {
+	for _, address := range []string{wanted, "127.0.0.1:0"} {
+		if l, err := net.Listen("tcp", address); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	return "off"
 }
 
 // launch keeps the replica running, as one of the parts, until stop.

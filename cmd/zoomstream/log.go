@@ -21,6 +21,15 @@ func newLogger(w io.Writer, level, format string) zerolog.Logger {
 	return zerolog.New(w).Level(parsed).Hook(zerolog.HookFunc(stamp))
 }
 
+// setLevel changes the least level of all loggers.
+func setLevel(level string) {
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil {
+		parsed = zerolog.InfoLevel
+	}
+	zerolog.SetGlobalLevel(parsed)
+}
+
 // stamp adds the time with nine digits; the library's own format for it is a
 // global.
 func stamp(e *zerolog.Event, _ zerolog.Level, _ string) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/app"
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/doctor"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -32,6 +33,10 @@ const (
 
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
+	Status  statusCmd  `cmd:"" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
+	Doctor  doctorCmd  `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; displaces nobody."`
+	Gaps    gapsCmd    `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
+	Find    findCmd    `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
 	Sim     simCmd     `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
 	Version versionCmd `cmd:"" help:"Print version, commit, Go version and platform."`
@@ -49,23 +54,24 @@ type process struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, stepDownSignals(ctx), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	p := &process{ctx: ctx, stepDown: stepDowns(ctx), stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	os.Exit(run(p, os.Args[1:]))
 }
 
 // run is the whole program; it returns the exit code.
-func run(ctx context.Context, stepDown <-chan struct{}, args, environ []string, stdout, stderr io.Writer) int {
+func run(p *process, args []string) int {
 	var c cli
 	helped := false
 	parser, err := kong.New(&c,
 		kong.Name("zoomstream"),
 		kong.Description("Holds the one WebSocket that Zoom allows per event subscription and publishes every event to NATS JetStream."),
-		kong.Writers(stdout, stderr),
+		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ValueFormatter(config.HelpValue),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "zoomstream:", err)
+		fmt.Fprintln(p.stderr, "zoomstream:", err)
 		return exitFailure
 	}
 	command, err := parser.Parse(args)
@@ -73,16 +79,16 @@ func run(ctx context.Context, stepDown <-chan struct{}, args, environ []string, 
 		return exitOK
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "zoomstream: %s; see zoomstream --help\n", config.RedactArgs(err.Error(), args))
+		fmt.Fprintf(p.stderr, "zoomstream: %s; see zoomstream --help\n", config.RedactArgs(err.Error(), args))
 		return exitUsage
 	}
-	p := &process{ctx: ctx, stepDown: stepDown, stdout: stdout, stderr: stderr, environ: environ, log: newLogger(stderr, "info", "auto")}
+	p.log = newLogger(p.stderr, "info", "auto")
 	if err := command.Run(p); err != nil {
 		code, text := exitCode(err), err.Error()
 		if code == exitFailure { // one line, the last, for whoever looks at the end of a log
 			text = strings.ReplaceAll(text, "\n", "; ")
 		}
-		fmt.Fprintln(stderr, "zoomstream:", text)
+		fmt.Fprintln(p.stderr, "zoomstream:", text)
 		return code
 	}
 	return exitOK
@@ -90,6 +96,9 @@ func run(ctx context.Context, stepDown <-chan struct{}, args, environ []string, 
 
 // exitCode tells a supervisor whether starting again can help.
 func exitCode(err error) int {
+	if failed, ok := errors.AsType[*doctor.Failed](err); ok && failed.Config {
+		return exitConfig
+	}
 	if is[*config.Error](err) || is[*config.MissingError](err) || is[*natsconn.ConfigError](err) ||
 		is[*zoom.CredentialsError](err) || is[*app.StreamError](err) {
 		return exitConfig

@@ -24,7 +24,7 @@ const readmePatience = 4 * time.Minute
 
 // readmePorts are those that are replaced by free ones: NATS, HTTP and the
 // simulator of the README, and that of readmeZoom.
-var readmePorts = regexp.MustCompile(`\b(4222|8480|8481|8443)\b`)
+var readmePorts = regexp.MustCompile(`\b(4222|8480|8481|8482|8443)\b`)
 
 // readmeWorld is where the README's commands run: a copy of the tree with
 // ports of its own.
@@ -37,7 +37,7 @@ type readmeWorld struct {
 func newReadmeWorld(t *testing.T, blocks []readmeBlock) *readmeWorld {
 	t.Helper()
 	w := &readmeWorld{dir: t.TempDir(), free: map[string]string{}}
-	for _, port := range []string{"4222", "8480", "8481", "8443"} {
+	for _, port := range []string{"4222", "8480", "8481", "8482", "8443"} {
 		w.free[port] = readmeFreePort(t)
 	}
 	w.copyTree(t, "../..")

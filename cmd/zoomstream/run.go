@@ -3,6 +3,10 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"sync"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/app"
 	"github.com/zoomstream/zoomstream/internal/config"
@@ -24,19 +28,63 @@ func (c *runCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stderr, cfg.LogLevel, cfg.LogFormat)
-	settings := log.Debug()
-	for _, v := range cfg.Effective() {
-		settings.Str(v.Name, v.Value+" ("+v.Source+")")
-	}
-	settings.Msg("settings")
+	log := newLogger(p.stderr, "trace", cfg.LogFormat)
+	setLevel(cfg.LogLevel) // of all loggers, since it may change
+	log.Debug().Str("code", "settings").Func(func(e *zerolog.Event) {
+		for _, v := range cfg.Effective() {
+			e.Str(v.Name, v.Value+" ("+v.Source+")")
+		}
+	}).Msg("settings")
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
-	log.Info().Str("version", currentVersion().String()).Str("replica", cfg.Replica).Int("subscriptions", len(cfg.Zoom.Endpoints)).Msg("zoomstream starts")
-	if err := app.Run(p.ctx, app.Options{Config: cfg, Version: currentVersion().Version, StepDown: p.stepDown, Log: log}); err != nil {
+	log.Info().Str("code", "start").Str("version", currentVersion().String()).Str("replica", cfg.Replica).Int("subscriptions", len(cfg.Zoom.Endpoints)).Msg("zoomstream starts")
+	reloaded, ended := make(chan *config.Config), make(chan struct{})
+	var reloading sync.WaitGroup
+	hangUp := hangUps(p.ctx)
+	reloading.Go(func() { c.reload(p, log, hangUp, reloaded, ended) })
+	err = app.Run(p.ctx, app.Options{
+		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit,
+		StepDown: p.stepDown, Reload: reloaded, Notify: notifier(), Log: log,
+	})
+	close(ended)
+	reloading.Wait()
+	if err != nil {
 		return err
 	}
-	log.Info().Msg("zoomstream ended")
+	log.Info().Str("code", "end").Msg("zoomstream ended")
 	return nil
+}
+
+// reload loads the configuration anew with each SIGHUP, until the end. What is wrong
+// with it is logged, and nothing changes then.
+func (c *runCmd) reload(p *process, log zerolog.Logger, hangUp <-chan struct{}, to chan<- *config.Config, ended <-chan struct{}) {
+	for {
+		select {
+		case <-hangUp:
+		case <-ended:
+			return
+		}
+		cfg, err := config.Load(c.Settings, c.Config, p.environ)
+		if err != nil {
+			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
+			continue
+		}
+		setLevel(cfg.LogLevel)
+		select {
+		case to <- cfg:
+		case <-ended:
+			return
+		}
+	}
+}
+
+// notifier tells systemd; nil if it has not started this process so as to be told.
+func notifier() func(state string) {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return nil
+	}
+	return func(state string) {
+		daemon.SdNotify(false, state) //nolint:errcheck // there may be nobody any more
+	}
 }

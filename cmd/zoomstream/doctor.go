@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/doctor"
+)
+
+type doctorCmd struct {
+	askSettings `embed:""`
+	JSON        bool `name:"json" help:"Print JSON."`
+	Connect     bool `name:"connect" help:"Connect to Zoom even if it is not known whether a replica is connected."`
+}
+
+// Run checks what can be checked, whatever is wrong with the rest. A failed check
+// is an error, a warning is none.
+func (c *doctorCmd) Run(p *process) error {
+	o := doctor.Options{Connect: c.Connect}
+	o.Config, o.Errors = config.Load(c.Settings, c.Config, p.environ)
+	if o.Errors != nil { // without what Zoom needs, NATS can be looked at all the same
+		o.Config, _ = config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+	}
+	if !c.JSON {
+		o.Each = func(check doctor.Check) { printCheck(p.stdout, check) }
+	}
+	report := doctor.Run(p.ctx, o)
+	if c.JSON {
+		out := json.NewEncoder(p.stdout)
+		out.SetEscapeHTML(false)
+		out.SetIndent("", "  ")
+		if err := out.Encode(report); err != nil {
+			return err
+		}
+	} else if report.Err() == nil { // else main says it
+		fmt.Fprintln(p.stdout, report.Summary())
+	}
+	return report.Err()
+}
+
+func printCheck(w io.Writer, c doctor.Check) {
+	result, detail := string(c.Result), c.Detail
+	if c.Result == doctor.Fail {
+		result = "FAIL"
+	}
+	if c.Subscription != "" {
+		detail = c.Subscription + ": " + detail
+	}
+	fmt.Fprintf(w, "%s  %-23s %s\n", result, c.Check, detail)
+	if c.Fix != "" {
+		fmt.Fprintf(w, "      fix: %s\n", c.Fix)
+	}
+}

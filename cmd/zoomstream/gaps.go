@@ -1,0 +1,108 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/inspect"
+)
+
+type gapsCmd struct {
+	askSettings
+	Since        since  `default:"7d" placeholder:"WHEN" help:"Gaps that ended since then: a duration before now such as 24h or 7d, or a time (RFC 3339)."`
+	Subscription string `placeholder:"ID" help:"Gaps of this subscription only."`
+	JSON         bool   `name:"json" help:"Print JSON."`
+}
+
+// since is a point in time, given as such or as a duration before now.
+type since struct{ time.Time }
+
+// UnmarshalText makes a bad value a usage error.
+func (s *since) UnmarshalText(text []byte) (err error) {
+	s.Time, err = inspect.ParseSince(string(text), time.Now())
+	return err
+}
+
+// Run lists the gaps, and what to read again for them.
+func (c *gapsCmd) Run(p *process) error {
+	cfg, nc, err := c.connect(p, "gaps")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
+	if err != nil {
+		return err
+	}
+	report, err := stream.GapReport(p.ctx, c.Since.Time, c.Subscription, cfg.Bucket)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(p.stdout, report)
+	}
+	writeGaps(p.stdout, report)
+	return nil
+}
+
+func writeGaps(out io.Writer, r *inspect.GapReport) {
+	of := ""
+	if r.Subscription != "" {
+		of = " of subscription " + visible(r.Subscription)
+	}
+	if r.Count == 0 {
+		fmt.Fprintf(out, "No gaps%s since %s.%s\n", of, moment(r.Since), holds(r.Since, r.Holds))
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "FROM\tTO\tLASTED\tCAUSE\tCERTAIN\tSUBSCRIPTION\tREPLICA")
+	for _, g := range r.Gaps {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s -> %s\n", moment(g.From), moment(g.To), lasted(g.Duration), visible(g.Cause), yes(g.Certain),
+			visible(g.Subscription), visible(cmp.Or(g.PreviousReplica, "?")), visible(g.Replica))
+	}
+	table.Flush() //nolint:errcheck // as any other print
+	fmt.Fprintf(out, "%s%s since %s, %s in all.%s\n", counted(r.Count, "gap"), of, moment(r.Since), lasted(r.Total), holds(r.Since, r.Holds))
+	writeReread(out, r)
+}
+
+// holds says where the stream does not reach back far enough.
+func holds(since, oldest time.Time) string {
+	if !oldest.After(since) {
+		return ""
+	}
+	return fmt.Sprintf(" The stream's oldest message is of %s.", moment(oldest))
+}
+
+func writeReread(out io.Writer, r *inspect.GapReport) {
+	if len(r.Families) == 0 {
+		fmt.Fprintln(out, "\nWhat to read again is not known: the stream holds no events that would show what is subscribed to.")
+		return
+	}
+	for _, d := range r.Reread {
+		fmt.Fprintf(out, "\nTo read again from Zoom's API for %s (%s):\n", daysOf(d), counted(d.Gaps, "gap"))
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for _, q := range d.Requests {
+			fmt.Fprintf(table, "  %s\t%s %s\t%s\n", visible(q.Family), q.Method, strings.TrimPrefix(q.URL, inspect.RESTBase), q.Lists)
+		}
+		table.Flush() //nolint:errcheck // as any other print
+		if len(d.Nothing) > 0 {
+			fmt.Fprintf(out, "  nothing to re-read, no list known: %s\n", visible(strings.Join(d.Nothing, ", ")))
+		}
+	}
+	fmt.Fprintf(out, "\nThe paths are below %s. Dates are whole days, UTC; a list may go by when something\n"+
+		"began, so what ended in a gap may stand under a day before. The families are those of the events in the stream.\n", inspect.RESTBase)
+	if len(r.Sharing) > 1 {
+		fmt.Fprintf(out, "%d subscriptions share the stream; which of the families one of them gets is not known.\n", len(r.Sharing))
+	}
+}
+
+func daysOf(d inspect.Reread) string {
+	if d.From == d.To {
+		return d.From
+	}
+	return d.From + " to " + d.To
+}

@@ -1,0 +1,101 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/lease"
+)
+
+// claim is a lease held for the moment of a check, so that no replica connects
+// meanwhile whose connection the check would end.
+type claim struct {
+	bucket   *kv.Bucket
+	key      string
+	revision uint64
+	until    time.Time // the connection must be about to end by then
+	alive    *nats.Subscription
+}
+
+// goodbye is what a connection may take to end once its context has (2 s), and the
+// lease to be given back.
+const goodbye = 2250 * time.Millisecond
+
+// takenError says that a replica was faster.
+type takenError struct{ replica string }
+
+func (e *takenError) Error() string { return "replica " + e.replica + " has just taken the lease" }
+
+// take takes a lease that nobody holds, at the revision at which that was seen. It
+// expires by itself like any other.
+func take(ctx context.Context, s *site, c *config.Config, bucket *kv.Bucket, subscription string, revision uint64) (*claim, error) {
+	host, _ := os.Hostname() // only for people
+	nonce := nuid.Next()
+	began := time.Now()
+	record, err := json.Marshal(lease.Record{Replica: "doctor-" + c.Replica, Nonce: nonce, Host: host, PID: os.Getpid(), Since: began.UTC()})
+	if err != nil {
+		return nil, fmt.Errorf("encode the lease: %w", err)
+	}
+	// Replicas ask the holder whether it lives, and take over from a dead one.
+	alive, err := s.nc.Subscribe(replicas(c)+"replica."+nonce, func(m *nats.Msg) { m.Respond(nil) }) //nolint:errcheck // who asks, asks again
+	if err != nil {
+		return nil, err
+	}
+	held := &claim{bucket: bucket, key: "lease." + subscription, alive: alive, until: began.Add(c.LeaseTTL - goodbye)}
+	if err := held.write(ctx, record, nonce, revision, c.LeaseTTL); err != nil {
+		alive.Unsubscribe() //nolint:errcheck // the connection ends soon
+		return nil, err
+	}
+	return held, nil
+}
+
+// write may have been made although it gives an error.
+func (c *claim) write(ctx context.Context, record []byte, nonce string, revision uint64, ttl time.Duration) error {
+	written, err := c.bucket.Put(ctx, c.key, record, revision, ttl)
+	if err == nil {
+		c.revision = written
+		return nil
+	}
+	entry, look := c.bucket.Get(ctx, c.key)
+	if look != nil {
+		return errors.Join(err, look)
+	}
+	var holder lease.Record
+	if entry.Value == nil || json.Unmarshal(entry.Value, &holder) != nil {
+		return err
+	}
+	if holder.Nonce != nonce {
+		return &takenError{holder.Replica}
+	}
+	c.revision = entry.Revision
+	return nil
+}
+
+var errExpiring = errors.New("the lease that was taken for the check is about to expire")
+
+// permit is asked right before the connection is opened.
+func (c *claim) permit(context.Context) error {
+	// The wall clock too: the monotonic one stands still in a suspended machine.
+	if now := time.Now(); now.Before(c.until) && now.Round(0).Before(c.until.Round(0)) {
+		return nil
+	}
+	return errExpiring
+}
+
+// release gives the lease back.
+func (c *claim) release(ctx context.Context) error {
+	defer c.alive.Unsubscribe() //nolint:errcheck // the connection ends soon
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	_, err := c.bucket.Purge(ctx, c.key, c.revision)
+	return err
+}

@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/spool"
+)
+
+func TestFolders(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	r := w.run("ZOOMSTREAM_SPOOL_DIR=" + filepath.Join(dir, "a", "b"))
+	r.has(SpoolFolder, Pass, "can be made")
+	r.has(SpoolSpace, Pass, "1.0 MiB")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("it left %v, %v", entries, err)
+	}
+	w.run("ZOOMSTREAM_SPOOL_DIR="+dir).has(SpoolFolder, Pass, "is writable")
+	r = w.run("ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")
+	r.failed(false)
+	r.has(SpoolFolder, Fail, "ZOOMSTREAM_SPOOL_DIR")
+	r.has(Heartbeat, Pass) // the rest is looked at all the same
+	r = w.run("ZOOMSTREAM_SPOOL_MAX=1000TiB")
+	r.has(SpoolSpace, Warn, "1000.0 TiB", "ZOOMSTREAM_SPOOL_MAX")
+}
+
+// TestLeftOver finds what a spool holds, and leaves it there.
+func TestLeftOver(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	folder, err := spool.Lock(dir)
+	must(t, err)
+	log, err := folder.Open(t.Context(), 1<<20, zerolog.Nop())
+	must(t, err)
+	must(t, log.Append(t.Context(), []*nats.Msg{{Subject: "zoom.a", Data: make([]byte, 2000)}}, 0))
+	look := func() { w.run("ZOOMSTREAM_SPOOL_DIR="+dir).has(SpoolLeftOver, Warn, "holds 2.", "KiB") }
+	look() // it is in use
+	must(t, errors.Join(log.Close(), folder.Unlock()))
+	look()
+
+	folder, err = spool.Lock(dir)
+	must(t, err)
+	log, err = folder.Open(t.Context(), 1<<20, zerolog.Nop())
+	must(t, err)
+	if log.First() != log.Last() {
+		t.Errorf("it holds %d to %d", log.First(), log.Last())
+	}
+	must(t, log.Remove(t.Context(), log.Last()))
+	must(t, errors.Join(log.Close(), folder.Unlock()))
+	for _, c := range w.run("ZOOMSTREAM_SPOOL_DIR=" + dir).Checks {
+		if c.Check == SpoolLeftOver {
+			t.Errorf("nothing is left, and it says %q", c.Detail)
+		}
+	}
+}
+
+// TestEmbedded has no NATS setting: it joins the server of a zoomstream that runs in
+// the data folder.
+func TestEmbedded(t *testing.T) {
+	w := newWorld(t)
+	own := []string{"NATS_URL=", "NATS_USER=", "NATS_PASSWORD="}
+	dir := t.TempDir()
+	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{DataDir: dir, Port: -1})
+	must(t, err)
+	settings := append(own, "ZOOMSTREAM_DATA_DIR="+dir)
+	r := w.run(settings...)
+	r.fine()
+	r.has(DataFolder, Pass, "is writable")
+	r.has(Server, Pass, "server zoomstream")
+	r.has(Heartbeat, Pass)
+
+	embedded.Shutdown()
+	r = w.run(append(own, "ZOOMSTREAM_DATA_DIR="+filepath.Join(dir, "other"))...)
+	r.has(DataFolder, Pass, "can be made")
+	if listens(nats.DefaultURL) { // somebody else's, on this machine
+		r.has(Server, Fail, "something else listens", "NATS_URL=")
+	} else {
+		r.has(Server, Skip, "runs its own")
+		r.fine()
+	}
+	r.has(Connection, Skip, "--connect")
+	must(t, os.WriteFile(filepath.Join(dir, "nats.url"), []byte("nats://127.0.0.1:1\n"), 0o600)) // a killed process left it
+	if r := w.run(settings...); !listens(nats.DefaultURL) {
+		r.has(Server, Skip, "none runs in "+dir)
+	}
+	w.sockets(1)
+}

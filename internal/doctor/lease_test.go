@@ -1,0 +1,276 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/lease"
+)
+
+// buckets makes those of a zoomstream that has run.
+func (w *world) buckets() (leases, states *kv.Bucket) {
+	w.t.Helper()
+	leases, err := kv.Open(w.t.Context(), w.js, kv.Options{Name: "zoomstream", Replicas: 1, TTLs: true})
+	must(w.t, err)
+	states, err = kv.Open(w.t.Context(), w.js, kv.Options{Name: "zoomstream-state", Replicas: 1})
+	must(w.t, err)
+	return leases, states
+}
+
+func (w *world) put(b *kv.Bucket, key string, value any, ttl time.Duration) uint64 {
+	w.t.Helper()
+	text, err := json.Marshal(value)
+	must(w.t, err)
+	entry, err := b.Get(w.t.Context(), key)
+	must(w.t, err)
+	revision, err := b.Put(w.t.Context(), key, text, entry.Revision, ttl)
+	must(w.t, err)
+	return revision
+}
+
+// answer answers for a process, as its replica would.
+func (w *world) answer(nonce string) {
+	w.t.Helper()
+	_, err := w.nc.Subscribe("zoomstream.zoomstream.replica."+nonce, func(m *nats.Msg) { m.Respond(nil) })
+	must(w.t, err)
+	must(w.t, w.nc.Flush())
+}
+
+func (w *world) sockets(want int64) {
+	w.t.Helper()
+	if got := w.sim.Summary(subscription).Sockets; got != want {
+		w.t.Errorf("%d connections, want %d", got, want)
+	}
+}
+
+// TestHeldLease does not connect, whatever the holder does, and leaves the lease
+// alone.
+func TestHeldLease(t *testing.T) {
+	w := newWorld(t)
+	leases, states := w.buckets()
+	since := time.Now().Add(-time.Hour).UTC()
+	w.answer("n1")
+	w.put(leases, "lease.sub-1", lease.Record{Replica: "leader-1", Nonce: "n1", Since: since}, time.Minute)
+	w.run().has(Lease, Warn, "leader-1", "was not connected yet")
+
+	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "leader-1", Nonce: "n1", Since: since}, 0)
+	r := w.run()
+	r.fine()
+	r.has(Lease, Pass, "replica leader-1 holds the lease", "is connected since "+clock(since))
+	r.has(Connection, Skip, "would close the connection of replica leader-1")
+	w.connect(true).has(Connection, Skip, "would close")
+
+	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "leader-1", Nonce: "n1", Since: since, Raised: []string{"contested"}}, 0)
+	w.run().has(Lease, Warn, "contested", "somebody else")
+
+	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "leader-1", Nonce: "n1", Since: since, End: "refused"}, 0)
+	w.run().has(Lease, Warn, "disconnected since", "refused")
+
+	w.put(leases, "lease.sub-1", lease.Record{Replica: "leader-2", Nonce: "n2", Since: since}, time.Minute)
+	r = w.connect(true)
+	r.has(Lease, Warn, "leader-2", "does not answer")
+	r.has(Connection, Skip)
+	w.sockets(0)
+}
+
+// TestStateOfALiveConnection has no lease, and a replica that may be cut off.
+func TestStateOfALiveConnection(t *testing.T) {
+	for _, state := range []bridge.ConnState{bridge.Connected, bridge.Displaced, bridge.HandedOver} {
+		w := newWorld(t)
+		leases, states := w.buckets()
+		w.put(states, "state.sub-1", bridge.State{State: state, Replica: "cut-off", Nonce: "n1", Since: time.Now()}, 0)
+		r := w.run()
+		r.has(Lease, Warn, "cut-off", string(state))
+		r.has(Connection, Skip, "--connect")
+		w.sockets(0)
+		r = w.connect(true)
+		r.has(Heartbeat, Pass)
+		w.sockets(1)
+		released(t, leases)
+	}
+}
+
+func TestDisconnected(t *testing.T) {
+	w := newWorld(t)
+	leases, states := w.buckets()
+	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "gone", Nonce: "n1", Since: time.Now()}, 0)
+	r := w.run()
+	r.fine()
+	r.has(Lease, Pass, "disconnected since", "gone")
+	r.has(Heartbeat, Pass)
+	released(t, leases)
+	w.run().fine() // at the revision of the marker
+	w.sockets(2)
+}
+
+// TestNonsense has values that are no records.
+func TestNonsense(t *testing.T) {
+	w := newWorld(t)
+	leases, states := w.buckets()
+	_, err := states.Put(t.Context(), "state.sub-1", []byte("\x1b[2J"), 0, 0)
+	must(t, err)
+	r := w.run()
+	r.has(Lease, Warn, "cannot be read")
+	r.has(Connection, Skip)
+	_, err = leases.Put(t.Context(), "lease.sub-1", []byte("{"), 0, time.Minute)
+	must(t, err)
+	w.connect(true).has(Connection, Skip, "replica ?")
+	w.sockets(0)
+}
+
+func released(t *testing.T, leases *kv.Bucket) {
+	t.Helper()
+	entry, err := leases.Get(t.Context(), "lease.sub-1")
+	must(t, err)
+	if entry.Value != nil || !entry.Purged {
+		t.Errorf("the lease is %s", entry.Value)
+	}
+}
+
+// TestLeaseIsHeldWhileConnected looks at the lease from outside, with a Zoom that is
+// slow to become ready.
+func TestLeaseIsHeldWhileConnected(t *testing.T) {
+	w := newWorld(t)
+	leases, _ := w.buckets()
+	w.sim.Freeze(subscription, 2*time.Second, true)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	var holders []lease.Record
+	answered := false
+	watching.Go(func() {
+		leases.Watch(ctx, "lease.>", func(_ string, e kv.Entry) {
+			var record lease.Record
+			if e.Value == nil || json.Unmarshal(e.Value, &record) != nil {
+				return
+			}
+			holders = append(holders, record)
+			_, err := w.nc.Request("zoomstream.zoomstream.replica."+record.Nonce, nil, time.Second)
+			answered = err == nil
+		})
+	})
+	r := w.run()
+	r.has(Heartbeat, Pass)
+	end()
+	watching.Wait()
+	if len(holders) != 1 || holders[0].Replica != "doctor-here" || !answered {
+		t.Errorf("holders %+v, answered %v", holders, answered)
+	}
+	released(t, leases)
+}
+
+// TestSlowZoom gives up while the lease is still held, however short that is.
+func TestSlowZoom(t *testing.T) {
+	w := newWorld(t)
+	leases, _ := w.buckets()
+	w.sim.Freeze(subscription, 0, true)
+	began := time.Now()
+	r := w.run("ZOOMSTREAM_LEASE_TTL=3s")
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	r.failed(false)
+	r.has(Connection, Fail, "about to expire")
+	released(t, leases)
+}
+
+// TestLeaseTakenMeanwhile loses the race against a replica.
+func TestLeaseTakenMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	leases, _ := w.buckets()
+	revision := w.put(leases, "lease.sub-1", lease.Record{Replica: "faster", Nonce: "n"}, time.Minute)
+	p, a := w.probe(t)
+	p.try(t.Context(), a, holder{leases: leases, revision: revision - 1})
+	report{t, p.report}.has(Connection, Skip, "replica faster has just taken the lease")
+	w.sockets(0)
+}
+
+// TestBucketMadeMeanwhile loses the race against the very first replica.
+func TestBucketMadeMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	p, a := w.probe(t)
+	w.buckets()
+	p.try(t.Context(), a, holder{})
+	report{t, p.report}.has(Connection, Fail, "a replica has just started")
+	w.sockets(0)
+}
+
+// TestBuckets finds what is wrong with them.
+func TestBuckets(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []jetstream.KeyValueConfig{{Bucket: "zoomstream", History: 5}, {Bucket: "zoomstream-state", TTL: time.Hour}} {
+		_, err := w.js.CreateKeyValue(t.Context(), c)
+		must(t, err)
+	}
+	r := w.run()
+	r.failed(true)
+	r.has(LeaseBucket, Fail, "life of their own")
+	r.has(StateBucket, Warn, "forgets states after 1h")
+	r.has(Connection, Skip, "--connect")
+	w.sockets(0)
+}
+
+func TestOtherLeases(t *testing.T) {
+	w := newWorld(t)
+	leases, _ := w.buckets()
+	w.put(leases, "lease.other", lease.Record{Replica: "r", Nonce: "n"}, time.Minute)
+	w.run().has(OtherLeases, Pass, "1 other subscription")
+}
+
+// TestStream finds what is wrong with it, and changes nothing.
+func TestStream(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config jetstream.StreamConfig
+		code   Code
+		result Result
+		words  []string
+	}{
+		{"window", jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}, Stream, Warn, []string{"2m0s", "--dupe-window=30m0s"}},
+		{"subjects", jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.a"}}, Stream, Fail, []string{"not all of zoom.>"}},
+		{"overlap", jetstream.StreamConfig{Name: "THEIRS", Subjects: []string{"zoom.a"}}, Stream, Fail, []string{"held by stream THEIRS", "ZOOMSTREAM_STREAM=THEIRS"}},
+		{"full", jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, MaxMsgs: 2, Discard: jetstream.DiscardNew}, StreamState, Warn, []string{"100 %", "2 messages"}},
+		{"good", jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: time.Hour}, StreamState, Pass, []string{"2 messages", "from 20"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			stream, err := w.js.CreateStream(t.Context(), c.config)
+			must(t, err)
+			for range 2 {
+				_, err := w.js.Publish(t.Context(), "zoom.a", nil)
+				must(t, err)
+			}
+			before := *stream.CachedInfo()
+			r := w.run()
+			r.has(c.code, c.result, c.words...)
+			if c.result == Fail {
+				r.failed(true)
+			}
+			after, err := stream.Info(t.Context())
+			must(t, err)
+			if a, b := after.Config, before.Config; a.Duplicates != b.Duplicates || strings.Join(a.Subjects, " ") != strings.Join(b.Subjects, " ") || after.State.Msgs != 2 {
+				t.Errorf("the stream was changed: %+v", after)
+			}
+		})
+	}
+}
+
+// probe is a subscription right before the connection.
+func (w *world) probe(t *testing.T) (*probe, *app) {
+	t.Helper()
+	e := w.exam()
+	a := e.token(t.Context())
+	s, leave := e.nats(t.Context())
+	t.Cleanup(leave)
+	return &probe{exam: e, endpoint: e.cfg.Zoom.Endpoints[0], site: s}, a
+}

@@ -1,0 +1,260 @@
+package doctor
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+)
+
+// need is a right that the connector's NATS user needs, as a server's configuration
+// states it.
+type need struct {
+	right   string // publish or subscribe
+	subject string
+	samples []string // subjects that it must cover
+	purpose string
+}
+
+func publish(subject, purpose string, samples ...string) need {
+	return need{"publish", subject, samples, purpose}
+}
+
+// needs lists them, in the order of nats.conf.
+func needs(c *config.Config, nonce string) []need {
+	sub := "doctor"
+	if len(c.Zoom.Endpoints) > 0 {
+		sub = c.Zoom.Endpoints[0].Subscription
+	}
+	all := []need{
+		publish(c.Prefix+".>", "events, gap markers, alarms",
+			c.Prefix+".meeting.started", c.Prefix+".app_deauthorized", c.Prefix+"._bridge.gap", c.Prefix+"._bridge.alarm", c.Prefix+"._bridge.malformed"),
+		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+".lease."+sub),
+		publish("$KV."+c.Bucket+"-state.>", "states", "$KV."+c.Bucket+"-state.state."+sub),
+		publish("zoomstream.>", "replicas ask each other whether they live", replicas(c)+"replica."+nonce, replicas(c)+"presence"),
+		publish("$JS.API.INFO", "to see whether JetStream is there"),
+		publish("$JS.API.STREAM.NAMES", "to see which streams hold the subjects"),
+	}
+	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + c.Bucket + "-state"}
+	for i, stream := range streams {
+		all = append(all,
+			publish("$JS.API.STREAM.CREATE."+stream, "to create it if it is missing"),
+			publish("$JS.API.STREAM.INFO."+stream, "to look at it"),
+			publish("$JS.API.STREAM.MSG.GET."+stream, "to read from its leader"))
+		if i == 0 {
+			all = append(all, publish("$JS.API.DIRECT.GET."+stream, "to look up events"))
+		}
+		all = append(all, publish("$JS.API.DIRECT.GET."+stream+".>", "to look up what is stored last", "$JS.API.DIRECT.GET."+stream+".doctor.x"))
+		watched := c.Prefix + "._bridge.>"
+		if i > 0 {
+			watched = "$KV." + stream[3:] + ".x"
+		}
+		all = append(all,
+			publish("$JS.API.CONSUMER.CREATE."+stream+".>", "to watch it", "$JS.API.CONSUMER.CREATE."+stream+"."+nonce+"."+watched),
+			publish("$JS.API.CONSUMER.DELETE."+stream+".>", "to watch it", "$JS.API.CONSUMER.DELETE."+stream+"."+nonce))
+		if i == 0 {
+			all = append(all,
+				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce),
+				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce))
+		}
+	}
+	return append(all,
+		need{"subscribe", "_INBOX.>", []string{nats.InboxPrefix + nonce}, "answers"},
+		need{"subscribe", "zoomstream.>", []string{replicas(c) + "replica." + nonce}, "questions of other replicas, and of zoomstream status"},
+		need{"subscribe", "$SRV.>", []string{"$SRV.PING.zoomstream." + nonce}, "to be found by nats micro"})
+}
+
+// replicas begins the subjects by which replicas know of one another.
+func replicas(c *config.Config) string { return "zoomstream." + c.Bucket + "." }
+
+// rights tests them one by one. The server reports a violation before it answers
+// the ping of the flush.
+type rights struct {
+	nc    *nats.Conn
+	nonce string
+	dest  string // where traces go, which must be a subject that may be published to
+}
+
+// answering names the right to answer requests as nats-server's option does.
+const answering = "allow_responses"
+
+// permissions reports what is missing, by subject of the right. It returns nil if
+// the server cannot be asked.
+func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
+	r := &rights{nc: nc, nonce: nuid.Next()}
+	list := needs(e.cfg, r.nonce)
+	if err := r.trace(ctx, e.cfg); err != nil {
+		e.fail(Permissions, "run doctor again", "the connection to NATS broke: %v", err)
+		return nil
+	}
+	missing, tested := make(map[string]bool), 0
+	for _, n := range list {
+		if n.right == "publish" && r.dest == "" && n.subject != "zoomstream.>" && n.subject != "$JS.API.INFO" {
+			continue // cannot be tested before one of these is granted
+		}
+		tested++
+		denied, err := r.denied(ctx, n)
+		if err != nil {
+			e.fail(Permissions, "run doctor again", "the connection to NATS broke: %v", err)
+			return nil
+		}
+		if len(denied) == 0 {
+			continue
+		}
+		missing[n.right+" "+n.subject] = true
+		only := ""
+		if len(denied) < len(n.samples) {
+			only = " (denied: " + strings.Join(denied, ", ") + ")"
+		}
+		e.reject(Permissions, "add "+strconv.Quote(n.subject)+" to what this NATS user may "+n.right+" (nats.conf has the whole list)",
+			"this NATS user may not %s %q%s: %s", n.right, n.subject, only, n.purpose)
+	}
+	if tested < len(list) {
+		e.skip(Permissions, "%d other rights can be tested when this user may publish zoomstream.>", len(list)-tested)
+	}
+	if !missing["publish zoomstream.>"] && !missing["subscribe zoomstream.>"] && !missing["subscribe _INBOX.>"] {
+		tested++
+		if e.answers(ctx, r) {
+			missing[answering] = true
+		}
+	}
+	if len(missing) == 0 {
+		e.pass(Permissions, "all %d rights that are needed are there", tested)
+	}
+	return missing
+}
+
+// answers reports whether the right to answer is missing: for replicas' questions,
+// and for JetStream's flow control. It may be given by subjects too.
+func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
+	may, err := r.mayAnswer(ctx, replicas(e.cfg)+"replica."+r.nonce)
+	if err == nil && may {
+		var closed, stalls bool
+		closed, err = r.mayNotPublish(ctx, nats.InboxPrefix+r.nonce)
+		if err == nil && !closed { // it is given by subjects
+			stalls, err = r.mayNotPublish(ctx, "$JS.FC.KV_"+e.cfg.Bucket+".doctor."+r.nonce)
+		}
+		may = !stalls
+	}
+	if err != nil {
+		e.fail(Permissions, "run doctor again", "a request to this very process got no answer: %v", err)
+		return false
+	}
+	if !may {
+		e.reject(Permissions, "add allow_responses: true to the permissions of this NATS user (see nats.conf)",
+			"this NATS user may not answer requests (allow_responses): replicas look dead to each other, and watching leases stalls")
+	}
+	return !may
+}
+
+// trace looks for a subject for traces: one that nobody hears, or one where
+// JetStream answers nothing to what is no request.
+func (r *rights) trace(ctx context.Context, c *config.Config) error {
+	for _, dest := range []string{replicas(c) + "doctor." + r.nonce, "$JS.API.INFO"} {
+		denied, err := r.violates(ctx, "Publish", dest, func() error { return r.nc.Publish(dest, nil) })
+		if err != nil {
+			return err
+		}
+		if !denied {
+			r.dest = dest
+			return nil
+		}
+	}
+	return nil
+}
+
+// denied lists the samples that the user has no right to.
+func (r *rights) denied(ctx context.Context, n need) (denied []string, err error) {
+	samples := n.samples
+	if samples == nil {
+		samples = []string{n.subject}
+	}
+	for _, subject := range samples {
+		no := false
+		if n.right == "subscribe" {
+			no, err = r.mayNotSubscribe(ctx, subject)
+		} else {
+			no, err = r.mayNotPublish(ctx, subject)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if no {
+			denied = append(denied, subject)
+		}
+	}
+	return denied, nil
+}
+
+// mayNotPublish sends a message that is traced only. Should a server deliver it all
+// the same, no stream takes it, and no request can be read from it.
+func (r *rights) mayNotPublish(ctx context.Context, subject string) (bool, error) {
+	if r.dest == "" {
+		return true, nil // trace has found that it is denied
+	}
+	msg := nats.NewMsg(subject)
+	msg.Header.Set("Nats-Trace-Dest", r.dest)
+	msg.Header.Set("Nats-Trace-Only", "true")
+	msg.Header.Set(nats.ExpectedStreamHdr, "zoomstream-doctor-stores-nothing")
+	msg.Data = []byte("zoomstream doctor")
+	return r.violates(ctx, "Publish", subject, func() error { return r.nc.PublishMsg(msg) })
+}
+
+func (r *rights) mayNotSubscribe(ctx context.Context, subject string) (bool, error) {
+	var sub *nats.Subscription
+	denied, err := r.violates(ctx, "Subscription", subject, func() (err error) {
+		sub, err = r.nc.SubscribeSync(subject)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return denied, sub.Unsubscribe()
+}
+
+// violates reports whether the server says that what f does to a subject is not
+// permitted.
+func (r *rights) violates(ctx context.Context, what, subject string, f func() error) (bool, error) {
+	if err := f(); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := r.nc.FlushWithContext(ctx); err != nil {
+		return false, err
+	}
+	last := r.nc.LastError()
+	return last != nil && strings.Contains(last.Error(), what+" to "+strconv.Quote(subject)), nil
+}
+
+// mayAnswer asks itself.
+func (r *rights) mayAnswer(ctx context.Context, subject string) (bool, error) {
+	inbox := r.nc.NewInbox()
+	answers, err := r.nc.SubscribeSync(inbox)
+	if err != nil {
+		return false, err
+	}
+	defer answers.Unsubscribe() //nolint:errcheck // the connection ends soon
+	questions, err := r.nc.SubscribeSync(subject)
+	if err != nil {
+		return false, err
+	}
+	defer questions.Unsubscribe() //nolint:errcheck
+	if err := r.nc.PublishRequest(subject, inbox, nil); err != nil {
+		return false, err
+	}
+	question, err := questions.NextMsg(answerTimeout)
+	if err != nil {
+		return false, err
+	}
+	denied, err := r.violates(ctx, "Publish", inbox, func() error { return question.Respond(nil) })
+	return !denied, err
+}
+
+// answerTimeout is how long NATS may take to answer one question.
+const answerTimeout = 3 * time.Second

@@ -1,0 +1,184 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+)
+
+// TestNeedsAreThoseOfTheConf compares what is tested with what nats.conf grants.
+func TestNeedsAreThoseOfTheConf(t *testing.T) {
+	p := connector(confWithUsers(t)).Permissions
+	granted := map[string][]string{"publish": p.Publish.Allow, "subscribe": p.Subscribe.Allow}
+	for _, n := range needs(&config.Config{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"}, "n") {
+		if i := slices.Index(granted[n.right], n.subject); i < 0 {
+			t.Errorf("nats.conf does not let the connector %s %s", n.right, n.subject)
+		} else {
+			granted[n.right] = slices.Delete(granted[n.right], i, i+1)
+		}
+	}
+	for right, left := range granted {
+		if len(left) > 0 {
+			t.Errorf("nobody checks that the connector may %s %q", right, left)
+		}
+	}
+	if p.Response == nil {
+		t.Error("nats.conf does not let the connector answer")
+	}
+}
+
+// TestEachMissingRightIsNamed takes the rights of nats.conf away, one at a time.
+func TestEachMissingRightIsNamed(t *testing.T) {
+	rights := connector(confWithUsers(t)).Permissions
+	for _, subject := range rights.Publish.Allow {
+		t.Run("publish "+subject, func(t *testing.T) {
+			onlyMissing(t, "may not publish \""+subject+`"`, func(p *server.Permissions) { without(p.Publish, subject) })
+		})
+	}
+	for _, subject := range rights.Subscribe.Allow {
+		t.Run("subscribe "+subject, func(t *testing.T) {
+			onlyMissing(t, "may not subscribe \""+subject+`"`, func(p *server.Permissions) { without(p.Subscribe, subject) })
+		})
+	}
+	t.Run("answer", func(t *testing.T) {
+		onlyMissing(t, "may not answer requests (allow_responses)", func(p *server.Permissions) { p.Response = nil })
+	})
+	t.Run("flow control", func(t *testing.T) {
+		onlyMissing(t, "may not answer requests (allow_responses)", func(p *server.Permissions) {
+			p.Response = nil
+			p.Publish.Allow = append(p.Publish.Allow, "_INBOX.>")
+		})
+	})
+}
+
+func without(p *server.SubjectPermission, subject string) {
+	p.Allow = slices.DeleteFunc(p.Allow, func(s string) bool { return s == subject })
+}
+
+func onlyMissing(t *testing.T, problem string, take func(*server.Permissions)) {
+	t.Helper()
+	began := time.Now()
+	w := newWorld(t, func(o *server.Options) { take(connector(o).Permissions) })
+	r := w.run()
+	r.failed(true)
+	var named []string
+	for _, c := range r.Checks {
+		if c.Check == Permissions && c.Result != Skip {
+			named = append(named, c.Detail)
+		}
+		if c.Check != Permissions && c.Result == Fail {
+			t.Errorf("it also fails at %s: %s", c.Check, c.Detail)
+		}
+	}
+	if len(named) != 1 || !strings.Contains(named[0], problem) {
+		t.Errorf("want the one line %q, got\n%s", problem, strings.Join(named, "\n"))
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestRightsByOtherWords has all that is needed, written otherwise.
+func TestRightsByOtherWords(t *testing.T) {
+	w := newWorld(t, func(o *server.Options) {
+		p := connector(o).Permissions
+		p.Response = nil
+		p.Publish.Allow = []string{"zoom.>", "zoomstream.zoomstream.>", "$KV.>", "$JS.API.>", "$JS.FC.>", "_INBOX.>"}
+		p.Subscribe.Allow = []string{">"}
+	})
+	r := w.run()
+	r.fine()
+	r.has(Permissions, Pass, "all 31 rights")
+}
+
+// TestOneEventDenied tells which of a prefix.
+func TestOneEventDenied(t *testing.T) {
+	w := newWorld(t, func(o *server.Options) {
+		connector(o).Permissions.Publish.Deny = []string{"zoom._bridge.alarm"}
+	})
+	r := w.run()
+	r.failed(true)
+	r.has(Permissions, Fail, `may not publish "zoom.>" (denied: zoom._bridge.alarm)`)
+}
+
+// TestNothingIsPublished listens to all that the tests of rights do.
+func TestNothingIsPublished(t *testing.T) {
+	w := newWorld(t)
+	var heard []string
+	all, err := w.nc.SubscribeSync(">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	w.run().fine()
+	if err := w.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		msg, err := all.NextMsg(200 * time.Millisecond)
+		if err != nil {
+			break
+		}
+		heard = append(heard, msg.Subject)
+		// What remains are questions that it wants an answer to, and the traces.
+		for _, wanted := range []string{"_INBOX.", "zoomstream.zoomstream.", "$JS.API.INFO", "$JS.API.STREAM.INFO.", "$JS.API.STREAM.NAMES", "$JS.EVENT.ADVISORY.API"} {
+			if strings.HasPrefix(msg.Subject, wanted) && !(strings.HasPrefix(msg.Subject, "$JS.EVENT.") && strings.Contains(string(msg.Data), ".CREATE")) {
+				msg = nil
+				break
+			}
+		}
+		if msg != nil {
+			t.Errorf("%s: %q", msg.Subject, msg.Data)
+		}
+	}
+	if len(heard) == 0 {
+		t.Error("the listener is deaf")
+	}
+	names := w.js.StreamNames(t.Context())
+	for name := range names.Name() {
+		t.Errorf("stream %s was created", name)
+	}
+}
+
+// TestUserRefused has credentials that no server knows.
+func TestUserRefused(t *testing.T) {
+	w := newWorld(t)
+	r := w.run("NATS_PASSWORD=wrong-must-not-leak")
+	r.failed(true)
+	r.has(Server, Fail, "authorization violation", "NATS_USER and NATS_PASSWORD")
+	r.has(Connection, Skip, "--connect")
+}
+
+func TestNoServer(t *testing.T) {
+	w := newWorld(t)
+	r := w.run("NATS_URL=nats://127.0.0.1:1")
+	r.failed(false)
+	r.has(Server, Fail, "connection refused", "nats-server listens there")
+	if n := w.sim.Summary(subscription).Sockets; n != 0 {
+		t.Errorf("%d connections to Zoom, and nobody could be asked", n)
+	}
+	r = w.connect(true, "NATS_URL=nats://127.0.0.1:1")
+	r.has(Heartbeat, Pass, "answered")
+}
+
+func TestWithoutJetStream(t *testing.T) {
+	w := newWorld(t, func(o *server.Options) { o.JetStream = false })
+	r := w.run()
+	r.failed(false)
+	r.has(JetStream, Fail, "enable JetStream")
+}
+
+func TestOlder(t *testing.T) {
+	for version, want := range map[string]bool{"2.10.22": true, "2.11.0": false, "2.9": true, "3.0.0": false, "2.12.1-RC.1": false, "1": true, "": true, "dev": false} {
+		if older(version, 2, 11) != want {
+			t.Errorf("%q", version)
+		}
+	}
+}

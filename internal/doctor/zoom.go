@@ -1,0 +1,117 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// app is the Zoom app whose credentials were accepted.
+type app struct {
+	tokens *zoom.TokenSource
+	info   zoom.TokenInfo
+}
+
+// webSocketScope is what Zoom's own texts ask of an app for connections that are
+// its own, not an account's.
+const webSocketScope = "marketplace:write:websocket_connection"
+
+// token fetches one token. That harms no replica: it uses a token to connect only,
+// and fetches another if Zoom refuses the one it has, which older reports say a new
+// token may cause. It returns nil if there is none to be had.
+func (e *exam) token(ctx context.Context) *app {
+	z := e.cfg.Zoom
+	if z.ClientID == "" || z.ClientSecret == "" {
+		e.skip(Token, "needs ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET")
+		return nil
+	}
+	a := &app{tokens: zoom.NewTokenSource(zoom.TokenConfig{
+		ClientID: z.ClientID, ClientSecret: z.ClientSecret, AccountID: z.AccountID, URL: z.OAuthURL, HTTP: e.o.HTTP, Log: zerolog.Nop(),
+	})}
+	info, err := a.tokens.Probe(ctx)
+	a.info = info
+	if token := a.tokens.Cached(); token != "" {
+		e.secrets = append(e.secrets, token)
+	}
+	e.grant(info, err)
+	e.clock(info)
+	if err != nil {
+		return nil
+	}
+	if len(info.Scopes) > 0 {
+		e.pass(Scopes, "%s", strings.Join(info.Scopes, " "))
+	}
+	return a
+}
+
+func (e *exam) grant(info zoom.TokenInfo, err error) {
+	if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
+		e.reject(Token, denied.Advice, "Zoom refuses the credentials: HTTP %d, %s: %q, grant %s", denied.Status, denied.Code, denied.Reason, denied.Grant)
+		return
+	}
+	if err != nil {
+		e.fail(Token, "check that this machine reaches the host of ZOOM_OAUTH_URL, and https://status.zoom.us", "%s, grant %s", strings.TrimPrefix(err.Error(), "zoom: "), info.Grant)
+		return
+	}
+	detail := "one token fetched, grant " + info.Grant
+	if info.Lifetime > 0 {
+		detail += ", valid for " + info.Lifetime.String()
+	}
+	if info.APIURL != "" {
+		detail += ", API " + info.APIURL
+	}
+	if info.Lifetime == 0 {
+		e.warn(Token, "nothing to do: zoomstream renews it after half an hour", "%s; Zoom does not say for how long", detail)
+		return
+	}
+	e.pass(Token, "%s; running replicas keep their connections", detail)
+}
+
+// The clock tells how late events are, and Zoom's signatures their age.
+const (
+	clockWarn = 2 * time.Second
+	clockFail = 5 * time.Minute
+)
+
+func (e *exam) clock(info zoom.TokenInfo) {
+	const fix = "have this machine's clock set by NTP: alarms and figures of lateness go by it"
+	if info.Date.IsZero() {
+		e.skip(Clock, "Zoom told no time")
+		return
+	}
+	ahead := info.Ahead()
+	way := "ahead of"
+	if ahead < 0 {
+		way = "behind"
+	}
+	off := ahead.Abs().Round(time.Second / 10)
+	switch {
+	case off > clockFail:
+		e.fail(Clock, fix, "this machine's clock is %s %s Zoom's", off, way)
+	case off > clockWarn:
+		e.warn(Clock, fix, "this machine's clock is %s %s Zoom's", off, way)
+	default:
+		e.pass(Clock, "this machine's clock agrees with Zoom's within %s", clockWarn)
+	}
+}
+
+// dialFix is what to do about a connection that Zoom did not let become ready.
+func (a *app) dialFix(err *zoom.Error) string {
+	switch err.Cause {
+	case zoom.CauseRefused:
+		fix := "check in Zoom's Marketplace that the app is activated, and that this subscription is its own, with the method WebSocket"
+		if len(a.info.Scopes) > 0 && !slices.Contains(a.info.Scopes, webSocketScope) && a.info.Grant == "client_credentials" {
+			fix += "; and that it has the scope " + webSocketScope
+		}
+		return fix
+	case zoom.CauseDisplaced:
+		return "find out who else connects with this subscription: another cluster, or somebody's laptop"
+	}
+	return "check ZOOM_WEBSOCKET_URL, and that firewalls and proxies on the way let WebSockets (TLS) pass"
+}

@@ -1,0 +1,229 @@
+package inspect
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+// The headers that Zoom's own ids are in.
+const (
+	headerTracking = "x-zm-trackingid"
+	headerRequest  = "x-zm-request-id"
+)
+
+// Query is what to find.
+type Query struct {
+	// What is a tracking id, a message id or a request id, or a string that stands
+	// anywhere in an event's payload, or the number payload.object.id. It may be
+	// percent-encoded, once or twice.
+	What  string
+	Since time.Time // stored since
+	Limit int       // of the messages told of; at least 1
+}
+
+// Findings are the messages found.
+type Findings struct {
+	Searched string    `json:"searched"`
+	Stream   string    `json:"stream"`
+	Since    time.Time `json:"since"`
+	Holds    time.Time `json:"stream_from,omitzero"` // the stream's oldest message
+	Looked   uint64    `json:"messages_looked_at"`
+	More     bool      `json:"more"` // there may be more: the limit is reached
+
+	Matches []Match `json:"matches"` // oldest first
+	// Siblings are other messages under the tracking id of a match: events of the
+	// same operation. They are looked for in the hour around the matches.
+	Siblings []Sibling `json:"same_tracking_id"`
+	// Malformed are frames that are no events, under the same tracking id or with
+	// what is searched for in them.
+	Malformed []Malformed `json:"malformed"`
+	// Gaps are those since then, if nothing is found.
+	Gaps []Gap `json:"gaps,omitempty"`
+}
+
+// Match is a message found.
+type Match struct {
+	Sequence     uint64 `json:"stream_seq"`
+	Subject      string `json:"subject"`
+	Event        string `json:"event,omitempty"`
+	Matched      string `json:"matched"` // the header, or the place in the body
+	MessageID    string `json:"message_id"`
+	TrackingID   string `json:"tracking_id,omitempty"`
+	RequestID    string `json:"request_id,omitempty"`
+	Subscription string `json:"subscription,omitempty"`
+	Epoch        uint64 `json:"epoch,omitempty"`
+	Seq          uint64 `json:"seq,omitempty"`       // in the epoch
+	Signature    string `json:"signature,omitempty"` // valid or invalid; empty: not checked
+	Bytes        int    `json:"bytes"`
+	Hops         Hops   `json:"hops"`
+
+	Body []byte `json:"-"`
+}
+
+// Sibling is a message under the same tracking id as a match.
+type Sibling struct {
+	Sequence   uint64    `json:"stream_seq"`
+	Subject    string    `json:"subject"`
+	MessageID  string    `json:"message_id"`
+	TrackingID string    `json:"tracking_id"`
+	Stored     time.Time `json:"stored_at"`
+}
+
+// Malformed is a frame that is no event.
+type Malformed struct {
+	Sequence   uint64    `json:"stream_seq"`
+	MessageID  string    `json:"message_id"`
+	TrackingID string    `json:"tracking_id,omitempty"`
+	Code       string    `json:"reason_code"`
+	Reason     string    `json:"reason"`
+	Received   string    `json:"received_at,omitempty"`
+	Stored     time.Time `json:"stored_at"`
+}
+
+// operation is how far from a match the others of its operation are looked for.
+const operation = time.Hour
+
+// hit is where something was found.
+type hit struct {
+	seq      uint64
+	matched  string
+	stored   time.Time
+	tracking string
+}
+
+// Found reports whether there is anything.
+func (f *Findings) Found() bool { return len(f.Matches)+len(f.Malformed) > 0 }
+
+// Find looks for messages stored since a time. The headers are read first, and
+// the bodies only if that gives nothing.
+func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
+	f := &Findings{Searched: q.What, Stream: s.name, Since: q.Since.UTC(), Matches: []Match{}, Siblings: []Sibling{}, Malformed: []Malformed{}}
+	state, err := s.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.Holds = state.FirstTime.UTC()
+	w := newWanted(q.What)
+	l := look{subject: s.all(), since: q.Since, last: state.LastSeq}
+	var hits []hit
+	if !w.onlyInBodies() {
+		l.headers = true
+		if hits, f.Looked, err = s.hits(ctx, l, w, q.Limit); err != nil {
+			return nil, err
+		}
+	}
+	if len(hits) == 0 {
+		l.headers = false
+		if hits, f.Looked, err = s.hits(ctx, l, w, q.Limit); err != nil {
+			return nil, err
+		}
+	}
+	if f.More = len(hits) > q.Limit; f.More {
+		hits = hits[:q.Limit]
+	}
+	if f.Matches, err = s.matches(ctx, hits); err != nil {
+		return nil, err
+	}
+	if f.Malformed, err = s.malformed(ctx, l, w, hits, q.Limit); err != nil {
+		return nil, err
+	}
+	if f.Siblings, err = s.siblings(ctx, state.LastSeq, hits, q.Limit); err != nil {
+		return nil, err
+	}
+	if !f.Found() {
+		f.Gaps, err = s.Gaps(ctx, q.Since, "")
+	}
+	return f, err
+}
+
+// hits are the places of what is wanted, one more than the limit at most.
+func (s *Stream) hits(ctx context.Context, l look, w wanted, limit int) (hits []hit, looked uint64, err error) {
+	malformed := subjects.Control(s.prefix, subjects.Malformed)
+	looked, err = s.scan(ctx, l, func(m *message) bool {
+		matched := w.header(m.header)
+		if matched == "" && len(m.body) > 0 {
+			matched = w.body(m.body)
+		}
+		if matched != "" && m.subject != malformed {
+			hits = append(hits, hit{seq: m.seq, matched: matched, stored: m.stored, tracking: m.get(headerTracking)})
+		}
+		return len(hits) <= limit
+	})
+	return hits, looked, err
+}
+
+// matches reads what was found, whole.
+func (s *Stream) matches(ctx context.Context, hits []hit) ([]Match, error) {
+	all := []Match{}
+	for _, h := range hits {
+		m, err := s.message(ctx, h.seq)
+		if err != nil {
+			return nil, err
+		}
+		if m == nil || m.seq != h.seq {
+			continue // it was removed meanwhile
+		}
+		all = append(all, Match{
+			Sequence: m.seq, Subject: m.subject, Event: m.get("Zoom-Event"), Matched: h.matched,
+			MessageID: m.get(nats.MsgIdHdr), TrackingID: m.get(headerTracking), RequestID: m.get(headerRequest),
+			Subscription: m.get("Zoom-Subscription"), Epoch: number(m.get("Zoom-Epoch")), Seq: number(m.get("Zoom-Seq")),
+			Signature: m.get("Zoom-Signature"), Bytes: len(m.body), Hops: hops(m), Body: m.body,
+		})
+	}
+	return all, nil
+}
+
+// malformed are the frames that are no events and belong to what is wanted.
+func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, limit int) ([]Malformed, error) {
+	all := []Malformed{}
+	l.subject, l.headers = subjects.Control(s.prefix, subjects.Malformed), false
+	_, err := s.scan(ctx, l, func(m *message) bool {
+		tracking := m.get(headerTracking)
+		if w.header(m.header) != "" || w.in(m.body) || tracking != "" && slices.ContainsFunc(hits, func(h hit) bool { return h.tracking == tracking }) {
+			all = append(all, Malformed{
+				Sequence: m.seq, MessageID: m.get(nats.MsgIdHdr), TrackingID: tracking, Code: m.get("Zoom-Reason-Code"),
+				Reason: m.get("Zoom-Reason"), Received: m.get("Zoom-Received-At"), Stored: m.stored.UTC(),
+			})
+		}
+		return len(all) < limit
+	})
+	return all, err
+}
+
+// siblings are the other messages under the tracking ids of what was found.
+func (s *Stream) siblings(ctx context.Context, last uint64, hits []hit, limit int) ([]Sibling, error) {
+	all := []Sibling{}
+	tracked := map[string]bool{}
+	found := map[uint64]bool{}
+	for _, h := range hits {
+		found[h.seq] = true
+		if h.tracking != "" && h.matched != headerTracking { // else all under it are found
+			tracked[h.tracking] = true
+		}
+	}
+	if len(tracked) == 0 {
+		return all, nil
+	}
+	malformed := subjects.Control(s.prefix, subjects.Malformed)
+	until := hits[len(hits)-1].stored.Add(operation)
+	l := look{subject: s.all(), since: hits[0].stored.Add(-operation), last: last, headers: true}
+	_, err := s.scan(ctx, l, func(m *message) bool {
+		tracking := m.get(headerTracking)
+		if tracked[tracking] && !found[m.seq] && m.subject != malformed {
+			all = append(all, Sibling{Sequence: m.seq, Subject: m.subject, MessageID: m.get(nats.MsgIdHdr), TrackingID: tracking, Stored: m.stored.UTC()})
+		}
+		return len(all) < limit && m.stored.Before(until)
+	})
+	return all, err
+}
+
+func number(text string) uint64 {
+	n, _ := strconv.ParseUint(text, 10, 64) // 0: it is none
+	return n
+}
