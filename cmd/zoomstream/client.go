@@ -1,16 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
@@ -31,33 +27,26 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, *nats
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, err := connectNATS(p.ctx, cfg, "zoomstream "+command, zerolog.Nop())
+	nc, err := connectNATS(p.ctx, cfg, "zoomstream "+command)
 	return cfg, nc, err
 }
 
 // connectNATS connects as the connector would. Without a setting of NATS that is
 // to the server which the connector embeds, in another process.
-func connectNATS(ctx context.Context, cfg *config.Config, name string, log zerolog.Logger) (*nats.Conn, error) {
-	n := cfg.NATS
-	url := n.URL
-	if n.Embedded() {
-		url = embeddedURL(cfg.DataDir)
+func connectNATS(ctx context.Context, cfg *config.Config, name string) (*nats.Conn, error) {
+	options := natsconn.Settings(cfg.NATS).Options()
+	options.Name = name
+	if cfg.NATS.Embedded() {
+		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
 	defer cancel()
-	nc, err := natsconn.Connect(ctx, natsconn.Options{
-		URL: url, Context: n.Context, Creds: n.Creds, NKey: n.NKey, User: n.User, Password: n.Password, Token: n.Token,
-		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: name, Log: log,
-	})
-	if err != nil && n.Embedded() {
-		err = fmt.Errorf("%w; if zoomstream runs with another NATS server, set NATS_URL or NATS_CONTEXT as there", err)
+	nc, err := natsconn.ConnectNow(ctx, options)
+	if unreachable, ok := errors.AsType[*natsconn.Unreachable](err); ok {
+		err = fmt.Errorf("%w; check: %s", err, unreachable.Advice)
+		if cfg.NATS.Embedded() {
+			err = fmt.Errorf("%w; does zoomstream run on this machine, and with NATS built in? If not, set NATS_URL or NATS_CONTEXT as there", err)
+		}
 	}
 	return nc, err
-}
-
-// embeddedURL is where the embedded server of a connector with this data folder
-// listens.
-func embeddedURL(dataDir string) string {
-	noted, _ := os.ReadFile(filepath.Join(dataDir, "nats.url")) // without it, where it listens by default
-	return cmp.Or(strings.TrimSpace(string(noted)), nats.DefaultURL)
 }

@@ -89,17 +89,13 @@ func orderly(ctx context.Context, err error) error {
 
 // connect connects to the configured servers, or starts the embedded one.
 func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
-	n := o.Config.NATS
-	options := natsconn.Options{
-		URL: n.URL, Context: n.Context, Creds: n.Creds, NKey: n.NKey, User: n.User, Password: n.Password, Token: n.Token,
-		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: "zoomstream/" + o.Config.Replica, Denied: m.wasDenied, Log: o.Log,
-		Secrets: func() (password, token string) {
-			s := m.secrets.Load()
-			return s.natsPassword, s.natsToken
-		},
+	options := natsconn.Settings(o.Config.NATS).Options()
+	options.InProcess, options.Name, options.Denied, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.wasDenied, o.Log
+	options.Secrets = func() (password, token string) {
+		s := m.secrets.Load()
+		return s.natsPassword, s.natsToken
 	}
-	options.InProcess = o.NATS
-	if o.NATS != nil || !n.Embedded() {
+	if o.NATS != nil || !o.Config.NATS.Embedded() {
 		nc, err := natsconn.Connect(ctx, options)
 		if err != nil {
 			return nil, nil, nil, err

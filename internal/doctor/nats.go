@@ -1,13 +1,10 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -56,19 +53,16 @@ func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
 }
 
 func (e *exam) dial(ctx context.Context) *nats.Conn {
-	n := e.cfg.NATS
-	address := n.URL
-	if n.Embedded() {
-		if address = e.embedded(); address == "" {
+	options := natsconn.Settings(e.cfg.NATS).Options()
+	options.Name = "zoomstream doctor"
+	if e.cfg.NATS.Embedded() {
+		if options.URL = e.embedded(); options.URL == "" {
 			return nil
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errors.New("no connection within "+connectTimeout.String()))
 	defer cancel()
-	nc, err := natsconn.ConnectNow(ctx, natsconn.Options{
-		URL: address, Context: n.Context, Creds: n.Creds, NKey: n.NKey, User: n.User, Password: n.Password, Token: n.Token,
-		CA: n.CA, Cert: n.Cert, Key: n.Key, Name: "zoomstream doctor",
-	})
+	nc, err := natsconn.ConnectNow(ctx, options)
 	if err == nil {
 		return nc
 	}
@@ -89,9 +83,8 @@ func (e *exam) dial(ctx context.Context) *nats.Conn {
 // embedded is where a connector with this data folder runs its NATS server; "": it
 // does not run.
 func (e *exam) embedded() string {
-	noted, _ := os.ReadFile(filepath.Join(e.cfg.DataDir, "nats.url")) // none: it has not started yet
-	address := cmp.Or(strings.TrimSpace(string(noted)), nats.DefaultURL)
-	if noted != nil && listens(address) {
+	address, noted := natsconn.EmbeddedURL(e.cfg.DataDir)
+	if noted && listens(address) {
 		return address
 	}
 	if listens(nats.DefaultURL) {

@@ -140,12 +140,18 @@ func lockFolder(dir string) (*flock.Flock, error) {
 		_ = os.Remove(urlFile(dir)) // left behind by a killed process; written anew in a moment
 		return lock, nil
 	}
-	url := fmt.Sprintf("nats://127.0.0.1:%d", embeddedPort) // a guess, for one that is still starting
-	if noted, err := os.ReadFile(urlFile(dir)); err == nil {
-		url = strings.TrimSpace(string(noted))
-	}
+	url, _ := EmbeddedURL(dir) // a guess, for one that is still starting
 	return nil, fmt.Errorf("embedded NATS: %w: another process runs its NATS server in %s; join it with NATS_URL=%s, "+
 		"or give this process another ZOOMSTREAM_DATA_DIR", ErrFolderInUse, dir, url)
+}
+
+// EmbeddedURL is where the embedded server of a process with this data folder listens, if noted; else where it would.
+func EmbeddedURL(dataDir string) (url string, noted bool) {
+	text, _ := os.ReadFile(urlFile(dataDir)) // none: it does not run
+	if url = strings.TrimSpace(string(text)); url != "" {
+		return url, true
+	}
+	return fmt.Sprintf("nats://127.0.0.1:%d", embeddedPort), false
 }
 
 func urlFile(dir string) string { return filepath.Join(dir, "nats.url") }

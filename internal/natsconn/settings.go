@@ -11,6 +11,19 @@ import (
 	"github.com/synadia-io/orbit.go/natscontext"
 )
 
+// Settings are the strings of [Options], in the order in which a configuration may have them, so that it converts.
+type Settings struct {
+	URL, Context, Creds, NKey, User, Password, Token, CA, Cert, Key string
+}
+
+// Options are those of a connection with these settings.
+func (s Settings) Options() Options {
+	return Options{
+		URL: s.URL, Context: s.Context, Creds: s.Creds, NKey: s.NKey, User: s.User, Password: s.Password, Token: s.Token,
+		CA: s.CA, Cert: s.Cert, Key: s.Key,
+	}
+}
+
 // explicitSettings turns the settings into options that replace a context's, and names every one that cannot work.
 func explicitSettings(o Options) ([]nats.Option, error) {
 	var opts []nats.Option

@@ -1,0 +1,80 @@
+package natsconn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// Unreachable says why there is no connection now.
+type Unreachable struct {
+	Target  string // the servers, without secrets
+	Refused bool   // the server is there and does not take the credentials
+	Err     error
+	Advice  string // what to look at
+}
+
+func (e *Unreachable) Error() string { return fmt.Sprintf("NATS at %s: %v", e.Target, e.Err) }
+
+// Unwrap returns Err.
+func (e *Unreachable) Unwrap() error { return e.Err }
+
+// ConnectNow is [Connect] for somebody who wants to know why there is no connection, rather than wait for one: it does
+// not log. The error is an [Unreachable], or a [ConfigError] for each setting that cannot work.
+func ConnectNow(ctx context.Context, o Options) (*nats.Conn, error) {
+	said := &lastTrouble{}
+	o.Log = zerolog.New(said)
+	e := &events{log: o.Log, target: "in process"}
+	nc, err := dial(o, e)
+	if err != nil {
+		return nil, err
+	}
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for !nc.IsConnected() {
+		last := nc.LastError()
+		if ctx.Err() == nil && !nc.IsClosed() && !refused(last) {
+			select {
+			case <-ctx.Done():
+			case <-poll.C:
+			}
+			continue
+		}
+		nc.Close()
+		if last != nil {
+			return nil, &Unreachable{Target: e.target, Refused: refused(last), Err: last, Advice: connectAdvice(last)}
+		}
+		return nil, said.unreachable(e.target, context.Cause(ctx))
+	}
+	return nc, nil
+}
+
+// lastTrouble keeps what is logged last of a connection that cannot be made: nats.go tells that to a handler only.
+type lastTrouble struct {
+	mu    sync.Mutex
+	Error string `json:"error"`
+	Check string `json:"check"`
+}
+
+func (l *lastTrouble) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	json.Unmarshal(line, l) //nolint:errcheck // zerolog writes JSON
+	return len(line), nil
+}
+
+func (l *lastTrouble) unreachable(target string, otherwise error) *Unreachable {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := &Unreachable{Target: target, Err: otherwise, Advice: connectAdvice(otherwise)}
+	if l.Error != "" {
+		u.Err, u.Advice = errors.New(l.Error), l.Check
+	}
+	return u
+}
