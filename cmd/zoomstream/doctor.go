@@ -12,7 +12,17 @@ import (
 type doctorCmd struct {
 	askSettings `embed:""`
 	JSON        bool `name:"json" help:"Print JSON."`
-	Connect     bool `name:"connect" help:"Connect to Zoom even if it is not known whether a replica is connected."`
+	Connect     bool `name:"connect" help:"Connect to Zoom even if it is not known whether a replica is connected; one that is loses its connection. Never if the lease is held."`
+}
+
+// Help says what kong's one line has no room for.
+func (doctorCmd) Help() string {
+	return `The connection to Zoom is tried only if the NATS of these settings knows of nobody who could be connected: Zoom allows one
+connection, and a new one closes the one that is there. So it is not tried while a replica holds the lease, or may be cut off;
+nor if there is no bucket of leases with the name in ZOOMSTREAM_BUCKET but something else of zoomstream. Replicas that use
+another NATS than NATS_URL names here cannot be noticed: their connection would be closed.
+
+Exit code 0: nothing fails; there may be warnings. 78: something fails that a restart does not mend. 1: something else fails.`
 }
 
 // Run checks what can be checked, whatever is wrong with the rest. A failed check

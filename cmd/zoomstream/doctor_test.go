@@ -33,7 +33,7 @@ func TestDoctorExitCodes(t *testing.T) {
 	settings = append(settings, "NATS_URL="+nats.ClientURL())
 
 	p := examine(t, settings, exitOK)
-	if text := p.stdout.String(); !strings.Contains(text, "pass  subscription.heartbeat") || !strings.HasSuffix(text, " passed)\n") || p.stderr.String() != "" {
+	if text := p.stdout.String(); !strings.Contains(text, "pass  subscription.heartbeat") || !strings.HasSuffix(text, " passed, 1 skipped)\n") || p.stderr.String() != "" {
 		t.Errorf("%s%s", text, &p.stderr)
 	}
 	p = examine(t, append(settings, "ZOOMSTREAM_SPOOL_MAX=1000TiB"), exitOK)
@@ -118,6 +118,28 @@ func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
 	p := examine(t, settings, exitOK)
 	if !strings.Contains(p.stdout.String(), "not connecting") || sim.Summary(testSubscription).Sockets != 1 {
 		t.Errorf("it connects right after a crash:\n%s", &p.stdout)
+	}
+}
+
+// TestDoctorWithAnotherBucket does not touch a leader whose lease it cannot see.
+func TestDoctorWithAnotherBucket(t *testing.T) {
+	nats := startNATS(t)
+	sim, settings := startZoom(t)
+	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off")
+	leader := start(t, append(settings, "ZOOMSTREAM_REPLICA=the-leader"), "run")
+	await(t, sim)
+	leader.says(&leader.stderr, "connected to Zoom")
+	for _, mistake := range [][]string{{"ZOOMSTREAM_BUCKET=zoomstraem"}, {"ZOOMSTREAM_BUCKET=zoomstraem", "ZOOMSTREAM_STREAM=MOOZ", "ZOOMSTREAM_PREFIX=mooz"}} {
+		p := examine(t, append(settings, mistake...), exitOK)
+		text := p.stdout.String()
+		for _, wanted := range []string{"there is no bucket zoomstraem, but ", "replica the-leader with bucket zoomstream answers", "is ZOOMSTREAM_BUCKET right?", "warn  subscription.connection", "doctor: warn ("} {
+			if !strings.Contains(text, wanted) {
+				t.Errorf("no %q in:\n%s", wanted, text)
+			}
+		}
+	}
+	if sum := sim.Summary(testSubscription); sum.Sockets != 1 || sum.Live != 1 {
+		t.Errorf("the leader's connection was not left alone: %+v", sum)
 	}
 }
 

@@ -13,20 +13,29 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 )
 
 type findCmd struct {
 	askSettings
 	What  string `arg:"" help:"Tracking id, message id (Nats-Msg-Id) or request id; or a string in the event's payload, such as a meeting's uuid, or its number (payload.object.id). Percent-encoding is undone."`
-	Since since  `default:"24h" placeholder:"WHEN" help:"Look at what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339)."`
-	Limit int    `default:"50" placeholder:"N" help:"Show at most so many messages, the oldest."`
+	Since since  `default:"24h" placeholder:"WHEN" help:"Look at what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default 24h."`
+	Limit int    `default:"50" placeholder:"N" help:"Show at most so many messages, the oldest. Default 50."`
 	Body  bool   `help:"Print the events' bodies, too. They may hold passwords and download tokens."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is shown below the command's one line.
+func (findCmd) Help() string {
+	return `Exit code 0: something is found. 1: nothing is found, and the last line says what that may be due to; or the stream cannot be read;
+--json prints {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.
+
+It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
+}
+
 // Validate makes a bad flag a usage error.
 func (c *findCmd) Validate(k *kong.Context) error {
-	if c.What == "" {
+	if strings.TrimSpace(c.What) == "" {
 		return errors.New("nothing to find")
 	}
 	if c.Limit < 1 {
@@ -40,6 +49,7 @@ type found struct {
 	*inspect.Findings
 	Matches     []foundMatch `json:"matches"`
 	Repetitions repetitions  `json:"repetitions"`
+	Waiting     *waiting     `json:"waiting,omitempty"` // if nothing is found
 }
 
 type foundMatch struct {
@@ -56,34 +66,46 @@ type repetitions struct {
 
 // Run finds an event and tells its way.
 func (c *findCmd) Run(p *process) error {
+	f, err := c.find(p)
+	if err != nil {
+		return failed(p, c.JSON, err)
+	}
+	if c.JSON {
+		if err := writeJSON(p.stdout, f); err != nil {
+			return err
+		}
+	} else if f.Found() {
+		c.write(p.stdout, f.Findings, f.Repetitions)
+	}
+	if !f.Found() {
+		return notFound(f)
+	}
+	return nil
+}
+
+func (c *findCmd) find(p *process) (*found, error) {
 	cfg, nc, err := c.connect(p, "find")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer nc.Close()
 	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	findings, err := stream.Find(p.ctx, inspect.Query{What: c.What, Since: c.Since.Time, Limit: c.Limit})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	again, err := askRepetitions(p, nc, cfg, findings)
-	if err != nil {
-		return err
+	f := &found{Findings: findings, Matches: c.matches(findings)}
+	if f.Repetitions, err = askRepetitions(p, nc, cfg, findings); err != nil {
+		return nil, err
 	}
-	if c.JSON {
-		if err := writeJSON(p.stdout, c.asJSON(findings, again)); err != nil {
-			return err
-		}
-	} else if findings.Found() {
-		c.write(p.stdout, findings, again)
+	if f.Found() {
+		return f, nil
 	}
-	if !findings.Found() {
-		return notFound(findings)
-	}
-	return nil
+	f.Waiting = askWaiting(p.ctx, nc, cfg.Bucket)
+	return f, p.ctx.Err()
 }
 
 func askRepetitions(p *process, nc *nats.Conn, cfg *config.Config, f *inspect.Findings) (repetitions, error) {
@@ -98,8 +120,8 @@ func askRepetitions(p *process, nc *nats.Conn, cfg *config.Config, f *inspect.Fi
 	return repetitions{Known: len(answers) > 0, Answers: append([]inspect.SeenAnswer{}, answers...)}, err
 }
 
-func (c *findCmd) asJSON(f *inspect.Findings, again repetitions) found {
-	all := found{Findings: f, Matches: []foundMatch{}, Repetitions: again}
+func (c *findCmd) matches(f *inspect.Findings) []foundMatch {
+	all := []foundMatch{}
 	for _, m := range f.Matches {
 		one := foundMatch{Match: m}
 		if c.Body && json.Valid(m.Body) {
@@ -107,25 +129,9 @@ func (c *findCmd) asJSON(f *inspect.Findings, again repetitions) found {
 		} else if c.Body {
 			one.BodyText = string(m.Body)
 		}
-		all.Matches = append(all.Matches, one)
+		all = append(all, one)
 	}
 	return all
-}
-
-// notFound says in one line what was done, and what to look at next.
-func notFound(f *inspect.Findings) error {
-	const shown = 3
-	gaps := "no gap in that time: Zoom has not sent it, or it is older"
-	if n := len(f.Gaps); n > 0 {
-		var list []string
-		for _, g := range f.Gaps[max(0, n-shown):] {
-			list = append(list, fmt.Sprintf("%s for %s", moment(g.From), lasted(g.Duration)))
-		}
-		gaps = fmt.Sprintf("%s in that time, in which it may be lost (%s%s), see zoomstream gaps",
-			counted(n, "gap"), map[bool]string{true: "the last ones: "}[n > shown], strings.Join(list, ", "))
-	}
-	return fmt.Errorf("%s is not found: %s looked at in stream %s, stored since %s%s; %s",
-		quoted(f.Searched), counted(int(f.Looked), "message"), f.Stream, moment(f.Since), strings.TrimSuffix(holds(f.Since, f.Holds), "."), gaps)
 }
 
 func (c *findCmd) write(out io.Writer, f *inspect.Findings, again repetitions) {
@@ -138,7 +144,7 @@ func (c *findCmd) write(out io.Writer, f *inspect.Findings, again repetitions) {
 	}
 	for _, m := range f.Malformed {
 		fmt.Fprintf(out, "A malformed frame with it, #%d, stored at %s: %s (%s), tracking id %s. See nats stream get %s %d.\n",
-			m.Sequence, moment(m.Stored), visible(m.Reason), visible(m.Code), visible(cmp.Or(m.TrackingID, "none")), f.Stream, m.Sequence)
+			m.Sequence, moment(m.Stored), zstatus.Visible(m.Reason), zstatus.Visible(m.Code), zstatus.Visible(cmp.Or(m.TrackingID, "none")), f.Stream, m.Sequence)
 	}
 	if len(f.Malformed) == 0 {
 		fmt.Fprintln(out, "No malformed frame with it.")

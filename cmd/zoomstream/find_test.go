@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -71,8 +73,9 @@ func TestFindNothing(t *testing.T) {
 		s.store("zoom.meeting.started", nil, zoomsim.Body("meeting.started"))
 	}
 	p := s.run(exitFailure, "find", "nothing\x1b")
-	if text := p.stderr.String(); !strings.HasPrefix(text, `zoomstream: "nothing\u001b" is not found: 2 messages looked at in stream ZOOM, stored since `) ||
-		!strings.Contains(text, "no gap in that time") || strings.Count(text, "\n") != 1 || p.stdout.String() != "" {
+	if text := p.stderr.String(); !strings.HasPrefix(text, `zoomstream: "nothing\x1b" is not found: 2 messages looked at in stream ZOOM, stored since `) ||
+		!strings.Contains(text, "Z. The stream does not reach back so far: its oldest message is of ") ||
+		!strings.Contains(text, "Z; no gap in that time; no replica answers: what waits in a spool is not known\n") || strings.Count(text, "\n") != 1 || p.stdout.String() != "" {
 		t.Errorf("%s%s", text, &p.stdout)
 	}
 	for n := range 4 {
@@ -86,6 +89,47 @@ func TestFindNothing(t *testing.T) {
 	}
 	var answer found
 	if err := json.Unmarshal([]byte(p.stdout.String()), &answer); err != nil || len(answer.Gaps) != 4 || answer.Findings.Looked != 6 || len(answer.Matches) != 0 {
+		t.Errorf("%v: %s", err, &p.stdout)
+	}
+}
+
+// TestFindWaiting tells of what is not in the stream yet.
+func TestFindWaiting(t *testing.T) {
+	s := newShelf(t)
+	s.store("zoom.meeting.started", nil, zoomsim.Body("meeting.started"))
+	nc, err := nats.Connect(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	serve := func(name string, p zstatus.Pipeline, others ...zstatus.Other) {
+		t.Helper()
+		stop, err := zstatus.Serve(nc, zstatus.ServiceOptions{Bucket: "zoomstream", Replica: name, Nonce: name, Version: "dev", Status: func(bool) *zstatus.Replica {
+			return &zstatus.Replica{Replica: name, Nonce: name, Now: time.Now(), Pipeline: p, Others: others}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(stop)
+	}
+	find := func() string {
+		t.Helper()
+		return s.run(exitFailure, "find", "nothing", "--since=0s").stderr.String()
+	}
+	serve("r1", zstatus.Pipeline{})
+	if text := find(); !strings.HasSuffix(text, "Z; no gap in that time: Zoom has not sent it, or it is older\n") || strings.Contains(text, "reach back") {
+		t.Error(text)
+	}
+	serve("r2\x1b", zstatus.Pipeline{Spooled: 3, InFlight: 2})
+	serve("r3", zstatus.Pipeline{InFlight: 1}, zstatus.Other{Replica: "r4", Nonce: "r4", Heard: time.Now().Add(-time.Minute)})
+	if text := find(); !strings.HasSuffix(text, `; no gap in that time; 3 messages wait in r2\x1b's spool, and are not in the stream yet; `+
+		"1 message is on the way from r3, and is not in the stream yet; r4 does not answer: what waits in its spool is not known\n") {
+		t.Error(text)
+	}
+	p := s.run(exitFailure, "find", "nothing", "--json")
+	var answer found
+	if err := json.Unmarshal([]byte(p.stdout.String()), &answer); err != nil || answer.Waiting == nil || !answer.Waiting.Known ||
+		!slices.Equal(answer.Waiting.Replicas, []waiter{{"r2\x1b", 3, 2}, {"r3", 0, 1}}) || !slices.Equal(answer.Waiting.Silent, []string{"r4"}) {
 		t.Errorf("%v: %s", err, &p.stdout)
 	}
 }

@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 )
 
 // writeMatch shows one message and its way. Of the body there is nothing in it.
 func writeMatch(out io.Writer, m inspect.Match, f *inspect.Findings, again repetitions) {
-	fmt.Fprintf(out, "#%d  %s\n", m.Sequence, visible(m.Subject))
+	fmt.Fprintf(out, "#%d  %s\n", m.Sequence, zstatus.Visible(m.Subject))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(table, "  %s\t%s\n", name, value) }
-	row("found by", visible(m.Matched))
-	row("event", visible(cmp.Or(m.Event, "none")))
-	row("message id", visible(cmp.Or(m.MessageID, "none")))
-	row("tracking id", visible(cmp.Or(m.TrackingID, "none")))
-	row("subscription", visible(cmp.Or(m.Subscription, "none")))
+	row("found by", zstatus.Visible(m.Matched))
+	row("event", zstatus.Visible(cmp.Or(m.Event, "none")))
+	row("message id", zstatus.Visible(cmp.Or(m.MessageID, "none")))
+	row("tracking id", zstatus.Visible(cmp.Or(m.TrackingID, "none")))
+	row("subscription", zstatus.Visible(cmp.Or(m.Subscription, "none")))
 	row("epoch, number", fmt.Sprintf("%d, %d", m.Epoch, m.Seq))
-	row("signature", visible(cmp.Or(m.Signature, "not checked")))
+	row("signature", zstatus.Visible(cmp.Or(m.Signature, "not checked")))
 	row("bytes", fmt.Sprint(m.Bytes))
 	for _, line := range way(m.Hops) {
 		row(line[0], line[1])
@@ -77,7 +78,7 @@ func repeated(id string, again repetitions) string {
 	for _, a := range again.Answers {
 		for _, s := range a.Seen {
 			if s.ID == id && s.Times > 0 {
-				lines = append(lines, fmt.Sprintf("%d times at %s, recognised by %s, the last at %s", s.Times, visible(a.Replica),
+				lines = append(lines, fmt.Sprintf("%d times at %s, recognised by %s, the last at %s", s.Times, zstatus.Visible(a.Replica),
 					map[bool]string{true: "the replica", false: "the stream"}[s.Where == "local"], moment(s.Last)))
 			}
 		}
@@ -92,7 +93,7 @@ func repeated(id string, again repetitions) string {
 // its tracking id.
 func companions(m inspect.Match, f *inspect.Findings) (copies, others []string) {
 	add := func(sequence uint64, subject, id, tracking string) {
-		place := fmt.Sprintf("#%d %s", sequence, visible(subject))
+		place := fmt.Sprintf("#%d %s", sequence, zstatus.Visible(subject))
 		switch {
 		case sequence == m.Sequence:
 		case id == m.MessageID && id != "":

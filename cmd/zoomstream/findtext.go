@@ -3,41 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 )
 
-// visible is a text from the stream as a terminal may show it: what would act on
-// the terminal, or hide or reorder text, is escaped.
-func visible(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unicode.IsGraphic(r):
-			b.WriteRune(r)
-		default:
-			b.Write(escaped(r))
-		}
-	}
-	return b.String()
-}
-
-// escaped is a character as JSON escapes it.
-func escaped(r rune) []byte {
-	if r > 0xFFFF {
-		high, low := (r-0x10000)>>10+0xD800, (r-0x10000)&0x3FF+0xDC00
-		return fmt.Appendf(nil, `\u%04x\u%04x`, high, low)
-	}
-	return fmt.Appendf(nil, `\u%04x`, r)
-}
-
-func quoted(s string) string { return `"` + visible(s) + `"` }
+func quoted(s string) string { return `"` + zstatus.Visible(s) + `"` }
 
 // writeJSON prints JSON that a terminal may show.
 func writeJSON(out io.Writer, v any) error {
@@ -48,30 +22,30 @@ func writeJSON(out io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode as JSON: %w", err)
 	}
-	_, err := out.Write(visibleJSON(b.Bytes()))
+	_, err := out.Write(zstatus.VisibleJSON(b.Bytes()))
 	return err
+}
+
+// failed prints an error that leaves nothing else to print as JSON, if that is
+// wanted: who reads standard output only must see it there.
+func failed(p *process, asJSON bool, err error) error {
+	if err == nil || !asJSON {
+		return err
+	}
+	return errors.Join(err, writeJSON(p.stdout, failure{err.Error()}))
+}
+
+type failure struct {
+	Error string `json:"error"`
 }
 
 // indented is a body for people.
 func indented(body []byte) []byte {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "    ", "  ") != nil {
-		return []byte("    " + visible(string(body)))
+		return []byte("    " + zstatus.Visible(string(body)))
 	}
-	return append([]byte("    "), visibleJSON(b.Bytes())...)
-}
-
-// visibleJSON escapes what a terminal must not get, which stands in strings only.
-func visibleJSON(text []byte) []byte {
-	out := make([]byte, 0, len(text))
-	for _, r := range string(text) {
-		if r == '\n' || unicode.IsGraphic(r) {
-			out = utf8.AppendRune(out, r)
-			continue
-		}
-		out = append(out, escaped(r)...)
-	}
-	return out
+	return append([]byte("    "), zstatus.VisibleJSON(b.Bytes())...)
 }
 
 // moment is a time to the millisecond, UTC.

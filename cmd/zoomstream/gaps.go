@@ -9,13 +9,22 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 )
 
 type gapsCmd struct {
 	askSettings
-	Since        since  `default:"7d" placeholder:"WHEN" help:"Gaps that ended since then: a duration before now such as 24h or 7d, or a time (RFC 3339)."`
+	Since        since  `default:"7d" placeholder:"WHEN" help:"Gaps that ended since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default 7d."`
 	Subscription string `placeholder:"ID" help:"Gaps of this subscription only."`
 	JSON         bool   `name:"json" help:"Print JSON."`
+}
+
+// Help is shown below the command's one line.
+func (gapsCmd) Help() string {
+	return `Exit code 0: the gaps are listed, also if there are some or none. 1: the stream cannot be read; --json prints {"error":"…"} then.
+64: the command line is wrong. 78: settings that cannot work.
+
+It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
 }
 
 // since is a point in time, given as such or as a duration before now.
@@ -29,18 +38,9 @@ func (s *since) UnmarshalText(text []byte) (err error) {
 
 // Run lists the gaps, and what to read again for them.
 func (c *gapsCmd) Run(p *process) error {
-	cfg, nc, err := c.connect(p, "gaps")
+	report, err := c.report(p)
 	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
-	if err != nil {
-		return err
-	}
-	report, err := stream.GapReport(p.ctx, c.Since.Time, c.Subscription, cfg.Bucket)
-	if err != nil {
-		return err
+		return failed(p, c.JSON, err)
 	}
 	if c.JSON {
 		return writeJSON(p.stdout, report)
@@ -49,10 +49,23 @@ func (c *gapsCmd) Run(p *process) error {
 	return nil
 }
 
+func (c *gapsCmd) report(p *process) (*inspect.GapReport, error) {
+	cfg, nc, err := c.connect(p, "gaps")
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	return stream.GapReport(p.ctx, c.Since.Time, c.Subscription, cfg.Bucket)
+}
+
 func writeGaps(out io.Writer, r *inspect.GapReport) {
 	of := ""
 	if r.Subscription != "" {
-		of = " of subscription " + visible(r.Subscription)
+		of = " of subscription " + zstatus.Visible(r.Subscription)
 	}
 	if r.Count == 0 {
 		fmt.Fprintf(out, "No gaps%s since %s.%s\n", of, moment(r.Since), holds(r.Since, r.Holds))
@@ -61,20 +74,20 @@ func writeGaps(out io.Writer, r *inspect.GapReport) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FROM\tTO\tLASTED\tCAUSE\tCERTAIN\tSUBSCRIPTION\tREPLICA")
 	for _, g := range r.Gaps {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s -> %s\n", moment(g.From), moment(g.To), lasted(g.Duration), visible(g.Cause), yes(g.Certain),
-			visible(g.Subscription), visible(cmp.Or(g.PreviousReplica, "?")), visible(g.Replica))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s -> %s\n", moment(g.From), moment(g.To), lasted(g.Duration), zstatus.Visible(g.Cause), yes(g.Certain),
+			zstatus.Visible(g.Subscription), zstatus.Visible(cmp.Or(g.PreviousReplica, "?")), zstatus.Visible(g.Replica))
 	}
 	table.Flush() //nolint:errcheck // as any other print
 	fmt.Fprintf(out, "%s%s since %s, %s in all.%s\n", counted(r.Count, "gap"), of, moment(r.Since), lasted(r.Total), holds(r.Since, r.Holds))
 	writeReread(out, r)
 }
 
-// holds says where the stream does not reach back far enough.
+// holds is a sentence if the stream does not reach back far enough.
 func holds(since, oldest time.Time) string {
 	if !oldest.After(since) {
 		return ""
 	}
-	return fmt.Sprintf(" The stream's oldest message is of %s.", moment(oldest))
+	return fmt.Sprintf(" The stream does not reach back so far: its oldest message is of %s.", moment(oldest))
 }
 
 func writeReread(out io.Writer, r *inspect.GapReport) {
@@ -86,11 +99,11 @@ func writeReread(out io.Writer, r *inspect.GapReport) {
 		fmt.Fprintf(out, "\nTo read again from Zoom's API for %s (%s):\n", daysOf(d), counted(d.Gaps, "gap"))
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, q := range d.Requests {
-			fmt.Fprintf(table, "  %s\t%s %s\t%s\n", visible(q.Family), q.Method, strings.TrimPrefix(q.URL, inspect.RESTBase), q.Lists)
+			fmt.Fprintf(table, "  %s\t%s %s\t%s\n", zstatus.Visible(q.Family), q.Method, strings.TrimPrefix(q.URL, inspect.RESTBase), q.Lists)
 		}
 		table.Flush() //nolint:errcheck // as any other print
 		if len(d.Nothing) > 0 {
-			fmt.Fprintf(out, "  nothing to re-read, no list known: %s\n", visible(strings.Join(d.Nothing, ", ")))
+			fmt.Fprintf(out, "  nothing to re-read, no list known: %s\n", zstatus.Visible(strings.Join(d.Nothing, ", ")))
 		}
 	}
 	fmt.Fprintf(out, "\nThe paths are below %s. Dates are whole days, UTC; a list may go by when something\n"+

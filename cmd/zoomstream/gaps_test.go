@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/inspect"
+	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -107,7 +109,7 @@ func TestGaps(t *testing.T) {
 	golden(t, "gaps.txt", timeless(s.run(exitOK, "gaps", since).stdout.String(), began))
 	golden(t, "gaps.json", timeless(s.run(exitOK, "gaps", since, "--json").stdout.String(), began))
 	golden(t, "gaps-subscription.txt", timeless(s.run(exitOK, "gaps", since, "--subscription=sub-1").stdout.String(), began))
-	if text := s.run(exitOK, "gaps", since, "--subscription=sub-3").stdout.String(); !strings.HasPrefix(text, "No gaps of subscription sub-3 since 2026-01-01T00:00:00.000Z. The stream's oldest message is of ") {
+	if text := s.run(exitOK, "gaps", since, "--subscription=sub-3").stdout.String(); !strings.HasPrefix(text, "No gaps of subscription sub-3 since 2026-01-01T00:00:00.000Z. The stream does not reach back so far: its oldest message is of ") {
 		t.Error(text)
 	}
 	if text := s.run(exitOK, "gaps").stdout.String(); !strings.HasPrefix(text, "No gaps since ") {
@@ -126,12 +128,44 @@ func TestGapsErrors(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"gaps", "--since=yesterday"}, {"gaps", "--since=-1h"}, {"gaps", "x"}, {"gaps", "--stream=A", "--stream=B"},
-		{"find"}, {"find", ""}, {"find", "x", "--limit=0"}, {"find", "x", "--since=7"}, {"find", "x", "--stream=A", "--stream=B"},
+		{"find"}, {"find", ""}, {"find", " "}, {"find", "x", "--limit=0"}, {"find", "x", "--since=7"}, {"find", "x", "--stream=A", "--stream=B"},
 	} {
 		p := start(t, nil, args...)
 		p.exit(exitUsage)
 		if p.stderr.String() == "" || p.stdout.String() != "" {
 			t.Errorf("%v: %s%s", args, &p.stderr, &p.stdout)
+		}
+	}
+}
+
+// TestGapsErrorsAsJSON has whoever reads standard output only see them, too.
+func TestGapsErrorsAsJSON(t *testing.T) {
+	url := startNATS(t).ClientURL()
+	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
+	for _, command := range []string{"status", "gaps", "find x"} {
+		for at, want := range map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"} {
+			p := start(t, []string{"NATS_URL=" + at}, append(strings.Fields(command), "--json")...)
+			p.exit(exitFailure)
+			var answer failure
+			if err := json.Unmarshal([]byte(p.stdout.String()), &answer); err != nil || !strings.Contains(answer.Error, want) || !strings.Contains(p.stderr.String(), want) {
+				t.Errorf("%s at %s: %v: %s%s", command, at, err, &p.stdout, &p.stderr)
+			}
+		}
+	}
+}
+
+func TestGapsHelp(t *testing.T) {
+	for command, want := range map[string][]string{
+		"gaps": {"Exit code 0: the gaps are listed", "Default 7d."}, "find": {"Exit code 0: something is found", "Default 24h.", "Default 50."},
+		"status": {"Exit code 0: replicas answer", "Default 1s."},
+	} {
+		p := start(t, nil, command, "--help")
+		p.exit(exitOK)
+		text := strings.Join(strings.Fields(p.stdout.String()), " ")
+		for _, part := range want {
+			if !strings.Contains(text, part) {
+				t.Errorf("the help of %s does not say %q", command, part)
+			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ const (
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
 	Status  statusCmd  `cmd:"" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
-	Doctor  doctorCmd  `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; displaces nobody."`
+	Doctor  doctorCmd  `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
 	Gaps    gapsCmd    `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
 	Find    findCmd    `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`

@@ -42,7 +42,7 @@ func (c *runCmd) Run(p *process) error {
 	reloaded, ended := make(chan *config.Config), make(chan struct{})
 	var reloading sync.WaitGroup
 	hangUp := hangUps(p.ctx)
-	reloading.Go(func() { c.reload(p, log, hangUp, reloaded, ended) })
+	reloading.Go(func() { c.reload(p, cfg, log, hangUp, reloaded, ended) })
 	err = app.Run(p.ctx, app.Options{
 		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit,
 		StepDown: p.stepDown, Reload: reloaded, Notify: notifier(), Log: log,
@@ -58,7 +58,7 @@ func (c *runCmd) Run(p *process) error {
 
 // reload loads the configuration anew with each SIGHUP, until the end. What is wrong
 // with it is logged, and nothing changes then.
-func (c *runCmd) reload(p *process, log zerolog.Logger, hangUp <-chan struct{}, to chan<- *config.Config, ended <-chan struct{}) {
+func (c *runCmd) reload(p *process, began *config.Config, log zerolog.Logger, hangUp <-chan struct{}, to chan<- *config.Config, ended <-chan struct{}) {
 	for {
 		select {
 		case <-hangUp:
@@ -71,12 +71,31 @@ func (c *runCmd) reload(p *process, log zerolog.Logger, hangUp <-chan struct{}, 
 			continue
 		}
 		setLevel(cfg.LogLevel)
+		if changed := changedSettings(began, cfg); len(changed) > 0 {
+			log.Warn().Str("code", "config.restart").Strs("settings", changed).Msg("SIGHUP: these settings have changed, which counts after a restart only")
+		}
 		select {
 		case to <- cfg:
 		case <-ended:
 			return
 		}
 	}
+}
+
+// changedSettings are those, besides the secrets and the log level, that are not what
+// they were.
+func changedSettings(before, now *config.Config) (names []string) {
+	was := make(map[string]string)
+	for _, v := range before.Effective() {
+		was[v.Name] = v.Value
+	}
+	for _, v := range now.Effective() { // of a secret, the value is not shown, and so the same
+		drawn := v.Name == "ZOOMSTREAM_REPLICA" && v.Source == "default"
+		if v.Value != was[v.Name] && v.Name != "ZOOMSTREAM_LOG_LEVEL" && !drawn {
+			names = append(names, v.Name)
+		}
+	}
+	return names
 }
 
 // notifier tells systemd; nil if it has not started this process so as to be told.

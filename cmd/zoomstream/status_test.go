@@ -154,7 +154,7 @@ func TestStatusOfNothing(t *testing.T) {
 		t.Errorf("it prints %s%s", out, got)
 	}
 	p = w.status(exitFailure, "--bucket=other")
-	if got := p.stderr.String(); !strings.Contains(got, "zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=other") || p.stdout.String() != "" {
+	if got := p.stderr.String(); !strings.Contains(got, "zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=other, or it is just starting") || p.stdout.String() != "" {
 		t.Errorf("it prints %s%s", &p.stdout, got)
 	}
 	w.status(exitUsage, "--interval=0s")
@@ -162,6 +162,51 @@ func TestStatusOfNothing(t *testing.T) {
 	w.status(exitConfig, "--bucket=a.b")
 	if help := w.status(exitOK, "--help").stdout.String(); !strings.Contains(help, "Exit code 0: replicas answer") {
 		t.Errorf("the help does not tell the exit codes:\n%s", help)
+	}
+}
+
+// A subscription that no replica is set up for any more does not make it fail.
+func TestStatusOfUnused(t *testing.T) {
+	w := newStatusWorld(t)
+	w.put("zoomstream-state.state.sub-0", `{"state":"disconnected","replica":"zoomstream-1","cause":"start"}`)
+	stop, err := zstatus.Serve(w.nc, zstatus.ServiceOptions{
+		Bucket: "zoomstream", Replica: "a", Nonce: "a", Version: "dev", Status: func(bool) *zstatus.Replica {
+			return &zstatus.Replica{Now: time.Now(), Subscriptions: []zstatus.Subscription{{Subscription: "sub-1", Role: zstatus.Leader, State: "connected"}}}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if text := w.status(exitOK).stdout.String(); !strings.Contains(text, ": 1 subscription connected\n") || !strings.Contains(text, "\nsub-0         none    -      unused: no replica is set up for it\n") {
+		t.Errorf("it prints %s", text)
+	}
+	// What the manual says removes it.
+	if _, err := w.nc.RequestMsg(&nats.Msg{Subject: "$KV.zoomstream-state.state.sub-0", Header: nats.Header{"KV-Operation": {"DEL"}}}, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.status(exitOK).stdout.String(); strings.Contains(text, "sub-0") {
+		t.Errorf("it prints %s", text)
+	}
+}
+
+func TestStatusFit(t *testing.T) {
+	for _, c := range []struct {
+		text          string
+		rows, columns int
+		want          string
+	}{
+		{"a\nb\n", 3, 10, "a\nb\n"},
+		{"a\nb\nc\n", 3, 10, "a\n… and 2 more lines\n"},
+		{"a\n01234567890\nc\n", 5, 10, "a\n01234567890\nc\n"},
+		{"a\n01234567890\nc\n", 4, 10, "a\n… and 2 more lines\n"},
+		{"é234567890\nb\n", 3, 10, "é234567890\nb\n"},
+		{"a\n\nb\nc\n", 4, 10, "a\n\n… and 2 more lines\n"},
+		{"a\nb\n", 1, 10, "… and 2 more lines\n"},
+	} {
+		if got := string(fit([]byte(c.text), c.rows, c.columns)); got != c.want {
+			t.Errorf("%q in %d rows of %d: %q, want %q", c.text, c.rows, c.columns, got, c.want)
+		}
 	}
 }
 
@@ -236,4 +281,32 @@ func TestStatusOfReplicas(t *testing.T) {
 	if text := p.stdout.String(); !strings.Contains(text, "no replica holds the lease") {
 		t.Errorf("after the end of all, it prints %s", text)
 	}
+}
+
+// A real replica is set up for another subscription, after which the first one is
+// no trouble.
+func TestStatusOfOneTakenOut(t *testing.T) {
+	url := "NATS_URL=" + startNATS(t).ClientURL()
+	sim, environ := startZoom(t)
+	environ = append(environ, url, "ZOOMSTREAM_HTTP_ADDR=off")
+	first := start(t, environ, "run")
+	await(t, sim)
+	first.signal(os.Interrupt)
+	first.exit(exitOK)
+	for i, setting := range environ {
+		if strings.HasPrefix(setting, "ZOOM_WEBSOCKET_URL=") {
+			environ[i] = strings.ReplaceAll(setting, testSubscription, "another")
+		}
+	}
+	start(t, environ, "run")
+	text := ""
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		p := start(t, []string{url}, "status")
+		<-p.exited
+		if text = p.stdout.String(); p.cmd.ProcessState.ExitCode() == exitOK && strings.Contains(text, testSubscription+" ") &&
+			strings.Contains(text, "unused: no replica is set up for it") {
+			return
+		}
+	}
+	t.Errorf("it prints %s", text)
 }

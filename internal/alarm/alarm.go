@@ -17,6 +17,9 @@ const (
 	Contested = "contested" // somebody else connects to the subscription
 )
 
+// OfSubscription are the alarms of a subscription.
+var OfSubscription = []string{Late, Silent, Contested}
+
 // The alarms of a whole replica.
 const (
 	Token     = "token"      // Zoom gives no access token
@@ -69,7 +72,9 @@ func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at
 	if !known {
 		a = Alarm{Alarm: name, Subscription: subscription, Replica: b.replica, Since: at.UTC()}
 	}
-	a.Detail, a.Epoch = detail, max(a.Epoch, epoch)
+	if epoch >= a.Epoch {
+		a.Detail, a.Epoch = detail, epoch
+	}
 	b.all[k] = a
 	b.mu.Unlock()
 	if !known {

@@ -1,9 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -11,6 +14,8 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 const (
@@ -18,8 +23,6 @@ const (
 	alarmPeriod = time.Second
 	// tokenPatience is how long Zoom may give no token.
 	tokenPatience = 5 * time.Second
-	// tokenForgotten is how long after the last failure nobody seems to want one.
-	tokenForgotten = 5 * time.Minute
 	// streamPatience is how long the stream may refuse messages; a cluster that
 	// elects a leader takes 4 to 9 s.
 	streamPatience = 15 * time.Second
@@ -27,49 +30,83 @@ const (
 	deniedFresh = 30 * time.Second
 )
 
-// judge raises and clears the alarms of the process, until the context ends.
+// trouble is what an alarm of the process goes by: why it is to be raised, or "" if
+// it is over. What is not known changes nothing.
+type trouble struct {
+	name string
+	why  func() (text string, known bool)
+}
+
+// judge raises and clears the alarms of the process, until the context ends; then it
+// clears them, since nobody would do it after this process.
 func (r *replica) judge(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
+	all := []trouble{{alarm.Token, r.tokenTrouble}, {alarm.Stream, r.streamTrouble}}
 	raised := make(map[string]bool)
 	for {
 		select {
 		case <-ctx.Done():
+			for name, is := range raised {
+				if is {
+					r.pipeline.Insert(r.alarm(name, false, "this replica stops"))
+				}
+			}
 			return
 		case <-tick.C:
 		}
-		for name, trouble := range map[string]string{alarm.Token: r.tokenTrouble(), alarm.Stream: r.streamTrouble()} {
-			if is := trouble != ""; is != raised[name] && r.pipeline.Insert(r.alarm(name, is, trouble)) {
-				raised[name] = is
+		for _, t := range all {
+			text, known := t.why()
+			if is := text != ""; known && (is || raised[t.name]) {
+				msg := r.alarm(t.name, is, cmp.Or(text, "it is over"))
+				if is != raised[t.name] && r.pipeline.Insert(msg) {
+					raised[t.name] = is
+				}
 			}
 		}
 	}
 }
 
-// tokenTrouble is why Zoom gives no access token, if it has not for a while.
-func (r *replica) tokenTrouble() string {
+// tokenTrouble is why Zoom gives no access token, if somebody has waited for one for
+// a while. As long as the one at hand is valid nobody does.
+func (r *replica) tokenTrouble() (text string, known bool) {
 	st := r.tokens.Stats()
-	if st.Err == nil || time.Since(st.Since) < tokenPatience || time.Since(st.Failed) > tokenForgotten {
-		return ""
+	if !st.Waiting || st.Err == nil || time.Since(st.Since) < tokenPatience {
+		return "", true
 	}
-	return fmt.Sprintf("Zoom gives no access token since %s: %v", r.monitor.clock(st.Since).UTC().Format(time.RFC3339), st.Err)
+	return fmt.Sprintf("Zoom gives no access token since %s: %v", r.monitor.clock(st.Since).UTC().Format(time.RFC3339), st.Err), true
 }
 
 // streamTrouble is why the stream takes nothing, if NATS is there and it has not for
-// a while.
-func (r *replica) streamTrouble() string {
+// a while. As long as NATS is away, nobody can say.
+func (r *replica) streamTrouble() (text string, known bool) {
 	st := r.pipeline.Stats()
-	if st.Direct || st.Trouble == nil || time.Since(st.Since) < streamPatience || !r.nc.IsConnected() {
-		return ""
+	if st.Direct {
+		r.refusing = time.Time{}
+		return "", true
 	}
+	text = r.refusal(cmp.Or(st.Publisher.Err, st.Trouble))
+	switch {
+	case text == "" || !r.nc.IsConnected():
+		r.refusing = time.Time{}
+	case r.refusing.IsZero():
+		r.refusing = time.Now()
+	case time.Since(r.refusing) >= streamPatience:
+		return text, true
+	}
+	return "", false
+}
+
+// refusal is what is wrong with the stream, if an error says so.
+func (r *replica) refusal(err error) string {
 	name := r.o.Config.Stream
-	if denied := r.monitor.denied.Load(); denied != nil && time.Since(denied.at) < deniedFresh {
+	if denied := r.monitor.denied.Load(); err != nil && denied != nil && time.Since(denied.at) < deniedFresh && strings.Contains(denied.detail, `"`+r.o.Config.Prefix+".") {
 		return fmt.Sprintf("NATS denies this user a subject that stream %s needs: %s", name, denied.detail)
 	}
-	if _, refused := errors.AsType[*jetstream.APIError](st.Trouble); refused {
-		return fmt.Sprintf("stream %s refuses events: %v", name, st.Trouble)
+	if _, refused := errors.AsType[*jetstream.APIError](err); refused {
+		return fmt.Sprintf("stream %s refuses events: %v", name, err)
 	}
-	if errors.Is(st.Trouble, jetstream.ErrNoStreamResponse) {
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		return fmt.Sprintf("nobody answers for stream %s: it is gone, or its servers have no leader", name)
 	}
 	return ""
@@ -81,7 +118,22 @@ func (r *replica) alarm(name string, raised bool, detail string) *nats.Msg {
 	if raised {
 		r.monitor.alarms.Raise(name, "", 0, detail, at)
 	} else {
-		r.monitor.alarms.Clear(name, "", 0, "it is over")
+		r.monitor.alarms.Clear(name, "", 0, detail)
 	}
 	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{Name: name, Raised: raised, Replica: r.o.Config.Replica, At: at.UTC(), Detail: detail})
+}
+
+// inherited reads such a message, which an earlier run has left: of this replica, or
+// of one that had another name.
+func (r *replica) inherited(msg *nats.Msg) (pipeline.Inherited, bool) {
+	var a bridge.Alarm
+	if msg.Subject != subjects.Control(r.o.Config.Prefix, subjects.Alarm) || json.Unmarshal(msg.Data, &a) != nil || a.Subscription != "" {
+		return pipeline.Inherited{}, false
+	}
+	i := pipeline.Inherited{Alarm: a.Name, Of: a.Replica, Raised: a.Raised}
+	if a.Replica != r.o.Config.Replica {
+		a.Raised, a.At, a.Detail = false, r.monitor.clock(time.Now()).UTC(), "the run that raised it has ended"
+		i.Clear = bridge.AlarmMessage(r.o.Config.Prefix, a)
+	}
+	return i, true
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,18 +19,17 @@ import (
 // monitor is what others see of this process: it is there before NATS is, and
 // until everything else has ended.
 type monitor struct {
-	o         Options
-	started   time.Time
-	metrics   *metrics.Metrics
-	histories map[string]*metrics.History // by subscription
-	alarms    *alarm.Board
-	health    ops.Health
-	leaders   ops.Leaders
-	repeated  repetitions
-	denied    atomic.Pointer[denial] // the latest
-	replica   atomic.Pointer[replica]
-	draining  atomic.Bool
-	secrets   atomic.Pointer[secrets]
+	o        Options
+	started  time.Time
+	metrics  *metrics.Metrics
+	alarms   *alarm.Board
+	health   ops.Health
+	leaders  ops.Leaders
+	repeated repetitions
+	denied   atomic.Pointer[denial] // the latest
+	replica  atomic.Pointer[replica]
+	draining atomic.Bool
+	secrets  atomic.Pointer[secrets]
 
 	page   *page.Page
 	server *ops.Server // nil: there is none
@@ -45,14 +45,11 @@ type denial struct {
 func newMonitor(o Options) (*monitor, error) {
 	all := subscriptions(o.Config)
 	m := &monitor{
-		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all), histories: make(map[string]*metrics.History),
+		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all),
 	}
 	m.secrets.Store(secretsOf(o.Config))
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
-	for _, s := range all {
-		m.histories[s] = &metrics.History{}
-	}
-	m.metrics.Show(func() *status.Replica { return m.status(false) }, alarm.OfReplica)
+	m.metrics.Show(m.states, alarm.OfReplica)
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
@@ -60,7 +57,7 @@ func newMonitor(o Options) (*monitor, error) {
 	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline}, o.Log)
 	var err error
 	m.server, err = ops.Listen(ops.Options{
-		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status,
+		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status, Ready: m.ready,
 		Health: &m.health, Page: m.page, Log: o.Log,
 	})
 	return m, err
@@ -80,8 +77,11 @@ func (m *monitor) run(ctx context.Context) error {
 		return nil
 	}
 	beside.Go(func() { m.page.Run(ctx) })
-	defer end()
-	return m.server.Run(ctx)
+	if err := m.server.Run(ctx); err != nil { // events are more important than who looks at them
+		m.o.Log.Error().Str("code", "http.failed").Err(err).Msg("metrics, health and status page are not served any more")
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // sample takes the readings that rates and quantiles are made of.
@@ -91,9 +91,8 @@ func (m *monitor) sample(ctx context.Context) {
 	defer m.health.Ended("status")
 	for {
 		m.health.Beat("status")
-		now := time.Now()
-		for id, h := range m.histories {
-			h.Add(now, m.clock(now), m.metrics.Subscription(id).Read())
+		for _, id := range subscriptions(m.o.Config) {
+			m.metrics.Subscription(id).Sample(m.clock(time.Now()))
 		}
 		select {
 		case <-ctx.Done():
@@ -101,6 +100,19 @@ func (m *monitor) sample(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// ready is why this replica is not, or nil: it leads or stands by.
+func (m *monitor) ready() error {
+	switch r := m.replica.Load(); {
+	case m.draining.Load():
+		return errors.New(string(status.Draining))
+	case r == nil:
+		return errors.New(string(status.Starting))
+	case !r.nc.IsConnected():
+		return errNoNATS
+	}
+	return nil
 }
 
 // drain notes that this process stops.
@@ -133,6 +145,17 @@ func (m *monitor) transition(subscription, reason string) {
 
 // status is what this replica knows.
 func (m *monitor) status(history bool) *status.Replica {
+	s := m.states()
+	now := m.clock(time.Now())
+	for i := range s.Subscriptions {
+		sub := &s.Subscriptions[i]
+		m.metrics.Subscription(sub.Subscription).Fill(sub, now, history)
+	}
+	return s
+}
+
+// states is that without what was counted.
+func (m *monitor) states() *status.Replica {
 	now := time.Now()
 	host, _ := os.Hostname() // only for people
 	s := &status.Replica{
@@ -155,7 +178,7 @@ func (m *monitor) status(history bool) *status.Replica {
 		s.Others = append(s.Others, status.Other{Replica: p.Replica, Nonce: p.Nonce, Heard: m.clock(p.Heard).UTC(), Leaving: p.Leaving})
 	}
 	for _, id := range subscriptions(m.o.Config) {
-		s.Subscriptions = append(s.Subscriptions, r.shown(id, now, history))
+		s.Subscriptions = append(s.Subscriptions, r.shown(id))
 	}
 	r.showPipeline(&s.Pipeline, now)
 	r.showToken(&s.Token)

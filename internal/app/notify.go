@@ -24,7 +24,7 @@ func (m *monitor) notify(ctx context.Context) {
 	defer tick.Stop()
 	ready, said := false, ""
 	for {
-		now := m.status(false)
+		now := m.states()
 		if now.Phase == status.Ready && !ready {
 			ready = true
 			m.o.Notify("READY=1")
@@ -47,7 +47,7 @@ func (m *monitor) notify(ctx context.Context) {
 // watchdogPeriod is half of what systemd gives a service between two signs of life.
 func watchdogPeriod() time.Duration {
 	microseconds, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
-	if err != nil || microseconds <= 0 {
+	if longest := int64(time.Hour / time.Microsecond); err != nil || microseconds <= 1 || microseconds > longest {
 		return notifyPeriod
 	}
 	return time.Duration(microseconds) * time.Microsecond / 2
@@ -72,7 +72,7 @@ func summary(s *status.Replica) string {
 		text += "; no connection to NATS"
 	}
 	if n := len(s.Alarms); n > 0 {
-		text += fmt.Sprintf("; %d alarms", n)
+		text += fmt.Sprintf("; alarms raised: %d", n)
 	}
 	return text
 }

@@ -24,7 +24,7 @@ func (r *replica) openPipeline() {
 	}, r.o.Log)
 	r.pipeline = pipeline.New(r.nc, pipeline.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
-		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm,
+		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm, Inherited: r.inherited,
 		Published: r.monitor.metrics.Published, Tick: func() { r.monitor.health.Beat("publishing") }, Log: r.o.Log,
 	})
 }

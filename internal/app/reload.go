@@ -32,9 +32,14 @@ func (m *monitor) reload(ctx context.Context) {
 			now := secretsOf(cfg)
 			changed := *now != *m.secrets.Swap(now)
 			if r := m.replica.Load(); r != nil {
-				r.tokens.Replace(now.clientID, now.clientSecret, now.accountID)
+				r.replaceSecrets()
 			}
 			m.o.Log.Info().Str("code", "config.reloaded").Bool("secrets_changed", changed).Msg("secrets and log level are read again")
 		}
 	}
+}
+
+func (r *replica) replaceSecrets() {
+	s := r.monitor.secrets.Load()
+	r.tokens.Replace(s.clientID, s.clientSecret, s.accountID)
 }

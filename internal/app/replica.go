@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +41,7 @@ type replica struct {
 	candidate *lease.Candidate
 	dials     *rate.Limiter
 	bridges   bridges
+	refusing  time.Time // since when the stream refuses messages; judge's own
 	monitor   *monitor
 
 	pipeline   *pipeline.Pipeline
@@ -72,6 +74,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 // The candidate outlives the campaigns, since their successors ask it.
 func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	r.monitor.replica.Store(r)
+	r.replaceSecrets() // with those that came meanwhile
 	group, ctx := errgroup.WithContext(ctx)
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
@@ -91,8 +94,11 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer r.monitor.health.Ended("publishing")
 		return r.pipeline.Run(beside)
 	})
+	judging, acquit := context.WithCancel(beside)
+	judged := make(chan struct{})
 	group.Go(func() error {
-		r.judge(beside)
+		defer close(judged)
+		r.judge(judging)
 		return nil
 	})
 	group.Go(func() error {
@@ -115,7 +121,10 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer end()
 		defer r.candidate.Leave() // before end: nobody must count on this one from here on
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
-		return errors.Join(campaigns.Wait(), r.finish())
+		err := campaigns.Wait()
+		acquit()
+		<-judged // it may have something to say, which finish sees to
+		return errors.Join(err, r.finish())
 	})
 	return group.Wait()
 }

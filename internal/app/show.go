@@ -7,22 +7,22 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/status"
 )
 
-// shown is what this replica knows of a subscription.
-func (r *replica) shown(id string, now time.Time, history bool) status.Subscription {
+// shown is what this replica knows of a subscription, but for what was counted.
+func (r *replica) shown(id string) status.Subscription {
 	lease := r.candidate.Holding(id)
 	s := status.Subscription{
 		Subscription: id, Role: status.Standby, Leader: lease.Replica, LeaderNonce: lease.Nonce, Epoch: lease.Epoch, Since: lease.Since,
 	}
-	r.monitor.histories[id].Fill(&s, now, r.monitor.metrics.Subscription(id).Read(), history)
 	b := r.bridges.latest(id)
 	if b == nil {
 		return s
 	}
 	c := b.Condition()
-	s.InFlight, s.Connects = c.InFlight, c.Connects
+	s.InFlight = c.InFlight
 	margin, leads := r.candidate.Margin(id)
 	if !leads {
 		return s
@@ -32,6 +32,14 @@ func (r *replica) shown(id string, now time.Time, history bool) status.Subscript
 	s.LastFrame, s.LastEvent = c.State.LastFrame, c.State.LastEvent
 	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
 	s.Trusted = margin.Seconds()
+	if s.Trouble == "" && c.State.State != bridge.Connected {
+		if token := r.tokens.Stats(); token.Waiting && token.Err != nil {
+			s.Trouble = token.Err.Error()
+		}
+	}
+	if s.StateSince.IsZero() { // it was never connected
+		s.StateSince = lease.Since
+	}
 	if g := c.State.LastGap; g != nil {
 		s.LastGap = &status.Gap{From: g.From, To: g.To, Duration: g.To.Sub(g.From).Seconds(), Cause: string(g.Cause), Certain: g.Certain}
 	}
@@ -46,7 +54,7 @@ func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 	}
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
-	if !st.Oldest.IsZero() && !st.Direct {
+	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // else it is on its way
 		p.Age = max(0, now.Sub(st.Oldest).Seconds())
 	}
 	if st.Trouble != nil {
@@ -63,7 +71,7 @@ func (r *replica) showToken(t *status.Token) {
 	if !st.Expires.IsZero() {
 		t.Expires = r.monitor.clock(st.Expires).UTC()
 	}
-	if st.Err != nil {
+	if st.Waiting && st.Err != nil {
 		t.Trouble = st.Err.Error()
 	}
 }

@@ -26,6 +26,10 @@ type Alarm struct {
 	Detail       string    `json:"detail"`
 }
 
+// alarmOff is why an alarm is cleared that the term before has raised under other
+// settings.
+const alarmOff = "this replica does not judge it: the alarm is off"
+
 // watchPeriod is how often the alarms are judged.
 const watchPeriod = 2 * time.Second
 
@@ -34,6 +38,7 @@ func (b *Bridge) watch(ctx context.Context) {
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
 	silence := newSilence(b)
+	defer silence.end()
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,9 +89,10 @@ func (b *Bridge) raise(ctx context.Context, name, detail string) {
 	}
 }
 
-// clear takes an alarm back if it is raised.
+// clear takes an alarm back if it is raised. When the term is over, that is for whoever
+// leads now.
 func (b *Bridge) clear(ctx context.Context, name, detail string) {
-	if b.raised.set(name, false) {
+	if !b.over.Load() && b.raised.set(name, false) {
 		b.cfg.Alarms.Clear(name, b.cfg.Subscription, b.cfg.Epoch, detail)
 		b.say(ctx, name, false, detail)
 	}
@@ -109,13 +115,12 @@ func (b *Bridge) inherit(names []string) {
 	}
 }
 
-// settleAlarms leaves no alarm of the term behind: whoever leads next judges anew,
-// and goes on with a contest.
-func (b *Bridge) settleAlarms(ctx context.Context) {
-	for _, name := range []string{alarm.Late, alarm.Silent} {
-		b.clear(ctx, name, "this replica leads the subscription no more")
+// dropAlarms forgets the alarms of a term that is over: they stay raised in the
+// stream, and whoever leads next goes on with them.
+func (b *Bridge) dropAlarms() {
+	for _, name := range alarm.OfSubscription {
+		b.cfg.Alarms.Drop(name, b.cfg.Subscription, b.cfg.Epoch)
 	}
-	b.cfg.Alarms.Drop(alarm.Contested, b.cfg.Subscription, b.cfg.Epoch)
 }
 
 // AlarmMessage is the message of an alarm.

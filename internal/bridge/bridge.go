@@ -123,6 +123,7 @@ type Bridge struct {
 	journal *journal
 	contest *contest
 	late    lateness
+	born    time.Time
 	raised  raised
 	over    atomic.Bool // the term is
 	session atomic.Pointer[zoom.Session]
@@ -131,6 +132,8 @@ type Bridge struct {
 	turn chan struct{} // held by who hands a message over: it may wait for room
 	seq  uint64        // of the last message; with turn held
 	held held          // with turn held
+
+	holding atomic.Int64 // messages in held
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64              // Unix nanoseconds
@@ -154,6 +157,7 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 		cfg:    cfg,
 		nc:     nc,
 		dialer: dialer,
+		born:   time.Now(),
 		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
 		turn:   make(chan struct{}, 1),
 
@@ -195,6 +199,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
+	defer b.dropAlarms()
 	defer b.line.End()
 	var owned sync.WaitGroup
 	defer owned.Wait()
@@ -202,14 +207,12 @@ func (b *Bridge) Run(term, process context.Context) error {
 	defer enough()
 	owned.Go(func() { b.journal.keep(keeping) })
 	watching, unwatch := context.WithCancel(term)
-	watched := make(chan struct{})
-	owned.Go(func() { defer close(watched); b.watch(watching) })
+	defer unwatch()
+	owned.Go(func() { b.watch(watching) })
 	defer b.cfg.Term.Connected(false)
 
 	err := b.connectLoop(term, process, reading, patience)
 	unwatch()
-	<-watched
-	b.settleAlarms(patience)
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
 	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
@@ -271,7 +274,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	b.cfg.Meter.Arrived(f.Happened, f.Sent, received)
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
-	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Strs("id", msg.Header[nats.MsgIdHdr]).Int("bytes", len(msg.Data)).Msg("event received")
+	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
 	return b.publish(ctx, msg, pipeline.Note{Happened: f.Happened, Received: received})
 }
 

@@ -141,7 +141,7 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 		}
 		return nil, err
 	}
-	b.cfg.Meter.Connect("ready")
+	b.cfg.Meter.Connected()
 	b.trouble.Store(nil)
 	b.session.Store(s)
 	b.cfg.Term.Connected(true)

@@ -57,7 +57,8 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.timer = nil
 	c.times++
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
-	if !settling && !c.raised.Swap(true) {
+	if !settling {
+		c.raised.Store(true)
 		c.b.raise(ctx, alarm.Contested, contestedDetail)
 	}
 	return c.last

@@ -145,7 +145,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 		last.Unstored = slices.DeleteFunc(last.Unstored, func(g Gap) bool {
 			return slices.ContainsFunc(own, func(o Gap) bool { return o.ID == g.ID })
 		})
-		j.enter(last, nil)
+		j.enter(last, last.FirstGap)
 		return last.Unstored, nil
 	}
 	last, gap := j.b.gapBefore(ctx, last, j.first)
@@ -223,7 +223,7 @@ func (j *journal) keep(ctx context.Context) {
 			j.mu.Unlock()
 		}
 		if err := j.record(ctx); err != nil && ctx.Err() == nil {
-			j.b.cfg.Log.Debug().Str("code", "state.unwritten").Err(err).Msg("state not written; trying again")
+			j.b.cfg.Log.Debug().Str("code", "state.retried").Err(err).Msg("state not written; trying again")
 			if sleep(ctx, retry) == nil {
 				j.change(func(*State) {})
 			}

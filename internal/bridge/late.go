@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,7 +54,7 @@ func (l *lateness) typical(now time.Time) (median arrival, of int) {
 	if len(recent) == 0 {
 		return arrival{}, 0
 	}
-	slices.SortFunc(recent, func(a, b arrival) int { return int(a.late() - b.late()) })
+	slices.SortFunc(recent, func(a, b arrival) int { return cmp.Compare(a.late(), b.late()) })
 	return recent[len(recent)/2], len(recent)
 }
 
@@ -65,7 +66,7 @@ func (a arrival) whose() string {
 		return "Zoom does not say when it sent them"
 	}
 	zoom, way := a.sent.Sub(a.happened), a.received.Sub(a.sent)
-	text := fmt.Sprintf("Zoom took %v until it sent them, the way took %v", zoom.Round(time.Second), max(0, way.Round(time.Second)))
+	text := fmt.Sprintf("Zoom took %v until it sent them, the way took %v", max(0, zoom.Round(time.Second)), max(0, way.Round(time.Second)))
 	if way > zoom {
 		return text + "; look at the network, and at this machine's clock"
 	}
@@ -75,6 +76,7 @@ func (a arrival) whose() string {
 // judgeLate raises the alarm late over the threshold and clears it below its half.
 func (b *Bridge) judgeLate(ctx context.Context) {
 	if b.cfg.Late <= 0 {
+		b.clear(ctx, alarm.Late, alarmOff)
 		return
 	}
 	median, of := b.late.typical(b.clock(time.Now()))
@@ -82,9 +84,9 @@ func (b *Bridge) judgeLate(ctx context.Context) {
 	case of >= lateFewest && median.late() > b.cfg.Late:
 		b.raise(ctx, alarm.Late, fmt.Sprintf("events are received %v after they happened (median of the latest %d; over %v is late): %s",
 			median.late().Round(time.Second), of, b.cfg.Late, median.whose()))
-	case of == 0:
+	case of == 0 && time.Since(b.born) > lateHorizon:
 		b.clear(ctx, alarm.Late, fmt.Sprintf("no event was received for %v", lateHorizon))
-	case median.late() < b.cfg.Late/2:
+	case of > 0 && median.late() < b.cfg.Late/2:
 		b.clear(ctx, alarm.Late, fmt.Sprintf("events are received %v after they happened (median of the latest %d)", median.late().Round(time.Second), of))
 	}
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,12 +49,12 @@ func TestTypicalLateness(t *testing.T) {
 }
 
 // judged is what the alarm is after each of some events, all received at noon.
-func judged(b *Bridge, late ...time.Duration) (raised bool) {
+func judged(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 	for _, d := range late {
 		b.late.note(noon.Add(-d), noon, noon)
-		b.judgeLate(noContext)
+		b.judgeLate(t.Context())
 	}
-	return b.raised.set(alarm.Late, true) == false
+	return slices.Contains(b.raised.list(), alarm.Late)
 }
 
 func TestLateIsRaisedAndCleared(t *testing.T) {
@@ -75,7 +76,7 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 		b := newBridge(t)
 		b.dialer = zoom.NewDialer(zoom.Config{})
 		b.cfg.Late, b.cfg.Clock = 5*time.Minute, func(time.Time) time.Time { return noon }
-		if got := judged(b, c.late...); got != c.want {
+		if got := judged(t, b, c.late...); got != c.want {
 			t.Errorf("%s: raised %v", name, got)
 		}
 	}
@@ -84,7 +85,7 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 func TestLateIsOff(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.Clock = func(time.Time) time.Time { return noon }
-	if judged(b, time.Hour, time.Hour, time.Hour, time.Hour) {
+	if judged(t, b, time.Hour, time.Hour, time.Hour, time.Hour) {
 		t.Error("raised")
 	}
 }

@@ -16,8 +16,9 @@ const (
 	// Messages are held until it is known what was before their connection,
 	// and that is recorded, so that the marker of a gap comes before them. As
 	// long as NATS is away they could not be stored anyway; but a bucket alone
-	// that cannot be reached must not hold up the events for ever.
-	holdLongest  = time.Minute
+	// that cannot be written must not hold up the events for longer than a
+	// cluster takes to elect its leader.
+	holdLongest  = 15 * time.Second
 	holdMessages = 4096
 	holdBytes    = 32 << 20
 )
@@ -62,7 +63,7 @@ func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note pipeline.Note)
 	out := outgoing{msg, note}
 	if !b.held.since.IsZero() {
 		b.line.Keep(b.copyOf(msg))
-		b.held.add(out)
+		b.hold(out)
 		return nil
 	}
 	return b.send(ctx, out)
@@ -76,7 +77,9 @@ func (b *Bridge) copyOf(msg *nats.Msg) *nats.Msg {
 	return c
 }
 
-func (h *held) add(out outgoing) {
+func (b *Bridge) hold(out outgoing) {
+	h := &b.held
+	b.holding.Add(1)
 	h.messages = append(h.messages, out)
 	h.bytes += len(out.msg.Data)
 }
@@ -99,7 +102,7 @@ func (b *Bridge) arrived(ready time.Time) {
 		b.held = held{since: time.Now(), released: make(chan struct{})}
 	}
 	for _, gap := range b.journal.opened(ready) {
-		b.held.add(outgoing{msg: b.gapMessage(gap)})
+		b.hold(outgoing{msg: b.gapMessage(gap)})
 	}
 	b.held.until = b.journal.opens.Load()
 }
@@ -115,15 +118,20 @@ func (b *Bridge) release(ctx context.Context, before []Gap, recorded uint64) err
 	if b.held.since.IsZero() || recorded < b.held.until && time.Since(b.held.since) < holdLongest {
 		return nil
 	}
+	if recorded < b.held.until {
+		b.cfg.Log.Error().Str("code", "state.unwritten").Msg("the state of the connection cannot be recorded in its bucket (is it sealed or full, is a right missing?); events go on without, and a gap marker may come after them")
+	}
 	for i, out := range b.held.messages {
 		if b.toldOf(out.msg) {
 			continue
 		}
 		if err := b.send(ctx, out); err != nil {
 			b.held.messages = b.held.messages[i:]
+			b.holding.Store(int64(len(b.held.messages)))
 			return fmt.Errorf("%d received messages are not stored: %w", len(b.held.messages), err)
 		}
 	}
+	b.holding.Store(0)
 	close(b.held.released)
 	b.held = held{}
 	b.line.Release()

@@ -1,7 +1,7 @@
 package bridge
 
 import (
-	"slices"
+	"maps"
 	"time"
 )
 
@@ -9,62 +9,49 @@ const (
 	hoursPerWeek = 7 * 24
 	// rhythmHours is how far back is remembered: two whole weeks and the present.
 	rhythmHours = 3 * hoursPerWeek
-	// silentHours of those in which there should have been events are suspicious.
-	silentHours = 3
+	// A silence is suspicious if it covers so many busy hours, in which at least so
+	// many events were to be expected.
+	silentHours  = 3
+	silentEvents = 20
 )
 
-// rhythm is in which hours a subscription has had events, counted from the Unix
-// epoch, oldest first. It is kept under rhythm.<subscription> in the bucket of the
-// states, so that a restart does not forget it.
+// rhythm is how many events a subscription has had in each hour, counted from the
+// Unix epoch. It is kept under rhythm.<subscription> in the bucket of the states, so
+// that a restart does not forget it.
 //
-// An hour is busy if there were events in the same hour of both weeks before. So
-// nights and weekends are not, nor are the hours of an account with few events, and
-// in its first two weeks nothing is expected of a subscription.
+// What is to be expected of an hour is the lesser of what there was in the same hour
+// of each of the two weeks before; an hour of which something is to be expected is
+// busy. So nothing is expected of nights and weekends, of a burst that came once, of
+// the first two weeks, and next to nothing of an account with few events: were events
+// to come at random, a silence in which 20 are expected would be one of many millions.
 type rhythm struct {
-	Hours []int64 `json:"hours"`
+	Hours map[int64]uint32 `json:"hours"`
 }
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// note notes that there was an event, and reports whether that is new.
-func (r *rhythm) note(at time.Time) bool {
-	hour := hourOf(at)
-	i, known := slices.BinarySearch(r.Hours, hour)
-	if known {
-		return false
+// add adds what another one knows, without what is long past or still to come.
+func (r *rhythm) add(other rhythm, now time.Time) {
+	if r.Hours == nil {
+		r.Hours = make(map[int64]uint32)
 	}
-	r.Hours = slices.Insert(r.Hours, i, hour)
-	r.forget(hour - rhythmHours)
-	return true
-}
-
-// merge adds what another one knows.
-func (r *rhythm) merge(other rhythm) {
-	r.Hours = append(r.Hours, other.Hours...)
-	slices.Sort(r.Hours)
-	r.Hours = slices.Compact(r.Hours)
-	if n := len(r.Hours); n > 0 {
-		r.forget(r.Hours[n-1] - rhythmHours)
+	for hour, events := range other.Hours {
+		r.Hours[hour] += events
 	}
+	present := hourOf(now)
+	maps.DeleteFunc(r.Hours, func(hour int64, _ uint32) bool { return hour <= present-rhythmHours || hour > present+1 })
 }
 
-func (r *rhythm) forget(until int64) {
-	r.Hours = slices.DeleteFunc(r.Hours, func(hour int64) bool { return hour <= until })
-}
-
-func (r *rhythm) had(hour int64) bool {
-	_, known := slices.BinarySearch(r.Hours, hour)
-	return known
-}
-
-// busy counts the busy hours that lie wholly between two times, in the first week
-// after the former.
-func (r *rhythm) busy(from, to time.Time) (n int) {
+// expected is what was to be expected between two times, in the first week after the
+// former, and in how many busy hours. Hours that are only partly in between do not
+// count.
+func (r *rhythm) expected(from, to time.Time) (events uint64, hours int) {
 	first := hourOf(from.Add(time.Hour - time.Nanosecond))
 	for hour := first; hour < min(hourOf(to), first+hoursPerWeek); hour++ {
-		if r.had(hour-hoursPerWeek) && r.had(hour-2*hoursPerWeek) {
-			n++
+		if n := min(r.Hours[hour-hoursPerWeek], r.Hours[hour-2*hoursPerWeek]); n > 0 {
+			events += uint64(n)
+			hours++
 		}
 	}
-	return n
+	return events, hours
 }

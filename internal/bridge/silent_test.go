@@ -19,11 +19,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-var noContext = context.Background()
-
 // subject is a Bridge whose connection and clock are as a test says; NATS is real.
 type subject struct {
 	*Bridge
+	t       *testing.T
 	silence *silence
 	now     time.Time
 	log     *strings.Builder
@@ -51,7 +50,7 @@ func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
 
 func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Duration) *subject {
 	t.Helper()
-	s := &subject{now: monday, log: &strings.Builder{}}
+	s := &subject{t: t, now: monday, log: &strings.Builder{}}
 	s.Bridge = New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{
 		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Pipeline: pipeline.New(nc, pipeline.Options{}),
 		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, zerolog.Nop()), States: bucket, Silent: silent,
@@ -62,15 +61,11 @@ func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Dura
 }
 
 // event is received now.
-func (s *subject) event() {
-	s.lastEvent.Store(time.Now().UnixNano())
-	s.eventBefore.Store(&s.now)
-	s.at(s.now)
-}
+func (s *subject) event() { s.at(s.now) }
 
 // at has the last event be received at a time.
 func (s *subject) at(when time.Time) {
-	s.lastEvent.Store(0)
+	s.events.Add(1)
 	s.eventBefore.Store(&when)
 }
 
@@ -80,7 +75,7 @@ func (s *subject) is(state ConnState) { s.journal.change(func(j *State) { j.Stat
 func (s *subject) passes(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		s.now = s.now.Add(min(time.Minute, end.Sub(s.now)))
-		s.silence.judge(noContext)
+		s.silence.judge(s.t.Context())
 	}
 }
 
@@ -184,11 +179,11 @@ func TestSilentByRhythm(t *testing.T) {
 	s := newSubject(t, nc, bucket, -1)
 	s.journal.opened(s.now)
 	work := func(s *subject, until time.Time) {
-		for ; s.now.Before(until); s.now = s.now.Add(20 * time.Minute) {
+		for ; s.now.Before(until); s.now = s.now.Add(5 * time.Minute) {
 			if office(s.now) {
 				s.at(s.now)
 			}
-			s.silence.judge(noContext)
+			s.silence.judge(s.t.Context())
 			if s.raisedNow() {
 				t.Fatalf("raised on %s: %s", s.now, s.cfg.Alarms.Raised()[0].Detail)
 			}
@@ -233,7 +228,7 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 		s.event()
 		s.passes(time.Minute)
 		entry, err = bucket.Get(t.Context(), rhythmPrefix+"sub")
-		if err != nil || !strings.HasPrefix(string(entry.Value), `{"hours":[`) {
+		if err != nil || !strings.HasPrefix(string(entry.Value), `{"hours":{`) {
 			t.Errorf("%q becomes %q, %v", value, entry.Value, err)
 		}
 	}
@@ -266,10 +261,10 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	}
 	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
 	s.arrived(s.now) // connected, and the term ends at once: the rest is as in Run
-	s.settleAlarms(noContext)
-	if err := s.journal.record(noContext); err != nil {
+	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.dropAlarms()
 	if all := s.cfg.Alarms.Raised(); len(all) != 0 {
 		t.Errorf("%+v stay raised in this process for ever", all)
 	}

@@ -12,23 +12,28 @@ import (
 // stored is told of each message in the stream.
 func (b *Bridge) stored(s pipeline.Stored) {
 	id := s.Msg.Header[nats.MsgIdHdr][0]
+	isEvent := len(s.Msg.Header[headerEvent]) > 0
 	switch {
-	case !s.Duplicate:
+	case !isEvent:
+	case !s.Duplicate || s.Resent: // else an acknowledgement was lost
 		b.cfg.Meter.Published.Inc()
-	case !s.Resent:
+	default:
 		b.cfg.Meter.RepeatedStream.Inc()
 		b.repetition(id, "stream")
 	}
 	if s.Msg.Subject == b.cfg.Prefix+subjectGap {
 		b.journal.stored(id)
 	}
-	if len(s.Msg.Header[headerEvent]) == 0 || s.Duplicate && !s.Resent {
+	if !isEvent || s.Duplicate && !s.Resent {
 		return
 	}
 	note := s.Note
 	if note.Received.IsZero() { // it came over the disk
 		note.Received, _ = time.Parse(receivedAt, s.Msg.Header.Get(headerReceivedAt))
 		note.Happened = zoom.Happened(s.Msg.Data, note.Received)
+	}
+	if note.Received.IsZero() {
+		return // not by this program
 	}
 	b.cfg.Meter.Stored(note.Happened, note.Received, b.clock(s.At))
 }

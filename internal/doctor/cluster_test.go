@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,15 +32,17 @@ func TestCluster(t *testing.T) {
 	part := func(n int) func(*server.Options) {
 		return func(o *server.Options) {
 			o.ServerName = fmt.Sprint("n", n)
+			o.Tags = []string{o.ServerName}
 			o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[n]}
 			o.Routes = routes
 		}
 	}
+	var last *server.Server
 	for n := 1; n < size; n++ {
 		options := confWithUsers(t)
 		options.Users = append(options.Users, &server.User{Username: "all", Password: "all"})
 		part(n)(options)
-		natstest.Start(t, options)
+		last = natstest.Start(t, options)
 	}
 	w := newWorld(t, part(0))
 	var streams error
@@ -93,4 +96,17 @@ func TestCluster(t *testing.T) {
 			t.Errorf("stream %s was created", name)
 		}
 	}
+
+	// A bucket whose only server is gone has no leader.
+	_, err = w.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "zoomstream-state", Placement: &jetstream.Placement{Tags: []string{"n2"}}})
+	must(t, err)
+	natstest.Stop(last)
+	for deadline := time.Now().Add(30 * time.Second); ; { // the rest may have to elect its own leader first
+		r = w.run()
+		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Check == StateBucket }) || time.Now().After(deadline) {
+			break
+		}
+	}
+	r.failed(false)
+	r.has(StateBucket, Fail, "bucket zoomstream-state has no leader", "events are withheld", "nats server report jetstream")
 }

@@ -24,8 +24,11 @@ func (p *probe) try(ctx context.Context, a *app, who holder) {
 	ctx, cancel := context.WithTimeout(ctx, zoomTimeout)
 	defer cancel()
 	permit := p.stillNoBucket
-	if p.site == nil || who.unknown && who.leases == nil {
-		permit = nil // told to connect without knowing
+	switch {
+	case who.fresh:
+		p.because = "; tried because this NATS knows of no zoomstream"
+	case p.site == nil || who.unknown:
+		p.because, permit = "; tried because of --connect", nil
 	}
 	if who.leases == nil {
 		p.connect(ctx, a, permit)
@@ -81,7 +84,7 @@ func (p *probe) connect(ctx context.Context, a *app, permit func(context.Context
 		p.refused(a, err)
 		return
 	}
-	p.add(Connection, Pass, "", "ready (build_connection) after %s", round(time.Since(began)))
+	p.add(Connection, Pass, "", "ready (build_connection) after %s%s", round(time.Since(began)), p.because)
 
 	patience := time.AfterFunc(heartbeatTimeout, leave)
 	defer patience.Stop()

@@ -12,21 +12,30 @@ import (
 // that starts at this moment would take it for another one.
 func (e *exam) disk() {
 	if e.cfg.NATS.Embedded() {
-		e.folder(DataFolder, e.cfg.DataDir, "ZOOMSTREAM_DATA_DIR")
+		e.folder(DataFolder, e.cfg.DataDir, "ZOOMSTREAM_DATA_DIR", natsLock(e.cfg.DataDir))
 	}
-	if !e.folder(SpoolFolder, e.cfg.SpoolDir, "ZOOMSTREAM_SPOOL_DIR") {
+	lock := filepath.Join(e.cfg.SpoolDir, "lock")
+	if !e.folder(SpoolFolder, e.cfg.SpoolDir, "ZOOMSTREAM_SPOOL_DIR", lock) {
 		return
 	}
 	used, leftOver := stored(e.cfg.SpoolDir)
 	e.space(used)
-	if leftOver {
-		e.warn(SpoolLeftOver, "run zoomstream with this folder: it stores what waits there",
-			"the spool in %s holds %s: unless a zoomstream runs with it now, they are left from an earlier run", e.cfg.SpoolDir, size(used))
+	if !leftOver {
+		return
 	}
+	if pid, locked := locker(lock); locked {
+		e.pass(SpoolLeftOver, "the spool in %s holds %s; process %d, which has the folder, publishes it when NATS takes it", e.cfg.SpoolDir, size(used), pid)
+		return
+	}
+	e.warn(SpoolLeftOver, "nothing, if a zoomstream runs with this folder: it publishes what waits there; else run one",
+		"the spool in %s holds %s, left from an earlier run unless a zoomstream runs with it now", e.cfg.SpoolDir, size(used))
 }
 
+// natsLock is what a zoomstream locks that runs its own NATS server (see natsconn).
+func natsLock(dataDir string) string { return filepath.Join(dataDir, "nats.lock") }
+
 // folder reports whether files can be made in a folder, or where it will be made.
-func (e *exam) folder(code Code, dir, setting string) bool {
+func (e *exam) folder(code Code, dir, setting, lock string) bool {
 	at, err := existing(dir)
 	if err == nil {
 		var probe *os.File
@@ -40,7 +49,11 @@ func (e *exam) folder(code Code, dir, setting string) bool {
 	case at != filepath.Clean(dir):
 		e.pass(code, "%s does not exist yet and can be made", dir)
 	default:
-		e.pass(code, "%s is writable", dir)
+		used := ""
+		if pid, locked := locker(lock); locked {
+			used = fmt.Sprintf(", process %d uses it", pid)
+		}
+		e.pass(code, "%s is writable%s", dir, used)
 	}
 	return err == nil
 }

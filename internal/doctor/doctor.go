@@ -4,8 +4,10 @@
 //
 // It changes nothing, but for the lease of a subscription that nobody holds: it
 // takes that for the moment in which it is connected itself, since Zoom closes the
-// connection of whoever was connected before. Where a replica is connected, or
-// might be, it does not connect.
+// connection of whoever was connected before. Where the NATS that it is told to ask
+// knows of a replica that is connected, or might be, it does not connect. On a NATS
+// without leases it connects only if nothing there speaks of zoomstream. A connection
+// of replicas that use another NATS cannot be noticed, and would be closed.
 //
 // A right to publish is tested by messages that the server traces and delivers to
 // nobody (Nats-Trace-Only, https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-41.md).
@@ -46,7 +48,8 @@ const (
 	StreamState  Code = "stream.state"
 	LeaseBucket  Code = "bucket.leases"
 	StateBucket  Code = "bucket.states"
-	OtherLeases  Code = "bucket.others" // leases of subscriptions that are not in this configuration
+	OtherLeases  Code = "bucket.others"   // leases of subscriptions that are not in this configuration
+	Alarms       Code = "replicas.alarms" // that running replicas have raised
 	Endpoint     Code = "subscription.url"
 	Lease        Code = "subscription.lease"
 	Connection   Code = "subscription.connection"

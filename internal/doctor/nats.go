@@ -13,6 +13,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/status"
 )
 
 // connectTimeout is how long a NATS server may take to be there.
@@ -23,8 +24,12 @@ type site struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	missing map[string]bool // rights
+	stream  bucketState
 	leases  bucketState
 	states  bucketState
+	traces  traces // if there is no bucket of leases
+
+	overview *status.Overview // what the replicas say; nil: nothing
 }
 
 // may reports whether the user may ask JetStream something.
@@ -44,11 +49,19 @@ func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
 		return nil, leave
 	}
 	s := &site{nc: nc}
-	if s.missing = e.permissions(ctx, nc); s.missing == nil || !e.jetStream(ctx, s) {
+	if s.missing = e.permissions(ctx, nc); s.missing == nil {
+		return nil, leave
+	}
+	if !e.jetStream(ctx, s) {
+		e.alarms(ctx, s)
 		return nil, leave
 	}
 	e.stream(ctx, s)
 	e.buckets(ctx, s)
+	e.alarms(ctx, s)
+	if s.leases.known && !s.leases.exists {
+		s.traces = e.traces(ctx, s)
+	}
 	return s, leave
 }
 
@@ -86,6 +99,11 @@ func (e *exam) embedded() string {
 	address, noted := natsconn.EmbeddedURL(e.cfg.DataDir)
 	if noted && listens(address) {
 		return address
+	}
+	if pid, locked := locker(natsLock(e.cfg.DataDir)); locked {
+		e.fail(Server, "run doctor again in a moment; if it stays so, see the log of that process, or stop it: no other zoomstream starts with this folder",
+			"process %d holds the lock of %s, and its NATS server does not answer: it is starting, or hangs", pid, e.cfg.DataDir)
+		return ""
 	}
 	if listens(nats.DefaultURL) {
 		e.fail(Server, "if it is a NATS server with JetStream (another zoomstream runs one), join it with NATS_URL="+nats.DefaultURL+", else stop it",

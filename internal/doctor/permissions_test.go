@@ -64,6 +64,7 @@ func onlyMissing(t *testing.T, problem string, take func(*server.Permissions)) {
 	t.Helper()
 	began := time.Now()
 	w := newWorld(t, func(o *server.Options) { take(connector(o).Permissions) })
+	w.buckets()
 	r := w.run()
 	r.failed(true)
 	var named []string
@@ -101,6 +102,7 @@ func TestOneEventDenied(t *testing.T) {
 	w := newWorld(t, func(o *server.Options) {
 		connector(o).Permissions.Publish.Deny = []string{"zoom._bridge.alarm"}
 	})
+	w.buckets()
 	r := w.run()
 	r.failed(true)
 	r.has(Permissions, Fail, `may not publish "zoom.>" (denied: zoom._bridge.alarm)`)
@@ -150,10 +152,11 @@ func TestNothingIsPublished(t *testing.T) {
 // TestUserRefused has credentials that no server knows.
 func TestUserRefused(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	r := w.run("NATS_PASSWORD=wrong-must-not-leak")
 	r.failed(true)
 	r.has(Server, Fail, "authorization violation", "NATS_USER and NATS_PASSWORD")
-	r.has(Connection, Skip, "--connect")
+	r.has(Connection, Warn, "--connect")
 }
 
 func TestNoServer(t *testing.T) {
@@ -169,11 +172,13 @@ func TestNoServer(t *testing.T) {
 }
 
 func TestWithoutJetStream(t *testing.T) {
-	w := newWorld(t, func(o *server.Options) { o.JetStream = false })
+	w := newWorld(t, withoutJetStream)
 	r := w.run()
 	r.failed(false)
 	r.has(JetStream, Fail, "enable JetStream")
 }
+
+func withoutJetStream(o *server.Options) { o.JetStream = false }
 
 func TestOlder(t *testing.T) {
 	for version, want := range map[string]bool{"2.10.22": true, "2.11.0": false, "2.9": true, "3.0.0": false, "2.12.1-RC.1": false, "1": true, "": true, "dev": false} {

@@ -1,9 +1,11 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,9 +35,10 @@ func (e *exam) stream(ctx context.Context, s *site) {
 			e.warn(Stream, f.Fix, "%s", f.Problem)
 		}
 	}
+	s.stream = bucketState{known: true, exists: info != nil}
 	if info == nil {
 		if len(findings) == 0 {
-			e.pass(Stream, "stream %s does not exist yet; zoomstream run creates it", name)
+			e.absent(s, Stream, "stream "+name)
 		}
 		return
 	}
@@ -43,6 +46,16 @@ func (e *exam) stream(ctx context.Context, s *site) {
 		e.pass(Stream, "stream %s holds %s.>, duplicate window %s, keeps events for %s", name, e.cfg.Prefix, info.Config.Duplicates, orEver(info.Config.MaxAge))
 	}
 	e.streamState(info)
+}
+
+// absent reports what run will create, if it can.
+func (e *exam) absent(s *site, code Code, what string) {
+	if n := e.cfg.StreamReplicas; n > 1 && s.nc.ConnectedClusterName() == "" {
+		e.reject(code, "set ZOOMSTREAM_STREAM_REPLICAS=1, or NATS_URL to a cluster",
+			"%s does not exist yet, and cannot be created with %d replicas: server %s runs alone, without a cluster", what, n, s.nc.ConnectedServerName())
+		return
+	}
+	e.pass(code, "%s does not exist yet; zoomstream run creates it", what)
 }
 
 const askFix = "look at the NATS servers: nats server report jetstream"
@@ -56,29 +69,52 @@ func orEver(d time.Duration) string {
 
 func (e *exam) streamState(info *jetstream.StreamInfo) {
 	c, st := info.Config, info.State
-	if absent := absent(info.Cluster); absent != "" {
-		e.warn(StreamState, askFix, "stream %s: %s", c.Name, absent)
+	if gone := missingPeers(info.Cluster); gone != "" {
+		e.warn(StreamState, askFix, "stream %s: %s", c.Name, gone)
 	}
 	detail := fmt.Sprintf("stream %s holds %s, %s", c.Name, count(int(st.Msgs), "message"), size(int64(st.Bytes)))
 	if st.Msgs > 0 {
 		detail += fmt.Sprintf(", from %s to %s", clock(st.FirstTime), clock(st.LastTime))
 	}
-	for _, limit := range []struct {
-		flag       string
-		used, most float64
-	}{{"--max-bytes", float64(st.Bytes), float64(c.MaxBytes)}, {"--max-msgs", float64(st.Msgs), float64(c.MaxMsgs)}} {
-		if c.Discard != jetstream.DiscardNew || limit.most <= 0 || limit.used < nearlyFull*limit.most {
-			continue
+	for _, b := range bounds(info) {
+		fix := fmt.Sprintf("nats stream edit %s --%s=…, or --discard=old", c.Name, b.name)
+		switch {
+		case b.reached:
+			e.fail(StreamState, fix, "%s, %.0f %% of its bound: it is full and refuses events (%s, discard: new)", detail, 100*b.part, b.name)
+			return
+		case b.part >= nearlyFull:
+			e.warn(StreamState, fix, "%s, which is %.0f %% of what it takes before it refuses events (%s, discard: new)", detail, 100*b.part, b.name)
+			return
 		}
-		e.warn(StreamState, fmt.Sprintf("nats stream edit %s %s=…, or --discard=old", c.Name, limit.flag),
-			"%s, which is %.0f %% of what it takes before it refuses events (%s, discard: new)", detail, 100*limit.used/limit.most, limit.flag[2:])
-		return
 	}
 	e.pass(StreamState, "%s", detail)
 }
 
-// absent says which servers do not hold what they should.
-func absent(c *jetstream.ClusterInfo) string {
+// bound is one at which a stream refuses messages.
+type bound struct {
+	name    string  // also of the flag of nats stream edit
+	part    float64 // of it that is in use
+	reached bool    // a message of the usual size would be refused
+}
+
+// bounds are those of a stream, the ones that are reached first.
+func bounds(info *jetstream.StreamInfo) (all []bound) {
+	c, st := info.Config, info.State
+	if c.Discard != jetstream.DiscardNew {
+		return nil
+	}
+	if usual := st.Bytes / max(st.Msgs, 1); c.MaxBytes > 0 {
+		all = append(all, bound{"max-bytes", float64(st.Bytes) / float64(c.MaxBytes), st.Bytes+usual > uint64(c.MaxBytes)})
+	}
+	if c.MaxMsgs > 0 {
+		all = append(all, bound{"max-msgs", float64(st.Msgs) / float64(c.MaxMsgs), st.Msgs >= uint64(c.MaxMsgs)})
+	}
+	slices.SortStableFunc(all, func(a, b bound) int { return cmp.Compare(b.part, a.part) })
+	return all
+}
+
+// missingPeers says which servers do not hold what they should.
+func missingPeers(c *jetstream.ClusterInfo) string {
 	if c == nil {
 		return ""
 	}
@@ -118,11 +154,11 @@ func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, leas
 	defer cancel()
 	stream, err := s.js.Stream(ctx, "KV_"+name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		e.pass(code, "bucket %s does not exist yet; zoomstream run creates it", name)
+		e.absent(s, code, "bucket "+name)
 		return bucketState{known: true}
 	}
 	if err != nil {
-		e.fail(code, askFix, "bucket %s: %v", name, err)
+		e.fail(code, "bring the missing NATS servers back: nats server report jetstream", "bucket %s has no leader that answers, and takes no writes: %s: %v", name, withoutWrites(leases), err)
 		return bucketState{}
 	}
 	info := stream.CachedInfo()
@@ -134,6 +170,11 @@ func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, leas
 			e.warn(code, fix, "bucket "+name+" "+format, args...)
 		}
 	}
+	if c.Sealed { // reading goes on
+		e.reject(code, "a sealed bucket stays sealed: stop all replicas, delete it (nats kv del "+name+"), and start them: it is made anew",
+			"bucket %s is sealed and takes no writes: %s", name, withoutWrites(leases))
+		return bucketState{known: true, exists: true, usable: true}
+	}
 	if leases && !c.AllowMsgTTL {
 		e.reject(code, "delete it, so that zoomstream makes it anew, or name another with ZOOMSTREAM_BUCKET", "bucket %s cannot hold leases: its entries cannot have a life of their own (LimitMarkerTTL)", name)
 		return bucketState{known: true, exists: true}
@@ -142,12 +183,26 @@ func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, leas
 	complain(!leases && c.MaxAge > 0, "nats stream edit KV_"+name+" --max-age=0", "forgets states after %s: a gap that is older has no beginning", c.MaxAge)
 	complain(c.Storage == jetstream.MemoryStorage, "delete it while zoomstream is stopped; it is made anew", "is kept in memory: a restart of its servers loses it")
 	complain(c.Replicas < e.cfg.StreamReplicas, fmt.Sprintf("nats stream edit KV_%s --replicas=%d", name, e.cfg.StreamReplicas), "has %d replica(s), %d wanted (ZOOMSTREAM_STREAM_REPLICAS)", c.Replicas, e.cfg.StreamReplicas)
-	gone := absent(info.Cluster)
+	gone := missingPeers(info.Cluster)
 	complain(gone != "", askFix, "%s", gone)
+	for _, b := range bounds(info) {
+		if b.reached {
+			good = false
+			e.fail(code, "nats stream edit KV_"+name+" --"+b.name+"=-1", "bucket %s is full and refuses writes (%s, %.0f %% in use): %s", name, b.name, 100*b.part, withoutWrites(leases))
+		}
+	}
 	if good {
 		e.pass(code, "bucket %s, %s", name, count(c.Replicas, "replica"))
 	}
 	return bucketState{known: true, exists: true, usable: true}
+}
+
+// withoutWrites is what comes of a bucket that takes none.
+func withoutWrites(leases bool) string {
+	if leases {
+		return "no replica can lead"
+	}
+	return "events are withheld, since it cannot be stored who is connected"
 }
 
 // otherLeases tells of subscriptions that are led here and not in this configuration.

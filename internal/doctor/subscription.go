@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,8 @@ import (
 type probe struct {
 	*exam
 	endpoint config.Endpoint
-	site     *site // nil: NATS cannot be asked
+	site     *site  // nil: NATS cannot be asked
+	because  string // why the connection was tried all the same
 }
 
 func (p *probe) add(code Code, result Result, fix, format string, args ...any) {
@@ -33,10 +35,11 @@ func (e *exam) subscription(ctx context.Context, endpoint config.Endpoint, a *ap
 	p.url()
 	who := p.holder(ctx)
 	switch {
-	case who.held:
-		p.add(Connection, Skip, "", "not connecting: that would close the connection of replica %s", who.replica)
+	case who.held != "":
+		p.add(Connection, Skip, "", "not connecting: %s", who.held)
 	case who.unknown && !e.o.Connect:
-		p.add(Connection, Skip, "", "not connecting: it is not known whether a replica is connected, whose connection that would close; --connect connects all the same")
+		p.add(Connection, Warn, "if none is connected, zoomstream doctor --connect tries it all the same",
+			"not tried: it is not known whether a replica is connected, whose connection that would close")
 	case a == nil:
 		p.add(Connection, Skip, "", "needs a token")
 	default:
@@ -59,9 +62,9 @@ func (p *probe) url() {
 
 // holder is who has a subscription.
 type holder struct {
-	held    bool
-	replica string
-	unknown bool // somebody may be connected
+	held    string // why that forbids to connect; "": nobody has it
+	unknown bool   // somebody may be connected
+	fresh   bool   // NATS knows of no zoomstream
 
 	leases   *kv.Bucket // nil: there is none
 	revision uint64     // at which nobody held the lease
@@ -74,8 +77,7 @@ func (p *probe) holder(ctx context.Context) holder {
 		return holder{unknown: true}
 	}
 	if !p.site.leases.exists {
-		p.add(Lease, Pass, "", "nobody holds it: there is no bucket of leases yet")
-		return holder{}
+		return p.noBucket()
 	}
 	if p.site.missing["publish $JS.API.STREAM.MSG.GET.KV_"+p.cfg.Bucket] || p.site.missing["publish $KV."+p.cfg.Bucket+".>"] {
 		p.add(Lease, Skip, "", "needs the rights on bucket %s", p.cfg.Bucket)
@@ -107,6 +109,24 @@ func (p *probe) holder(ctx context.Context) holder {
 	return who
 }
 
+// noBucket is a NATS without leases: one that zoomstream never ran on, or the wrong
+// name.
+func (p *probe) noBucket() holder {
+	t := p.site.traces
+	if t.fresh() {
+		p.add(Lease, Pass, "", "nobody holds it: there is no bucket %s, and this NATS knows of no zoomstream", p.cfg.Bucket)
+		return holder{fresh: true}
+	}
+	if len(t.found) == 0 {
+		p.add(Lease, Warn, "give this user the rights of nats.conf, or start zoomstream",
+			"there is no bucket %s, and it is not known whether replicas use another one: %s", p.cfg.Bucket, t.unknown)
+	} else {
+		p.add(Lease, Warn, "is ZOOMSTREAM_BUCKET right? Set it as the replicas have it; if it is, start zoomstream",
+			"there is no bucket %s, but %s", p.cfg.Bucket, strings.Join(t.found, ", "))
+	}
+	return holder{unknown: true}
+}
+
 // read reads an entry of a bucket that exists.
 func (p *probe) read(ctx context.Context, bucket, prefix string, ttls bool) (*kv.Bucket, kv.Entry, error) {
 	b, err := kv.Open(ctx, p.site.js, kv.Options{Name: bucket, TTLs: ttls})
@@ -133,33 +153,56 @@ func (p *probe) state(ctx context.Context) (state bridge.State, known bool) {
 }
 
 // leader tells of the replica that holds the lease.
-func (p *probe) leader(ctx context.Context, entry kv.Entry, state bridge.State) holder {
+func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State) holder {
 	var record lease.Record
 	if json.Unmarshal(entry.Value, &record) != nil || record.Replica == "" {
 		record.Replica = "?"
 	}
-	who := holder{held: true, replica: record.Replica}
 	detail := fmt.Sprintf("replica %s holds the lease since %s", record.Replica, clock(record.Since))
-	mine := state.Nonce != "" && state.Nonce == record.Nonce
-	switch {
-	case !p.alive(ctx, record.Nonce):
+	if stored.Nonce == "" || stored.Nonce != record.Nonce {
+		stored = bridge.State{} // of somebody before
+	}
+	told := p.answer(record.Nonce)
+	if told == nil && !p.alive(ctx, record.Nonce) {
 		p.add(Lease, Warn, "if it is gone, another one takes over within "+p.cfg.LeaseTTL.String()+"; zoomstream status shows who is there", "%s and does not answer", detail)
-	case mine && state.State == bridge.Connected:
-		p.add(Lease, Pass, "", "%s and is connected since %s", detail, clock(state.Since))
-	case mine && state.State != "":
-		why := state.End
-		if why != "" {
-			why = ": " + why
+		p.raised(stored)
+		return holder{held: "replica " + record.Replica + " holds the lease, and may be connected"}
+	}
+	if told == nil {
+		p.raised(stored)
+	}
+	// What replicas say and what they have stored was read one after the other: of
+	// the two, what began later is the present state.
+	state, since, why := stored.State, stored.Since, stored.End
+	if told != nil && !stored.Since.After(told.StateSince) {
+		state, since, why = bridge.ConnState(told.State), told.StateSince, cmp.Or(told.Trouble, stored.End)
+	}
+	if state == bridge.Connected {
+		if stored.State == bridge.Connected {
+			p.add(Lease, Pass, "", "%s and is connected since %s", detail, clock(since))
+		} else {
+			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+p.cfg.Bucket+"-state",
+				"%s and is connected since %s, but bucket %s-state does not have that: until it is stored, events are withheld", detail, clock(since), p.cfg.Bucket)
 		}
-		p.add(Lease, Warn, "see the log of replica "+record.Replica, "%s and is %s since %s%s", detail, state.State, clock(state.Since), why)
-	default:
-		p.add(Lease, Warn, "see the log of replica "+record.Replica+", or run doctor again in a moment", "%s and was not connected yet", detail)
+		return holder{held: "that would close the connection of replica " + record.Replica}
 	}
-	if mine && len(state.Raised) > 0 {
-		p.add(Lease, Warn, "zoomstream status shows since when; contested means that somebody else connects with this subscription: another cluster, or a laptop",
-			"alarms are raised: %s", strings.Join(state.Raised, ", "))
+	if why != "" {
+		why = ": " + why
 	}
-	return who
+	if state == "" || told != nil && told.Connects == 0 && stored.State == "" {
+		detail += " and was not connected yet"
+	} else {
+		detail += fmt.Sprintf(" and is %s since %s", state, clock(since))
+	}
+	p.add(Lease, Warn, "docs/runbook.md#not-connected; the log of replica "+record.Replica+" has it all", "%s%s", detail, why)
+	return holder{held: "replica " + record.Replica + " leads and is trying to"}
+}
+
+// raised tells of the alarms of a replica that does not say so itself.
+func (p *probe) raised(stored bridge.State) {
+	if len(stored.Raised) > 0 {
+		p.add(Lease, Warn, "zoomstream status shows since when; docs/runbook.md says what to do about each", "alarms are raised: %s", strings.Join(stored.Raised, ", "))
+	}
 }
 
 // alive reports whether a replica answers, or may be there and unable to.

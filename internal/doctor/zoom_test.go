@@ -47,6 +47,7 @@ func TestGeneralApp(t *testing.T) {
 
 func TestTokenRefused(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	for _, c := range []struct{ setting, problem, fix string }{
 		{"ZOOM_CLIENT_SECRET=wrong-must-not-leak", "invalid_client", "ZOOM_CLIENT_SECRET"},
 		{"ZOOM_ACCOUNT_ID=wrong-must-not-leak", "invalid_request", "ZOOM_ACCOUNT_ID"},
@@ -69,6 +70,7 @@ func TestTokenRefused(t *testing.T) {
 
 func TestTokenEndpointInTrouble(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	for mode, problem := range map[zoomsim.TokenMode]string{
 		zoomsim.TokenHTTP500: "HTTP 500", zoomsim.TokenHTML: "HTTP 502", zoomsim.TokenTooMany: "rate_limited",
 	} {
@@ -90,6 +92,7 @@ func TestTokenEndpointInTrouble(t *testing.T) {
 // TestClock lets Zoom's clock differ.
 func TestClock(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	var off time.Duration
 	skewed := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Date", time.Now().Add(-off).UTC().Format(http.TimeFormat))
@@ -117,6 +120,7 @@ func TestClock(t *testing.T) {
 // TestConnectionRefused is refused with good tokens.
 func TestConnectionRefused(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	for _, mode := range []zoomsim.RefuseMode{zoomsim.RefuseOld, zoomsim.RefuseNew} {
 		must(t, w.sim.Refuse(subscription, zoomsim.Refusal{Mode: mode}, zoomsim.Span{}))
 		r := w.run()
@@ -132,6 +136,7 @@ func TestConnectionRefused(t *testing.T) {
 // TestNoHeartbeat has a Zoom that hears nothing after the upgrade.
 func TestNoHeartbeat(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	r := w.run("ZOOMSTREAM_HEARTBEAT=1s", w.behind(time.Hour))
 	r.failed(false)
 	r.has(Connection, Pass)
@@ -145,6 +150,7 @@ func TestNoHeartbeat(t *testing.T) {
 // TestEventsMeanwhile counts those that are lost.
 func TestEventsMeanwhile(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	var emitting sync.WaitGroup
 	emitting.Go(func() {
 		if w.sim.WaitReady(t.Context(), subscription) == nil {
@@ -227,14 +233,15 @@ func TestConfiguration(t *testing.T) {
 // TestHostileTexts keeps what others write from the terminal.
 func TestHostileTexts(t *testing.T) {
 	w := newWorld(t)
+	w.buckets()
 	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusBadRequest)
-		rw.Write([]byte(`{"error":"x\u001b[2J","reason":"a\nb secret-must-not-leak client-must-not-leak ‮"}`))
+		rw.Write([]byte(`{"error":"x\u001b[2J","reason":"a\nb secret-must-not-leak client-must-not-leak \u202e"}`))
 	}))
 	defer evil.Close()
 	r := w.run("ZOOM_OAUTH_URL=" + evil.URL)
 	r.has(Token, Fail, "HTTP 400")
-	if strings.ContainsAny(r.text(), "\x1b‮") {
+	if strings.ContainsAny(r.text(), "\x1b\u202e") {
 		t.Errorf("%q", r.text())
 	}
 }

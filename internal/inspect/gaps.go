@@ -50,7 +50,7 @@ type GapReport struct {
 
 	Gaps  []Gap   `json:"gaps"` // oldest first
 	Count int     `json:"count"`
-	Total float64 `json:"total_s"`
+	Total float64 `json:"total_s"` // overlaps of one subscription's count once
 
 	Families []Family `json:"families"` // of the events in the stream, by name
 	// Sharing are the subscriptions known to store in the stream. With several,
@@ -114,16 +114,28 @@ func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, b
 	if r.Sharing, err = s.subscriptions(ctx, bucket, r.Gaps); err != nil {
 		return nil, err
 	}
-	r.Count = len(r.Gaps)
-	var total time.Duration
-	for _, g := range r.Gaps {
-		total += g.To.Sub(g.From)
-	}
-	r.Total = seconds(total)
+	r.Count, r.Total = len(r.Gaps), seconds(covered(r.Gaps))
 	for _, d := range days(r.Gaps) {
 		r.Reread = append(r.Reread, reread(d, r.Families))
 	}
 	return r, nil
+}
+
+// covered is how long gaps, oldest first, last in all; where those of one
+// subscription overlap, that time counts once.
+func covered(gaps []Gap) (total time.Duration) {
+	until := make(map[string]time.Time)
+	for _, g := range gaps {
+		from := g.From
+		if end := until[g.Subscription]; end.After(from) {
+			from = end
+		}
+		if g.To.After(from) {
+			total += g.To.Sub(from)
+			until[g.Subscription] = g.To
+		}
+	}
+	return total
 }
 
 // families are those of all events in the stream, which one request tells, and

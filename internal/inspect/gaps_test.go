@@ -12,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -94,6 +97,42 @@ func TestGapReport(t *testing.T) {
 	}
 	if long, err := s.GapReport(ctx, now.Add(-1000*24*time.Hour), "", "elsewhere"); err != nil || long.Count != 3 || !slices.Equal(long.Sharing, []string{"sub-1", "sub-2"}) {
 		t.Errorf("of all time it tells %+v, %v", long, err)
+	}
+}
+
+// TestCovered counts the time that gaps of one subscription share once.
+func TestCovered(t *testing.T) {
+	gap := func(subscription string, from, to int) Gap {
+		at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+		return Gap{Subscription: subscription, From: at.Add(time.Duration(from) * time.Second), To: at.Add(time.Duration(to) * time.Second)}
+	}
+	for name, c := range map[string]struct {
+		gaps []Gap
+		want time.Duration
+	}{
+		"none":              {nil, 0},
+		"apart":             {[]Gap{gap("a", 0, 10), gap("a", 20, 25)}, 15 * time.Second},
+		"touching":          {[]Gap{gap("a", 0, 10), gap("a", 10, 25)}, 25 * time.Second},
+		"overlapping":       {[]Gap{gap("a", 0, 10), gap("a", 5, 15)}, 15 * time.Second},
+		"one in another":    {[]Gap{gap("a", 0, 10), gap("a", 2, 4), gap("a", 8, 12)}, 12 * time.Second},
+		"two subscriptions": {[]Gap{gap("a", 0, 10), gap("b", 0, 10), gap("b", 5, 15)}, 25 * time.Second},
+	} {
+		if got := covered(c.gaps); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestNoJetStream says so as status does.
+func TestNoJetStream(t *testing.T) {
+	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := Open(t.Context(), nc, "ZOOM", "zoom"); !errors.Is(err, status.ErrNoJetStream) || !strings.HasPrefix(err.Error(), "stream ZOOM: JetStream is not there") {
+		t.Error(err)
 	}
 }
 

@@ -12,18 +12,27 @@ type list struct {
 	note string // what of the family it tells, if not all
 }
 
+// teamChat serves two families.
+var teamChat = []list{
+	{"/report/chat/sessions?from={from}&to={to}", "chats and channels that were used"},
+	{"/report/chat/sessions/{sessionId}?from={from}&to={to}", "the messages of each of those"},
+}
+
 // restLists has the lists for each family of events that offers one by date. A
 // family is the first token of the events' names. No list can tell more than what
 // Zoom keeps: that somebody muted, shared a screen or waited is gone with the event.
 //
-// Sources: for meetings, accounts, phone, chat, contact-center, iq and rooms the
-// paths are those of the inventories of Zoom's API Hub
-// (https://developers.zoom.us/api-hub/<product>/methods/endpoints.json) that
-// https://github.com/zoom/skills mirrors in skills/rest-api/references. These
-// inventories do not show parameters: from and to, the paths of the Video SDK, and
-// GET /accounts/me/recordings are as published clients use them; see
-// https://developers.zoom.us/docs/api/. A family is left out where it is not sure
-// that a list by date exists.
+// What this rests on; nothing of it was tried at Zoom:
+//   - The paths, but for GET /accounts/me/recordings, are in the inventories of
+//     Zoom's API Hub (https://developers.zoom.us/api-hub/<product>/methods/endpoints.json
+//     of meetings, accounts, phone, contact-center, iq, rooms and video-sdk), as public
+//     repositories mirror them, such as https://github.com/zoom/skills in
+//     rest-api/references.
+//   - The mirrors show no parameters. That a list takes from and to, type and
+//     meeting_type, and GET /accounts/me/recordings, come from third-party code and
+//     SDKs only.
+//
+// A family is left out where it is not sure that a list by date exists.
 var restLists = map[string][]list{
 	"account": {
 		{"/report/operationlogs?from={from}&to={to}", "changes by administrators"},
@@ -37,7 +46,6 @@ var restLists = map[string][]list{
 		{"/metrics/meetings?type=past&from={from}&to={to}", "the same from the Dashboard, if the plan has it"},
 		{"/report/users/{userId}/meetings?from={from}&to={to}", "the same of one host"},
 		{"/report/meetings/{meetingId}/participants", "who joined and left, of each of those; a uuid with / in it is percent-encoded twice"},
-		{"/meetings/meeting_summaries?from={from}&to={to}", "summaries"},
 	},
 	"phone": {
 		{"/phone/call_history?from={from}&to={to}", "calls"},
@@ -70,11 +78,6 @@ var restLists = map[string][]list{
 	"workspace": {
 		{"/workspaces/{workspaceId}/reservations?from={from}&to={to}", "reservations, of one workspace"},
 	},
-}
-
-var teamChat = []list{
-	{"/report/chat/sessions?from={from}&to={to}", "chats that had messages"},
-	{"/report/chat/sessions/{sessionId}?from={from}&to={to}", "the messages of each of those"},
 }
 
 // Request is a request to Zoom's REST API.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/status"
 )
 
 const (
@@ -47,6 +49,9 @@ func Open(ctx context.Context, nc *nats.Conn, name, prefix string) (*Stream, err
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("there is no stream %s at %s; zoomstream creates it when it runs: check ZOOMSTREAM_STREAM, and NATS_URL or NATS_CONTEXT",
 			name, nc.ConnectedUrlRedacted())
+	}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		err = status.ErrNoJetStream
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, refused(nc, err))
@@ -172,6 +177,28 @@ func refused(nc *nats.Conn, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
 		return fmt.Errorf("%w; nats.conf has a user that may read", last)
 	}
+	return err
+}
+
+// Message is a message as it is stored.
+type Message struct {
+	Sequence uint64
+	Stored   time.Time
+	Subject  string
+	Header   nats.Header
+	Body     []byte
+}
+
+// Control hands over the control messages stored since a time, in order.
+func (s *Stream) Control(ctx context.Context, since time.Time, each func(Message)) error {
+	state, err := s.state(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.scan(ctx, look{subject: s.prefix + "._bridge.>", since: since, last: state.LastSeq}, func(m *message) bool {
+		each(Message{Sequence: m.seq, Stored: m.stored, Subject: m.subject, Header: m.header, Body: m.body})
+		return true
+	})
 	return err
 }
 

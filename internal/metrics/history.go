@@ -4,75 +4,80 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/zoomstream/zoomstream/internal/status"
 )
 
 const (
-	// SamplePeriod is how often a History is to be given a reading.
+	// SamplePeriod is how often a subscription is to be sampled.
 	SamplePeriod = 5 * time.Second
-	// keepSamples is what is kept for the plots, and rateSpan and lateSpan are what
-	// the present rate and lateness are taken from.
+	// keepSamples is what is kept for the plots, rateSpan and lateSpan are what the
+	// present rate and lateness are taken from.
 	keepSamples = 15 * 60 / 5
 	rateSpan    = 60 / 5
-	lateSpan    = 5 * 60 / 5
+	lateSpan    = 5 * time.Minute
 )
 
-// History is the latest readings of a subscription. It may be used concurrently.
-type History struct {
-	mu       sync.Mutex
-	readings []timed // at least one, once there is any; as many as lateSpan and one
-	samples  []status.Sample
+// history is what is kept of a subscription's past.
+type history struct {
+	mu      sync.Mutex
+	counts  []counted // latest last, rateSpan and one
+	samples []status.Sample
 }
 
-type timed struct {
-	at time.Time
-	Reading
+type counted struct {
+	at     time.Time
+	events uint64
 }
 
-// Add adds a reading. stated is its time as others are to see it.
-func (h *History) Add(now, stated time.Time, r Reading) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if n := len(h.readings); n > 0 {
-		last := h.readings[n-1]
-		late := r.Late.Since(last.Late)
-		h.samples = append(h.samples, status.Sample{
-			At: stated.UTC(), Rate: rate(last, timed{now, r}), P50: late.Quantile(0.5), P99: late.Quantile(0.99),
-		})
-		h.samples = h.samples[max(0, len(h.samples)-keepSamples):]
-	}
-	h.readings = append(h.readings, timed{now, r})
-	h.readings = h.readings[max(0, len(h.readings)-lateSpan-1):]
-}
-
-func rate(from, to timed) float64 {
-	span := to.at.Sub(from.at).Seconds()
+func (c counted) rate(later counted) float64 {
+	span := later.at.Sub(c.at).Seconds()
 	if span <= 0 {
 		return 0
 	}
-	return float64(to.Events-from.Events) / span
+	return float64(later.events-c.events) / span
 }
 
-// Fill writes what the readings say, up to the present one, into a status.
-func (h *History) Fill(s *status.Subscription, now time.Time, r Reading, history bool) {
+// Sample takes a sample.
+func (s *Subscription) Sample(now time.Time) {
+	next := counted{now, count(s.Received)}
+	h := &s.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.Events, s.Published, s.Duplicates, s.Malformed = r.Events, r.Published, r.Duplicates, r.Malformed
-	if history {
-		s.History = append(s.History, h.samples...)
+	if n := len(h.counts); n > 0 {
+		last := h.counts[n-1]
+		late := s.late.recent.quantiles(last.at)
+		h.samples = append(h.samples, status.Sample{At: now.UTC(), Rate: last.rate(next), P50: late.P50, P99: late.P99})
+		h.samples = h.samples[max(0, len(h.samples)-keepSamples):]
 	}
-	n := len(h.readings)
-	if n == 0 {
-		return
-	}
-	s.Rate = rate(h.readings[max(0, n-rateSpan)], timed{now, r})
-	first := h.readings[0]
-	s.Late = quantiles(r.Late.Since(first.Late))
-	s.Zoom = quantiles(r.Zoom.Since(first.Zoom))
-	s.Way = quantiles(r.Delivery.Since(first.Delivery))
-	s.Store = quantiles(r.Store.Since(first.Store))
+	h.counts = append(h.counts, next)
+	h.counts = h.counts[max(0, len(h.counts)-rateSpan-1):]
 }
 
-func quantiles(d Durations) status.Quantiles {
-	return status.Quantiles{Count: d.Count(), P50: d.Quantile(0.5), P99: d.Quantile(0.99)}
+// Fill writes what was counted, and how it goes now, into a status.
+func (s *Subscription) Fill(to *status.Subscription, now time.Time, withHistory bool) {
+	to.Events, to.Published, to.Malformed = count(s.Received), count(s.Published), count(s.Malformed)
+	to.Duplicates, to.Connects = count(s.RepeatedLocal)+count(s.RepeatedStream), count(s.ready)
+	since := now.Add(-lateSpan)
+	to.Late, to.Zoom = s.late.recent.quantiles(since), s.zoom.recent.quantiles(since)
+	to.Way, to.Store = s.delivery.recent.quantiles(since), s.store.recent.quantiles(since)
+	h := &s.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.counts) > 0 {
+		to.Rate = h.counts[0].rate(counted{now, to.Events})
+	}
+	if withHistory {
+		to.History = append(to.History, h.samples...)
+	}
+}
+
+func count(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
 }

@@ -1,7 +1,8 @@
 // Package metrics has the instruments of one process, for Prometheus
 // (https://prometheus.io/docs/practices/naming/). What is counted is counted here,
 // once, and read from here for the status too; what is a state is read from the
-// status when somebody scrapes.
+// status when somebody scrapes. How late events are is kept twice: in histograms, and
+// the latest as they are.
 //
 // Label values are bounded: subscriptions are the configured ones, reasons, causes
 // and outcomes are constants of the code.

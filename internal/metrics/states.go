@@ -39,7 +39,7 @@ func newStates(read func() *status.Replica, alarms []string) *states {
 		bytes:      desc("spool_bytes", "Size of the spool."),
 		max:        desc("spool_max_bytes", "Bound of the spool."),
 		age:        desc("spool_age_seconds", "Age of the oldest message that waits for NATS."),
-		diskFailed: desc("spool_failed", "Whether the spool cannot be used."),
+		diskFailed: desc("spool_failed", "Whether the spool takes nothing: it cannot be used, or is full."),
 
 		expiry:    desc("token_expiry_timestamp_seconds", "When the access token at hand expires."),
 		refreshes: desc("token_refreshes_total", "Requests for an access token, by outcome.", "outcome"),

@@ -10,7 +10,7 @@ import (
 // this process leads it.
 type Subscription struct {
 	Received         prometheus.Counter // events, repetitions included
-	Published        prometheus.Counter // messages stored, duplicates not
+	Published        prometheus.Counter // events stored, duplicates not
 	RepeatedLocal    prometheus.Counter // recognised here, and not sent
 	RepeatedStream   prometheus.Counter // recognised by the stream
 	Malformed        prometheus.Counter
@@ -18,7 +18,11 @@ type Subscription struct {
 	Gaps             prometheus.Counter
 	GapSeconds       prometheus.Counter
 
-	zoom, delivery, store, late, roundTrip prometheus.Histogram
+	ready prometheus.Counter // connects that were successful
+
+	zoom, delivery, store, late durations
+	roundTrip                   prometheus.Observer
+	history                     history
 
 	transitions, connects, closes *prometheus.CounterVec // the rest of the labels is free
 }
@@ -32,10 +36,13 @@ type vectors struct {
 
 const label = "subscription"
 
+// ready is the outcome of a connect that succeeded.
+const ready = "ready"
+
 func newVectors(f family) *vectors {
 	return &vectors{
 		received:   f.counter("events_received_total", "Events received from Zoom, repetitions included.", label),
-		published:  f.counter("messages_published_total", "Messages stored in the stream, duplicates not included.", label),
+		published:  f.counter("events_published_total", "Events stored in the stream, duplicates not included.", label),
 		duplicates: f.counter("events_duplicate_total", "Events that had been received before: recognised here (local) or by the stream.", label, "where"),
 		malformed:  f.counter("events_malformed_total", "Frames that are no event, or too large for NATS.", label),
 		invalid:    f.counter("events_invalid_signature_total", "Events whose signature is invalid; they are published and marked.", label),
@@ -43,7 +50,7 @@ func newVectors(f family) *vectors {
 		gapSeconds: f.counter("gap_seconds_total", "Time without a connection, as far as it is known.", label),
 
 		transitions: f.counter("lease_transitions_total", "Beginnings and ends of this replica's leadership, by reason.", label, "reason"),
-		connects:    f.counter("connects_total", "Attempts to connect to Zoom, by outcome.", label, "outcome"),
+		connects:    f.counter("connects_total", "Attempts to connect to Zoom, by outcome.", "outcome", label),
 		closes:      f.counter("closes_total", "Connections to Zoom that ended, by cause.", label, "cause"),
 
 		zoom:      f.histogram("zoom_delay_seconds", "From an event (event_ts) to Zoom's sending it (x-zm-request-timestamp, whole seconds).", long, label),
@@ -56,34 +63,41 @@ func newVectors(f family) *vectors {
 
 func (v *vectors) subscription(id string) *Subscription {
 	own := prometheus.Labels{label: id}
-	histogram := func(h *prometheus.HistogramVec) prometheus.Histogram {
-		return h.WithLabelValues(id).(prometheus.Histogram)
-	}
 	return &Subscription{
+		ready:    v.connects.WithLabelValues(ready, id),
 		Received: v.received.With(own), Published: v.published.With(own), Malformed: v.malformed.With(own), InvalidSignature: v.invalid.With(own),
 		RepeatedLocal: v.duplicates.WithLabelValues(id, "local"), RepeatedStream: v.duplicates.WithLabelValues(id, "stream"),
 		Gaps: v.gaps.With(own), GapSeconds: v.gapSeconds.With(own),
-		zoom: histogram(v.zoom), delivery: histogram(v.delivery), store: histogram(v.store), late: histogram(v.late), roundTrip: histogram(v.roundTrip),
+		zoom: durations{Observer: v.zoom.With(own)}, delivery: durations{Observer: v.delivery.With(own)},
+		store: durations{Observer: v.store.With(own)}, late: durations{Observer: v.late.With(own)}, roundTrip: v.roundTrip.With(own),
 		transitions: v.transitions.MustCurryWith(own), connects: v.connects.MustCurryWith(own), closes: v.closes.MustCurryWith(own),
 	}
 }
+
+// durations are a hop's: for Prometheus, and the latest for the status.
+type durations struct {
+	prometheus.Observer
+	recent recent
+}
+
+func (d *durations) note(at time.Time, took time.Duration) { d.Observe(d.recent.note(at, took)) }
 
 // Arrived is told of a received event: when it happened and was sent, zero if Zoom
 // does not say.
 func (s *Subscription) Arrived(happened, sent, received time.Time) {
 	if !happened.IsZero() && !sent.IsZero() {
-		s.zoom.Observe(max(0, sent.Sub(happened).Seconds()))
+		s.zoom.note(received, sent.Sub(happened))
 	}
 	if !sent.IsZero() {
-		s.delivery.Observe(max(0, received.Sub(sent).Seconds()))
+		s.delivery.note(received, received.Sub(sent))
 	}
 }
 
 // Stored is told of an event in the stream.
 func (s *Subscription) Stored(happened, received, stored time.Time) {
-	s.store.Observe(max(0, stored.Sub(received).Seconds()))
+	s.store.note(stored, stored.Sub(received))
 	if !happened.IsZero() {
-		s.late.Observe(max(0, stored.Sub(happened).Seconds()))
+		s.late.note(stored, stored.Sub(happened))
 	}
 }
 
@@ -93,7 +107,10 @@ func (s *Subscription) RoundTrip(took time.Duration) { s.roundTrip.Observe(took.
 // Transition counts a beginning or an end of leadership.
 func (s *Subscription) Transition(reason string) { s.transitions.WithLabelValues(reason).Inc() }
 
-// Connect counts an attempt to connect.
+// Connected counts a connect that succeeded.
+func (s *Subscription) Connected() { s.ready.Inc() }
+
+// Connect counts an attempt to connect that failed.
 func (s *Subscription) Connect(outcome string) { s.connects.WithLabelValues(outcome).Inc() }
 
 // Close counts the end of a connection.

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/page"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -21,11 +22,13 @@ import (
 const (
 	// lastEvents are shown; each new one is one request to NATS.
 	lastEvents = 20
-	// timelineSpan is how far back the timeline reaches, and keepControl how many
-	// control messages it holds at most.
+	// timelineSpan is how far back the timeline reaches, keepControl how many
+	// control messages it holds at most, and newControl how many a look reads of
+	// those that are new, each by a request.
 	timelineSpan = 24 * time.Hour
 	keepControl  = 3000
-	// idleAfter nobody has looked, what was read is dropped.
+	newControl   = 100
+	// idleAfter nobody has looked, what was read is read anew.
 	idleAfter = time.Minute
 )
 
@@ -37,13 +40,17 @@ type Feed struct {
 	Prefix  string // of the subjects
 	Leaders *Leaders
 
-	last uint64 // sequence that Events has read
-	seen []page.Event
-
-	consumer jetstream.Consumer
-	looked   time.Time
-	control  []page.Moment
-	created  time.Time // the stream was
+	events struct {
+		created time.Time // the stream was, of which they are
+		last    uint64    // sequence that was looked at
+		seen    []page.Event
+	}
+	control struct {
+		created time.Time
+		last    uint64
+		looked  time.Time
+		moments []page.Moment
+	}
 }
 
 // Events are the latest messages of the stream, newest first.
@@ -52,27 +59,22 @@ func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest := stream.CachedInfo().State.LastSeq
-	if newest < f.last { // the stream was made anew
-		f.last, f.seen = 0, nil
+	e, info := &f.events, stream.CachedInfo()
+	if newest := info.State.LastSeq; !info.Created.Equal(e.created) || newest < e.last {
+		e.created, e.last, e.seen = info.Created, 0, nil
 	}
-	first := max(f.last+1, stream.CachedInfo().State.FirstSeq)
-	if newest >= lastEvents {
-		first = max(first, newest-lastEvents+1)
-	}
-	for seq := first; seq <= newest; seq++ {
+	for seq := max(e.last+1, info.State.FirstSeq, info.State.LastSeq-min(info.State.LastSeq, lastEvents-1)); seq <= info.State.LastSeq; seq++ {
 		msg, err := stream.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil, fmt.Errorf("read message %d of stream %s: %w", seq, f.Stream, err)
 		}
-		f.seen = append(f.seen, f.event(msg))
-		f.last = seq
+		if err == nil {
+			e.seen = append(e.seen, f.event(msg))
+		}
+		e.last = seq
 	}
-	f.seen = f.seen[max(0, len(f.seen)-lastEvents):]
-	all := slices.Clone(f.seen)
+	e.seen = e.seen[max(0, len(e.seen)-lastEvents):]
+	all := slices.Clone(e.seen)
 	slices.Reverse(all)
 	return all, nil
 }
@@ -130,71 +132,74 @@ func (f *Feed) Timeline(ctx context.Context) ([]page.Moment, error) {
 	since := time.Now().Add(-timelineSpan)
 	err := f.read(ctx, since)
 	var all []page.Moment
-	for _, m := range f.control {
+	for _, m := range f.control.moments {
 		if cmp.Or(m.Until, m.At).After(since) {
 			all = append(all, m)
 		}
 	}
-	if f.created.After(since) {
-		all = append(all, page.Moment{At: f.created.UTC(), Kind: page.KindBegan})
+	if f.control.created.After(since) {
+		all = append(all, page.Moment{At: f.control.created.UTC(), Kind: page.KindBegan})
 	}
 	all = append(all, f.Leaders.Moments(since)...)
 	slices.SortStableFunc(all, func(a, b page.Moment) int { return a.At.Compare(b.At) })
 	return all, err
 }
 
-// read reads the control messages that are new.
+// read reads the control messages: all of the last day at the first look, and then
+// those that are new.
 func (f *Feed) read(ctx context.Context, since time.Time) error {
-	if time.Since(f.looked) > idleAfter {
-		f.consumer, f.control = nil, nil
+	c := &f.control
+	idle := time.Since(c.looked) > idleAfter
+	c.looked = time.Now()
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return err
 	}
-	f.looked = time.Now()
-	if f.consumer == nil {
-		stream, err := f.stream(ctx)
-		if err != nil {
+	if info := stream.CachedInfo(); idle || !info.Created.Equal(c.created) || info.State.LastSeq < c.last {
+		c.created, c.last, c.moments = info.Created, 0, nil
+		if err := f.readAll(ctx, since); err != nil {
+			c.created = time.Time{} // from the beginning next time
 			return err
 		}
-		f.consumer, err = stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-			FilterSubjects: []string{f.Prefix + "._bridge.>"}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
-			InactiveThreshold: 2 * idleAfter,
-		})
-		if err != nil {
-			f.consumer = nil
-			return fmt.Errorf("read the control messages of stream %s: %w", f.Stream, err)
-		}
-		f.control, f.created = nil, stream.CachedInfo().Created
+		c.last = max(c.last, info.State.LastSeq)
 	}
-	for more := true; more && ctx.Err() == nil; {
-		batch, err := f.consumer.FetchNoWait(500)
+	for range newControl {
+		msg, err := stream.GetMsg(ctx, c.last+1, jetstream.WithGetMsgSubject(f.Prefix+"._bridge.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
 		if err != nil {
-			f.consumer = nil // made anew next time
 			return fmt.Errorf("read the control messages of stream %s: %w", f.Stream, err)
 		}
-		more = false
-		for msg := range batch.Messages() {
-			more = true
-			if m, ok := f.moment(msg); ok {
-				f.control = append(f.control, m)
-			}
-		}
-		if err := batch.Error(); err != nil {
-			f.consumer = nil
-			return fmt.Errorf("read the control messages of stream %s: %w", f.Stream, err)
-		}
+		f.keep(inspect.Message{Sequence: msg.Sequence, Stored: msg.Time, Subject: msg.Subject, Header: msg.Header, Body: msg.Data})
 	}
-	f.control = f.control[max(0, len(f.control)-keepControl):]
+	c.moments = c.moments[max(0, len(c.moments)-keepControl):]
 	return nil
 }
 
-func (f *Feed) moment(msg jetstream.Msg) (m page.Moment, ok bool) {
-	stored := time.Now()
-	if meta, err := msg.Metadata(); err == nil {
-		stored = meta.Timestamp
+func (f *Feed) readAll(ctx context.Context, since time.Time) error {
+	stream, err := inspect.Open(ctx, f.Conn(), f.Stream, f.Prefix)
+	if err != nil {
+		return err
 	}
-	switch strings.TrimPrefix(msg.Subject(), f.Prefix+"._bridge.") {
+	return stream.Control(ctx, since, f.keep)
+}
+
+func (f *Feed) keep(msg inspect.Message) {
+	f.control.last = msg.Sequence
+	if m, ok := f.moment(msg); ok {
+		f.control.moments = append(f.control.moments, m)
+	}
+	if len(f.control.moments) > 2*keepControl {
+		f.control.moments = slices.Clone(f.control.moments[keepControl:])
+	}
+}
+
+func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
+	switch strings.TrimPrefix(msg.Subject, f.Prefix+"._bridge.") {
 	case "gap":
 		var g bridge.Gap
-		if json.Unmarshal(msg.Data(), &g) != nil {
+		if json.Unmarshal(msg.Body, &g) != nil {
 			return m, false
 		}
 		return page.Moment{
@@ -203,7 +208,7 @@ func (f *Feed) moment(msg jetstream.Msg) (m page.Moment, ok bool) {
 		}, true
 	case "alarm":
 		var a bridge.Alarm
-		if json.Unmarshal(msg.Data(), &a) != nil {
+		if json.Unmarshal(msg.Body, &a) != nil {
 			return m, false
 		}
 		kind := page.KindCleared
@@ -213,7 +218,7 @@ func (f *Feed) moment(msg jetstream.Msg) (m page.Moment, ok bool) {
 		return page.Moment{At: a.At, Kind: kind, Subscription: a.Subscription, Replica: a.Replica, Name: a.Name, Detail: a.Detail}, true
 	case "malformed":
 		return page.Moment{
-			At: stored.UTC(), Kind: page.KindMalformed, Subscription: msg.Headers().Get("Zoom-Subscription"), Detail: msg.Headers().Get("Zoom-Reason"),
+			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: msg.Header.Get("Zoom-Subscription"), Detail: msg.Header.Get("Zoom-Reason"),
 		}, true
 	}
 	return m, false

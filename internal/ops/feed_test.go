@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,8 +24,7 @@ import (
 type source struct {
 	*Feed
 	t       *testing.T
-	dir     string
-	server  *server.Server
+	server  atomic.Pointer[server.Server]
 	options server.Options
 	own     *nats.Conn // the feed's
 	nc      *nats.Conn // the test's
@@ -52,7 +53,7 @@ func newSource(t *testing.T) *source {
 
 func (s *source) boot() {
 	options := s.options
-	s.server = natstest.Start(s.t, &options)
+	s.server.Store(natstest.Start(s.t, &options))
 }
 
 func (s *source) connect() *nats.Conn {
@@ -143,7 +144,31 @@ func (s *source) timeline() []page.Moment {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return all
+	return s.sinceItBegan(all)
+}
+
+// sinceItBegan takes out the beginning of the stream, which must be there once.
+func (s *source) sinceItBegan(all []page.Moment) []page.Moment {
+	s.t.Helper()
+	stream, err := s.js.Stream(s.t.Context(), "ZOOM")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	began := 0
+	rest := slices.DeleteFunc(all, func(m page.Moment) bool {
+		if m.Kind != page.KindBegan {
+			return false
+		}
+		began++
+		if !m.At.Equal(stream.CachedInfo().Created) {
+			s.t.Errorf("the stream was created at %s, and the timeline says %s", stream.CachedInfo().Created, m.At)
+		}
+		return true
+	})
+	if began != 1 {
+		s.t.Errorf("the stream began %d times", began)
+	}
+	return rest
 }
 
 // running finds the server that runs now.
@@ -269,6 +294,28 @@ func TestEventsAroundDeletedMessages(t *testing.T) {
 	}
 }
 
+// TestDeletedMessagesAreAskedForOnce: what is not there need not be looked for again
+// with each look.
+func TestDeletedMessagesAreAskedForOnce(t *testing.T) {
+	s := newSource(t)
+	s.put(30, "zoom.a", "#", nil)
+	stream, err := s.js.Stream(t.Context(), "ZOOM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(16); seq <= 30; seq++ {
+		if err := stream.DeleteMsg(t.Context(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.events()
+	before := s.own.Stats().OutMsgs
+	s.events()
+	if asked := s.own.Stats().OutMsgs - before; asked > 2 {
+		t.Errorf("%d requests when nothing is new", asked)
+	}
+}
+
 // TestEventsOfAStreamMadeAnew: none of those of the deleted one are shown, and all
 // of its own.
 func TestEventsOfAStreamMadeAnew(t *testing.T) {
@@ -327,7 +374,7 @@ func TestNATSAway(t *testing.T) {
 	s.alarm("late", true)
 	s.events()
 	s.timeline()
-	natstest.Stop(s.server)
+	natstest.Stop(s.server.Load())
 	if _, err := within(t, "Events while NATS is away", s.Events); err == nil {
 		t.Error("events without NATS")
 	}
@@ -408,12 +455,37 @@ func TestTimelineIsBounded(t *testing.T) {
 	}
 }
 
+// TestTimelineCostsLittle: while nothing happens, the server is not made to make and
+// drop a consumer for each look.
+func TestTimelineCostsLittle(t *testing.T) {
+	s := newSource(t)
+	s.alarm("late", true)
+	s.timeline()
+	made := make(chan *nats.Msg, 1000)
+	sub, err := s.nc.ChanSubscribe("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>", made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the test is over
+	if err := s.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const looks = 10
+	for range looks {
+		s.timeline()
+	}
+	time.Sleep(100 * time.Millisecond)
+	if n := len(made); n > looks/2 {
+		t.Errorf("%d consumers were made for %d looks", n, looks)
+	}
+}
+
 // TestTimelineWhenNobodyLooks: what was read is dropped, and read anew.
 func TestTimelineWhenNobodyLooks(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
 	s.timeline()
-	s.looked = time.Now().Add(-2 * idleAfter)
+	s.control.looked = time.Now().Add(-2 * idleAfter)
 	s.alarm("late", false)
 	if all := s.timeline(); len(all) != 2 || all[0].Kind != page.KindAlarm || all[1].Kind != page.KindCleared {
 		t.Errorf("%+v", all)
@@ -425,7 +497,7 @@ func TestTimelineOfAServerThatComesBack(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
 	s.timeline()
-	natstest.Stop(s.server)
+	natstest.Stop(s.server.Load())
 	s.boot()
 	for !s.own.IsConnected() || !s.nc.IsConnected() {
 		time.Sleep(5 * time.Millisecond)
@@ -434,6 +506,9 @@ func TestTimelineOfAServerThatComesBack(t *testing.T) {
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		all, err := within(t, "Timeline", s.Timeline)
+		if err == nil {
+			all = s.sinceItBegan(all)
+		}
 		if err == nil && len(all) == 2 && all[0].Kind == page.KindAlarm && all[1].Kind == page.KindCleared {
 			return
 		}
@@ -468,4 +543,4 @@ func TestWithoutAConnection(t *testing.T) {
 	}
 }
 
-func (r running) InProcessConn() (net.Conn, error) { return r.s.server.InProcessConn() }
+func (r running) InProcessConn() (net.Conn, error) { return r.s.server.Load().InProcessConn() }

@@ -31,6 +31,7 @@ import (
 
 const (
 	readTimeout     = 10 * time.Second // of a request's headers
+	writeTimeout    = 30 * time.Second // of an answer
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 2 * time.Second
 )
@@ -42,6 +43,7 @@ type Options struct {
 	Elsewhere bool
 	Registry  *prometheus.Registry
 	Status    func(history bool) *status.Replica
+	Ready     func() error // why not; nil: ready
 	Health    *Health
 	Page      http.Handler // serves /, /assets/ and /events
 	Log       zerolog.Logger
@@ -133,6 +135,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			http.Error(w, "this address is for this machine only", http.StatusForbidden)
 			return
 		}
+		if r.URL.Path != "/events" && !strings.HasPrefix(r.URL.Path, "/debug/") { // which take long
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) //nolint:errcheck // then there is none
+		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
 	})
@@ -157,14 +162,11 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	switch now := s.opt.Status(false); {
-	case now.Phase != status.Ready:
-		http.Error(w, "not ready: "+string(now.Phase), http.StatusServiceUnavailable)
-	case !now.Pipeline.NATS:
-		http.Error(w, "not ready: no connection to NATS", http.StatusServiceUnavailable)
-	default:
-		fmt.Fprintln(w, "ready")
+	if err := s.opt.Ready(); err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		return
 	}
+	fmt.Fprintln(w, "ready")
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {

@@ -56,6 +56,15 @@ func listen(t *testing.T, opt Options) *host {
 	}, zerolog.Nop())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "zoomstream_test"}))
+	opt.Ready = func() error {
+		switch now := h.status(false); {
+		case now.Phase != status.Ready:
+			return errors.New(string(now.Phase))
+		case !now.Pipeline.NATS:
+			return errors.New("no connection to NATS")
+		}
+		return nil
+	}
 	opt.Registry, opt.Status, opt.Health, opt.Page, opt.Log = registry, h.status, h.health, h.page, zerolog.New(h.log)
 	var err error
 	if h.server, err = Listen(opt); err != nil {

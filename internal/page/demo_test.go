@@ -130,11 +130,11 @@ func member(name string, started time.Time) status.Member {
 func line(name, leader string, standbys []string, now time.Time, i int) status.Line {
 	since := now.Add(-7 * time.Minute).Add(time.Duration(i%24*17) * time.Second)
 	l := status.Line{Standbys: standbys, Answered: true, From: leader, Subscription: status.Subscription{
-		Subscription: name, Role: status.Leader, Leader: leader, Epoch: uint64(4711 + i), Since: since,
+		Subscription: name, Role: status.Leader, Leader: leader, LeaderNonce: "n-" + leader, Epoch: uint64(4711 + i), Since: since,
 		State: "connected", StateSince: since.Add(300 * time.Millisecond), LastFrame: now.Add(-3 * time.Second), LastEvent: now.Add(-time.Second),
 		RoundTrip: 41.7, Trusted: 11.2, Events: 52_310, Published: 52_291, Duplicates: 19, Connects: 3, InFlight: 2, Rate: 12.4 / float64(i+1),
-		Late: status.Quantiles{Count: 3720, P50: 0.148, P99: 0.61}, Zoom: status.Quantiles{Count: 3720, P50: 0.112, P99: 0.52},
-		Way: status.Quantiles{Count: 3720, P50: 0.031, P99: 0.09}, Store: status.Quantiles{Count: 3720, P50: 0.004, P99: 0.012},
+		Late: status.Quantiles{Count: 256, P50: 0.148, P99: 0.61}, Zoom: status.Quantiles{Count: 256, P50: 0.006, P99: 0.09},
+		Way: status.Quantiles{Count: 256, P50: 0.581, P99: 1.07}, Store: status.Quantiles{Count: 256, P50: 0.004, P99: 0.012},
 		LastGap: &status.Gap{From: now.Add(-11 * time.Minute), To: now.Add(-11*time.Minute + 1400*time.Millisecond), Duration: 1.4, Cause: "disconnected", Certain: true},
 	}}
 	// Unrest that looks like traffic, and is the same each time.
@@ -158,7 +158,12 @@ func trouble(w *world) {
 	o := &w.overview
 	late := &o.Subscriptions[0]
 	late.Late, late.Zoom = status.Quantiles{Count: 91, P50: 7384, P99: 7920}, status.Quantiles{Count: 91, P50: 7383.9, P99: 7919}
-	late.Way, late.Store = status.Quantiles{Count: 91, P50: 0.008, P99: 0.03}, status.Quantiles{Count: 91, P50: 0.004, P99: 0.02}
+	late.Way, late.Store = status.Quantiles{Count: 91, P50: 0.508, P99: 1.03}, status.Quantiles{Count: 91, P50: 0.004, P99: 0.02}
+	for i := range late.History {
+		if s := &late.History[i]; now.Sub(s.At) < 6*time.Minute {
+			s.P50, s.P99 = 7384, 7920
+		}
+	}
 	o.Alarms = append(o.Alarms, status.Alarm{Alarm: "late", Subscription: late.Subscription.Subscription, Replica: late.Leader, Since: now.Add(-6 * time.Minute), Detail: "Zoom sends events 2 h 3 min late"})
 	w.moments = append(w.moments, page.Moment{At: now.Add(-6 * time.Minute), Kind: page.KindAlarm, Subscription: late.Subscription.Subscription, Name: "late", Detail: "Zoom sends events 2 h 3 min late"})
 	if len(o.Subscriptions) > 1 {

@@ -87,6 +87,8 @@ func (f *frame) message(sent *frame) []byte {
 	}
 	b.WriteString(`,"errors":`)
 	b.Write(encode(f.errors))
+	b.WriteString(`,"failed":`)
+	b.Write(encode(f.failed))
 	b.WriteString("}\n\n")
 	*sent = *f
 	return b.Bytes()
@@ -95,7 +97,7 @@ func (f *frame) message(sent *frame) []byte {
 func encode(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // a time, and texts
+		panic(err) // times and texts
 	}
 	return data
 }

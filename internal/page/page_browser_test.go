@@ -26,7 +26,7 @@ func TestShowsWhatIsKnown(t *testing.T) {
 	card := b.Text(".card")
 	for _, text := range []string{
 		"meetings", "connected for 7 min", "zoomstream-0, for 7 min", "zoomstream-1, zoomstream-2", "12.4/s", "42 ms", "1.4 s at ", "disconnected",
-		"Stored after 148 ms: Zoom 112 ms, delivery 31 ms, storage 4 ms.", "52\u202f310", "handover: zoomstream-1 → zoomstream-0",
+		"Stored after 148 ms: Zoom and the way 144 ms, storage 4 ms.", "52\u202f310", "handover: zoomstream-1 → zoomstream-0",
 	} {
 		if !strings.Contains(card, text) {
 			t.Errorf("the card does not say %q:\n%s", text, card)
@@ -71,8 +71,8 @@ func TestUpdatesLive(t *testing.T) {
 	b.Says("#verdict-text", "1 subscription not connected, 1 alarm")
 	b.Says("#alarms", "late: meetings")
 	b.Says(".card", "Zoom refuses")
-	b.Says(".said", "Zoom sends events 2 h 3 min late; receipt and storage add 12 ms.")
-	b.Says("#replicas", "! 48 s ago")
+	b.Says(".said", "Zoom sends events 2 h 3 min late; delivery adds less than 1 s, storage 4 ms.")
+	b.Until(`/! (4[89]|5\d) s ago/.test(document.getElementById("replicas").textContent)`)
 	b.Says("#replicas", "no stream takes the subject")
 	if title := browsertest.Eval[string](b, "document.title"); !strings.HasPrefix(title, "✕") {
 		t.Errorf("the title is %q", title)
@@ -82,6 +82,7 @@ func TestUpdatesLive(t *testing.T) {
 
 // The plots go on: by the server's latest samples, or else by the counters.
 func TestPlotsGoOn(t *testing.T) {
+	t.Parallel()
 	w := demo(2)
 	w.overview.Subscriptions[1].History = nil
 	source := w.source()
@@ -96,10 +97,7 @@ func TestPlotsGoOn(t *testing.T) {
 	}
 	b := browsertest.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
-	b.Run(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := chromedp.Evaluate[bool](`import("/assets/model.js").then(m => { window.model = m; return true; })`, chromedp.EvalAwaitPromise)(ctx, target)
-		return err
-	}))
+	importModel(b)
 	b.Until(`model.history("meetings").rate.at(-1) === 77 && model.history("meetings").t.length > 181`)
 	b.Until(`model.history("webinars").t.length >= 1 && Math.abs(model.history("webinars").rate[0] - 10) < 3 && model.history("webinars").p99[0] === 0.61`)
 	b.Clean()
@@ -292,6 +290,7 @@ func TestPlotsFollowTheColourScheme(t *testing.T) {
 }
 
 func TestAwayAndBack(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	b := browsertest.Open(t, 1280, 900, false)
 	first := serve(t, w, "0")
@@ -326,6 +325,7 @@ func TestAwayAndBack(t *testing.T) {
 }
 
 func TestConnectsAgainAfterARefusal(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	b := browsertest.Open(t, 1280, 900, false)
 	s := serve(t, w, "0")

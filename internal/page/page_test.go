@@ -27,6 +27,11 @@ type message struct {
 	Events   []page.Event     `json:"events"`
 	Timeline []page.Moment    `json:"timeline"`
 	Errors   []string         `json:"errors"`
+	Failed   map[string]struct {
+		Error   string    `json:"error"`
+		Read    time.Time `json:"read"`
+		Partial bool      `json:"partial"`
+	} `json:"failed"`
 }
 
 // watch opens a stream of messages.
@@ -211,6 +216,11 @@ func TestPartialAnswersAreShownBesideTheirError(t *testing.T) {
 	m := one(t, source)
 	if m.Overview == nil || !m.Full || m.Events != nil || len(m.Errors) != 2 || m.Errors[1] != "the latest events cannot be read: no stream" {
 		t.Errorf("%+v", m)
+	}
+	overview, events := m.Failed["overview"], m.Failed["events"]
+	if len(m.Failed) != 2 || overview.Error != "one replica only" || !overview.Partial || !overview.Read.IsZero() ||
+		events.Error != "no stream" || events.Partial || !events.Read.IsZero() {
+		t.Errorf("what failed is %+v", m.Failed)
 	}
 }
 

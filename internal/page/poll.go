@@ -53,21 +53,38 @@ type frame struct {
 	events   part
 	timeline part
 	errors   []string
+	failed   map[string]failure // by part
 }
 
 // part is sent again only when it has changed.
 type part struct {
 	json    []byte
 	version int
+	read    time.Time // the last time that it was had whole
+	partial bool      // it came with an error
 }
 
-func (p *part) set(v any) error {
-	data, err := json.Marshal(v)
-	if err != nil || bytes.Equal(data, p.json) {
-		return err
+// failure says of a part that could not be had how old what is shown of it is.
+type failure struct {
+	Error   string    `json:"error"`
+	Read    time.Time `json:"read,omitzero"`
+	Partial bool      `json:"partial,omitempty"` // what is shown is what came with the error
+}
+
+// set takes what the source has returned at a time, together with an error or none.
+func (p *part) set(v any, at time.Time, err error) error {
+	data, failed := json.Marshal(v)
+	if failed != nil {
+		return cmp.Or(err, failed)
 	}
-	*p = part{data, p.version + 1}
-	return nil
+	if !bytes.Equal(data, p.json) {
+		p.json, p.version = data, p.version+1
+	}
+	p.partial = err != nil
+	if err == nil {
+		p.read = at
+	}
+	return err
 }
 
 // New makes a page. Its viewers get nothing before Run runs.
@@ -125,18 +142,24 @@ func (p *Page) poll(ctx context.Context, history bool) {
 	f.at = time.Now().UTC()
 	var full []byte
 	if overview != nil {
-		errs[0] = cmp.Or(errs[0], f.overview.set(withLatest(overview)))
+		errs[0] = f.overview.set(withLatest(overview), f.at, errs[0])
 		if history {
 			full, _ = json.Marshal(overview) // if it fails, so has the one before
 		}
 	}
 	if events != nil || errs[1] == nil {
-		errs[1] = cmp.Or(errs[1], f.events.set(bounded(events)))
+		errs[1] = f.events.set(bounded(events), f.at, errs[1])
 	}
 	if moments != nil || errs[2] == nil {
-		errs[2] = cmp.Or(errs[2], f.timeline.set(boundedMoments(moments)))
+		errs[2] = f.timeline.set(boundedMoments(moments), f.at, errs[2])
 	}
 	f.errors = p.tell(errs)
+	f.failed = make(map[string]failure)
+	for i, name := range []string{"overview", "events", "timeline"} {
+		if of := []part{f.overview, f.events, f.timeline}[i]; errs[i] != nil {
+			f.failed[name] = failure{p.said[i], of.read, of.partial}
+		}
+	}
 	p.last = f
 	p.deliver(f, full)
 }

@@ -21,18 +21,26 @@ var (
 	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
-	screenshotScene = flag.String("screenshot-scene", "", "trouble, or away (NATS)")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), or alone (a standby without NATS)")
 )
 
 // TestScreenshot writes a picture of the page, if asked to.
 func TestScreenshot(t *testing.T) {
 	w := demo(*screenshotLines)
-	if *screenshotScene == "trouble" {
+	source := w.source()
+	switch *screenshotScene {
+	case "trouble":
 		trouble(w)
+	case "frozen":
+		freeze(w, 2)
+	case "unused":
+		w.overview.Subscriptions = append(w.overview.Subscriptions, unused("abandoned"))
+	case "alone":
+		source = alone(w, 1)
 	}
 	b := browsertest.Open(t, *screenshotWidth, max(*screenshotTall, 100), *screenshotDark)
 	b.Run(chromedp.EmulateViewport(*screenshotWidth, max(*screenshotTall, 100), chromedp.EmulateScale(1.5)))
-	b.See(serve(t, w, "0").url)
+	b.See(serveSource(t, source, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
 	if *screenshotScene == "away" {
 		w.change(func(w *world) { w.away = errAway })

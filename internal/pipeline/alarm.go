@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
@@ -15,6 +17,9 @@ const alarmAfter = 5 * time.Second
 // errCatchingUp says that there is no trouble any more.
 var errCatchingUp = errors.New("what is on disk is being published")
 
+// errKept says that events wait for the state of their connection to be written.
+var errKept = errors.New("the state of a new connection cannot be recorded in NATS, and its events wait for that")
+
 // tell raises and clears alarms.
 func (p *Pipeline) tell(trouble error) {
 	if p.opt.Alarm == nil {
@@ -22,10 +27,15 @@ func (p *Pipeline) tell(trouble error) {
 	}
 	p.mu.Lock()
 	direct, spoolErr, held := p.direct, p.spoolErr, time.Since(p.since)
+	kept := p.keptSince()
 	p.mu.Unlock()
-	if !direct && held > alarmAfter {
+	p.succeed()
+	switch {
+	case !direct && held > alarmAfter:
 		p.raise(alarm.Spooling, cmp.Or(trouble, errCatchingUp))
-	} else if direct {
+	case !kept.IsZero() && time.Since(kept) > alarmAfter:
+		p.raise(alarm.Spooling, errKept)
+	case direct && kept.IsZero():
 		p.clear(alarm.Spooling)
 	}
 	if p.damage != "" && p.say(alarm.Spool, true, p.damage) {
@@ -46,6 +56,39 @@ func (p *Pipeline) tell(trouble error) {
 func (p *Pipeline) harm(what string) {
 	p.damage = what + " in the spool are damaged, and lost"
 	p.opt.Log.Error().Str("code", "spool.damaged").Str("dir", p.opt.SpoolDir).Msg(p.damage)
+}
+
+// inherit notes an alarm that an earlier run has raised, and whose message is still on
+// its way. The caller holds p.mu.
+func (p *Pipeline) inherit(msg *nats.Msg) {
+	if p.opt.Inherited == nil {
+		return
+	}
+	switch a, ok := p.opt.Inherited(msg); {
+	case ok && a.Raised:
+		p.inherited[a.Alarm+" "+a.Of] = a
+	case ok:
+		delete(p.inherited, a.Alarm+" "+a.Of)
+	}
+}
+
+// succeed goes on with those alarms, or clears them once what was left is published.
+func (p *Pipeline) succeed() {
+	p.mu.Lock()
+	direct, left := p.direct, p.inherited
+	p.inherited = make(map[string]Inherited)
+	p.mu.Unlock()
+	for key, a := range left {
+		switch {
+		case a.Clear == nil:
+			p.alarms[a.Alarm] = true
+			p.opt.Alarm(a.Alarm, true, "raised by an earlier run of this replica")
+		case !direct || !p.Insert(a.Clear): // later
+			p.mu.Lock()
+			p.inherited[key] = a
+			p.mu.Unlock()
+		}
+	}
 }
 
 func (p *Pipeline) raise(name string, why error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/spool"
 )
 
@@ -154,7 +153,6 @@ func (p *Pipeline) begin(ctx context.Context) {
 	if p.direct {
 		p.direct, p.since = false, time.Now()
 	}
-	p.alarms[alarm.Spooling] = true // an alarm among what is left would never be cleared
 	d.leftOver = p.last
 	p.opt.Log.Info().Str("code", "spool.replay").Uint64("events", p.last+1-p.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }

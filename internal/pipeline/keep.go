@@ -72,3 +72,14 @@ func (p *Pipeline) pinned() (oldest uint64) {
 	}
 	return oldest
 }
+
+// keptSince is when the oldest copy was taken; zero: there is none. The caller holds
+// p.mu.
+func (p *Pipeline) keptSince() (oldest time.Time) {
+	for l := range p.keeping {
+		if oldest.IsZero() || l.keptSince.Before(oldest) {
+			oldest = l.keptSince
+		}
+	}
+	return oldest
+}

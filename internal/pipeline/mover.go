@@ -117,9 +117,10 @@ func (p *Pipeline) resume(trouble error) bool {
 	if trouble != nil || p.next <= p.last || p.backlog.len() > 0 || p.disk.waits() {
 		return false
 	}
-	p.direct = true
+	after := time.Since(p.since).Round(time.Millisecond)
+	p.direct, p.since = true, time.Now()
 	p.notify()
-	p.opt.Log.Info().Str("code", "spool.ended").Stringer("after", time.Since(p.since).Round(time.Millisecond)).Msg("events go straight to NATS again; what the spool held is published")
+	p.opt.Log.Info().Str("code", "spool.ended").Stringer("after", after).Msg("events go straight to NATS again; what the spool held is published")
 	return true
 }
 
@@ -219,6 +220,8 @@ func (p *Pipeline) load(ctx context.Context) bool {
 		it := item{msg: r.Msg, size: publisher.Size(r.Msg), accepted: r.At, after: r.After, sequence: r.Sequence}
 		if r.Sequence > p.disk.leftOver {
 			it.line = p.lineOf(r.Msg)
+		} else {
+			p.inherit(r.Msg)
 		}
 		if !p.offer(it, sent) {
 			break

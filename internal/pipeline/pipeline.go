@@ -65,6 +65,9 @@ type Options struct {
 
 	// Alarm makes the message that raises or clears an alarm; nil: there are none.
 	Alarm func(name string, raised bool, detail string) *nats.Msg
+	// Inherited reads a message that an earlier run has left in the spool: whether it
+	// raises or clears an alarm of a whole replica. nil: as if none did.
+	Inherited func(msg *nats.Msg) (a Inherited, ok bool)
 	// Tick is called about ten times a second as long as Run's own loop runs; may be
 	// nil.
 	Tick func()
@@ -72,6 +75,16 @@ type Options struct {
 	// its acknowledgement; may be nil.
 	Published func(took time.Duration)
 	Log       zerolog.Logger
+}
+
+// Inherited is an alarm that an earlier run has raised or cleared.
+type Inherited struct {
+	Alarm  string
+	Of     string // replica
+	Raised bool
+	// Clear is the message that clears it; nil: it is of a replica of this one's name,
+	// which goes on with it.
+	Clear *nats.Msg
 }
 
 // Stats is a snapshot.
@@ -118,9 +131,10 @@ type Pipeline struct {
 	removed      uint64          // up to here the spool is empty
 	bytes        uint64          // of the spool
 	spoolErr     error
-	trouble      error     // why publishing pauses
-	sequence     uint64    // of the stream, the last one acknowledged
-	since        time.Time // of direct, or of its end
+	trouble      error                // why publishing pauses
+	inherited    map[string]Inherited // alarms that earlier runs have raised, of which tell has not heard
+	sequence     uint64               // of the stream, the last one acknowledged
+	since        time.Time            // of direct, or of its end
 }
 
 // item is a message on its way.
@@ -140,7 +154,7 @@ type item struct {
 func New(nc *nats.Conn, opt Options) *Pipeline {
 	p := &Pipeline{
 		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line), keeping: make(map[*Line]bool),
-		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), passed: make(map[uint64]bool),
+		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), passed: make(map[uint64]bool), inherited: make(map[string]Inherited),
 	}
 	if p.lockSpool() {
 		p.disk.begun = !p.disk.folder.Used()
@@ -195,14 +209,17 @@ func (p *Pipeline) Stats() Stats {
 
 // oldest is when the oldest message that is not stored was accepted. The caller
 // holds p.mu.
-func (p *Pipeline) oldest() time.Time {
+func (p *Pipeline) oldest() (at time.Time) {
 	switch {
 	case p.flight.len() > 0:
-		return p.flight.front().accepted
+		at = p.flight.front().accepted
 	case p.backlog.len() > 0:
-		return p.backlog.front().accepted
+		at = p.backlog.front().accepted
 	}
-	return time.Time{}
+	if kept := p.keptSince(); !kept.IsZero() && (at.IsZero() || kept.Before(at)) {
+		return kept
+	}
+	return at
 }
 
 // put hands a message over, waiting for room.

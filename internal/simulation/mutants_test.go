@@ -56,7 +56,7 @@ var mutants = []mutant{
 	{promise: "5", mistake: "nobody tells of a broken connection", file: "internal/bridge/journal.go",
 		old: "} else if s.State == Disconnected {", new: "} else if s.State == Displaced {"},
 	{promise: "5", mistake: "the marker comes after the first events", file: "internal/bridge/publish.go",
-		old: "		b.held.add(outgoing{msg: b.gapMessage(gap)})\n", new: "		time.AfterFunc(5*time.Second, func() { b.tell(context.Background(), []Gap{gap}) })\n"},
+		old: "		b.hold(outgoing{msg: b.gapMessage(gap)})\n", new: "		time.AfterFunc(5*time.Second, func() { b.tell(context.Background(), []Gap{gap}) })\n"},
 	{promise: "5", mistake: "markers that may not be stored are forgotten", file: "internal/bridge/journal.go",
 		old: "	told := last.Unstored\n", new: "	told := last.Unstored[:0]\n	last.Unstored = nil\n"},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",

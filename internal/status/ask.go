@@ -30,9 +30,9 @@ const (
 	answersAtOnce = 1024
 )
 
-// Ask asks all replicas at once, reads the buckets beside it, and makes one whole
-// of both. What could not be had is in the overview's notes; it is an error if
-// there is nothing at all.
+// Ask asks all replicas at once, and makes one whole of what they say and of what the
+// buckets have of the subscriptions for which no leader answers. What could not be had
+// is in the overview's notes; it is an error if there is nothing at all.
 func Ask(ctx context.Context, nc *nats.Conn, o AskOptions) (*Overview, error) {
 	if !nc.IsConnected() {
 		return nil, errors.New("NATS is not connected")
@@ -46,13 +46,19 @@ func Ask(ctx context.Context, nc *nats.Conn, o AskOptions) (*Overview, error) {
 		return nil, fmt.Errorf("ask the replicas: %w", err)
 	}
 
-	var read sync.WaitGroup
+	var reading sync.WaitGroup
 	stored := make(chan buckets, 1)
-	read.Go(func() { stored <- readBuckets(ctx, nc, o.Bucket) })
-	defer read.Wait()
-
+	reading.Go(func() { stored <- listBuckets(ctx, nc, o.Bucket) })
+	defer reading.Wait()
 	if err := q.collect(ctx, stored); err != nil {
 		return nil, err
+	}
+	if open := q.open(); len(open) > 0 {
+		list := q.stored
+		reading.Go(func() { stored <- list.read(ctx, nc, o.Bucket, open) })
+		if err := q.collect(ctx, stored); err != nil {
+			return nil, err
+		}
 	}
 	if err := q.nothing(); err != nil {
 		return nil, err
@@ -70,17 +76,21 @@ type inquiry struct {
 	answers map[string]*Replica // by nonce
 	stored  buckets
 	notes   []string
+	late    *time.Timer
 	over    bool // nobody will answer
 }
 
 func newInquiry(nc *nats.Conn, o AskOptions) (*inquiry, error) {
-	q := &inquiry{nc: nc, o: o, in: make(chan *nats.Msg, answersAtOnce), answers: make(map[string]*Replica)}
+	q := &inquiry{
+		nc: nc, o: o, in: make(chan *nats.Msg, answersAtOnce), answers: make(map[string]*Replica), late: time.NewTimer(cmp.Or(o.Wait, defaultWait)),
+	}
 	var err error
 	q.sub, err = nc.ChanSubscribe(nc.NewInbox(), q.in)
 	return q, err
 }
 
 func (q *inquiry) close() {
+	q.late.Stop()
 	q.sub.Unsubscribe() //nolint:errcheck // the connection is broken
 }
 
@@ -103,15 +113,13 @@ func (q *inquiry) send(ctx context.Context) error {
 // collect takes answers until there can be no more: the buckets are read, and all
 // replicas that are known have answered or the time is over.
 func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
-	late := time.NewTimer(cmp.Or(q.o.Wait, defaultWait))
-	defer late.Stop()
 	for stored != nil || !q.over && !q.complete() {
 		select {
 		case msg := <-q.in:
 			q.take(msg)
 		case q.stored = <-stored:
 			stored = nil
-		case <-late.C:
+		case <-q.late.C:
 			q.over = true
 		case <-ctx.Done():
 			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
@@ -165,9 +173,31 @@ func (q *inquiry) complete() bool {
 	return true
 }
 
+// open are the subscriptions in the buckets for which not just one leader has
+// answered.
+func (q *inquiry) open() map[string]bool {
+	leaders := make(map[string]int)
+	for _, r := range q.answers {
+		for _, s := range r.Subscriptions {
+			if s.Role == Leader {
+				leaders[s.Subscription]++
+			}
+		}
+	}
+	open := make(map[string]bool)
+	for _, keys := range []map[string]bool{q.stored.leaseKeys, q.stored.stateKeys} {
+		for subscription := range keys {
+			if leaders[subscription] != 1 {
+				open[subscription] = true
+			}
+		}
+	}
+	return open
+}
+
 // nothing is the error if neither replicas nor buckets tell anything.
 func (q *inquiry) nothing() error {
-	if len(q.answers) > 0 || q.stored.leases != nil || q.stored.states != nil {
+	if len(q.answers) > 0 || q.stored.leaseKeys != nil || q.stored.stateKeys != nil {
 		return nil
 	}
 	silence := errors.New("no replica answers on " + statusSubject(q.o.Bucket))
@@ -176,7 +206,8 @@ func (q *inquiry) nothing() error {
 	}
 	cause := errors.Join(q.stored.errs...)
 	if errors.Is(cause, errNoBucket) {
-		return fmt.Errorf("%w, and there is no bucket %s: zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=%s", silence, q.o.Bucket, q.o.Bucket)
+		return fmt.Errorf("%w, and there is no bucket %s: zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=%s, "+
+			"or it is just starting, or waits for something: its log and /status tell", silence, q.o.Bucket, q.o.Bucket)
 	}
 	return fmt.Errorf("%w, and the buckets cannot be read: %w", silence, cause)
 }

@@ -19,9 +19,11 @@ const bucketPatience = 2 * time.Second
 
 // buckets are what NATS has of the subscriptions, whoever answers.
 type buckets struct {
-	leases map[string]leaseRecord // those that are held, by subscription; nil: not read
-	states map[string]stateRecord // nil: not read
-	errs   []error                // why not
+	leaseKeys, stateKeys map[string]bool // the subscriptions that have an entry; nil: not known
+
+	leases map[string]leaseRecord // of those that were read, those that are held
+	states map[string]stateRecord // those that were read
+	errs   []error                // why something is not known
 }
 
 // leaseRecord is what is read of lease.Record, which package lease writes; and
@@ -56,17 +58,37 @@ type stateRecord struct {
 
 var errNoBucket = errors.New("there is no such bucket")
 
-func readBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) {
+// listBuckets finds out of which subscriptions there is an entry.
+func listBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
-	leases, err := readBucket(ctx, nc, bucket, "lease.")
-	if err != nil {
+	var err error
+	if b.leaseKeys, err = keysOf(ctx, nc, bucket, leasePrefix); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		if !errors.Is(err, errNoBucket) {
 			return b // the other one would fail in the same way, and take as long
 		}
-	} else {
-		b.leases = make(map[string]leaseRecord, len(leases))
+	}
+	if b.stateKeys, err = keysOf(ctx, nc, bucket+"-state", statePrefix); err != nil {
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", bucket+"-state", err))
+	}
+	return b
+}
+
+const (
+	leasePrefix = "lease."
+	statePrefix = "state."
+)
+
+// read reads the entries of some subscriptions.
+func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some map[string]bool) buckets {
+	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
+	defer cancel()
+	b.leases, b.states = make(map[string]leaseRecord), make(map[string]stateRecord)
+	leases, err := readBucket(ctx, nc, bucket, leasePrefix, common(b.leaseKeys, some))
+	if err != nil {
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
+		return b
 	}
 	for subscription, e := range leases {
 		var record leaseRecord
@@ -78,12 +100,11 @@ func readBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) 
 		}
 		b.leases[subscription] = record
 	}
-	states, err := readBucket(ctx, nc, bucket+"-state", "state.")
+	states, err := readBucket(ctx, nc, bucket+"-state", statePrefix, common(b.stateKeys, some))
 	if err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", bucket+"-state", err))
 		return b
 	}
-	b.states = make(map[string]stateRecord, len(states))
 	for subscription, e := range states {
 		var record stateRecord
 		if json.Unmarshal(e.value, &record) == nil {
@@ -93,20 +114,38 @@ func readBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) 
 	return b
 }
 
+func common(a, b map[string]bool) (both []string) {
+	for key := range a {
+		if b[key] {
+			both = append(both, key)
+		}
+	}
+	return both
+}
+
 type entry struct {
 	revision uint64
 	value    []byte
 }
 
-// readBucket reads the entries whose keys have a prefix, without it: it asks for
-// the keys, and then for all of them at once. That needs no consumer, nor the right
-// to create one.
-func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[string]entry, error) {
-	stream, subjects := "KV_"+bucket, "$KV."+bucket+"."+prefix
-	keys, err := subjectsOf(ctx, nc, stream, subjects+">")
+// keysOf lists the keys that have a prefix, without it. That needs no consumer, nor
+// the right to create one.
+func keysOf(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[string]bool, error) {
+	start := "$KV." + bucket + "." + prefix
+	subjects, err := subjectsOf(ctx, nc, "KV_"+bucket, start+">")
 	if err != nil {
 		return nil, err
 	}
+	keys := make(map[string]bool, len(subjects))
+	for subject := range subjects {
+		keys[strings.TrimPrefix(subject, start)] = true
+	}
+	return keys, nil
+}
+
+// readBucket reads entries, all at once.
+func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys []string) (map[string]entry, error) {
+	subjects := "$KV." + bucket + "." + prefix
 	entries := make(map[string]entry, len(keys))
 	if len(keys) == 0 {
 		return entries, nil
@@ -117,9 +156,9 @@ func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[
 		return nil, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is broken
-	get, before := jetstream.DefaultAPIPrefix+"DIRECT.GET."+stream+".", nc.LastError()
-	for subject := range keys {
-		if err := nc.PublishRequest(get+subject, sub.Subject, nil); err != nil {
+	get, before := jetstream.DefaultAPIPrefix+"DIRECT.GET.KV_"+bucket+".", nc.LastError()
+	for _, key := range keys {
+		if err := nc.PublishRequest(get+subjects+key, sub.Subject, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -151,7 +190,8 @@ const (
 	codeNoJetStream    = 10039 // for this account
 )
 
-var errNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
+// ErrNoJetStream says that there are no streams to be had.
+var ErrNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
 
 func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[string]uint64, error) {
 	request, err := json.Marshal(map[string]string{"subjects_filter": filter})
@@ -161,7 +201,7 @@ func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[
 	subject := jetstream.DefaultAPIPrefix + "STREAM.INFO." + stream
 	msg, err := ask(ctx, nc, subject, request)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, errNoJetStream
+		return nil, ErrNoJetStream
 	}
 	if err != nil {
 		return nil, err
@@ -181,7 +221,7 @@ func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[
 	case answer.Error.ErrorCode == codeStreamNotFound:
 		return nil, errNoBucket
 	case answer.Error.ErrorCode == codeNoJetStream:
-		return nil, errNoJetStream
+		return nil, ErrNoJetStream
 	default:
 		return nil, fmt.Errorf("read about it: %w", answer.Error)
 	}

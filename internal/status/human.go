@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// visible makes what a terminal would obey, and what it would not show, visible:
+// Visible makes what a terminal would obey, and what it would not show, visible:
 // names, details and topics come from outside.
-func visible(text string) string {
+func Visible(text string) string {
 	if strings.IndexFunc(text, hidden) < 0 && utf8.ValidString(text) {
 		return text
 	}
@@ -46,18 +46,23 @@ func (o *Overview) JSON(indent string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the overview: %w", err)
 	}
-	var b strings.Builder
+	return append(VisibleJSON(text), '\n'), nil
+}
+
+// VisibleJSON escapes in JSON what a terminal must not get, which stands in strings
+// only.
+func VisibleJSON(text []byte) []byte {
+	out := make([]byte, 0, len(text)+1)
 	for _, r := range string(text) {
 		if r == '\n' || !hidden(r) {
-			b.WriteRune(r)
+			out = utf8.AppendRune(out, r)
 			continue
 		}
 		for _, unit := range utf16.AppendRune(nil, r) { // as JSON has it
-			fmt.Fprintf(&b, `\u%04x`, unit)
+			out = fmt.Appendf(out, `\u%04x`, unit)
 		}
 	}
-	b.WriteByte('\n')
-	return []byte(b.String()), nil
+	return out
 }
 
 // duration has two units at most: 2h3m, 12ms.

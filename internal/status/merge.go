@@ -31,12 +31,13 @@ func merge(bucket string, at time.Time, answers map[string]*Replica, stored buck
 		o: &Overview{At: at, Bucket: bucket, Subscriptions: []Line{}, Replicas: []Member{}, Alarms: []Alarm{}, Notes: list(notes)},
 	}
 	m.answers = slices.SortedFunc(maps.Values(answers), func(a, b *Replica) int {
-		return cmp.Or(strings.Compare(a.Replica, b.Replica), strings.Compare(a.Nonce, b.Nonce))
+		return cmp.Or(natural(a.Replica, b.Replica), strings.Compare(a.Nonce, b.Nonce))
 	})
 	m.noteMissing()
 	m.gather()
 	m.addLines()
 	m.addMembers()
+	m.markUnused()
 	return m.o
 }
 
@@ -83,7 +84,7 @@ func (m *merger) addLines() {
 	for name := range m.stored.states {
 		names[name] = true
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range slices.SortedFunc(maps.Keys(names), natural) {
 		m.o.Subscriptions = append(m.o.Subscriptions, m.line(name))
 	}
 }
@@ -100,13 +101,15 @@ func (m *merger) line(name string) Line {
 	if member := m.members[line.LeaderNonce]; member != nil {
 		member.Leads++
 	}
+	histories := [][]Sample{line.History}
 	for _, t := range m.told[name] {
 		if leader != nil && t.by.Nonce == leader.by.Nonce {
 			continue
 		}
 		line.Rate += t.Rate // of the minute in which it has led, too
-		line.History = joined(line.History, t.History)
+		histories = append(histories, t.History)
 	}
+	line.History = joined(histories)
 	for _, t := range others {
 		if t.Role == Standby && t.by.Phase != Draining && t.by.Nonce != line.LeaderNonce {
 			line.Standbys = append(line.Standbys, t.by.Replica)
@@ -228,8 +231,31 @@ func (m *merger) addMembers() {
 		m.o.Replicas = append(m.o.Replicas, *member)
 	}
 	slices.SortFunc(m.o.Replicas, func(a, b Member) int {
-		return cmp.Or(strings.Compare(a.Replica, b.Replica), strings.Compare(a.Nonce, b.Nonce))
+		return cmp.Or(natural(a.Replica, b.Replica), strings.Compare(a.Nonce, b.Nonce))
 	})
+}
+
+// markUnused marks what only the bucket of the states has: nobody leads it, and
+// each replica tells that it would not. While one is silent that is not known; and
+// a leader that died, whose last word is that it is connected, may come back.
+func (m *merger) markUnused() {
+	if len(m.answers) == 0 || len(m.stored.errs) > 0 {
+		return
+	}
+	for _, member := range m.o.Replicas {
+		if !member.Answered {
+			return
+		}
+	}
+	for _, r := range m.answers {
+		if r.Shortened == withoutSubscriptions {
+			return
+		}
+	}
+	for i := range m.o.Subscriptions {
+		l := &m.o.Subscriptions[i]
+		l.Unused = len(m.told[l.Subscription.Subscription]) == 0 && l.Leader == "" && l.State != connected
+	}
 }
 
 func (m *merger) silent(nonce, replica string) *Member {
@@ -244,16 +270,4 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// joined is a history with what another replica has to tell of the same time: it led
-// before, or leads a moment more.
-func joined(own, other []Sample) []Sample {
-	for _, s := range other {
-		if s.Rate > 0 {
-			own = append(own, s)
-		}
-	}
-	slices.SortStableFunc(own, func(a, b Sample) int { return a.At.Compare(b.At) })
-	return own
 }

@@ -22,9 +22,10 @@ func Alone(bucket string, r *Replica) *Overview {
 // Line is a subscription in an overview.
 type Line struct {
 	Subscription
-	Standbys []string `json:"standbys"`     // replicas that would take over, by name
-	Answered bool     `json:"answered"`     // the leader has; else the buckets tell
-	From     string   `json:"from_replica"` // whose knowledge it is; empty: the buckets'
+	Standbys []string `json:"standbys"`         // replicas that would take over, by name
+	Answered bool     `json:"answered"`         // the leader has; else the buckets tell
+	From     string   `json:"from_replica"`     // whose knowledge it is; empty: the buckets'
+	Unused   bool     `json:"unused,omitempty"` // no replica is set up for it any more
 }
 
 // Member is a replica in an overview.

@@ -90,7 +90,7 @@ type Subscription struct {
 	InFlight   int     `json:"in_flight"`         // received and not yet stored
 	Rate       float64 `json:"events_per_second"` // of the last minute
 
-	// Lateness of the last five minutes' events.
+	// Lateness of the latest events of the last five minutes, at most 256 of them.
 	Late  Quantiles `json:"late"`     // from the event to its storage
 	Zoom  Quantiles `json:"zoom"`     // from the event to Zoom's sending it
 	Way   Quantiles `json:"delivery"` // from its sending to its receipt

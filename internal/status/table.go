@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +17,14 @@ func (o *Overview) Table(w io.Writer) error {
 	for i := range o.Replicas {
 		t.members[o.Replicas[i].Nonce] = &o.Replicas[i]
 	}
+	for i := range o.Subscriptions {
+		if l := &o.Subscriptions[i]; l.Unused {
+			t.unused = append(t.unused, l)
+		} else {
+			t.used = append(t.used, l)
+		}
+	}
+	slices.SortStableFunc(t.used, func(a, b *Line) int { return t.rank(a) - t.rank(b) })
 	t.headline()
 	t.subscriptions()
 	t.troubles()
@@ -31,6 +40,22 @@ type table struct {
 	b       bytes.Buffer
 	o       *Overview
 	members map[string]*Member // by nonce
+	used    []*Line            // those in trouble first
+	unused  []*Line
+}
+
+// rank is the place of a subscription in the table: what is wrong comes first.
+func (t *table) rank(l *Line) int {
+	switch {
+	case !l.Connected():
+		return 0
+	case l.Trouble != "":
+		return 1
+	case t.alarmsOf(l) != "":
+		return 2
+	default:
+		return 3
+	}
 }
 
 func (t *table) printf(format string, args ...any) { fmt.Fprintf(&t.b, format, args...) }
@@ -47,7 +72,7 @@ func (t *table) grid(header []string, rows [][]string) {
 			if i > 0 {
 				fmt.Fprint(w, "\t")
 			}
-			fmt.Fprint(w, visible(cmp.Or(cell, "-")))
+			fmt.Fprint(w, Visible(cmp.Or(cell, "-")))
 		}
 		fmt.Fprintln(w)
 	}
@@ -59,21 +84,20 @@ func (t *table) grid(header []string, rows [][]string) {
 }
 
 func (t *table) headline() {
-	t.printf("%s  bucket %s", t.o.At.Local().Format(time.DateTime), visible(t.o.Bucket))
+	t.printf("%s  bucket %s", t.o.At.Local().Format(time.DateTime), Visible(t.o.Bucket))
 	if t.o.Stream != "" {
-		t.printf(", stream %s", visible(t.o.Stream))
+		t.printf(", stream %s", Visible(t.o.Stream))
 	}
 	if err := t.o.Verdict(); err != nil {
 		t.printf(": %v\n", err)
 		return
 	}
-	t.printf(": %s connected\n", plural(len(t.o.Subscriptions), "subscription"))
+	t.printf(": %s connected\n", plural(len(t.used), "subscription"))
 }
 
 func (t *table) subscriptions() {
 	var rows [][]string
-	for i := range t.o.Subscriptions {
-		l := &t.o.Subscriptions[i]
+	for _, l := range t.used {
 		row := []string{
 			l.Subscription.Subscription, cmp.Or(l.Leader, "none"), t.age(l.Since), t.state(l), "", "", "", "", t.gap(l.LastGap), t.alarmsOf(l),
 		}
@@ -82,6 +106,9 @@ func (t *table) subscriptions() {
 			row[7] = fmt.Sprint(t.members[l.LeaderNonce].Pipeline.Spooled)
 		}
 		rows = append(rows, row)
+	}
+	for _, l := range t.unused {
+		rows = append(rows, []string{l.Subscription.Subscription, "none", "", "unused: no replica is set up for it"})
 	}
 	t.grid([]string{"SUBSCRIPTION", "LEADER", "SINCE", "STATE", "EVENTS/S", "LATE P50/P99", "IN FLIGHT", "SPOOL", "LAST GAP", "ALARMS"}, rows)
 }
@@ -109,8 +136,7 @@ func (t *table) answers(nonce string) bool {
 // with each replica.
 func (t *table) troubles() {
 	var lines []string
-	for i := range t.o.Subscriptions {
-		l := &t.o.Subscriptions[i]
+	for _, l := range t.used {
 		if !l.Connected() || l.Trouble != "" {
 			lines = append(lines, l.Subscription.Subscription+": "+t.trouble(l))
 		}
@@ -129,7 +155,7 @@ func (t *table) troubles() {
 	}
 	t.printf("\nTROUBLE\n")
 	for _, line := range lines {
-		t.printf("%s\n", visible(line))
+		t.printf("%s\n", Visible(line))
 	}
 }
 
@@ -186,8 +212,7 @@ func (t *table) hope(l *Line) string {
 func (t *table) standbys() {
 	var order []string
 	groups := make(map[string][]string)
-	for i := range t.o.Subscriptions {
-		l := &t.o.Subscriptions[i]
+	for _, l := range t.used {
 		who := cmp.Or(strings.Join(l.Standbys, ", "), "none")
 		if groups[who] == nil {
 			order = append(order, who)
@@ -240,7 +265,7 @@ func (t *table) notes() {
 		if i == 0 {
 			t.b.WriteByte('\n')
 		}
-		t.printf("Note: %s\n", visible(note))
+		t.printf("Note: %s\n", Visible(note))
 	}
 }
 

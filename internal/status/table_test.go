@@ -57,12 +57,12 @@ const illTable = `
 2026-07-01 12:00:00  bucket zoomstream, stream ZOOM: 5 of 6 subscriptions without a connected leader: sub-2, sub-3, sub-4, sub-5, sub-6
 
 SUBSCRIPTION            LEADER        SINCE  STATE         EVENTS/S  LATE P50/P99  IN FLIGHT  SPOOL  LAST GAP        ALARMS
-Hk3vQ9xYRz2mT8pLwA1bCd  zoomstream-0  2h3m   connected     12.3      12ms/1.2s     3          0      1.2s, 3h ago    late
 sub-2                   zoomstream-1  2d2h   disconnected  0         -             0          1234   1m15s?, 3d ago  spooling
 sub-3                   gone          1h     no answer     -         -             -          -      none            -
 sub-4                   none          -      no leader     -         -             -          -      none            -
 sub-5                   zoomstream-1  1.0s   taking over   -         -             -          -      none            spooling
 sub-6                   zoomstream-1  -      handed over   0         -             0          1234   none            spooling
+Hk3vQ9xYRz2mT8pLwA1bCd  zoomstream-0  2h3m   connected     12.3      12ms/1.2s     3          0      1.2s, 3h ago    late
 
 TROUBLE
 sub-2: disconnected for 1m15s: dial: refused\x1b[2J\nby \u202ezoom
@@ -75,9 +75,9 @@ replica zoomstream-1: disk: no space left
 replica zoomstream-1: access token: invalid client
 
 STANDBYS                    FOR
-zoomstream-1, zoomstream-2  Hk3vQ9xYRz2mT8pLwA1bCd
 none                        4 subscriptions
 zoomstream-0                sub-3
+zoomstream-1, zoomstream-2  Hk3vQ9xYRz2mT8pLwA1bCd
 
 REPLICA       STATE                          LEADS  STANDS BY  IN FLIGHT  SPOOL           HOST    UP    VERSION
 gone          no answer, last seen 11:59:40  1      -          -          -               node-3  -     -

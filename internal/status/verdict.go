@@ -13,7 +13,7 @@ const connected = "connected"
 func (l *Line) Connected() bool { return l.Answered && l.State == connected }
 
 // Verdict is an error if something is wrong now: no replica answers, or a
-// subscription has no connected leader.
+// subscription that is used has no connected leader.
 func (o *Overview) Verdict() error {
 	answered := 0
 	for _, m := range o.Replicas {
@@ -24,14 +24,15 @@ func (o *Overview) Verdict() error {
 	if answered == 0 {
 		return errors.New("no replica answers; what is shown is what the buckets hold")
 	}
-	if len(o.Subscriptions) == 0 {
+	used := o.used()
+	if used == 0 {
 		return errors.New("no subscription is known")
 	}
 	const named = 5
 	var without []string
 	for i := range o.Subscriptions {
-		if l := &o.Subscriptions[i]; !l.Connected() {
-			without = append(without, visible(l.Subscription.Subscription))
+		if l := &o.Subscriptions[i]; !l.Connected() && !l.Unused {
+			without = append(without, Visible(l.Subscription.Subscription))
 		}
 	}
 	if len(without) == 0 {
@@ -41,5 +42,15 @@ func (o *Overview) Verdict() error {
 	if more := len(without) - named; more > 0 {
 		names += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Errorf("%d of %d subscriptions without a connected leader: %s", len(without), len(o.Subscriptions), names)
+	return fmt.Errorf("%d of %d subscriptions without a connected leader: %s", len(without), used, names)
+}
+
+// used is how many subscriptions replicas are set up for, as far as is known.
+func (o *Overview) used() (n int) {
+	for i := range o.Subscriptions {
+		if !o.Subscriptions[i].Unused {
+			n++
+		}
+	}
+	return n
 }

@@ -279,6 +279,9 @@ func (s *Session) refusal(env envelope, raw []byte, bad error) error {
 	if env.module != moduleMessage { // an event's body is not for logs
 		detail += fmt.Sprintf(": %q", env.content[:min(len(env.content), maxDetail)])
 	}
+	if env.module == moduleBuild {
+		detail += "; if that stays, check in Zoom's Marketplace that the app is activated and the subscription is its own"
+	}
 	return &Error{Cause: CauseRefused, Detail: s.redact.text(detail)}
 }
 

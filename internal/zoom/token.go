@@ -62,6 +62,8 @@ type TokenSource struct {
 	thrown time.Time // when a refused token was last thrown away
 	mortal bool      // Zoom was seen to close a session when its token expired
 	stats  TokenStats
+
+	replaced chan struct{} // closed when the credentials are
 }
 
 // TokenStats tells how a TokenSource fares.
@@ -69,9 +71,9 @@ type TokenStats struct {
 	Expires   time.Time // of the token at hand; zero: there is none
 	Refreshes uint64    // tokens obtained
 	Failures  uint64    // requests that failed
+	Waiting   bool      // somebody waits for one
 	Since     time.Time // of the failures since the last token; zero: there was none
-	Failed    time.Time // the latest of them
-	Err       error     // its reason
+	Err       error     // of the latest of them
 }
 
 // Replace has other credentials used from the next request on. The token at hand
@@ -79,7 +81,19 @@ type TokenStats struct {
 func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.cfg.ClientID == clientID && t.cfg.ClientSecret == clientSecret && t.cfg.AccountID == accountID {
+		return
+	}
 	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
+	close(t.replaced) // who waits for the others to be accepted need not
+	t.replaced = make(chan struct{})
+}
+
+// watched returns a channel that is closed when the credentials are replaced.
+func (t *TokenSource) watched() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.replaced
 }
 
 // config has the credentials as they are now.
@@ -114,7 +128,7 @@ func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) 
 func NewTokenSource(cfg TokenConfig) *TokenSource {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
 	cfg.HTTP.Transport = jsonAnswers{cmp.Or(cfg.HTTP.Transport, http.DefaultTransport)}
-	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1)}
+	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1), replaced: make(chan struct{})}
 }
 
 // withoutRedirects copies a client: a redirect would carry the token on.
@@ -158,8 +172,11 @@ func (t *TokenSource) token(ctx context.Context) (accessToken, error) {
 }
 
 func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
+	t.waits(true)
+	defer t.waits(false)
 	pause := newPause(500*time.Millisecond, 30*time.Second)
 	for {
+		replaced := t.watched()
 		token, err := t.fetch(ctx)
 		if err == nil {
 			t.keep(token)
@@ -183,8 +200,15 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 		}
 		wait = max(wait, retryAfter(err))
 		t.cfg.Log.Warn().Str("code", "token.failed").Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
-		if err := sleep(ctx, wait); err != nil {
-			return accessToken{}, err
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		select {
+		case <-waiting.Done():
+		case <-replaced:
+			pause.Reset()
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return accessToken{}, context.Cause(ctx)
 		}
 	}
 }
@@ -238,16 +262,22 @@ func (t *TokenSource) keep(token accessToken) {
 	t.cached = token
 	t.worked = true
 	t.stats.Refreshes++
-	t.stats.Since, t.stats.Failed, t.stats.Err = time.Time{}, time.Time{}, nil
+	t.stats.Since, t.stats.Err = time.Time{}, nil
+}
+
+func (t *TokenSource) waits(is bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stats.Waiting = is
 }
 
 func (t *TokenSource) failed(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Failures++
-	t.stats.Failed, t.stats.Err = time.Now(), err
+	t.stats.Err = err
 	if t.stats.Since.IsZero() {
-		t.stats.Since = t.stats.Failed
+		t.stats.Since = time.Now()
 	}
 }
 

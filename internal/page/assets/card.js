@@ -1,6 +1,6 @@
 // A subscription in full.
 import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setTime, since, span, svg } from "./format.js";
-import { alarmsOf, health, history, model, moments } from "./model.js";
+import { alarmsOf, health, history, model, moments, partial } from "./model.js";
 import { describe, drawStrip } from "./strip.js";
 import { Hops } from "./hops.js";
 import { Plots } from "./plots.js";
@@ -53,33 +53,35 @@ export class Card {
     const h = health(line), f = this.fact;
     setAttr(this.node, "data-level", h.level);
     set(this.mark, h.mark);
-    setTime(this.state, ms(line.state_since), h.state + (line.state_since ? " for " + age(since(line.state_since)) : ""));
+    const timed = line.answered && line.state_since;
+    setTime(this.state, timed ? ms(line.state_since) : NaN, h.state + (timed ? " for " + age(since(line.state_since)) : ""));
     this.close.hidden = !closable;
     const troubles = [line.trouble, ...alarmsOf(line).map((a) => "alarm " + a.alarm + ": " + a.detail)].filter(Boolean);
     this.trouble.hidden = !troubles.length;
     set(this.trouble, troubles.join(" · "));
     this.source.hidden = line.answered;
-    set(this.source, line.from_replica ? `The leader does not answer; this is what ${line.from_replica} knows.` : "The leader does not answer; this is what the buckets in NATS tell.");
+    set(this.source, notHeard(line, h.why));
 
-    setTime(f.leader, ms(line.since), line.leader ? line.leader + (line.since ? `, for ${age(since(line.since))}` : "") : "none");
-    set(f.standbys, line.standbys.length ? line.standbys.join(", ") : "none: nobody would take over");
-    setAttr(f.standbys, "data-level", line.standbys.length ? "none" : "warn");
-    set(f.rate, rate(line.events_per_second));
-    setTime(f.event, ms(line.last_event), agoOf(line.last_event));
-    set(f.flight, count(line.in_flight));
+    setTime(f.leader, ms(line.since), leaderOf(line));
+    set(f.standbys, line.standbys.length ? line.standbys.join(", ") + (partial() ? ", others not known" : "") : partial() ? "not known" : "none: nobody would take over");
+    setAttr(f.standbys, "data-level", line.standbys.length || partial() ? "none" : "warn");
+    const told = (text) => (line.answered ? text : "not known"); // a silent leader's numbers are not zero
+    set(f.rate, told(rate(line.events_per_second)));
+    setTime(f.event, ms(line.last_event), line.last_event ? agoOf(line.last_event) : told("–"));
+    set(f.flight, told(count(line.in_flight)));
     const frame = line.last_frame ? since(line.last_frame) : NaN;
-    set(f.beat, (line.round_trip_ms ? span(line.round_trip_ms / 1000) : "–") + (frame >= 0 ? `, frame ${age(frame)} ago` : ""));
+    set(f.beat, (line.round_trip_ms ? span(line.round_trip_ms / 1000) : told("–")) + (frame >= 0 ? `, frame ${age(frame)} ago` : ""));
     const gap = line.last_gap;
-    setTime(f.gap, ms(gap?.from), gap ? `${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}` : "none known");
-    set(f.lease, (line.epoch ? "epoch " + line.epoch : "–") + (line.lease_margin_s ? `, ${age(line.lease_margin_s)} left` : ""));
-    for (const [key] of counters) set(this.counter[key], count(line[key]));
+    setTime(f.gap, ms(gap?.from), gap ? `${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}` : told("none known"));
+    set(f.lease, (line.epoch ? "epoch " + line.epoch : told("–")) + (line.lease_margin_s ? `, ${age(line.lease_margin_s)} left` : ""));
+    for (const [key] of counters) set(this.counter[key], line.answered ? count(line[key]) : "–");
     this.hops.update(line);
     this.draw(line);
   }
 
   // draw draws what moves slowly: every few seconds, or when it has changed.
   draw(line) {
-    const key = [model.changed, this.windowOf(), line.state, line.state_since, this.strip.clientWidth].join();
+    const key = [model.changed, this.windowOf(), model.failed.timeline?.read, !model.failed.timeline, line.answered, line.state, line.state_since, this.strip.clientWidth].join();
     const quick = Math.floor(Date.now() / (this.windowOf() > 3600 ? 30e3 : 3e3));
     if (this.drawn.key === key && this.drawn.quick === quick) return;
     if (this.drawn.key !== key) this.tell();
@@ -97,11 +99,25 @@ export class Card {
       return el("li", { "data-kind": m.kind }, time, " ", el("bdi", {}, describe(m)));
     }));
     if (shown.length > latest.length) this.list.append(el("li.muted", {}, `and ${plural(shown.length - latest.length, "earlier one")}`));
-    if (!shown.length) this.list.append(el("li.muted", {}, `Nothing happened in the last ${age(this.windowOf())}.`));
+    const failed = model.failed.timeline;
+    if (failed) this.list.append(el("li.muted", {}, failed.read ? `What happened since ${clock(ms(failed.read))} is not known.` : (shown.length ? "What else" : "What") + " happened is not known."));
+    else if (!shown.length) this.list.append(el("li.muted", {}, `Nothing happened in the last ${age(this.windowOf())}.`));
   }
 
   destroy() {
     this.plots.destroy();
     this.node.remove();
   }
+}
+
+function leaderOf(line) {
+  if (!line.leader) return partial() ? "not known" : "none";
+  if (partial() && !line.answered) return line.leader + ", when last known";
+  return line.leader + (line.since ? `, for ${age(since(line.since))}` : "");
+}
+
+function notHeard(line, why) {
+  if (line.answered) return "";
+  if (partial()) return "Not known: NATS does not answer, and this replica is not the leader.";
+  return why[0].toUpperCase() + why.slice(1) + "; this is what " + (line.from_replica ? line.from_replica + " knows." : "the buckets in NATS tell.");
 }

@@ -6,16 +6,18 @@ const day = 86400e3, most = 3000;
 
 export const model = {
   overview: null, events: [], errors: [],
+  failed: {},  // parts of the message that could not be had: {error, read, partial}
   changed: 0, // grows when a moment is added
 };
 
-const histories = new Map(); // subscription -> {t, rate, p50, p99, events, at}
+const histories = new Map(); // subscription -> {t, rate, p50, p99, base}
 let told = new Map();        // subscription -> moments of the server
 const seen = new Map();      // subscription -> moments that two overviews show
 const before = new Map();    // subscription -> its line in the overview before
 
 export function apply(message) {
   model.errors = message.errors ?? [];
+  model.failed = message.failed ?? {};
   if (message.events) model.events = message.events;
   if (message.timeline) {
     told = Map.groupBy(message.timeline, (m) => m.subscription ?? "");
@@ -31,8 +33,10 @@ export function apply(message) {
   }
 }
 
-// observe notes what the overview shows and the stream may not tell.
+// observe notes what the overview shows and the stream may not tell; what is not the
+// leader's word is older than what was seen before.
 function observe(line) {
+  if (!line.answered) return;
   const last = before.get(line.subscription);
   before.set(line.subscription, line);
   const add = (m) => {
@@ -62,22 +66,30 @@ export function moments(name) {
 }
 
 // extend adds to a history: the server's samples where it sends them, or else one
-// made of the counters every five seconds.
+// made of the counters every five seconds. Counters are one process's: across a
+// handover, or while the leader is silent, they tell nothing, and the plot has a break
+// until the server's samples are had again.
 function extend(line, full) {
   let h = histories.get(line.subscription);
-  if (!h || full) histories.set(line.subscription, (h = { t: [], rate: [], p50: [], p99: [], events: line.events, at: ms(model.overview.at) }));
+  if (!h || full) histories.set(line.subscription, (h = { t: [], rate: [], p50: [], p99: [], base: null }));
   const push = (t, rate, p50, p99) => {
     if (h.t.length && t <= h.t.at(-1)) return;
     h.t.push(t); h.rate.push(rate);
     h.p50.push(p50 > 0 ? Math.max(p50, 1e-3) : null);
     h.p99.push(p99 > 0 ? Math.max(p99, 1e-3) : null);
   };
-  for (const s of line.history ?? []) push(ms(s.at) / 1000, s.events_per_second, s.late_p50, s.late_p99);
-  const at = ms(model.overview.at), passed = (at - h.at) / 1000;
-  if (!line.history?.length && passed >= 5) {
-    const some = line.events > h.events; // else there is none, or another replica's counters begin
-    push(at / 1000, some ? (line.events - h.events) / passed : 0, some ? line.late.p50 : 0, some ? line.late.p99 : 0);
-    h.events = line.events; h.at = at;
+  const samples = line.history ?? [], at = ms(model.overview.at) / 1000;
+  const base = h.base, next = line.answered ? { process: line.leader_nonce || line.leader, events: line.events, at } : null;
+  for (const s of samples) push(ms(s.at) / 1000, s.events_per_second, s.late_p50, s.late_p99);
+  if (samples.length || !base) {
+    h.base = next;
+  } else if (next?.process !== base.process || next.events < base.events) {
+    push(at, null, 0, 0);
+    h.base = next;
+  } else if (at - base.at >= 5) {
+    const events = next.events - base.events;
+    push(at, events / (at - base.at), events && line.late.p50, events && line.late.p99);
+    h.base = next;
   }
   if (h.t.length > most) thin(h);
 }
@@ -93,16 +105,31 @@ export const history = (name) => histories.get(name) ?? { t: [], rate: [], p50: 
 export const alarmsOf = (line) => (model.overview?.alarms ?? []).filter((a) =>
   a.subscription === line.subscription || (!a.subscription && a.replica === line.leader));
 
+// partial reports whether the overview is of one replica that cannot ask the others.
+export const partial = () => !!model.failed.overview?.partial;
+
+// connected: only the leader's own word counts.
+export const connected = (line) => !!line.leader && line.answered && line.state === "connected";
+
 const words = { connected: "connected", disconnected: "not connected", displaced: "displaced", handed_over: "handed over" };
 
-// health judges a subscription: level (ok, warn, bad), mark, and a word for its state.
+// health judges a subscription: level (ok, warn, bad; none: nobody uses it), mark, a
+// word for its state, and why the leader's word is missing.
 export function health(line) {
+  if (line.unused) return { level: "none", mark: "–", state: "unused" };
+  if (!line.answered) return unheard(line);
   const state = words[line.state] ?? (line.state || "state unknown");
   const own = (model.overview?.alarms ?? []).some((a) => a.subscription === line.subscription);
   if (!line.leader) return { level: "bad", mark: "✕", state: "no leader" };
   if (line.state === "disconnected") return { level: "bad", mark: "✕", state };
-  if (line.state !== "connected") return { level: "warn", mark: "!", state };
-  if (!line.answered) return { level: "warn", mark: "!", state: "connected when last heard" };
-  if (own) return { level: "warn", mark: "!", state };
+  if (line.state !== "connected" || own) return { level: "warn", mark: "!", state };
   return { level: "ok", mark: "✓", state };
+}
+
+function unheard(line) {
+  if (partial()) return { level: "warn", mark: "?", state: "not known", why: "NATS does not answer" };
+  const bad = (state, why) => ({ level: "bad", mark: "✕", state, why });
+  if (!line.leader) return bad("no leader", "there is no leader");
+  if (model.overview.replicas.some((r) => r.answered && r.nonce === line.leader_nonce)) return bad("about to connect", "the leader is about to connect");
+  return bad("leader silent" + (words[line.state] ? ", was " + words[line.state] : ""), "the leader does not answer");
 }

@@ -1,6 +1,6 @@
 // Listens to the server and keeps the page up to date.
-import { age, clean, clock, el, ms, plural, rate, set, setAttr, setClock, setTime, since, utc } from "./format.js";
-import { apply, health, model } from "./model.js";
+import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setClock, setTime, since, utc } from "./format.js";
+import { apply, connected, health, model, partial } from "./model.js";
 import { Card } from "./card.js";
 import { late } from "./hops.js";
 import { Events, Lines, Replicas } from "./tables.js";
@@ -57,7 +57,7 @@ function render() {
   alarms(o.alarms);
   subscriptions(o.subscriptions);
   replicas.update(o.replicas);
-  events.update(model.events);
+  events.update(model.events, model.failed.events);
 }
 
 // verdict is the answer to the question one comes with.
@@ -72,23 +72,22 @@ function verdict(o, old) {
 }
 
 function judge(o, old) {
-  const away = model.errors.some((e) => e.startsWith("NATS does not answer"));
+  const away = !!model.failed.overview;
   if (!o) {
     if (lost) return { level: "bad", text: "No answer" };
     return away ? { level: "bad", text: "NATS does not answer" } : { level: "none", text: "Waiting for data" };
   }
-  const all = o.subscriptions, level = { ok: 0, warn: 0, bad: 0 };
+  const all = o.subscriptions.filter((l) => !l.unused), level = { ok: 0, warn: 0, bad: 0 };
   for (const line of all) level[health(line).level]++;
-  const up = all.filter((l) => l.leader && l.state === "connected").length;
+  const up = all.filter(connected).length;
   const silentOnes = o.replicas.filter((r) => !r.answered), quiet = silentOnes.length, cut = o.replicas.filter((r) => r.answered && !r.pipeline?.nats_connected).length;
   const more = [`${up} of ${plural(all.length, "subscription")} connected`, `${o.replicas.length - quiet} of ${plural(o.replicas.length, "replica")} answer`]
     .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} silent` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
     .concat(cut ? [`${cut} cut off from NATS`] : [])
     .concat(rate(all.reduce((sum, l) => sum + (l.events_per_second ?? 0), 0)).replace("/s", " events/s")).join(" · ");
-  if (lost) return { level: "bad", text: "No answer", more: "when last heard: " + more };
-  if (away) return { level: "bad", text: "NATS does not answer", more: "when last heard: " + more };
+  if (lost || away) return { level: "bad", text: lost ? "No answer" : "NATS does not answer", more: partial() ? alone(all, up) : "when last heard: " + more };
   const parts = [];
-  if (level.bad) parts.push(`${plural(all.filter((l) => health(l).level === "bad").length, "subscription")} not connected`);
+  if (level.bad) parts.push(`${plural(level.bad, "subscription")} not connected`);
   if (o.alarms.length) parts.push(plural(o.alarms.length, "alarm"));
   const delayed = all.filter((l) => late(l)).length;
   if (delayed && !o.alarms.some((a) => a.alarm === "late")) parts.push(`events late in ${plural(delayed, "subscription")}`);
@@ -100,6 +99,14 @@ function judge(o, old) {
   if (parts.length) return { level: "warn", text: parts.join(", "), more };
   if (!all.length) return { level: "none", text: "No subscriptions known", more };
   return { level: "ok", text: all.length === 1 ? "Connected" : "All connected", more };
+}
+
+// alone is what a replica knows that cannot ask the others.
+function alone(all, up) {
+  const own = all.filter((l) => l.answered).length, rest = all.length - own;
+  const known = `This replica leads ${own ? count(own) : "none"} of ${plural(all.length, "subscription")}` + (own ? `, ${up === own && own > 1 ? "all" : count(up)} connected` : "");
+  if (!rest) return known + ".";
+  return known + `; whether ${own ? (rest > 1 ? "the others are" : "the other one is") : rest > 1 ? "they are" : "it is"} connected is not known.`;
 }
 
 function where(o, old) {
@@ -125,7 +132,8 @@ const alarms = (raised) => list($("alarms"), raised.map((a) =>
 
 const rank = { bad: 0, warn: 1, ok: 2 };
 
-function subscriptions(all) {
+function subscriptions(known) {
+  const all = known.filter((l) => !l.unused), unused = known.filter((l) => l.unused);
   const many = all.length > few;
   if (many && !view.chosen) {
     const first = [...all].sort((a, b) => rank[health(a).level] - rank[health(b).level])[0];
@@ -139,11 +147,12 @@ function subscriptions(all) {
     shown.sort((a, b) => rank[health(a).level] - rank[health(b).level]);
     lines.update(shown, view.opened, view.seconds);
   }
+  list($("unused"), unused.filter(matches).map((l) => [`– ${l.subscription}: no replica is set up for it` + (l.last_event ? `; last event ${agoOf(l.last_event)}` : "")]));
   cards(many ? shown.filter((l) => view.opened.has(l.subscription)) : shown, many);
 }
 
 function matches(line) {
-  if ($("troubled").checked && health(line).level === "ok") return false;
+  if ($("troubled").checked && ["ok", "none"].includes(health(line).level)) return false;
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   const text = [line.subscription, line.leader, health(line).state, ...line.standbys].join(" ").toLowerCase();
   return words.every((w) => text.includes(w));

@@ -5,10 +5,23 @@ import { now, rate, span } from "./format.js";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// decades are the lines of the logarithmic scale, five at most.
-function decades(_, __, low, high) {
-  const from = Math.round(Math.log10(low)), to = Math.round(Math.log10(high)), step = Math.ceil((to - from) / 4);
-  return Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => 10 ** (from + i * step));
+// steps are the durations, in seconds, that the logarithmic scale begins, ends and has
+// its lines at.
+const steps = [1e-3, 1e-2, 0.1, 1, 10, 60, 900, 3600, 21600, 86400, 864e3, 864e4, 864e5];
+
+// reach is the scale's range: from the step below the data to the one above.
+function reach(_, low, high) {
+  const last = steps.length - 1, top = steps.findIndex((s) => s >= (high || 1));
+  const from = Math.min(Math.max(0, steps.findLastIndex((s) => s <= (low || 0.01))), last - 1);
+  return [steps[from], steps[Math.max(top < 0 ? last : top, from + 1)]];
+}
+
+// lines are both ends and the steps between that are far enough from each other.
+function lines(plot, _, low, high) {
+  const apart = Math.log10(high / low) * 20 / (plot.bbox.height / devicePixelRatio); // 20 pixels
+  const far = (a, b) => Math.log10(b / a) >= apart, kept = [low];
+  for (const s of steps) if (s < high && far(kept.at(-1), s) && far(s, high)) kept.push(s);
+  return [...kept, high];
 }
 
 export class Plots {
@@ -45,7 +58,7 @@ export class Plots {
       legend: { live: true, markers: { width: 2 } },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: true, range: () => [now() / 1000 - this.windowOf(), now() / 1000] }, y: scale },
-      axes: [{ ...axis, size: 26, values: "{HH}:{mm}", space: 70 }, { ...axis, size: 58, space: 30, splits, values: (_, splits) => splits.map((v) => words(v)) }],
+      axes: [{ ...axis, size: 26, values: "{HH}:{mm}", space: 70 }, { ...axis, size: 58, space: 30, splits, filter: splits && ((_, all) => all), values: (_, splits) => splits.map((v) => words(v)) }],
       series: [{ label: title, value: (_, t) => (t === null ? "" : new Date(t * 1000).toTimeString().slice(0, 8)) },
         ...series.map((s) => ({ width: 1.5, points: { show: false }, spanGaps: false, value: (_, v) => (v === null ? "–" : words(v)), ...s }))],
     };
@@ -57,12 +70,10 @@ export class Plots {
   }
 
   late() {
-    return this.common("late by", {
-      distr: 3, range: (_, low, high) => [10 ** Math.floor(Math.log10(Math.max(low || 0.01, 1e-3))), 10 ** Math.ceil(Math.log10(Math.max(high || 1, 1e-2) * 1.001))],
-    }, [
+    return this.common("late by", { distr: 3, range: reach }, [
       { label: "p50", stroke: color("--accent") },
       { label: "p99", stroke: color("--second"), dash: [4, 3] },
-    ], span, decades);
+    ], span, lines);
   }
 
   update(h) {

@@ -1,6 +1,7 @@
 // The strip of a subscription's last minutes or hours: band = connected, full
 // height = gap, a line with a triangle above = handover, with one below = alarm.
 import { age, clean, clock, ms, now, plural, span, svg, utc } from "./format.js";
+import { health, model } from "./model.js";
 
 // bands are the intervals with a connection, as far as it is known.
 function bands(moments, line, from, to) {
@@ -25,10 +26,16 @@ function bands(moments, line, from, to) {
   if (line.state === "connected") {
     const since = ms(line.state_since);
     if (open === null || Number.isFinite(since) && since < open) open = Number.isFinite(since) ? since : from;
-    close(to);
-  } else if (line.state && line.leader && line.state !== "disconnected") close(to);
-  else close(Math.min(to, (line.state === "disconnected" ? ms(line.state_since) : ms(line.last_frame)) || to));
+  }
+  close(Math.min(to, knownUntil(line) || open));
   return out;
+}
+
+// knownUntil is how long it is known that a connection was there.
+function knownUntil(line) {
+  if (line.state === "disconnected") return ms(line.state_since);
+  if (line.answered && line.state) return ms(model.overview.at);
+  return ms(line.last_frame) || ms(model.failed.overview?.read);
 }
 
 export function describe(m) {
@@ -91,7 +98,7 @@ export function drawStrip(node, moments, line, seconds, width, compact) {
 
 function summary(drawn, gaps, line, seconds) {
   const handovers = drawn.filter((m) => m.kind === "leader" && m.previous).length;
-  return `The last ${age(seconds)}: ${plural(gaps, "gap")}, ${plural(handovers, "handover")}; now ${line.state || "unknown"}`;
+  return `The last ${age(seconds)}: ${plural(gaps, "gap")}, ${plural(handovers, "handover")}; now ${health(line).state}`;
 }
 
 function ticks(from, to, x, width, height) {

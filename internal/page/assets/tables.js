@@ -1,6 +1,6 @@
 // The tables: subscriptions in short, replicas, latest events.
 import { age, agoOf, brief, bytes, clean, clock, count, el, ms, plural, rate, set, setAttr, setTime, since, span, svg } from "./format.js";
-import { health, model, moments } from "./model.js";
+import { health, moments, partial } from "./model.js";
 import { late } from "./hops.js";
 import { drawStrip } from "./strip.js";
 
@@ -64,18 +64,19 @@ export class Lines {
     setAttr(r.node, "data-level", h.level);
     setAttr(r.button, "aria-expanded", String(open));
     set(r.mark, h.mark);
-    setTime(r.word, ms(line.state_since), h.state + (line.state_since ? ", " + brief(since(line.state_since)) : ""));
-    set(c[2], line.leader || "none");
-    set(c[3], line.standbys.length ? line.standbys.join(", ") : "none");
+    const timed = line.answered && line.state_since, told = (text) => (line.answered ? text : "–");
+    setTime(r.word, timed ? ms(line.state_since) : NaN, h.state + (timed ? ", " + brief(since(line.state_since)) : ""));
+    set(c[2], line.leader || (partial() ? "not known" : "none"));
+    set(c[3], line.standbys.length ? line.standbys.join(", ") : partial() ? "not known" : "none");
     setAttr(c[3], "title", c[3].textContent);
-    set(c[4], rate(line.events_per_second));
+    set(c[4], told(rate(line.events_per_second)));
     set(c[5], some ? span(line.late.p50) : "–");
     set(c[6], some ? span(line.late.p99) : "–");
     setAttr(c[6], "data-level", late(line) ? "warn" : "none");
-    set(c[7], count(line.in_flight));
+    set(c[7], told(count(line.in_flight)));
     setTime(c[8], ms(line.last_event), agoOf(line.last_event));
     // Drawing is what costs most: a strip moves little in ten seconds, and not all are drawn at once.
-    const key = [Math.floor(Date.now() / 10e3 + i / 20), seconds, line.state, line.leader, this.wide].join();
+    const key = [Math.floor(Date.now() / 10e3 + i / 20), seconds, line.answered, line.state, line.leader, this.wide].join();
     if (r.drawn !== key) drawStrip(r.strip, moments(line.subscription), line, seconds, this.wide, true);
     r.drawn = key;
   }
@@ -134,12 +135,17 @@ export class Events {
   constructor(box) {
     this.body = table(box, "Latest events", eventColumns);
     this.rows = new Map();
-    this.none = el("p.muted", { hidden: "" }, "No event in the stream yet.");
-    box.append(this.none);
+    this.box = box;
+    this.note = el("p.muted", { hidden: "" });
+    box.prepend(this.note);
   }
 
-  update(events) {
-    this.none.hidden = events.length > 0;
+  // update shows events; if they could not be read, those that were read before.
+  update(events, failed) {
+    this.note.hidden = !failed && events.length > 0;
+    this.box.classList.toggle("old", !!failed && events.length > 0);
+    set(this.note, !failed ? "No event in the stream yet." : !events.length ? "Not known: " + failed.error
+      : `As of ${clock(ms(failed.read))}, ${age(since(failed.read))} old; what came since is not known: ${failed.error}`);
     if (this.shown === events) return;
     this.shown = events;
     const rows = new Map();

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
+)
+
+// The escape sequences that a terminal is repainted with: home, and clear from
+// there to the end.
+const repaint = "\x1b[H\x1b[J"
+
+// watch prints until the context ends: over the last output on a terminal, else
+// below it. Trouble is shown and does not end it.
+func (c *statusCmd) watch(p *process, nc *nats.Conn, bucket string) error {
+	again := time.NewTicker(c.Interval)
+	defer again.Stop()
+	for {
+		text, err := c.ask(p.ctx, nc, bucket)
+		if p.ctx.Err() != nil {
+			return nil
+		}
+		if err := c.show(p.stdout, text, err); err != nil {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-p.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
+	if c.JSON { // a line each time
+		if text == nil {
+			line, err := json.Marshal(failure{wrong.Error()})
+			if err != nil {
+				return fmt.Errorf("encode as JSON: %w", err)
+			}
+			text = append(zstatus.VisibleJSON(line), '\n')
+		}
+		_, err := out.Write(text)
+		return err
+	}
+	if text == nil {
+		text = fmt.Appendf(nil, "%s  %s\n", time.Now().Format(time.DateTime), zstatus.Visible(wrong.Error()))
+	}
+	before := fmt.Sprintf("--- %s\n", time.Now().UTC().Format(time.RFC3339))
+	if terminal(out) {
+		before = repaint
+		if rows, columns := windowSize(out.(*os.File)); rows > 0 && columns > 0 {
+			text = fit(text, rows, columns)
+		}
+	}
+	_, err := out.Write(append([]byte(before), text...))
+	return err
+}
+
+// fit is as much of a text as a window shows without scrolling, and a last line
+// that tells of the rest. The line below the text is the cursor's.
+func fit(text []byte, rows, columns int) []byte {
+	var heights []int
+	all := 0
+	for line := range bytes.Lines(text) {
+		width := utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n")))
+		heights = append(heights, max(1, (width+columns-1)/columns))
+		all += heights[len(heights)-1]
+	}
+	if all < rows {
+		return text
+	}
+	var b bytes.Buffer
+	used, n := 2, 0 // the last line, and the cursor's
+	for line := range bytes.Lines(text) {
+		if used += heights[n]; used > rows {
+			break
+		}
+		b.Write(line)
+		n++
+	}
+	fmt.Fprintf(&b, "… and %s\n", counted(len(heights)-n, "more line"))
+	return b.Bytes()
+}

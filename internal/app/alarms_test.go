@@ -1,0 +1,105 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// told are what the stream says of an alarm.
+func (h *harness) told(name string) (all []bridge.Alarm) {
+	h.t.Helper()
+	for _, msg := range h.all() {
+		var a bridge.Alarm
+		if msg.Subject() == "zoom._bridge.alarm" && json.Unmarshal(msg.Data(), &a) == nil && a.Name == name {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// TestTokenAlarm is raised and cleared in the stream, the status and the metrics.
+func TestTokenAlarm(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	h.ready()
+	if err := h.sim.FailTokens(zoomsim.TokenFault{Mode: zoomsim.TokenHTTP500}, zoomsim.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	h.renewToken()
+	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(alarm.Token) })
+	_, metrics := h.get("/metrics")
+	for _, line := range []string{`zoomstream_alarm{alarm="token",subscription=""} 1`, `zoomstream_alarms_raised_total{alarm="token"} 1`, `zoomstream_alarm{alarm="stream",subscription=""} 0`} {
+		if !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("/metrics has no %s", line)
+		}
+	}
+	if code, _ := h.get("/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz: %d; Zoom's trouble is not ours", code)
+	}
+	h.sim.Reset()
+	h.ready()
+	h.await("the alarm is cleared", 10*time.Second, func() bool { return !h.raised(alarm.Token) })
+	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(alarm.Token)) == 2 })
+	all := h.told(alarm.Token)
+	if !all[0].Raised || all[1].Raised || all[0].Replica != "replica-1" || !strings.Contains(all[0].Detail, "500") || all[0].Subscription != "" || all[0].Epoch != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestSilentAlarm with a threshold: raised while connected, cleared by an event.
+func TestSilentAlarm(t *testing.T) {
+	h := newMonitored(t)
+	h.settings.AlarmSilent = "3s"
+	h.startWith(func(*Options) {})
+	h.ready()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(alarm.Silent) })
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.await("the alarm is cleared", 5*time.Second, func() bool { return !h.raised(alarm.Silent) })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	all := h.told(alarm.Silent)
+	if len(all) != 2 || !all[0].Raised || all[1].Raised || all[0].Subscription != subID || all[0].Epoch == 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// TestSpoolingShowsAfterARestart: the stream refuses events before and after: who
+// looks at the new process sees that.
+func TestSpoolingShowsAfterARestart(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	h.ready()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(1)
+	h.seal(true)
+	for range 8000 { // more than NATS is given at once
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	}
+	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(alarm.Spooling) })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	listened := h.url()
+	h.startWith(func(*Options) {})
+	h.await("the next one listens", 5*time.Second, func() bool { return h.url() != listened })
+	h.ready()
+	h.await("the next one has the spool", 5*time.Second, func() bool { return h.status().Pipeline.Spooled > 0 && !h.status().Pipeline.Direct })
+	for deadline := time.Now().Add(7 * time.Second); !h.raised(alarm.Spooling); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("events are kept on disk for 7 s, and no alarm shows: %+v, %+v", h.status().Alarms, h.status().Pipeline)
+			break
+		}
+	}
+	h.seal(false)
+	h.await("all is published", 15*time.Second, func() bool { return h.status().Pipeline.Direct })
+	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(alarm.Spooling) })
+}

@@ -1,0 +1,391 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// startWith is start with other options.
+func (h *harness) startWith(change func(*Options)) {
+	h.t.Helper()
+	cfg, err := config.Load(h.settings, "", nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	o := Options{Config: cfg, Version: "test", NATSPort: -1, Log: zerolog.New(h.log).Level(zerolog.TraceLevel)}
+	change(&o)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	h.ended = done
+	go func() {
+		defer close(done)
+		done <- Run(ctx, o)
+	}()
+	h.stop = sync.OnceValue(func() error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(12 * time.Second):
+			return errStuck
+		}
+	})
+}
+
+var errStuck = fmt.Errorf("it does not end")
+
+func newMonitored(t *testing.T) *harness {
+	t.Helper()
+	t.Parallel()
+	h := newHarness(t)
+	h.settings.HTTPAddr = "127.0.0.1:0"
+	return h
+}
+
+var listening = regexp.MustCompile(`"code":"http.listening","url":"([^"]+)"`)
+
+// url is where the latest connector serves HTTP.
+func (h *harness) url() string {
+	h.t.Helper()
+	var found string
+	h.await("it listens", 10*time.Second, func() bool {
+		all := listening.FindAllStringSubmatch(h.log.String(), -1)
+		if len(all) > 0 {
+			found = strings.TrimSuffix(all[len(all)-1][1], "/")
+		}
+		return len(all) > 0
+	})
+	return found
+}
+
+func (h *harness) await(what string, longest time.Duration, holds func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(longest); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not within %s: %s\n%s", longest, what, h.log)
+		}
+	}
+}
+
+// get reads a page; without an answer the code is 0.
+func (h *harness) get(path string) (code int, body string) {
+	h.t.Helper()
+	response, err := (&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(h.url() + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(text)
+}
+
+func (h *harness) status() (r status.Replica) {
+	h.t.Helper()
+	code, body := h.get("/status")
+	if code != http.StatusOK || json.Unmarshal([]byte(body), &r) != nil {
+		h.t.Fatalf("/status: %d %.300s", code, body)
+	}
+	return r
+}
+
+// raised reports whether the status shows an alarm.
+func (h *harness) raised(name string) bool {
+	for _, a := range h.status().Alarms {
+		if a.Alarm == name {
+			return true
+		}
+	}
+	return false
+}
+
+// TestHTTPBeforeNATS: it can be seen that NATS is missed, and that this process lives.
+func TestHTTPBeforeNATS(t *testing.T) {
+	h := newMonitored(t)
+	port, dir := h.natsPort(), t.TempDir()
+	natstest.Stop(h.nats)
+	h.startWith(func(*Options) {})
+	if code, body := h.get("/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	if code, body := h.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "starting") {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	s := h.status()
+	if s.Phase != status.Starting || s.Replica != "replica-1" || s.Nonce != "" || s.Subscriptions == nil || s.Others == nil || s.Alarms == nil || s.HTTP != h.url()+"/" {
+		t.Errorf("%+v", s)
+	}
+	for _, path := range []string{"/", "/metrics"} {
+		if code, body := h.get(path); code != http.StatusOK {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	server := natstest.Run(t, dir, port)
+	h.ready()
+	if s := h.status(); s.Phase != status.Ready || !s.Pipeline.NATS {
+		t.Errorf("%+v", s)
+	}
+	natstest.Stop(server)
+	h.await("it is not ready without NATS", 5*time.Second, func() bool { code, _ := h.get("/readyz"); return code == http.StatusServiceUnavailable })
+	if code, _ := h.get("/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz: %d while NATS is away", code)
+	}
+	if s := h.status(); s.Phase != status.Ready || s.Pipeline.NATS {
+		t.Errorf("%+v", s)
+	}
+	natstest.Run(t, dir, port)
+	h.await("it is ready again", 10*time.Second, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
+}
+
+// TestStopBeforeNATS: nothing holds up the end.
+func TestStopBeforeNATS(t *testing.T) {
+	h := newMonitored(t)
+	natstest.Stop(h.nats)
+	h.startWith(func(*Options) {})
+	h.url()
+	began := time.Now()
+	if err := h.stop(); err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("ended after %s with %v", time.Since(began), err)
+	}
+	if code, _ := h.get("/healthz"); code != 0 {
+		t.Errorf("it still serves: %d", code)
+	}
+}
+
+// TestTakenHTTPAddress ends at once, whatever NATS does.
+func TestTakenHTTPAddress(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	stop := h.stop
+	h.settings.HTTPAddr = strings.TrimPrefix(h.url(), "http://")
+	h.startWith(func(o *Options) { o.Config.Replica = "replica-2" })
+	select {
+	case err := <-h.ended:
+		if err == nil || !strings.Contains(err.Error(), "ZOOMSTREAM_HTTP_ADDR") {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPageDoesNotHoldUpTheEnd: somebody watches the page while NATS is away, and the
+// connector is told to stop.
+func TestPageDoesNotHoldUpTheEnd(t *testing.T) {
+	h := newMonitored(t)
+	h.settings.SpoolMax = "64MiB"
+	h.startWith(func(*Options) {})
+	h.ready()
+	response, err := http.Get(h.url() + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	for n := 0; n < 2; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "data: ") {
+			n++
+		}
+	}
+	natstest.Stop(h.nats)
+	time.Sleep(1500 * time.Millisecond) // somebody looks again
+	began := time.Now()
+	if err := h.stop(); err != nil {
+		t.Errorf("%s after it was told to stop, with somebody watching: %v", time.Since(began).Round(time.Second), err)
+	}
+}
+
+// TestStatusAgrees: what is said over HTTP, over NATS and to Prometheus is the same,
+// and nothing of it is secret.
+func TestStatusAgrees(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(o *Options) { o.Version, o.Commit = "v1.2.3", "abc" })
+	h.ready()
+	for range 3 {
+		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	}
+	h.sim.SendRaw(subID, []byte("broken"), false)
+	h.waitStored(4)
+	nc, err := nats.Connect(h.nats.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	var asked, told status.Replica
+	h.await("both say that all is stored", 10*time.Second, func() bool {
+		msg, err := nc.Request("zoomstream.zoomstream.status", []byte(`{"history":true}`), 2*time.Second)
+		if err != nil || json.Unmarshal(msg.Data, &asked) != nil {
+			return false
+		}
+		told = h.status()
+		return len(told.Subscriptions) == 1 && told.Subscriptions[0].Published == 3 && len(asked.Subscriptions) == 1 && asked.Subscriptions[0].Published == 3
+	})
+	if asked.Replica != told.Replica || asked.Nonce != told.Nonce || asked.Nonce == "" || asked.PID != told.PID || !asked.Started.Equal(told.Started) || asked.Version != "v1.2.3" || asked.Phase != told.Phase || asked.HTTP != h.url()+"/" {
+		t.Errorf("%+v\n%+v", asked, told)
+	}
+	a, b := asked.Subscriptions[0], told.Subscriptions[0]
+	if a.Role != status.Leader || a.Role != b.Role || a.State != "connected" || a.Leader != "replica-1" || a.LeaderNonce != asked.Nonce || a.Epoch != b.Epoch || a.Epoch == 0 || a.Events != 3 || b.Events != 3 || a.Malformed != 1 || a.Connects != 1 ||
+		a.Trusted <= 0 || a.LastEvent.IsZero() || !a.LastEvent.Equal(b.LastEvent) || a.Since.IsZero() || a.Late.Count == 0 || a.Trouble != "" {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if asked.Token.Refreshes != 1 || asked.Token.Expires.Before(time.Now()) || !asked.Pipeline.Direct || asked.Pipeline.Stream != "ZOOM" || asked.Pipeline.Server == "" {
+		t.Errorf("%+v %+v", asked.Token, asked.Pipeline)
+	}
+	code, metrics := h.get("/metrics")
+	for _, line := range []string{
+		`zoomstream_events_received_total{subscription="sub-1"} 3`, `zoomstream_events_published_total{subscription="sub-1"} 3`, `zoomstream_events_malformed_total{subscription="sub-1"} 1`,
+		`zoomstream_leader{subscription="sub-1"} 1`, `zoomstream_connected{subscription="sub-1"} 1`, `zoomstream_ready 1`, `zoomstream_build_info{commit="abc",version="v1.2.3"} 1`, `zoomstream_alarm{alarm="stream",subscription=""} 0`,
+		`zoomstream_token_refreshes_total{outcome="ok"} 1`, `zoomstream_lease_transitions_total{reason="taken",subscription="sub-1"} 1`, `zoomstream_connects_total{outcome="ready",subscription="sub-1"} 1`,
+	} {
+		if code != http.StatusOK || !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("/metrics has no %s", line)
+		}
+	}
+	for path, text := range map[string]string{"/metrics": metrics, "/status?history": second(h.get("/status?history")), "/": second(h.get("/")), "/events": h.watch(2)} {
+		for _, secret := range []string{"must-not-leak", "eyJ", "access_token", "Bearer"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows %q", path, secret)
+			}
+		}
+		if len(text) == 0 {
+			t.Errorf("%s is empty", path)
+		}
+	}
+}
+
+func second(_ int, text string) string { return text }
+
+// watch reads some messages of the page's stream.
+func (h *harness) watch(count int) string {
+	h.t.Helper()
+	request, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.url()+"/events", nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReader(response.Body)
+	var all strings.Builder
+	for count > 0 {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "data: ") {
+			all.WriteString(line)
+			count--
+		}
+	}
+	return all.String()
+}
+
+// TestSecretsInTrouble: what goes wrong is told without them.
+func TestSecretsInTrouble(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	h.ready()
+	if err := h.sim.Refuse(subID, zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503}, zoomsim.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.sim.FailTokens(zoomsim.TokenFault{Mode: zoomsim.TokenInvalidClient}, zoomsim.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	h.sim.Cut(subID)
+	h.await("the trouble shows", 10*time.Second, func() bool { return h.status().Subscriptions[0].Trouble != "" })
+	s := h.status().Subscriptions[0]
+	if s.State == "connected" || s.Role != status.Leader {
+		t.Errorf("%+v", s)
+	}
+	for _, path := range []string{"/status", "/metrics"} {
+		_, text := h.get(path)
+		for _, secret := range []string{"must-not-leak", "eyJ", "access_token="} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows %q", path, secret)
+			}
+		}
+	}
+	if code, _ := h.get("/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d: a replica that Zoom refuses is ready, as a standby is", code)
+	}
+	h.sim.Reset()
+	h.ready()
+	h.await("the trouble is over", 5*time.Second, func() bool { return h.status().Subscriptions[0].Trouble == "" })
+}
+
+// TestCountersGoOnOverTerms: a replica that leads again has not forgotten.
+func TestCountersGoOnOverTerms(t *testing.T) {
+	h := newMonitored(t)
+	down := make(chan struct{})
+	h.startWith(func(o *Options) { o.StepDown = down })
+	h.ready()
+	url := h.url()
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(1)
+	other := &harness{t: t, sim: h.sim, settings: h.settings, log: &logBuffer{}}
+	other.settings.Replica, other.settings.DataDir = "replica-2", t.TempDir()
+	other.startWith(func(*Options) {})
+	h.await("they hear of one another", 10*time.Second, func() bool { return len(h.status().Others) == 1 && len(other.status().Others) == 1 })
+	down <- struct{}{}
+	other.await("the other one leads", 10*time.Second, func() bool {
+		s := other.status().Subscriptions[0]
+		return s.Role == status.Leader && s.State == "connected"
+	})
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(2)
+	s := h.status().Subscriptions[0]
+	if s.Role != status.Standby || s.Leader != "replica-2" || s.Events != 1 || s.State != "" || s.Epoch != other.status().Subscriptions[0].Epoch {
+		t.Errorf("%+v", s)
+	}
+	if err := other.stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.await("this one leads again", 20*time.Second, func() bool {
+		s := h.status().Subscriptions[0]
+		return s.Role == status.Leader && s.State == "connected"
+	})
+	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+	h.waitStored(3)
+	h.await("it has counted two", 5*time.Second, func() bool { return h.status().Subscriptions[0].Published == 2 })
+	s = h.status().Subscriptions[0]
+	_, metrics := h.get("/metrics")
+	for _, line := range []string{
+		`zoomstream_events_received_total{subscription="sub-1"} 2`, `zoomstream_events_published_total{subscription="sub-1"} 2`, `zoomstream_lease_transitions_total{reason="released",subscription="sub-1"} 1`,
+		`zoomstream_lease_transitions_total{reason="taken",subscription="sub-1"} 2`, `zoomstream_connects_total{outcome="ready",subscription="sub-1"} 2`, `zoomstream_gaps_total{subscription="sub-1"} 0`,
+	} {
+		if !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("/metrics has no %s", line)
+		}
+	}
+	if s.Events != 2 || s.Connects != 2 || h.url() != url {
+		t.Errorf("counters are since the replica's start, which has connected twice: %+v", s)
+	}
+}

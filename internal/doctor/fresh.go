@@ -1,0 +1,141 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	pingWait     = 500 * time.Millisecond  // for an answer to a ping of the service
+	presenceWait = 1500 * time.Millisecond // a replica announces itself every second
+)
+
+// traces are what tells that zoomstream is, or was, on a NATS that has no bucket of
+// leases: under another name of the bucket, somebody may be connected.
+type traces struct {
+	found   []string
+	unknown string // why there may be more; "": all was looked at
+}
+
+// fresh reports whether NATS knows of no zoomstream.
+func (t traces) fresh() bool { return len(t.found) == 0 && t.unknown == "" }
+
+// traces looks for them.
+func (e *exam) traces(ctx context.Context, s *site) (t traces) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if s.stream.exists {
+		t.found = append(t.found, "stream "+e.cfg.Stream+" is there")
+	}
+	if s.states.exists {
+		t.found = append(t.found, "bucket "+e.cfg.Bucket+"-state is there")
+	}
+	pairs, err := bucketPairs(ctx, s)
+	t.found = append(t.found, pairs...)
+	replicas, heard, heardErr := anyReplica(ctx, s, len(t.found) == 0)
+	t.found = append(t.found, replicas...)
+	switch {
+	case !s.stream.known, !s.states.known:
+		t.unknown = "not all that could tell was to be seen"
+	case err != nil:
+		t.unknown = err.Error()
+	case heardErr != nil:
+		t.unknown = heardErr.Error()
+	case !heard:
+		t.unknown = "this user may hear no replica"
+	}
+	return t
+}
+
+// bucketPairs finds buckets whose names are like those of zoomstream.
+func bucketPairs(ctx context.Context, s *site) (found []string, err error) {
+	if !s.may("STREAM.NAMES") {
+		return nil, nil // so is the stream
+	}
+	all := make(map[string]bool)
+	names := s.js.StreamNames(ctx, jetstream.WithStreamListSubject("$KV.>"))
+	for name := range names.Name() {
+		all[name] = true
+	}
+	for name := range all {
+		if all[name+"-state"] {
+			bucket := strings.TrimPrefix(name, "KV_")
+			found = append(found, fmt.Sprintf("buckets %s and %[1]s-state are there", bucket))
+		}
+	}
+	return found, names.Err()
+}
+
+// anyReplica finds one, whatever its bucket. The connector's user may not ping the
+// service, but may hear what replicas announce; that takes longer, and is for patient
+// callers. heard is whether one would have been found.
+func anyReplica(ctx context.Context, s *site, patient bool) (found []string, heard bool, err error) {
+	in := make(chan *nats.Msg, 64)
+	inbox := s.nc.NewInbox()
+	r := &rights{nc: s.nc}
+	for _, subject := range []string{inbox, "zoomstream.*.presence"} {
+		sub, err := s.nc.ChanSubscribe(subject, in)
+		if err != nil {
+			return nil, false, err
+		}
+		defer sub.Unsubscribe() //nolint:errcheck // the connection ends soon
+	}
+	deaf, err := r.violates(ctx, "Subscription", "zoomstream.*.presence", func() error { return nil })
+	if err != nil {
+		return nil, false, err
+	}
+	const ping = "$SRV.PING.zoomstream"
+	mute, err := r.violates(ctx, "Publish", ping, func() error { return s.nc.PublishRequest(ping, inbox, nil) })
+	if err != nil {
+		return nil, false, err
+	}
+	wait := pingWait
+	if mute && !deaf && patient {
+		wait = presenceWait
+	}
+	over := time.After(wait)
+	for {
+		select {
+		case msg := <-in:
+			if replica := announced(msg); replica != "" {
+				return []string{replica}, true, nil
+			}
+			if msg.Subject == inbox && msg.Header.Get("Status") == "503" { // nobody has the service
+				return nil, true, nil
+			}
+		case <-over:
+			return nil, !mute || !deaf && patient, nil
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
+	}
+}
+
+// announced is a replica that says that it is there; "": it is something else.
+func announced(msg *nats.Msg) string {
+	var said struct {
+		Replica  string `json:"replica"`
+		Leaving  bool   `json:"leaving"`
+		Metadata struct {
+			Replica string `json:"replica"`
+			Bucket  string `json:"bucket"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(msg.Data, &said) != nil {
+		return ""
+	}
+	replica, bucket := said.Metadata.Replica, said.Metadata.Bucket
+	if subject := strings.Split(msg.Subject, "."); len(subject) == 3 && subject[2] == "presence" && !said.Leaving {
+		replica, bucket = said.Replica, subject[1]
+	}
+	if replica == "" {
+		return ""
+	}
+	return fmt.Sprintf("replica %s with bucket %s answers", replica, bucket)
+}
