@@ -14,7 +14,7 @@ FROM        ?= 1
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo test race lint fuzz bench simulate mutants soak nats readme clean
+.PHONY: help build demo test race lint fuzz bench simulate mutants soak nats readme screenshot rules clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -72,8 +72,15 @@ dist/nats:
 	rm -rf dist/natscli && mkdir -p dist/natscli
 	cd dist/natscli && go mod init natscli && go get -tool $(NATSCLI) && go build -o ../nats $(firstword $(subst @, ,$(NATSCLI)))
 
-readme: ## Write the table of settings into README.md
-	go test ./cmd/zoomstream -run TestReadmeSettings -update-readme
+readme: ## Write the tables of settings and metrics into README.md and docs
+	go test ./cmd/zoomstream -run 'TestReadmeSettings|TestMetricsTable' -update-readme
+
+screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)
+	go test ./internal/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png
+
+rules: ## Check the alert rules (needs Prometheus' promtool)
+	promtool check rules cmd/zoomstream/etc/alerts.yaml
+	promtool test rules cmd/zoomstream/etc/alerts_test.yaml
 
 clean: ## Remove what make has built
 	rm -rf zoomstream dist

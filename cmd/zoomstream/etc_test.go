@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+)
+
+const etcRunbook = "docs/runbook.md"
+
+// alertRule is a rule of etc/alerts.yaml.
+type alertRule struct {
+	Alert       string            `yaml:"alert"`
+	Expr        string            `yaml:"expr"`
+	For         string            `yaml:"for"`
+	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations"`
+}
+
+func readAlerts(t *testing.T) (rules []alertRule) {
+	t.Helper()
+	var file struct {
+		Groups []struct {
+			Name  string      `yaml:"name"`
+			Rules []alertRule `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if err := yaml.UnmarshalWithOptions(readEtc(t, "alerts.yaml"), &file, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range file.Groups {
+		rules = append(rules, g.Rules...)
+	}
+	if len(rules) == 0 {
+		t.Fatal("there are no rules")
+	}
+	return rules
+}
+
+func readEtc(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("etc/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// dashboard is what is looked at of etc/dashboard.json.
+type dashboard struct {
+	Templating struct {
+		List []struct {
+			Name  string `json:"name"`
+			Query any    `json:"query"`
+		} `json:"list"`
+	} `json:"templating"`
+	Panels []struct {
+		ID      int            `json:"id"`
+		Type    string         `json:"type"`
+		Title   string         `json:"title"`
+		GridPos map[string]int `json:"gridPos"`
+		Targets []struct {
+			RefID        string `json:"refId"`
+			Expr         string `json:"expr"`
+			LegendFormat string `json:"legendFormat"`
+		} `json:"targets"`
+	} `json:"panels"`
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal(readEtc(t, "dashboard.json"), &d); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Panels) == 0 {
+		t.Fatal("there are no panels")
+	}
+	return d
+}
+
+// TestEtcAlerts has a rule for every alarm, and every rule tells people what to do.
+func TestEtcAlerts(t *testing.T) {
+	rules := readAlerts(t)
+	for _, name := range constants(t, "../../internal/alarm/alarm.go") {
+		its := func(r alertRule) bool { return r.Expr == fmt.Sprintf("zoomstream_alarm{alarm=%q} == 1", name) }
+		if i := slices.IndexFunc(rules, its); i < 0 {
+			t.Errorf("no rule is for the alarm %s", name)
+		} else if got := rules[i].Annotations["runbook"]; got != etcRunbook+"#"+name {
+			t.Errorf("the rule for the alarm %s names %s", name, got)
+		}
+	}
+	headings := etcHeadings(t)
+	seen := make(map[string]bool)
+	for _, r := range rules {
+		if !strings.HasPrefix(r.Alert, "Zoomstream") || seen[r.Alert] {
+			t.Errorf("%s: another name", r.Alert)
+		}
+		seen[r.Alert] = true
+		if s := r.Labels["severity"]; s != "critical" && s != "warning" {
+			t.Errorf("%s has the severity %q", r.Alert, s)
+		}
+		if d := r.Annotations["description"]; r.Annotations["summary"] == "" || !strings.HasSuffix(d, ".") {
+			t.Errorf("%s: %q: %q", r.Alert, r.Annotations["summary"], d)
+		}
+		anchor, ok := strings.CutPrefix(r.Annotations["runbook"], etcRunbook+"#")
+		if !ok || !regexp.MustCompile(`^[a-z-]+$`).MatchString(anchor) {
+			t.Errorf("%s has the runbook %q", r.Alert, r.Annotations["runbook"])
+		} else if headings != nil && !slices.Contains(headings, anchor) {
+			t.Errorf("%s: %s has no heading %q", r.Alert, etcRunbook, anchor)
+		}
+	}
+}
+
+// etcHeadings are the anchors of the runbook; nil if there is none.
+func etcHeadings(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../" + etcRunbook)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors := []string{""}
+	for _, m := range regexp.MustCompile("(?m)^#+ +(.*?) *$").FindAllSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(string(m[1])), "")
+		anchors = append(anchors, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return anchors
+}
+
+// TestEtcDashboard has panels that can be told apart and do not overlap.
+func TestEtcDashboard(t *testing.T) {
+	ids, titles, taken := make(map[int]bool), make(map[string]bool), make(map[[2]int]string)
+	for _, p := range readDashboard(t).Panels {
+		if ids[p.ID] || titles[p.Title] || p.Title == "" {
+			t.Errorf("panel %d, %q: another number and title", p.ID, p.Title)
+		}
+		ids[p.ID], titles[p.Title] = true, true
+		if (p.Type == "row") != (len(p.Targets) == 0) {
+			t.Errorf("%s, a %s, has %d targets", p.Title, p.Type, len(p.Targets))
+		}
+		for i, target := range p.Targets {
+			if target.RefID != string(rune('A'+i)) {
+				t.Errorf("%s: target %d is %q", p.Title, i, target.RefID)
+			}
+		}
+		at := p.GridPos
+		if at["w"] < 1 || at["h"] < 1 || at["x"]+at["w"] > 24 {
+			t.Errorf("%s is at %v", p.Title, at)
+		}
+		for x := range at["w"] {
+			for y := range at["h"] {
+				cell := [2]int{at["x"] + x, at["y"] + y}
+				if other := taken[cell]; other != "" {
+					t.Fatalf("%s lies on %s", p.Title, other)
+				}
+				taken[cell] = p.Title
+			}
+		}
+	}
+}
+
+// TestEtcUnit compares the unit, what is commented out included, with the program.
+func TestEtcUnit(t *testing.T) {
+	settings := map[string]bool{"GOMEMLIMIT": true}
+	for f := range reflect.TypeFor[config.Settings]().Fields() {
+		settings[f.Tag.Get("setting")] = true
+	}
+	handed, values := make(map[string]bool), make(map[string]string)
+	unit := string(readEtc(t, "zoomstream.service"))
+	for _, m := range regexp.MustCompile(`(?m)^#?([A-Z]\w+)=(.*)$`).FindAllStringSubmatch(unit, -1) {
+		name, value := m[1], m[2]
+		values[name] = value
+		if id, file, ok := strings.Cut(value, ":"); ok && name == "LoadCredential" {
+			handed[id] = strings.HasPrefix(file, "/etc/zoomstream/")
+		}
+		if name != "Environment" {
+			continue
+		}
+		variable, is, _ := strings.Cut(value, "=")
+		if !settings[variable] {
+			t.Errorf("there is no setting %s", variable)
+		}
+		if id, ok := strings.CutPrefix(is, "%d/"); ok && !handed[id] {
+			t.Errorf("%s: no credential %s is handed over", variable, id)
+		}
+	}
+	if len(handed) < 2 {
+		t.Errorf("the credentials are %v", handed)
+	}
+	for name, want := range map[string]string{
+		"Type": "notify", "NotifyAccess": "main", "ExecReload": "kill -HUP $MAINPID", "Restart": "on-failure",
+		"RestartPreventExitStatus": fmt.Sprint(exitUsage, " ", exitConfig), "StateDirectory": "zoomstream",
+	} {
+		if values[name] != want {
+			t.Errorf("%s=%s, want %s", name, values[name], want)
+		}
+	}
+	if !strings.Contains(unit, "\nEnvironment=ZOOMSTREAM_DATA_DIR=/var/lib/"+values["StateDirectory"]+"\n") {
+		t.Error("the data are not in the state directory")
+	}
+	command := strings.Fields(values["ExecStart"])
+	p := start(t, nil, command[1:]...)
+	p.exit(exitConfig) // the line is right, and the file is not there
+	if !strings.Contains(p.stderr.String(), "/etc/zoomstream/zoomstream.yaml") {
+		t.Errorf("%s", &p.stderr)
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/metrics"
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
+)
+
+// TestMetricsTable compares the table of metrics in docs/operating.md with the code's.
+// "make readme" writes it.
+func TestMetricsTable(t *testing.T) {
+	const file, begin, end = "../../docs/operating.md", "<!-- metrics -->\n", "<!-- /metrics -->\n"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, found := strings.Cut(string(text), begin)
+	table, tail, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no lines %s%s", file, begin, end)
+	}
+	want := metricsTable(t)
+	if table == want {
+		return
+	}
+	if !*updateReadme {
+		t.Fatalf("the table of metrics in %s is not that of the code; make readme writes it:\n%s", file, want)
+	}
+	if err := os.WriteFile(file, []byte(head+begin+want+end+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// metricsTable has a row for each metric of the program's own.
+func metricsTable(t *testing.T) string {
+	t.Helper()
+	now := time.Now()
+	m := metrics.New("v1", "commit", []string{"sub"})
+	s := m.Subscription("sub")
+	s.Transition("taken")
+	s.Connect("ready")
+	s.Close("closed")
+	m.Raised(alarm.Late)
+	m.Show(func() *zstatus.Replica {
+		return &zstatus.Replica{Token: zstatus.Token{Expires: now}, Subscriptions: []zstatus.Subscription{
+			{Subscription: "sub", Role: zstatus.Leader, LastFrame: now, LastEvent: now},
+		}}
+	}, alarm.OfReplica)
+	families, err := m.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "zoomstream_") {
+			continue
+		}
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+l.GetName()+"`")
+		}
+		slices.Sort(labels)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.GetName(), strings.ToLower(f.GetType().String()), strings.Join(labels, ", "), f.GetHelp())
+	}
+	return b.String()
+}

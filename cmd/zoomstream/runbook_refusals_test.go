@@ -1,0 +1,164 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// ends starts a replica that ends by itself with an exit code.
+func (s *scene) ends(code int, settings ...string) {
+	s.t.Helper()
+	s.run(settings...).exit(code)
+}
+
+func refusedMissing(s *scene) {
+	s.environ = nil
+	s.ends(exitConfig)
+}
+
+const unknownSetting = "ZOOMSTREAM_STREM"
+
+func refusedUnknown(s *scene) {
+	s.set(unknownSetting + "=EVENTS")
+	s.ends(exitConfig)
+}
+
+func refusedWrong(s *scene) {
+	s.set("ZOOMSTREAM_LEASE_TTL=fifteen")
+	s.ends(exitConfig)
+}
+
+func refusedClient(s *scene) {
+	s.set("ZOOM_CLIENT_SECRET=wrong-must-not-leak")
+	s.ends(exitConfig)
+}
+
+func refusedAccount(s *scene) {
+	s.set("ZOOM_ACCOUNT_ID=another")
+	s.ends(exitConfig)
+}
+
+func refusedGrant(s *scene) {
+	s.failTokens(zoomsim.TokenUnsupportedGrant)
+	s.ends(exitConfig)
+}
+
+// refusedSubscription has a path that Zoom does not know.
+func refusedSubscription(s *scene) {
+	s.set("ZOOM_WEBSOCKET_URL=" + strings.Replace(s.setting("ZOOM_WEBSOCKET_URL"), "/ws?", "/nothing-here?", 1))
+	s.run()
+}
+
+func refusedConnection(s *scene) {
+	s.refuse(zoomsim.RefuseNew)
+	s.run()
+}
+
+func refusedNoNATS(s *scene) {
+	s.down()
+	s.run()
+}
+
+func refusedUser(s *scene) {
+	s.user(nil)
+	s.set("NATS_PASSWORD=wrong-must-not-leak")
+	s.run()
+}
+
+func refusedPermission(s *scene) {
+	s.user(&server.SubjectPermission{Deny: []string{"$JS.API.INFO"}})
+	s.run()
+}
+
+func refusedJetStream(s *scene) {
+	s.instead(&server.Options{})
+	s.run()
+}
+
+func refusedSealed(s *scene) {
+	js := jetStream(s.t, s.nats.ClientURL())
+	c := jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}
+	s.stream(c)
+	c.Sealed = true
+	if _, err := js.UpdateStream(s.t.Context(), c); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ends(exitConfig)
+}
+
+func refusedSubjects(s *scene) {
+	s.stream(jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.meeting.>"}})
+	s.ends(exitConfig)
+}
+
+func refusedTaken(s *scene) {
+	s.stream(jetstream.StreamConfig{Name: "ARCHIVE", Subjects: []string{"zoom.>"}})
+	s.ends(exitConfig)
+}
+
+func refusedCluster(s *scene) {
+	s.set("ZOOMSTREAM_STREAM_REPLICAS=3")
+	s.ends(exitConfig)
+}
+
+func refusedBucket(s *scene) {
+	_, err := jetStream(s.t, s.nats.ClientURL()).CreateKeyValue(s.t.Context(), jetstream.KeyValueConfig{Bucket: "zoomstream"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.ends(exitConfig)
+}
+
+// refusedFolder locks a folder as another process would.
+func refusedFolder(s *scene) {
+	s.embed()
+	lock := flock.New(filepath.Join(s.setting("ZOOMSTREAM_DATA_DIR"), "nats.lock"))
+	if locked, err := lock.TryLock(); !locked {
+		s.t.Fatalf("the folder is not locked: %v", err)
+	}
+	s.t.Cleanup(func() { lock.Unlock() })
+	s.ends(exitFailure)
+}
+
+// embed has programs start a NATS server of their own.
+func (s *scene) embed() { s.set("NATS_URL=") }
+
+func refusedPort(s *scene) {
+	s.take("127.0.0.1:4222")
+	s.embed()
+	s.ends(exitFailure)
+}
+
+// take listens at an address, unless somebody else does and goes on doing so.
+func (s *scene) take(address string) string {
+	s.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	for deadline := time.Now().Add(15 * time.Second); errors.Is(err, syscall.EADDRINUSE); listener, err = net.Listen("tcp", address) {
+		if time.Now().After(deadline) {
+			return address
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
+}
+
+func refusedHTTP(s *scene) {
+	s.set("ZOOMSTREAM_HTTP_ADDR=" + s.take("127.0.0.1:0"))
+	s.ends(exitFailure)
+}

@@ -1,0 +1,249 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/doctor"
+)
+
+const (
+	runbookFile = "../../docs/runbook.md"
+	alertsFile  = "etc/alerts.yaml"
+)
+
+// runbookEntry is what the run book says under one heading of the second level.
+type runbookEntry struct {
+	chapter, heading string
+	parts            []string // the bold words that its paragraphs begin with
+	see              string   // the paragraph "You see"
+	spans            []runbookSpan
+	steps            int
+}
+
+// runbookSpan is what is quoted there.
+type runbookSpan struct {
+	place, text string
+	pattern     *regexp.Regexp
+}
+
+var (
+	runbookPart   = regexp.MustCompile(`^\*\*([^*]+)\*\*`)
+	runbookStep   = regexp.MustCompile(`^\d+\. `)
+	runbookNumber = regexp.MustCompile(`\bN\b`)
+	runbookLink   = regexp.MustCompile(`\]\(#([^)]*)\)`)
+	runbookCode   = regexp.MustCompile("`([a-z]+\\.[a-z_]+)`")
+	runbookQuoted = regexp.MustCompile("`([^`]+)`|\\b(log|status|doctor|metrics|message|readyz|gaps|find)\\b")
+)
+
+func readRunbook(t *testing.T) (entries []*runbookEntry, text string) {
+	t.Helper()
+	raw, err := os.ReadFile(runbookFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chapter, fenced := "", false
+	var e *runbookEntry
+	for line := range strings.Lines(string(raw)) {
+		line = strings.TrimSuffix(line, "\n")
+		heading, isEntry := strings.CutPrefix(line, "## ")
+		part := runbookPart.FindStringSubmatch(line)
+		switch {
+		case strings.HasPrefix(strings.TrimSpace(line), "```"):
+			fenced = !fenced
+		case fenced:
+		case strings.HasPrefix(line, "# "):
+			chapter, e = line[2:], nil
+		case isEntry:
+			e = &runbookEntry{chapter: chapter, heading: heading}
+			entries = append(entries, e)
+		case e == nil || line == "":
+		case part != nil:
+			e.parts = append(e.parts, part[1])
+			if part[1] == "You see" {
+				e.see = line
+			}
+		case runbookStep.MatchString(line):
+			e.steps++
+		case len(e.parts) == 1:
+			e.see += " " + line
+		}
+	}
+	for _, e := range entries {
+		e.spans = runbookSpans(e.see)
+	}
+	return entries, string(raw)
+}
+
+// runbookSpans are the code spans of a paragraph; the word before them says where each is
+// seen.
+func runbookSpans(paragraph string) (spans []runbookSpan) {
+	place := seenLog
+	for _, m := range runbookQuoted.FindAllStringSubmatch(paragraph, -1) {
+		if m[1] == "" {
+			place = m[2]
+			continue
+		}
+		pattern := regexp.QuoteMeta(blanks.ReplaceAllString(m[1], " "))
+		pattern = strings.ReplaceAll(pattern, "…", `.*?`)
+		pattern = runbookNumber.ReplaceAllString(pattern, `(0\.0*)?[1-9][0-9.]*`)
+		spans = append(spans, runbookSpan{place, m[1], regexp.MustCompile(pattern)})
+	}
+	return spans
+}
+
+// TestRunbook plays each case of the run book with the real program, and finds the
+// words that it says the reader sees.
+func TestRunbook(t *testing.T) {
+	entries, _ := readRunbook(t)
+	byHeading := make(map[string]*runbookEntry)
+	var headings []string
+	for _, e := range entries {
+		if byHeading[e.heading] != nil {
+			t.Errorf("%q is there twice", e.heading)
+		}
+		byHeading[e.heading] = e
+		if runbookCases[e.heading] == nil {
+			t.Errorf("%q: no test produces it", e.heading)
+			continue
+		}
+		headings = append(headings, e.heading)
+	}
+	for heading := range runbookCases {
+		if byHeading[heading] == nil {
+			t.Errorf("%q has no heading in the run book", heading)
+		}
+	}
+	began := time.Now()
+	together(t, headings, func(t *testing.T, heading string) {
+		s := newScene(t)
+		runbookCases[heading](s)
+		s.sees(byHeading[heading].spans)
+	})
+	t.Logf("%d cases in %v", len(headings), time.Since(began).Round(time.Second))
+}
+
+// TestRunbookOfGoodHealth finds no case where nothing is wrong.
+func TestRunbookOfGoodHealth(t *testing.T) {
+	s := newScene(t)
+	s.set("ZOOM_SECRET_TOKEN=")
+	s.connected()
+	s.beside()
+	s.emit(5, zoomEvent)
+	bodies(t, s.nats.ClientURL(), 5)
+	texts := make(map[string]string)
+	for _, place := range []string{seenLog, seenStatus, seenDoctor, seenMetrics, seenMessage, seenReady, seenGaps} {
+		texts[place] = plainText(s.look(place))
+	}
+	entries, _ := readRunbook(t)
+	for _, e := range entries {
+		if len(e.spans) == 0 {
+			t.Errorf("%q quotes nothing that is seen", e.heading)
+		}
+		if !slices.ContainsFunc(e.spans, func(q runbookSpan) bool { return !q.pattern.MatchString(texts[q.place]) }) {
+			t.Errorf("%q: all of that is seen where nothing is wrong: %s", e.heading, e.see)
+		}
+	}
+}
+
+// TestRunbookForm holds each entry to its three parts.
+func TestRunbookForm(t *testing.T) {
+	entries, _ := readRunbook(t)
+	for _, e := range entries {
+		if !slices.Equal(e.parts, []string{"You see", "It means", "Do"}) || e.steps == 0 {
+			t.Errorf("%q has the parts %v and %d steps", e.heading, e.parts, e.steps)
+		}
+	}
+}
+
+// TestRunbookAlerts finds a heading for each alarm and for each alert, and the
+// alert's name below it.
+func TestRunbookAlerts(t *testing.T) {
+	entries, _ := readRunbook(t)
+	known := make(map[string]*runbookEntry)
+	for _, e := range entries {
+		known[e.heading] = e
+	}
+	for _, name := range append([]string{alarm.Late, alarm.Silent, alarm.Contested}, alarm.OfReplica...) {
+		if known[name] == nil {
+			t.Errorf("alarm %s has no heading in the run book", name)
+		}
+	}
+	rules, err := os.ReadFile(alertsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?s)- alert: (\w+)\n.*?runbook: docs/runbook\.md#([a-z-]+)\n`).FindAllStringSubmatch(string(rules), -1)
+	if len(found) == 0 || len(found) != strings.Count(string(rules), "- alert: ") {
+		t.Errorf("%d of %d alerts name the run book", len(found), strings.Count(string(rules), "- alert: "))
+	}
+	for _, m := range found {
+		alert, anchor := m[1], m[2]
+		if known[anchor] == nil {
+			t.Errorf("alert %s points to %s, which is no heading of the run book", alert, anchor)
+		} else if !strings.Contains(known[anchor].see, alert) {
+			t.Errorf("%q does not name the alert %s", anchor, alert)
+		}
+	}
+}
+
+// TestRunbookCommands parses what the run book says to paste, and looks up the
+// settings that it names.
+func TestRunbookCommands(t *testing.T) {
+	_, text := readRunbook(t)
+	for line := range strings.Lines(text) {
+		args := strings.Fields(strings.TrimSpace(line))
+		if len(args) < 2 || args[0] != "zoomstream" || args[len(args)-1] == "--help" {
+			continue
+		}
+		var c cli
+		parser, err := kong.New(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(args[1:]); err != nil {
+			t.Errorf("%s: %v", strings.TrimSpace(line), err)
+		}
+	}
+	readme := readReadme(t)
+	for _, setting := range regexp.MustCompile(`\b(ZOOM|ZOOMSTREAM|NATS)_[A-Z_]+\b`).FindAllString(text, -1) {
+		if setting != unknownSetting && !strings.Contains(readme, "`"+strings.TrimSuffix(setting, "_FILE")+"`") {
+			t.Errorf("%s is no setting", setting)
+		}
+	}
+}
+
+// TestRunbookLinks follows the links to headings, and finds the codes of log lines
+// and checks.
+func TestRunbookLinks(t *testing.T) {
+	_, text := readRunbook(t)
+	anchors := make(map[string]bool)
+	for line := range strings.Lines(text) {
+		if title := strings.TrimLeft(line, "#"); title != line {
+			anchors[strings.ReplaceAll(strings.ToLower(strings.TrimSpace(title)), " ", "-")] = true
+		}
+	}
+	for _, m := range runbookLink.FindAllStringSubmatch(text, -1) {
+		if !anchors[m[1]] {
+			t.Errorf("a link points to %q, which is no heading", m[1])
+		}
+	}
+	logs, err := os.ReadFile("../../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range runbookCode.FindAllStringSubmatch(text, -1) {
+		if code := m[1]; code != "nats.conf" && code != string(doctor.Clock) && !strings.Contains(string(logs), "| `"+code+"` |") {
+			t.Errorf("%s is no code of a log line", code)
+		}
+	}
+}
