@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not with the race detector: what the commands do is tested with it in their packages.
+
 package main
 
 import (
@@ -28,6 +32,7 @@ func examine(t *testing.T, environ []string, code int, args ...string) *program 
 }
 
 func TestDoctorExitCodes(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL())
@@ -58,6 +63,7 @@ func TestDoctorExitCodes(t *testing.T) {
 
 // TestDoctorJSON compares all that it prints, but for what differs from run to run.
 func TestDoctorJSON(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	_, settings := startZoom(t)
 	p := examine(t, append(settings, "NATS_URL="+nats.ClientURL()), exitOK, "--json")
@@ -87,6 +93,7 @@ func steady(text string) string {
 // TestDoctorLeavesTheLeaderAlone examines a replica that is connected, again and
 // again, amid the traffic.
 func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off")
@@ -123,6 +130,7 @@ func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
 
 // TestDoctorWithAnotherBucket does not touch a leader whose lease it cannot see.
 func TestDoctorWithAnotherBucket(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off")
@@ -145,6 +153,7 @@ func TestDoctorWithAnotherBucket(t *testing.T) {
 
 // TestDoctorKilled kills it while it holds a lease: a replica finds it dead.
 func TestDoctorKilled(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LEASE_TTL=1h")
@@ -180,6 +189,7 @@ func TestDoctorKilled(t *testing.T) {
 // TestDoctorAndReplicasRace lets replicas come and go while doctor looks: what a
 // replica has connected, doctor never displaces, and a replica finds the way free.
 func TestDoctorAndReplicasRace(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off")

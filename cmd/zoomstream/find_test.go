@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not with the race detector: what the commands do is tested with it in their packages.
+
 package main
 
 import (
@@ -18,6 +22,7 @@ import (
 const testMeeting = "+q/7Zk1dQvGm0yT4nB9x3A=="
 
 func TestFind(t *testing.T) {
+	t.Parallel()
 	s, began := newShelf(t), time.Now()
 	happened := time.Date(2026, 1, 20, 10, 0, 0, 250e6, time.UTC)
 	header := func(id string, more ...string) nats.Header {
@@ -68,6 +73,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestFindNothing(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	for range 2 {
 		s.store("zoom.meeting.started", nil, zoomsim.Body("meeting.started"))
@@ -95,6 +101,7 @@ func TestFindNothing(t *testing.T) {
 
 // TestFindWaiting tells of what is not in the stream yet.
 func TestFindWaiting(t *testing.T) {
+	t.Parallel()
 	s := newShelf(t)
 	s.store("zoom.meeting.started", nil, zoomsim.Body("meeting.started"))
 	nc, err := nats.Connect(s.url)
@@ -136,6 +143,7 @@ func TestFindWaiting(t *testing.T) {
 
 // TestFindOfRun finds what a connector has stored, and what it could not store.
 func TestFindOfRun(t *testing.T) {
+	t.Parallel()
 	url := startNATS(t).ClientURL()
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+url)

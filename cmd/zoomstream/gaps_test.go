@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not with the race detector: what the commands do is tested with it in their packages.
+
 package main
 
 import (
@@ -96,6 +100,7 @@ func timeless(text string, began time.Time) string {
 }
 
 func TestGaps(t *testing.T) {
+	t.Parallel()
 	s, began := newShelf(t), time.Now()
 	at := time.Date(2026, 1, 20, 23, 59, 59, 500e6, time.UTC)
 	s.storeGap(bridge.Gap{Subscription: "sub-1", From: at.Add(30 * time.Hour), To: at.Add(31 * time.Hour), Milliseconds: 3_600_000,
@@ -118,6 +123,7 @@ func TestGaps(t *testing.T) {
 }
 
 func TestGapsErrors(t *testing.T) {
+	t.Parallel()
 	url := startNATS(t).ClientURL()
 	for _, args := range [][]string{{"gaps"}, {"find", "x"}} {
 		p := start(t, []string{"NATS_URL=" + url}, args...)
@@ -140,6 +146,7 @@ func TestGapsErrors(t *testing.T) {
 
 // TestGapsErrorsAsJSON has whoever reads standard output only see them, too.
 func TestGapsErrorsAsJSON(t *testing.T) {
+	t.Parallel()
 	url := startNATS(t).ClientURL()
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
 	for _, command := range []string{"status", "gaps", "find x"} {
@@ -155,6 +162,7 @@ func TestGapsErrorsAsJSON(t *testing.T) {
 }
 
 func TestGapsHelp(t *testing.T) {
+	t.Parallel()
 	for command, want := range map[string][]string{
 		"gaps": {"Exit code 0: the gaps are listed", "Default 7d."}, "find": {"Exit code 0: something is found", "Default 24h.", "Default 50."},
 		"status": {"Exit code 0: replicas answer", "Default 1s."},
@@ -172,6 +180,7 @@ func TestGapsHelp(t *testing.T) {
 
 // TestGapsOfRun has a connector lose its connection, and lists the gap.
 func TestGapsOfRun(t *testing.T) {
+	t.Parallel()
 	url := startNATS(t).ClientURL()
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+url)

@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not with the race detector: what the commands do is tested with it in their packages.
+
 package main
 
 import (

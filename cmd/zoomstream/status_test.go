@@ -1,3 +1,7 @@
+//go:build !race
+
+// Not with the race detector: what the commands do is tested with it in their packages.
+
 package main
 
 import (
@@ -101,6 +105,7 @@ var statusTime = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?
 func withoutClock(text string) string { return statusTime.ReplaceAllString(text, "TIME") }
 
 func TestStatusOfTrouble(t *testing.T) {
+	t.Parallel()
 	w := newStatusWorld(t)
 	w.lead("sub-1", "zoomstream-0", w.ago(2*time.Hour))
 	w.lead("sub-2", "zoomstream-1", w.ago(5*time.Hour))
@@ -118,6 +123,7 @@ func TestStatusOfTrouble(t *testing.T) {
 }
 
 func TestStatusOfGoodHealth(t *testing.T) {
+	t.Parallel()
 	w := newStatusWorld(t)
 	w.lead("sub-1", "zoomstream-0", w.ago(2*time.Hour))
 	w.lead("sub-2", "zoomstream-0", w.ago(2*time.Hour))
@@ -139,6 +145,7 @@ func TestStatusOfGoodHealth(t *testing.T) {
 
 // A leader that answers and is not connected is a failure too.
 func TestStatusNotConnected(t *testing.T) {
+	t.Parallel()
 	w := newStatusWorld(t)
 	w.serve("disconnected")
 	if got := w.status(exitFailure).stdout.String(); !strings.Contains(got, "sub-1: disconnected for 1h") {
@@ -147,6 +154,7 @@ func TestStatusNotConnected(t *testing.T) {
 }
 
 func TestStatusOfNothing(t *testing.T) {
+	t.Parallel()
 	w := newStatusWorld(t)
 	w.lead("sub-1", "zoomstream-0", w.ago(time.Hour))
 	p := w.status(exitFailure)
@@ -167,6 +175,7 @@ func TestStatusOfNothing(t *testing.T) {
 
 // A subscription that no replica is set up for any more does not make it fail.
 func TestStatusOfUnused(t *testing.T) {
+	t.Parallel()
 	w := newStatusWorld(t)
 	w.put("zoomstream-state.state.sub-0", `{"state":"disconnected","replica":"zoomstream-1","cause":"start"}`)
 	stop, err := zstatus.Serve(w.nc, zstatus.ServiceOptions{
@@ -191,6 +200,7 @@ func TestStatusOfUnused(t *testing.T) {
 }
 
 func TestStatusFit(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		text          string
 		rows, columns int
@@ -212,6 +222,7 @@ func TestStatusFit(t *testing.T) {
 
 // It goes on through trouble until a signal comes, and then all is well.
 func TestStatusWatch(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{}, {"--json"}} {
 		w := newStatusWorld(t)
 		p := start(t, []string{"NATS_URL=" + w.srv.ClientURL()}, append([]string{"status", "--watch", "--interval=20ms"}, args...)...)
@@ -235,6 +246,7 @@ func TestStatusWatch(t *testing.T) {
 // Two real replicas: one leads and one stands by; when the leader is killed, the
 // other one leads.
 func TestStatusOfReplicas(t *testing.T) {
+	t.Parallel()
 	nats := startNATS(t)
 	sim, environ := startZoom(t)
 	environ = append(environ, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off")
@@ -286,6 +298,7 @@ func TestStatusOfReplicas(t *testing.T) {
 // A real replica is set up for another subscription, after which the first one is
 // no trouble.
 func TestStatusOfOneTakenOut(t *testing.T) {
+	t.Parallel()
 	url := "NATS_URL=" + startNATS(t).ClientURL()
 	sim, environ := startZoom(t)
 	environ = append(environ, url, "ZOOMSTREAM_HTTP_ADDR=off")

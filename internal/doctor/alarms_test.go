@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/status"
@@ -83,3 +85,5 @@ func TestLeaderInTrouble(t *testing.T) {
 	r.has(Connection, Skip, "replica r1 holds the lease, and may be connected")
 	w.sockets(0)
 }
+
+func withoutJetStream(o *server.Options) { o.JetStream = false }

@@ -1,3 +1,7 @@
+//go:build !race
+
+// Some thirty servers, one for each right: the race detector has the other tests.
+
 package doctor
 
 import (
@@ -177,8 +181,6 @@ func TestWithoutJetStream(t *testing.T) {
 	r.failed(false)
 	r.has(JetStream, Fail, "enable JetStream")
 }
-
-func withoutJetStream(o *server.Options) { o.JetStream = false }
 
 func TestOlder(t *testing.T) {
 	for version, want := range map[string]bool{"2.10.22": true, "2.11.0": false, "2.9": true, "3.0.0": false, "2.12.1-RC.1": false, "1": true, "": true, "dev": false} {
