@@ -103,12 +103,13 @@ var readmeStory = []readmeChapter{
 		{line: "curl 'http://127.0.0.1:8481/control/ledger/summary'", prints: `"nobody":\d`},
 		{line: "curl 'http://127.0.0.1:8481/control/'", prints: `"standing":.*duplicate`},
 	}},
-	{section: "Operation", beside: "./zoomstream demo --rate 20", steps: []readmeStep{
-		{line: "./zoomstream status", prints: `(?s)demo-subscription +replica-\d .*connected`},
+	{section: "Operation", beside: readmeZoom, env: readmeSettings, steps: []readmeStep{
+		{line: "./zoomstream run", stays: true, prints: readmeConnected, shown: readmeOneEvent, bye: readmeStored},
+		{line: "./zoomstream status", prints: `your-subscription-id +\S+ .*connected`},
 		{line: "nats micro info zoomstream", prints: `zoomstream\.zoomstream\.status`},
-		{line: "./zoomstream doctor", prints: `(?s)nats\.permissions.*subscription`, exit: readmeAnyExit}, // there are no credentials
+		{line: "./zoomstream doctor", prints: `(?s)nats\.permissions.*subscription\.lease.*doctor: `},
 		{line: "./zoomstream gaps --since 24h", prints: `gaps? since`},
-		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)zoom\.meeting\.started.*received +20`},
+		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)found by +payload\.object\.uuid.*received +20`},
 	}},
 	{section: "Packages and development", steps: []readmeStep{
 		{line: "go doc ./publisher", prints: `accounts for every acknowledgement`},

@@ -94,6 +94,9 @@ func (f *fleet) evidence() *evidence {
 func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), "ZOOM")
+	for again := 0; err != nil && again < 5; again++ { // a cluster may elect a leader just now, which takes up to 9 s
+		stream, err = js.Stream(t.Context(), "ZOOM")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
