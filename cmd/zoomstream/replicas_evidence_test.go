@@ -93,16 +93,21 @@ func (f *fleet) evidence() *evidence {
 // readStream reads the whole stream.
 func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
 	t.Helper()
-	stream, err := js.Stream(t.Context(), "ZOOM")
-	for again := 0; err != nil && again < 5; again++ { // a cluster may elect a leader just now, which takes up to 9 s
+	var stream jetstream.Stream
+	var consumer jetstream.Consumer
+	var err error
+	for deadline := time.Now().Add(30 * time.Second); ; { // a cluster may elect a leader just now, which takes up to 9 s
 		stream, err = js.Stream(t.Context(), "ZOOM")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	consumer, err := js.OrderedConsumer(t.Context(), "ZOOM", jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
+		if err == nil {
+			consumer, err = stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
+		}
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	var all []storedEvent
 	count := int(stream.CachedInfo().State.Msgs)

@@ -16,7 +16,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed only")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (200; 20 with -short or -race)")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (100; 20 with -short or -race)")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 	twiceFlag = flag.Bool("twice", false, "fail a seed only if it fails twice in a row")
 )
@@ -43,7 +43,7 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := *seedsFlag
 	if seeds == 0 {
-		seeds = 200
+		seeds = 100
 		if testing.Short() || slowed {
 			seeds = 20
 		}
