@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -38,10 +37,7 @@ func (c *doctorCmd) Run(p *process) error {
 	}
 	report := doctor.Run(p.ctx, o)
 	if c.JSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		if err := out.Encode(report); err != nil {
+		if err := writeJSON(p.stdout, report); err != nil {
 			return err
 		}
 	} else if report.Err() == nil { // else main says it

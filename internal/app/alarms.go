@@ -71,10 +71,11 @@ func (r *replica) judge(ctx context.Context) {
 // a while. As long as the one at hand is valid nobody does.
 func (r *replica) tokenTrouble() (text string, known bool) {
 	st := r.tokens.Stats()
-	if !st.Waiting || st.Err == nil || time.Since(st.Since) < tokenPatience {
+	why := st.Trouble()
+	if why == "" || time.Since(st.Since) < tokenPatience {
 		return "", true
 	}
-	return fmt.Sprintf("Zoom gives no access token since %s: %v", r.monitor.clock(st.Since).UTC().Format(time.RFC3339), st.Err), true
+	return fmt.Sprintf("Zoom gives no access token since %s: %s", r.monitor.clock(st.Since).UTC().Format(time.RFC3339), why), true
 }
 
 // streamTrouble is why the stream takes nothing, if NATS is there and it has not for

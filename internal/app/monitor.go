@@ -21,6 +21,7 @@ import (
 type monitor struct {
 	o        Options
 	started  time.Time
+	host     string // for people
 	metrics  *metrics.Metrics
 	alarms   *alarm.Board
 	health   ops.Health
@@ -47,6 +48,7 @@ func newMonitor(o Options) (*monitor, error) {
 	m := &monitor{
 		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all),
 	}
+	m.host, _ = os.Hostname()
 	m.secrets.Store(secretsOf(o.Config))
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
 	m.metrics.Show(m.states, alarm.OfReplica)
@@ -110,7 +112,7 @@ func (m *monitor) ready() error {
 	case r == nil:
 		return errors.New(string(status.Starting))
 	case !r.nc.IsConnected():
-		return errNoNATS
+		return ops.ErrNoNATS
 	}
 	return nil
 }
@@ -157,9 +159,8 @@ func (m *monitor) status(history bool) *status.Replica {
 // states is that without what was counted.
 func (m *monitor) states() *status.Replica {
 	now := time.Now()
-	host, _ := os.Hostname() // only for people
 	s := &status.Replica{
-		Replica: m.o.Config.Replica, Host: host, PID: os.Getpid(), Version: m.o.Version, Started: m.clock(m.started).UTC(), Now: m.clock(now).UTC(),
+		Replica: m.o.Config.Replica, Host: m.host, PID: os.Getpid(), Version: m.o.Version, Started: m.clock(m.started).UTC(), Now: m.clock(now).UTC(),
 		Phase: status.Starting, Subscriptions: []status.Subscription{}, Others: []status.Other{}, Alarms: m.alarms.Raised(),
 	}
 	s.Pipeline.Stream, s.Pipeline.Max = m.o.Config.Stream, m.o.Config.SpoolMax

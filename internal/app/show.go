@@ -2,12 +2,12 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/ops"
 	"github.com/zoomstream/zoomstream/internal/status"
 )
 
@@ -33,9 +33,7 @@ func (r *replica) shown(id string) status.Subscription {
 	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
 	s.Trusted = margin.Seconds()
 	if s.Trouble == "" && c.State.State != bridge.Connected {
-		if token := r.tokens.Stats(); token.Waiting && token.Err != nil {
-			s.Trouble = token.Err.Error()
-		}
+		s.Trouble = r.tokens.Stats().Trouble()
 	}
 	if s.StateSince.IsZero() { // it was never connected
 		s.StateSince = lease.Since
@@ -55,7 +53,7 @@ func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
 	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // else it is on its way
-		p.Age = max(0, now.Sub(st.Oldest).Seconds())
+		p.Age = max(0, wait.Seconds())
 	}
 	if st.Trouble != nil {
 		p.Trouble = st.Trouble.Error()
@@ -67,16 +65,11 @@ func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 
 func (r *replica) showToken(t *status.Token) {
 	st := r.tokens.Stats()
-	t.Refreshes, t.Failures = st.Refreshes, st.Failures
+	t.Refreshes, t.Failures, t.Trouble = st.Refreshes, st.Failures, st.Trouble()
 	if !st.Expires.IsZero() {
 		t.Expires = r.monitor.clock(st.Expires).UTC()
 	}
-	if st.Waiting && st.Err != nil {
-		t.Trouble = st.Err.Error()
-	}
 }
-
-var errNoNATS = errors.New("this replica has no connection to NATS")
 
 // conn is the connection to NATS; nil: there is none.
 func (m *monitor) conn() *nats.Conn {
@@ -90,7 +83,7 @@ func (m *monitor) conn() *nats.Conn {
 func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
 	nc := m.conn()
 	if nc == nil {
-		return status.Alone(m.o.Config.Bucket, m.status(true)), errNoNATS
+		return status.Alone(m.o.Config.Bucket, m.status(true)), ops.ErrNoNATS
 	}
 	o, err := status.Ask(ctx, nc, status.AskOptions{Bucket: m.o.Config.Bucket, History: history})
 	if err != nil {

@@ -53,11 +53,15 @@ func (s *silence) judge(ctx context.Context) {
 		return // nobody can say
 	}
 	since := from.Format(time.RFC3339)
-	events, hours := s.rhythm.expected(from, now)
+	var events uint64
+	var hours int
+	if b.cfg.Silent < 0 && now.Sub(from) >= silentHours*time.Hour { // else there cannot be so many
+		events, hours = s.rhythm.expected(from, now)
+	}
 	switch {
 	case b.cfg.Silent > 0 && now.Sub(from) > b.cfg.Silent:
 		b.raise(ctx, alarm.Silent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Silent, silentAdvice))
-	case b.cfg.Silent < 0 && hours >= silentHours && events >= silentEvents:
+	case hours >= silentHours && events >= silentEvents:
 		b.raise(ctx, alarm.Silent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although in the same hours of both weeks before there were at least %d: %s", since, events, silentAdvice))
 	case state.LastEvent.Equal(from):
 		b.clear(ctx, alarm.Silent, "events come again")

@@ -45,7 +45,7 @@ type Options struct {
 	// Describe is this replica's answer to Ask. It must be quick.
 	Describe func(question string) []byte
 	// Transition is told of each beginning and end of a leadership of this
-	// replica, and why (see the README's metrics); may be nil.
+	// replica, and why (see show.go for the reasons); may be nil.
 	Transition func(subscription, reason string)
 	// Tick is called a few times a second as long as Run's own loop runs; may be nil.
 	Tick func()

@@ -82,7 +82,7 @@ func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
 func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
 	nc := f.Conn()
 	if nc == nil {
-		return nil, errNoNATS
+		return nil, ErrNoNATS
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -95,7 +95,8 @@ func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-var errNoNATS = errors.New("this replica has no connection to NATS")
+// ErrNoNATS says that nothing can be asked now.
+var ErrNoNATS = errors.New("this replica has no connection to NATS")
 
 // event is what is shown of a message: nothing of its body but the topic.
 func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {

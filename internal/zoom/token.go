@@ -103,6 +103,14 @@ func (t *TokenSource) config() TokenConfig {
 	return t.cfg
 }
 
+// Trouble is why somebody waits for a token in vain, or "".
+func (s TokenStats) Trouble() string {
+	if !s.Waiting || s.Err == nil {
+		return ""
+	}
+	return s.Err.Error()
+}
+
 // Stats may be called at any time.
 func (t *TokenSource) Stats() TokenStats {
 	t.mu.Lock()
