@@ -59,8 +59,9 @@ simulate: ## Run the simulation for SEEDS seeds (1000) from FROM (1) on
 mutants: ## Make each deliberate mistake and see that a test finds it
 	go test ./internal/simulation -run TestMutants -mutants -v -timeout 0
 
-soak: ## Run the long tests: torn spools, a day on fake time, NATS away for OUTAGE (10m), faults for SOAK (30m)
+soak: ## Run the long tests: torn spools, every fault of the disk, a day on fake time, NATS away for OUTAGE (10m), faults for SOAK (30m)
 	go test ./internal/spool -run TestTornTail -v -torn-step 1
+	go test ./internal/pipeline -run TestDiskFault -timeout 0 -v -all-faults
 	go test ./internal/simulation -run TestDay -timeout 0 -v -day 24h
 	go test ./cmd/zoomstream -run 'TestOutage$$' -timeout 0 -v -outage $(OUTAGE)
 	go test ./cmd/zoomstream -run TestSoak -timeout 0 -v -soak $(SOAK)

@@ -55,6 +55,9 @@ func (w *writing) add(it *item) {
 	w.bytes += it.size
 }
 
+// writable reports whether the spool is open for writing.
+func (d *disk) writable() bool { return d.log != nil && !d.broken }
+
 // lockSpool locks the folder, or tells that there is no spool.
 func (p *Pipeline) lockSpool() bool {
 	if p.opt.SpoolDir == "" {
@@ -65,6 +68,7 @@ func (p *Pipeline) lockSpool() bool {
 		p.failed(err)
 		return false
 	}
+	folder.Around = p.opt.AroundDisk
 	p.disk.folder = folder
 	p.usable()
 	return true
@@ -88,7 +92,7 @@ func (p *Pipeline) openSpool(ctx context.Context) bool {
 	if p.opt.SpoolDir == "" || time.Now().Before(d.retry) {
 		return false
 	}
-	if d.log != nil && !d.broken {
+	if d.writable() {
 		return true
 	}
 	if d.log != nil {

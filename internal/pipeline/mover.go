@@ -80,6 +80,7 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 		moved = p.saveFlight(ctx)
 	}
 	moved = p.load(ctx) || moved
+	disk = disk && p.disk.writable() // a write or read that has failed ends that
 	if trouble == nil || !disk {
 		moved = p.feed() || moved
 	}
@@ -289,7 +290,9 @@ func (p *Pipeline) remove(ctx context.Context) {
 			return
 		}
 	case through == last: // nothing in it is needed any more
-		if err := d.log.Discard(); err != nil {
+		err := d.log.Discard()
+		d.log, d.broken = nil, false
+		if err != nil {
 			p.failed(err)
 			return
 		}
@@ -297,12 +300,12 @@ func (p *Pipeline) remove(ctx context.Context) {
 		return
 	}
 	p.mu.Lock()
-	p.removed, p.bytes = through, d.log.Bytes()
+	p.removed, p.bytes = through, 0
+	if d.log != nil {
+		p.bytes = d.log.Bytes()
+	}
 	full := errors.Is(p.spoolErr, spool.ErrFull)
 	p.mu.Unlock()
-	if d.broken {
-		d.log, d.broken = nil, false
-	}
 	if full {
 		d.retry = time.Time{}
 		p.usable()

@@ -62,6 +62,8 @@ type Options struct {
 
 	SpoolDir string // folder of the spool, which is made and locked; empty: there is no disk
 	SpoolMax int64  // its bound in bytes
+	// AroundDisk is spool.Folder's Around: a test makes the disk fail by it.
+	AroundDisk func(operation string, do func() error) error
 
 	// Alarm makes the message that raises or clears an alarm; nil: there are none.
 	Alarm func(name string, raised bool, detail string) *nats.Msg

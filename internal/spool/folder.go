@@ -26,8 +26,21 @@ var ErrInUse = errors.New("another process uses this folder")
 
 // Folder is a folder for a Log, locked for this process.
 type Folder struct {
+	// Around, if it is set, is handed each operation instead of its being done:
+	// "open", "append", "read", "newest", "remove", "close", "discard" and "probe". A
+	// test lets it be slow, fail, or succeed unnoticed. Set it before the first one.
+	Around func(operation string, do func() error) error
+
 	dir  string
 	lock *flock.Flock
+}
+
+// do does an operation of the disk.
+func (f *Folder) do(operation string, do func() error) error {
+	if f.Around == nil {
+		return do()
+	}
+	return f.Around(operation, do)
 }
 
 // Lock makes the folder if it is missing, and locks it until Unlock or the end of
@@ -63,7 +76,9 @@ func (f *Folder) Used() bool {
 func (f *Folder) store() string { return filepath.Join(f.dir, "jetstream") }
 
 // Probe reports whether the disk takes a file of some size.
-func (f *Folder) Probe() error {
+func (f *Folder) Probe() error { return f.do("probe", f.probe) }
+
+func (f *Folder) probe() error {
 	name := filepath.Join(f.dir, "probe")
 	err := os.WriteFile(name, make([]byte, 1<<20), 0o600)
 	if err := errors.Join(err, os.Remove(name)); err != nil {

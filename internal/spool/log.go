@@ -54,7 +54,19 @@ type Log struct {
 
 // Open starts the server and reads back what is in the folder, whatever a crash
 // has left: a torn record at the end is cut off. The Log takes max bytes.
-func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (*Log, error) {
+func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (l *Log, err error) {
+	err = f.do("open", func() (err error) {
+		l, err = f.start(ctx, max, log)
+		return err
+	})
+	if err != nil && l != nil {
+		l.shutDown()
+		return nil, err
+	}
+	return l, err
+}
+
+func (f *Folder) start(ctx context.Context, max int64, log zerolog.Logger) (*Log, error) {
 	srv, err := server.NewServer(&server.Options{
 		ServerName: "zoomstream-spool", DontListen: true, NoSigs: true, NoSystemAccount: true, DisableJetStreamBanner: true,
 		JetStream: true, StoreDir: f.dir, SyncInterval: syncInterval,
@@ -68,7 +80,7 @@ func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (*Log,
 	l := &Log{folder: f, srv: srv}
 	srv.Start()
 	if err := l.open(ctx, max, failed); err != nil {
-		l.Close() //nolint:errcheck // the first error says more
+		l.shutDown()
 		return nil, fmt.Errorf("spool %s: %w", f.dir, err)
 	}
 	return l, nil
@@ -144,6 +156,10 @@ func (l *Log) Bytes() uint64 { return l.bytes }
 // them there. When it fails, Last tells how many of them are in, always the
 // first ones; the error is ErrFull, or the Log is to be closed.
 func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64) error {
+	return l.folder.do("append", func() error { return l.append(ctx, msgs, after) })
+}
+
+func (l *Log) append(ctx context.Context, msgs []*nats.Msg, after uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
@@ -193,7 +209,15 @@ func full(err error) bool {
 const codeStoreFailed = 10077
 
 // Newest returns the headers of the newest message of each subscription.
-func (l *Log) Newest(ctx context.Context) ([]nats.Header, error) {
+func (l *Log) Newest(ctx context.Context) (newest []nats.Header, err error) {
+	err = l.folder.do("newest", func() (err error) {
+		newest, err = l.newest(ctx)
+		return err
+	})
+	return newest, err
+}
+
+func (l *Log) newest(ctx context.Context) ([]nats.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	info, err := l.stream.Info(ctx, jetstream.WithSubjectFilter(">"))
@@ -215,7 +239,15 @@ func (l *Log) Newest(ctx context.Context) ([]nats.Header, error) {
 // any, and at most so many. A hole in their sequences is what was damaged on disk;
 // the error is ErrDamaged if that is all the rest. Read is fast as long as each
 // call goes on where the one before has ended.
-func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error) {
+func (l *Log) Read(ctx context.Context, from uint64, most int) (records []Record, err error) {
+	err = l.folder.do("read", func() (err error) {
+		records, err = l.read(ctx, from, most)
+		return err
+	})
+	return records, err
+}
+
+func (l *Log) read(ctx context.Context, from uint64, most int) ([]Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	most = min(most, int(l.last+1-max(from, l.first)))
@@ -225,14 +257,29 @@ func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error)
 	if average := l.bytes / (l.last + 1 - l.first); average > 0 {
 		most = min(most, max(1, readBytes/int(average)))
 	}
-	if err := l.seek(ctx, from); err != nil {
-		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+	records := l.fetch(ctx, from, most)
+	if len(records) == 0 { // the consumer is gone or has not been told of the newest records yet, or something is wrong: this tells
+		l.consumer = nil
+		record, err := l.readOne(ctx, from)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	l.next = records[len(records)-1].Sequence + 1
+	return records, nil
+}
+
+// fetch reads records by the consumer, as many as it gives in order: perhaps none.
+// The server forgets a consumer that is not used for a minute.
+func (l *Log) fetch(ctx context.Context, from uint64, most int) (records []Record) {
+	if l.seek(ctx, from) != nil {
+		return nil
 	}
 	batch, err := l.consumer.FetchNoWait(most)
 	if err != nil {
-		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
+		return nil
 	}
-	records := make([]Record, 0, most)
 	next := from
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
@@ -247,18 +294,7 @@ func (l *Log) Read(ctx context.Context, from uint64, most int) ([]Record, error)
 		records = append(records, record)
 		next++
 	}
-	if err := batch.Error(); err != nil && len(records) == 0 {
-		return nil, fmt.Errorf("read spool %s: %w", l.folder.dir, err)
-	}
-	if len(records) == 0 { // or the consumer has not been told of the newest ones yet
-		record, err := l.readOne(ctx, from)
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, record)
-	}
-	l.next = records[len(records)-1].Sequence + 1
-	return records, nil
+	return records
 }
 
 // readOne reads the next record from a sequence on that is there.
@@ -292,6 +328,10 @@ func (l *Log) seek(ctx context.Context, from uint64) (err error) {
 
 // Remove removes the records up to a sequence.
 func (l *Log) Remove(ctx context.Context, through uint64) error {
+	return l.folder.do("remove", func() error { return l.remove(ctx, through) })
+}
+
+func (l *Log) remove(ctx context.Context, through uint64) error {
 	if through < l.first {
 		return nil
 	}
@@ -308,13 +348,18 @@ func (l *Log) Remove(ctx context.Context, through uint64) error {
 	return nil
 }
 
-// Close stops the server, which syncs its files. An empty Log leaves no file.
+// Close stops the server, which syncs its files. An empty Log leaves no file. The
+// Log cannot be used afterwards, whatever the error.
 func (l *Log) Close() error {
-	if l.stream != nil && l.first > l.last {
+	if l.first > l.last {
 		return l.Discard()
 	}
-	l.shutDown()
-	return nil
+	err := l.folder.do("close", func() error {
+		l.shutDown()
+		return nil
+	})
+	l.shutDown() // as good as none if it is done
+	return err
 }
 
 func (l *Log) shutDown() {
@@ -325,11 +370,14 @@ func (l *Log) shutDown() {
 	l.srv.WaitForShutdown()
 }
 
-// Discard closes the Log and removes its files, whatever is in them.
+// Discard closes the Log and removes its files, whatever is in them. Like Close, it
+// is the end of the Log.
 func (l *Log) Discard() error {
 	l.shutDown()
-	if err := os.RemoveAll(l.folder.store()); err != nil {
-		return fmt.Errorf("empty spool: %w", err)
-	}
-	return nil
+	return l.folder.do("discard", func() error {
+		if err := os.RemoveAll(l.folder.store()); err != nil {
+			return fmt.Errorf("empty spool: %w", err)
+		}
+		return nil
+	})
 }
