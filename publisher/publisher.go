@@ -3,19 +3,19 @@
 //
 // A [Publisher] keeps a window of messages in flight. As long as all goes well
 // it sends each message as it comes. On the first sign of trouble (no responder,
-// an error answer, a lost connection, an acknowledgement that stays away) it
-// pauses, probes with the oldest unacknowledged message and, once that one is
+// an error answer, a lost connection, an acknowledgement that stays away or that a
+// later one overtakes) it pauses, probes with the oldest unacknowledged message and, once that one is
 // acknowledged, sends the rest again in their order:
 //
-//	       error, disconnect, ack time-out
+//	       error, disconnect, ack time-out or overtaken
 //	open ---------------------------------> probing (window 1, back-off 250 ms to 2 s)
 //	  ^                                         |
 //	  +-----------------------------------------+
 //	       oldest message acknowledged
 //
-// Order survives whatever hits the connection, the server or the stream. Only a
-// message that is refused alone, while its successors in flight are stored, is
-// stored after them.
+// Order survives whatever hits the connection, the server or the stream, but for a
+// message that is refused or dropped alone while its successors in flight are stored:
+// it is stored after those, at most a window of them.
 //
 // A message accepted by [Publisher.Publish] is never dropped. It may be sent
 // more than once, so each one should carry a Nats-Msg-Id by which the stream

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -262,6 +263,76 @@ func TestLostAcks(t *testing.T) {
 	if st := p.Stats(); st.Resent == 0 || st.Duplicates != 0 || st.Acked != 200 {
 		t.Errorf("stats %+v; own repetitions must not count as duplicates", st)
 	}
+}
+
+// TestDroppedInSilence has the server take some messages and store none of them, as a
+// cluster does while it is reconfigured: those behind them may overtake them by a
+// window, and no further.
+func TestDroppedInSilence(t *testing.T) {
+	const window, dropped, after = 16, 10, 300
+	s := natstest.Run(t, t.TempDir(), -1)
+	direct := connect(t, s.ClientURL())
+	createStream(t, direct, jetstream.StreamConfig{})
+	elsewhere, err := direct.SubscribeSync("elsewhere") // or there would be no responder
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := run(t, connect(t, s.ClientURL()), Options{Stream: "ZOOM", Window: window, AckWait: time.Hour})
+	publish(t, p, 0, 100)
+	flush(t, p)
+	if err := s.GlobalAccount().AddMapping("zoom.test", "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 100, 100+dropped)
+	for range dropped {
+		if _, err := elsewhere.NextMsg(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.GlobalAccount().RemoveMapping("zoom.test")
+	for i := 100 + dropped; i < 100+dropped+after; i++ {
+		publish(t, p, i, i+1)
+		for deadline := time.Now().Add(10 * time.Second); p.Stats().Acked < uint64(i+1-dropped); time.Sleep(50 * time.Microsecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("message %d is not stored: %+v", i, p.Stats())
+			}
+		}
+	}
+	flush(t, p)
+	at := 0
+	for i, n := range order(t, direct) {
+		if n == 100 {
+			at = i
+		}
+	}
+	if behind := at - 100; behind > window {
+		t.Errorf("the first message that was dropped is stored %d places behind its own, more than a window of %d", behind, window)
+	}
+}
+
+// order lists the numbers in the stream.
+func order(t *testing.T, nc *nats.Conn) (numbers []int) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "ZOOM")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sequence := uint64(1); sequence <= stored(t, nc); sequence++ {
+		msg, err := stream.GetMsg(t.Context(), sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(string(msg.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers
 }
 
 // TestInDoubtBeyondTheWindow keeps the acknowledgements away until the stream

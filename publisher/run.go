@@ -18,9 +18,9 @@ type sender struct {
 	round     uint64    // grows with every rewind
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
-	lastAck   time.Time
-	lastSeq   uint64 // of the stream, as far as known
-	passed    uint64 // the highest number acknowledged in this round
+	progress  time.Time // when the oldest message was acknowledged last
+	lastSeq   uint64    // of the stream, as far as known
+	newest    uint64    // the highest number stored in this round
 	pause     *backoff.ExponentialBackOff
 	seen      seen
 }
@@ -166,14 +166,31 @@ func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 		}
 		break
 	}
-	s.window.advance()
+	if head := s.window.head; s.window.advance() > head {
+		s.progress = time.Now()
+	}
 	if s.window.held() == 0 {
 		s.resume() // answers to an earlier round may have settled all
 	}
 	if count > 0 {
 		s.settle(count, bytes, duplicates, s.lastSeq)
 	}
+	s.checkOrder()
 }
+
+// checkOrder pauses when the oldest message was overtaken. A stream acknowledges
+// what it stores in order, so the server has dropped that message, or its
+// acknowledgement is lost: a cluster does so while it is reconfigured. What is sent
+// meanwhile would be stored before it.
+func (s *sender) checkOrder() {
+	w := s.window
+	if w.inFlight() == 0 || s.newest <= w.head {
+		return
+	}
+	s.suspend(fmt.Errorf("publish to %s: %w", w.at(w.head).msg.Subject, errOvertaken), 0)
+}
+
+var errOvertaken = errors.New("a later message is stored, and this one is not acknowledged; it is sent again, with all behind it")
 
 // answer handles one answer. It returns the entry that is stored by it, and
 // whether the stream knew its id although it was sent only once.
@@ -193,12 +210,13 @@ func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
 		}
 		return nil, false
 	}
-	s.lastAck = time.Now()
 	if !ack.Duplicate {
 		s.lastSeq = ack.Sequence // lower than before if the stream was created again
 	}
 	if round == s.round {
-		s.passed = max(s.passed, number)
+		if !ack.Duplicate { // those a cluster acknowledges at once, before what is on its way
+			s.newest = max(s.newest, number)
+		}
 		s.resume()
 	}
 	s.stored(e, ack.Sequence, ack.Duplicate)
@@ -226,8 +244,13 @@ func (s *sender) failed(e *entry, err error) {
 			return
 		}
 	}
+	s.suspend(err, s.pause.NextBackOff())
+}
+
+// suspend pauses, and then begins again with the oldest message.
+func (s *sender) suspend(err error, pause time.Duration) {
 	first := s.Stats().Err == nil
-	s.rewind(s.pause.NextBackOff())
+	s.rewind(pause)
 	s.count(func(st *Stats) { st.Err = err })
 	if first && s.opt.Changed != nil {
 		s.opt.Changed(err)
@@ -246,7 +269,7 @@ func (s *sender) rewind(pause time.Duration) {
 	s.window.advance()
 	s.window.rewind()
 	s.round++
-	s.passed = 0
+	s.newest = 0
 	s.probing = true
 	s.notBefore = time.Now().Add(pause)
 }
@@ -289,15 +312,13 @@ func (s *sender) checkAckWait() {
 }
 
 // ackDue is when the oldest message has waited too long. A full window at a
-// slow server may take longer than one message; but a stream acknowledges what
-// it stores in order, so a message that others have passed has lost its answer.
+// slow server may take longer than one message.
 func (s *sender) ackDue() time.Time {
-	w := s.window
-	due := w.at(w.head).sent.Add(s.opt.AckWait)
-	if progress := s.lastAck.Add(s.opt.AckWait); s.passed <= w.head && progress.After(due) {
-		return progress
+	waits := s.window.at(s.window.head).sent
+	if s.progress.After(waits) {
+		waits = s.progress
 	}
-	return due
+	return waits.Add(s.opt.AckWait)
 }
 
 type errNoAck struct{ wait time.Duration }

@@ -69,10 +69,35 @@ func TestSlowServer(t *testing.T) {
 	if s.probing {
 		t.Error("a slow server counts as a dead one")
 	}
-	s.receive(answerTo(3, 0, stored1), nil) // 1 and 2 have lost their answers
-	s.checkAckWait()
-	if !s.probing {
-		t.Error("a message that was overtaken is waited for")
+}
+
+// TestOvertaken shows which acknowledgements tell that an older message is dropped.
+func TestOvertaken(t *testing.T) {
+	const duplicate = `{"stream":"ZOOM","seq":1,"duplicate":true}`
+	s := newSender(4)
+	s.receive(answerTo(2, 0, duplicate), nil)
+	if s.probing {
+		t.Error("a duplicate, which a cluster acknowledges at once, tells nothing of those before it")
+	}
+	more := make(chan *nats.Msg, 1)
+	more <- answerTo(0, 0, stored1)
+	s.receive(answerTo(1, 0, stored1), more)
+	if s.probing {
+		t.Error("what has come by now is not overtaken")
+	}
+	s = newSender(4)
+	s.receive(answerTo(1, 0, stored1), nil)
+	if !s.probing || s.window.next != 0 || time.Until(s.notBefore) > 0 || !errors.Is(s.Stats().Err, errOvertaken) {
+		t.Errorf("overtaken: probing %t, next %d, in %v, %v", s.probing, s.window.next, time.Until(s.notBefore), s.Stats().Err)
+	}
+	s.receive(answerTo(2, 0, stored1), nil)
+	if s.round != 1 {
+		t.Errorf("answers to an earlier round make round %d", s.round)
+	}
+	s.window.next = 1 // the oldest one is sent again
+	s.receive(answerTo(0, 1, stored1), nil)
+	if s.probing || s.Stats().Err != nil {
+		t.Errorf("probing %t, %v", s.probing, s.Stats().Err)
 	}
 }
 

@@ -55,11 +55,12 @@ func (w *window) push(e entry) {
 // rewind makes everything unacknowledged be sent again, oldest first.
 func (w *window) rewind() { w.next = w.head }
 
-// advance moves head over what is acknowledged.
-func (w *window) advance() {
+// advance moves head over what is acknowledged, and returns it.
+func (w *window) advance() uint64 {
 	for w.head < w.tail && w.at(w.head).acked {
 		*w.at(w.head) = entry{}
 		w.head++
 	}
 	w.next = max(w.next, w.head)
+	return w.head
 }
