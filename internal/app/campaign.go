@@ -69,7 +69,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
 		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: func() string { return r.monitor.secrets.Load().secretToken }, Quarantine: r.quarantine, Pipeline: r.pipeline,
 		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
-		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, AliveAt: r.candidate.AliveAt,
+		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, SafeUntil: r.candidate.SafeUntil,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
 		Meter: r.monitor.metrics.Subscription(endpoint.Subscription), Alarms: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent,
 		Repeated: func(id, where string) { r.monitor.repeated.note(id, where, r.monitor.clock(time.Now()).UTC()) },
@@ -125,6 +125,22 @@ func (b *bridges) latest(subscription string) *bridge.Bridge {
 		return nil
 	}
 	return all[len(all)-1].bridge
+}
+
+// unsafe is how long ago the oldest of what would be lost with this process came.
+func (b *bridges) unsafe() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	until := now
+	for _, terms := range b.all {
+		for _, s := range terms {
+			if at := s.bridge.SafeUntil(); at.Before(until) {
+				until = at
+			}
+		}
+	}
+	return now.Sub(until)
 }
 
 func (b *bridges) describe(question string) []byte {

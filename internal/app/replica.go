@@ -63,7 +63,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 	}
 	r.candidate = lease.New(nc, leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.describe, Transition: m.transition, Changed: m.leads,
+		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openPipeline()

@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // gapBefore tells whether there was a gap between the connection of the term
@@ -18,15 +21,15 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
-	certain, before := true, displacedBefore
+	certain, before, asked := true, displacedBefore, false
 	if !last.final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
 		if !ok && last.State == Connected {
-			gap := b.gapAfter(last, b.lastSign(ctx, last), ready, 1, GapCrash, false)
+			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, GapCrash, false)
 			return last, &gap
 		}
 		if ok {
-			last, before = answer, sameMoment
+			last, before, asked = answer, sameMoment, true
 		} else {
 			certain = last.final()
 		}
@@ -47,7 +50,11 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		gap := b.gapAfter(last, last.LastFrame, ready, 1, GapDisconnected, false)
 		return last, &gap
 	case last.State == Disconnected:
-		gap := b.gapAfter(last, last.Since, ready, 1, last.Cause, certain)
+		from := last.Since
+		if !asked && last.SafeUntil.Before(from) { // what it had received then may have ended with it
+			from = earlier(from, b.lossBegins(ctx, last))
+		}
+		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
 		return last, &gap
 	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
 		gap := b.gapAfter(last, last.Since, ready, 1, GapKicked, false)
@@ -111,7 +118,7 @@ func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
 
 // shift brings the times of an answer from its sender's clock to this one's.
 func (s *State) shift(d time.Duration) {
-	s.Since, s.LastFrame = s.Since.Add(d), s.LastFrame.Add(d)
+	s.Since, s.LastFrame, s.SafeUntil = s.Since.Add(d), s.LastFrame.Add(d), s.SafeUntil.Add(d)
 }
 
 // Question is what a replica is asked by its successor. [Bridge.Describe] of the
@@ -120,22 +127,39 @@ func Question(subscription string, epoch uint64) string {
 	return fmt.Sprintf("%s %d", subscription, epoch)
 }
 
-// lastSign is the last sign of life of a replica that cannot be asked. Its last
-// answer to this one is on this one's clock, so it goes before all else.
-func (b *Bridge) lastSign(ctx context.Context, last State) time.Time {
+// lossBegins is where the loss may begin that the end of a replica has caused, which
+// cannot be asked any more. Its last answer to this one is on this one's clock, so it
+// goes before all else. Its state is some seconds old; messages are stored, and go to
+// disk, in order, so all before the newest one that is there is safe.
+func (b *Bridge) lossBegins(ctx context.Context, last State) time.Time {
+	if at := b.cfg.SafeUntil(last.Nonce); !at.IsZero() {
+		return b.clock(at)
+	}
 	if last.Unanswered {
-		return last.LastFrame
+		return earlier(last.LastFrame, last.SafeUntil)
 	}
-	if alive := b.cfg.AliveAt(last.Nonce); !alive.IsZero() {
-		return b.clock(alive)
+	begin := last.SafeUntil
+	if begin.IsZero() { // of a program that did not note it
+		begin = later(last.Since, last.LastFrame)
 	}
-	sign := last.Since
-	for _, at := range []time.Time{last.LastFrame, b.lastStored(ctx, last.Epoch), b.lastSpooled(ctx, last.Epoch)} {
-		if at.After(sign) {
-			sign = at
-		}
+	return later(begin, later(b.lastStored(ctx, last.Epoch), b.lastSpooled(ctx, last.Epoch)))
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	return sign
+	return a
+}
+
+// readFrom is the time from which on what Zoom sent after a message may be unread;
+// zero if it does not say when it was received.
+func readFrom(header nats.Header) time.Time {
+	at, err := time.Parse(receivedAt, header.Get(headerReceivedAt))
+	if err != nil {
+		return time.Time{}
+	}
+	return zoom.ReadFrom(zoom.SentAt(header.Get(headerSentAt), at), at)
 }
 
 // ofEpoch reports whether a message is of an epoch, or, if that is not known, not
@@ -156,8 +180,7 @@ func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
 	if header == nil || !ofEpoch(header.Get(headerEpoch), epoch, b.cfg.Epoch) {
 		return time.Time{}
 	}
-	at, _ := time.Parse(receivedAt, header.Get(headerReceivedAt)) // zero if there is none
-	return at
+	return readFrom(header)
 }
 
 // lastStored is when the newest stored event of the subscription and an epoch was
@@ -184,7 +207,7 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || !ofEpoch(msg.Header.Get(headerEpoch), epoch, b.cfg.Epoch) {
 			continue
 		}
-		if at, err := time.Parse(receivedAt, msg.Header.Get(headerReceivedAt)); err == nil {
+		if at := readFrom(msg.Header); !at.IsZero() {
 			return at
 		}
 	}

@@ -85,9 +85,10 @@ type Config struct {
 	Handover time.Duration
 	// Ask asks the process of a nonce (see Question and Describe).
 	Ask func(ctx context.Context, nonce, question string) ([]byte, error)
-	// AliveAt is when the process of a nonce last answered this one; zero: never.
-	AliveAt func(nonce string) time.Time
-	Renew   Renewal
+	// SafeUntil is what the process of a nonce has last answered this one of its
+	// SafeUntil; zero: nothing.
+	SafeUntil func(nonce string) time.Time
+	Renew     Renewal
 
 	Meter  *metrics.Subscription // counts over all terms; nil: nobody reads it
 	Alarms *alarm.Board          // of the process; nil: nobody reads it
@@ -133,7 +134,8 @@ type Bridge struct {
 	seq  uint64        // of the last message; with turn held
 	held held          // with turn held
 
-	holding atomic.Int64 // messages in held
+	holding      atomic.Int64 // messages in held
+	holdingSince atomic.Int64 // Unix nanoseconds from which on what Zoom sent is in held; 0: nothing is
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64              // Unix nanoseconds
@@ -185,6 +187,30 @@ func (b *Bridge) Stats() Stats {
 // Describe is the state of the connection, as the successor wants to know it. It
 // may be called at any time, also when Run has returned.
 func (b *Bridge) Describe() []byte { return b.journal.describe() }
+
+// SafeUntil is until when all that Zoom sent on this term's connections is read, and
+// stored or on disk: the end of the process would lose what came later. It may be
+// called at any time.
+func (b *Bridge) SafeUntil() time.Time {
+	// In the order in which a message passes, or one on its way could be missed.
+	until := time.Now()
+	if session := b.session.Load(); session != nil {
+		until = earlier(until, session.ReadUntil())
+	}
+	if since := b.holdingSince.Load(); since > 0 {
+		until = earlier(until, time.Unix(0, since))
+	}
+	note, accepted := b.line.OldestUnsafe()
+	return earlier(until, zoom.SentBy(note.Sent, accepted))
+}
+
+// earlier is the earlier of two times; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
 
 // Run connects, and connects again, until the term's context ends; then it reads
 // what is connected until Zoom closes it. When the process's context ends too,
@@ -265,7 +291,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 		b.malformed.Add(1)
 		b.cfg.Meter.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{})
+		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{Sent: f.Sent})
 	}
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
@@ -275,7 +301,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
 	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
-	return b.publish(ctx, msg, pipeline.Note{Happened: f.Happened, Received: received})
+	return b.publish(ctx, msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received})
 }
 
 // notStoredError says that a received frame found no room to the very end.

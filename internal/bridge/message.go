@@ -19,6 +19,7 @@ const (
 	headerEvent        = "Zoom-Event"
 	headerSubscription = "Zoom-Subscription"
 	headerReceivedAt   = "Zoom-Received-At"
+	headerSentAt       = "x-zm-request-timestamp"
 	headerEpoch        = "Zoom-Epoch"
 	headerSeq          = "Zoom-Seq"
 	headerSignature    = "Zoom-Signature"
@@ -48,7 +49,7 @@ func (b *Bridge) event(f *zoom.Frame) *nats.Msg {
 // common adds the headers of events and malformed frames alike.
 func (b *Bridge) common(h *headers, f *zoom.Frame) {
 	h.zoom("x-zm-trackingid", f.Header.TrackingID)
-	h.zoom("x-zm-request-timestamp", f.Header.Timestamp)
+	h.zoom(headerSentAt, f.Header.Timestamp)
 	h.zoom("x-zm-signature", f.Header.Signature)
 	h.zoom("x-zm-request-id", f.Header.RequestID)
 	h.zoom("traceparent", f.Header.Traceparent)

@@ -79,7 +79,9 @@ func (b *Bridge) copyOf(msg *nats.Msg) *nats.Msg {
 
 func (b *Bridge) hold(out outgoing) {
 	h := &b.held
-	b.holding.Add(1)
+	if b.holding.Add(1) == 1 {
+		b.holdingSince.Store(earlier(time.Now(), out.note.Sent).UnixNano())
+	}
 	h.messages = append(h.messages, out)
 	h.bytes += len(out.msg.Data)
 }
@@ -132,6 +134,7 @@ func (b *Bridge) release(ctx context.Context, before []Gap, recorded uint64) err
 		}
 	}
 	b.holding.Store(0)
+	b.holdingSince.Store(0)
 	close(b.held.released)
 	b.held = held{}
 	b.line.Release()

@@ -25,6 +25,7 @@ type State struct {
 	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
 	LastFrame  time.Time `json:"last_frame,omitzero"`
 	LastEvent  time.Time `json:"last_event,omitzero"`
+	SafeUntil  time.Time `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
 	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
 	LastGap    *Gap      `json:"last_gap,omitempty"`
 	FirstGap   *Gap      `json:"first_gap,omitempty"` // before the epoch's first connection

@@ -44,6 +44,9 @@ type Options struct {
 	Subscriptions []string      // that it would lead
 	// Describe is this replica's answer to Ask. It must be quick.
 	Describe func(question string) []byte
+	// Unsafe is how long ago the oldest of what would be lost with this process came;
+	// others learn it with each sign of life. It must be quick. nil: nothing ever would.
+	Unsafe func() time.Duration
 	// Transition is told of each beginning and end of a leadership of this
 	// replica, and why (see show.go for the reasons); may be nil.
 	Transition func(subscription, reason string)

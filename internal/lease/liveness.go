@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,7 +15,8 @@ import (
 //
 //	zoomstream.<bucket>.replica.<nonce>  a request, answered by that process:
 //	                                     with a question as its body by
-//	                                     Options.Describe, else by nothing
+//	                                     Options.Describe, else by Options.Unsafe
+//	                                     in milliseconds
 //	zoomstream.<bucket>.presence         each replica, once a second
 func (c *Candidate) replicaSubject(nonce string) string {
 	return "zoomstream." + c.opt.Bucket + ".replica." + nonce
@@ -39,6 +41,8 @@ func (c *Candidate) answer() (leave func(), err error) {
 		var answer []byte
 		if question := string(msg.Data); question != "" && c.opt.Describe != nil {
 			answer = c.opt.Describe(question)
+		} else if question == "" && c.opt.Unsafe != nil {
+			answer = strconv.AppendInt(nil, c.opt.Unsafe().Milliseconds(), 10)
 		}
 		msg.Respond(answer) //nolint:errcheck // who asks, asks again
 	})
@@ -89,10 +93,11 @@ func (c *Candidate) announce(hello, full bool) {
 func (c *Candidate) probe(ctx context.Context, nonce string) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	_, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), nil)
+	asked := time.Now()
+	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), nil)
 	switch {
 	case err == nil:
-		c.peers.answered(nonce)
+		c.peers.answered(nonce, asked.Add(-parseUnsafe(answer.Data)))
 	case errors.Is(err, nats.ErrNoResponders):
 		if c.peers.missed(nonce) {
 			c.opt.Log.Warn().Str("code", "replica.gone").Str("other", c.view.replica(nonce)).Msg("a replica that holds leases is gone: nobody answers for it")
@@ -101,6 +106,21 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 	default:
 		c.peers.unanswered(nonce)
 	}
+}
+
+// maxUnsafe bounds what an answer may say: it could be anybody's.
+const maxUnsafe = 7 * 24 * time.Hour
+
+// parseUnsafe reads the answer of a replica; one that says nothing has nothing to lose.
+func parseUnsafe(answer []byte) time.Duration {
+	if len(answer) > 20 {
+		return 0
+	}
+	milliseconds, err := strconv.ParseUint(string(answer), 10, 63)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(milliseconds, uint64(maxUnsafe.Milliseconds()))) * time.Millisecond
 }
 
 // ErrGone says that no process of that nonce answers: it ended, or is cut off.
@@ -123,5 +143,6 @@ func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, er
 	return answer.Data, nil
 }
 
-// AliveAt is when another replica last answered this one; zero: not yet.
-func (c *Candidate) AliveAt(nonce string) time.Time { return c.peers.aliveAt(nonce) }
+// SafeUntil is the time before which another replica had nothing to lose when it last
+// answered this one (see [Options].Unsafe); zero: it has not answered yet.
+func (c *Candidate) SafeUntil(nonce string) time.Time { return c.peers.safeUntil(nonce) }

@@ -30,6 +30,7 @@ type peer struct {
 	resting bool            // it takes those that nobody else takes
 	leads   map[string]bool // the subscriptions that it would lead
 	alive   time.Time       // its last answer
+	safe    time.Time       // before that it had nothing to lose, by this answer
 	probing bool            // a question is under way
 	misses  int             // times in a row without a responder
 	died    time.Time       // zero: not dead
@@ -120,12 +121,13 @@ func (p *peers) startProbe(nonce string) bool {
 	return true
 }
 
-// answered ends a question that was answered.
-func (p *peers) answered(nonce string) {
+// answered ends a question that was answered. Before safe the replica had nothing to
+// lose.
+func (p *peers) answered(nonce string, safe time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.peer(nonce)
-	known.probing, known.misses, known.alive, known.died = false, 0, time.Now(), time.Time{}
+	known.probing, known.misses, known.alive, known.safe, known.died = false, 0, time.Now(), safe, time.Time{}
 }
 
 // unanswered ends a question that says nothing.
@@ -186,12 +188,12 @@ func (p *peers) deadSince(nonce string) (time.Time, bool) {
 	return k.died, !k.died.IsZero()
 }
 
-// aliveAt is when a replica last answered; zero: never.
-func (p *peers) aliveAt(nonce string) time.Time {
+// safeUntil is as Candidate.SafeUntil.
+func (p *peers) safeUntil(nonce string) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if k := p.all[nonce]; k != nil {
-		return k.alive
+		return k.safe
 	}
 	return time.Time{}
 }

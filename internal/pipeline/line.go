@@ -40,7 +40,7 @@ type LineStats struct {
 // Note is what its owner wants to be told again when a message is stored. It is
 // lost when the message goes over the disk.
 type Note struct {
-	Happened, Received time.Time
+	Happened, Sent, Received time.Time
 }
 
 // Stored is a message in the stream.
@@ -129,6 +129,24 @@ func (l *Line) Stats() LineStats {
 	st := l.stats
 	st.Pending = l.pending
 	return st
+}
+
+// OldestUnsafe returns the note of the oldest message that is neither stored nor on
+// disk, and when it was accepted; zero: there is none.
+func (l *Line) OldestUnsafe() (note Note, accepted time.Time) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if l.unsafe == 0 {
+		return Note{}, time.Time{}
+	}
+	for _, queue := range []*fifo[item]{&l.p.flight, &l.p.backlog} {
+		for n := queue.first; n < queue.end(); n++ {
+			if it := queue.at(n); it.line == l && !it.done && it.sequence == 0 {
+				return it.note, it.accepted
+			}
+		}
+	}
+	return Note{}, time.Time{}
 }
 
 // settle notes that a message is stored. The caller holds p.mu.

@@ -36,6 +36,8 @@ type Session struct {
 	roundTrip atomic.Int64 // of the latest heartbeat that was answered
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
+	inHand    atomic.Int64 // time since start of the receipt of the frame that is handled; 0: none
+	inHandBy  atomic.Int64 // Unix seconds of its sending; 0: not known
 	nudge     chan struct{}
 	handling  atomic.Bool // the frame handler is running: silence is our own
 	beaten    atomic.Bool // a heartbeat was answered
@@ -86,6 +88,34 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 
 // LastFrame is when the session last gave a sign of life.
 func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.lastFrame.Load())) }
+
+// ReadUntil is until when all that Zoom sent is known to be read, and handled without
+// an error. It is the present unless reading is behind, a frame is being handled, or
+// the connection may be dead.
+func (s *Session) ReadUntil() time.Time {
+	until := time.Since(s.start)
+	if behind := time.Duration(s.behind.Load()); behind > 0 {
+		until = min(until, behind)
+	}
+	if inHand := time.Duration(s.inHand.Load()); inHand > 0 {
+		var sent time.Time
+		if by := s.inHandBy.Load(); by > 0 {
+			sent = time.Unix(by, 0)
+		}
+		until = min(until, SentBy(sent, s.start.Add(inHand)).Sub(s.start))
+	}
+	if s.Unanswered() {
+		until = min(until, time.Duration(s.lastFrame.Load()))
+	}
+	return s.start.Add(until)
+}
+
+// noteSent notes that a frame was read late, and that others may wait behind it.
+func (s *Session) noteSent(sent, received time.Time) {
+	if from := ReadFrom(sent, received); from.Before(received) {
+		s.behind.Store(int64(max(from.Sub(s.start), 1))) // none was sent before the start
+	}
+}
 
 // LiveUntil is until when the session, which ended with the given error of Run,
 // is known to have lived. A close by the other side comes after all that it sent.
@@ -234,6 +264,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 		var happened int64
 		f.Event, happened, f.Err = s.decoder.event(env)
 		f.Happened, f.Sent = plausible(time.UnixMilli(happened), received), env.header.sent(received)
+		s.noteSent(f.Sent, received)
 		bad = f.Err
 		if err := s.hand(handle, f); err != nil {
 			return err
@@ -257,7 +288,13 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
 	s.handling.Store(true)
 	defer s.handling.Store(false)
-	return handle(f)
+	s.inHandBy.Store(max(f.Sent.Unix(), 0))
+	s.inHand.Store(int64(max(f.Received.Sub(s.start), 1)))
+	err := handle(f)
+	if err == nil {
+		s.inHand.Store(0)
+	}
+	return err
 }
 
 // maxNotice is the longest frame that may be a notice of displacement: nobody

@@ -30,6 +30,36 @@ func (h Header) sent(received time.Time) time.Time {
 	return plausible(time.Unix(seconds, 0), received)
 }
 
+// lateRead is how much older than its receipt a frame is at least that was read late.
+// Zoom counts in whole seconds, and clocks differ.
+const lateRead = 2 * time.Second
+
+// ReadFrom is the time from which on what Zoom sent may be unread, given when a frame
+// was received and when Zoom says that it sent it: a process that stood still, or was
+// not able to read, has more frames waiting behind that one.
+func ReadFrom(sent, received time.Time) time.Time {
+	if sent.IsZero() || received.Sub(sent) < lateRead {
+		return received
+	}
+	return sent
+}
+
+// SentBy is no later than when Zoom sent a frame that was received at a time (zero: there
+// is none) and is not dealt with yet: by Zoom's own clock, unless it has only just come.
+func SentBy(sent, received time.Time) time.Time {
+	const onItsWay = 250 * time.Millisecond
+	if sent.Before(received) && !sent.IsZero() && time.Since(received) > onItsWay {
+		return sent
+	}
+	return ReadFrom(sent, received)
+}
+
+// SentAt is when Zoom says that it sent the frame with this x-zm-request-timestamp;
+// zero if it does not.
+func SentAt(timestamp string, received time.Time) time.Time {
+	return Header{Timestamp: timestamp}.sent(received)
+}
+
 // Happened is when an event says that it did, as in Frame; zero if it does not.
 func Happened(body []byte, received time.Time) time.Time {
 	var d decoder

@@ -3,9 +3,14 @@ package zoom
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -92,6 +97,76 @@ func TestTokenStats(t *testing.T) {
 		w.dial(t, t.Context()).conn.CloseNow() //nolint:errcheck
 		if st := w.tokens.Stats(); st.Refreshes != 1 || !st.Since.IsZero() || st.Err != nil || time.Until(st.Expires) < 50*time.Minute {
 			t.Errorf("with a token: %+v", st)
+		}
+	})
+}
+
+// TestReadUntil holds that a session knows until when it has read what Zoom sent: not
+// beyond the frame that is handled, nor beyond the sending of one that came late, since
+// others wait behind it; and not while a heartbeat stays unanswered.
+func TestReadUntil(t *testing.T) {
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		link := pipenet.NewLink(func(ctx context.Context) (net.Conn, error) { return w.server.Dial(ctx, "late") })
+		defer link.Close()
+		w.dialer.cfg.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return link.Dial(ctx) }}}
+		ctx, cancel := context.WithCancel(t.Context())
+		s := w.dial(t, ctx)
+		inHand := make(chan struct{})
+		var handled int
+		var running sync.WaitGroup
+		running.Go(func() {
+			s.Run(ctx, func(*Frame) error { //nolint:errcheck // stopped
+				handled++
+				<-inHand
+				return nil
+			})
+		})
+		check := func(what string, want time.Time) {
+			t.Helper()
+			synctest.Wait()
+			if got := s.ReadUntil(); want.Sub(got) > time.Second || got.After(want) {
+				t.Errorf("%s: read until %v, want %v", what, got.Sub(s.start), want.Sub(s.start))
+			}
+		}
+		emit := func() { w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"}) }
+
+		time.Sleep(3 * time.Second)
+		check("nothing has come", time.Now())
+		emit()
+		synctest.Wait()
+		received := time.Now()
+		time.Sleep(3 * time.Second)
+		check("a frame is handled", received)
+		inHand <- struct{}{}
+		time.Sleep(25 * time.Second) // and a heartbeat is answered meanwhile
+		check("all is read", time.Now())
+
+		link.BlackHole()
+		sent := time.Now()
+		for range 3 {
+			emit()
+		}
+		time.Sleep(12 * time.Second)
+		link.Heal() // as if the process had stood still
+		check("the first of three late ones is handled", sent)
+		for n := range 3 {
+			inHand <- struct{}{}
+			synctest.Wait()
+			check(fmt.Sprint(n+1, " of three late ones are handled"), sent)
+		}
+		time.Sleep(25 * time.Second)
+		check("a heartbeat is answered behind them", time.Now())
+
+		beaten := s.LastFrame()
+		link.BlackHole()
+		time.Sleep(35 * time.Second)
+		check("a heartbeat is not answered", beaten)
+		link.Heal()
+		cancel()
+		running.Wait()
+		if handled != 4 {
+			t.Errorf("%d events handled", handled)
 		}
 	})
 }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TestKilledWithEventsInMemory kills the leader while the stream refuses events and
+// the leader has no disk: what it had received for seconds is lost, and the marker
+// begins before that, though the leader gave signs of life to the end.
+func TestKilledWithEventsInMemory(t *testing.T) {
+	f := newFleet(t, fleetNATS(t), testSubscription)
+	f.settings = append(f.settings, "ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")
+	victim := f.add()
+	f.add()
+	f.flow(200)
+	f.flows(50)
+
+	f.refuseEvents(true)
+	f.flows(300) // for a second and a half
+	f.kill(victim)
+	f.sockets(2)
+	f.refuseEvents(false)
+	f.flows(100)
+	f.finish()
+
+	e := f.evidence()
+	if len(e.missing) < 200 {
+		t.Errorf("%d events are lost: the test proves nothing", len(e.missing))
+	}
+	if len(e.gaps) != 1 {
+		t.Fatalf("%d markers", len(e.gaps))
+	}
+	gap := e.gaps[0].gap
+	for _, entry := range e.missing {
+		if entry.At.Before(gap.From) || entry.At.After(gap.To) {
+			t.Fatalf("the event of %v is lost, and the marker tells of %v to %v", entry.At, gap.From, gap.To)
+		}
+	}
+	for _, s := range e.stored { // Zoom tells in whole seconds when it sent an event
+		if s.gap == nil && s.epoch != gap.Epoch && s.at.After(gap.From.Add(time.Second+slack)) {
+			t.Fatalf("the marker begins at %v, and an event was stored at %v", gap.From, s.at)
+		}
+	}
+}
+
+// refuseEvents has the stream refuse all events, or take them again.
+func (f *fleet) refuseEvents(all bool) {
+	f.t.Helper()
+	stream, err := f.js.Stream(f.t.Context(), "ZOOM")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.Discard, cfg.MaxMsgs = jetstream.DiscardOld, -1
+	if all {
+		cfg.Discard, cfg.MaxMsgs = jetstream.DiscardNew, 1
+	}
+	if _, err := f.js.UpdateStream(f.t.Context(), cfg); err != nil {
+		f.t.Fatal(err)
+	}
+}

@@ -1,0 +1,96 @@
+package bridge
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+)
+
+// TestLossBegins holds that the marker of a crash begins no later than what the dead
+// replica had received and not made safe, nor than when Zoom sent the last frame that
+// it read, by whatever is known of it: its last answer, its state, the stream.
+func TestLossBegins(t *testing.T) {
+	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage}); err != nil {
+		t.Fatal(err)
+	}
+	p := pipeline.New(nc, pipeline.Options{Stream: "ZOOM"})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // the connection outlives it
+	t.Cleanup(func() { cancel(); running.Wait() })
+
+	begin := time.Now().Truncate(time.Second).UTC()
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	connected := func(s State) State {
+		s.State, s.Nonce, s.Epoch, s.Since = Connected, "dead", 3, begin
+		return s
+	}
+	for name, c := range map[string]struct {
+		last           State
+		answered       time.Time // what it last answered; zero: nothing
+		received, sent int       // of the newest event in the stream; 0: there is none
+		want           time.Time
+	}{
+		"its last answer":                       {connected(State{LastFrame: at(50), SafeUntil: at(50)}), at(58), 0, 0, at(58)},
+		"its state":                             {connected(State{LastFrame: at(50), SafeUntil: at(50)}), time.Time{}, 0, 0, at(50)},
+		"its state, events were held up":        {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 0, 0, at(20)},
+		"events of the connection before too":   {connected(State{LastFrame: at(50), SafeUntil: at(-30)}), time.Time{}, 0, 0, at(-30)},
+		"its state, of an older version":        {connected(State{LastFrame: at(50)}), time.Time{}, 0, 0, at(50)},
+		"the stream":                            {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 55, at(55)},
+		"the stream, whose last event was late": {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 30, at(30)},
+		"a connection that may have been dead":  {connected(State{LastFrame: at(40), SafeUntil: at(45), Unanswered: true}), time.Time{}, 0, 0, at(40)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream, err := js.Stream(t.Context(), "ZOOM")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stream.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if c.received > 0 {
+				_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "zoom.a", Header: nats.Header{headerSubscription: {"sub"}, headerEpoch: {"3"},
+					headerReceivedAt: {at(c.received).Format(receivedAt)}, headerSentAt: {strconv.FormatInt(at(c.sent).Unix(), 10)}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
+				SafeUntil: func(string) time.Time { return c.answered },
+				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
+			})
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
+			if gap == nil || gap.Cause != GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
+				t.Errorf("%+v, want it from %v", gap, c.want)
+			}
+		})
+	}
+	t.Run("a stop with events in memory", func(t *testing.T) {
+		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
+			SafeUntil: func(string) time.Time { return time.Time{} }})
+		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
+			t.Errorf("%+v", gap)
+		}
+	})
+}
