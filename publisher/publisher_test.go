@@ -199,6 +199,50 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
+// TestLostProbe loses the connection while the one message that asks whether NATS
+// takes messages again is on its way: it is sent again on the next connection, not
+// after AckWait.
+func TestLostProbe(t *testing.T) {
+	s := natstest.Run(t, t.TempDir(), -1)
+	link := newLink(t, s.Addr().String())
+	direct := connect(t, s.ClientURL())
+	sendings := make(chan *nats.Msg, 100)
+	silent, err := direct.ChanSubscribe("zoom.>", sendings) // takes messages, and acknowledges none
+	if err == nil {
+		err = direct.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := run(t, connect(t, "nats://"+link.addr()), Options{AckWait: time.Hour})
+	sent := func(want int) {
+		t.Helper()
+		select {
+		case msg := <-sendings:
+			if string(msg.Data) != fmt.Sprint(want) {
+				t.Errorf("message %s is sent, not %d", msg.Data, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("message %d is not sent: %+v", want, p.Stats())
+		}
+	}
+	publish(t, p, 0, 10)
+	for n := range 10 {
+		sent(n)
+	}
+	for range 3 {
+		link.cut()
+		sent(0)
+	}
+	if err := silent.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	createStream(t, direct, jetstream.StreamConfig{})
+	link.cut()
+	flush(t, p)
+	wantInOrder(t, direct, 10)
+}
+
 // TestStreamMissing shows that a missing stream is waited for: the messages
 // are stored in order once it is there.
 func TestStreamMissing(t *testing.T) {

@@ -291,13 +291,13 @@ func (s *sender) resume() {
 }
 
 // connectionChanged reacts to the client library's own states: what was in
-// flight when a connection ended may or may not be stored.
+// flight when a connection ended, a probe too, may or may not be stored.
 func (s *sender) connectionChanged(st nats.Status) {
 	if st == nats.CONNECTED {
 		s.notBefore = time.Now()
 		return
 	}
-	if s.window.inFlight() > 0 && !s.probing {
+	if s.window.inFlight() > 0 {
 		s.failed(s.window.at(s.window.head), nats.ErrDisconnected)
 	}
 }
