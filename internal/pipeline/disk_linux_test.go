@@ -71,7 +71,10 @@ func TestDiskFails(t *testing.T) {
 					limitFiles(t, 1<<40)
 					w.until("all is on disk", func() bool { return r.Pipeline.Stats().SpoolErr == nil && r.unsafeNow() == 0 })
 				}
-				time.Sleep(300 * time.Millisecond) // none may be on its way when the stream opens: it would come first
+				w.until("all that was sent is refused: it would come first when the stream opens", func() bool {
+					st := r.nc.Stats()
+					return st.InMsgs >= st.OutMsgs
+				})
 				open := closed
 				open.MaxMsgs = -1
 				if _, err := js.UpdateStream(t.Context(), open); err != nil {

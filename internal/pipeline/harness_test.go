@@ -3,11 +3,14 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -87,6 +90,7 @@ type run struct {
 	*Pipeline
 	*Line
 	w    *world
+	nc   *nats.Conn
 	stop func()
 }
 
@@ -98,7 +102,8 @@ func (w *world) start(epoch string, max int64) *run {
 
 func (w *world) begin(epoch string, opt Options) *run {
 	w.t.Helper()
-	p := New(w.connect(), opt)
+	nc := w.connect()
+	p := New(nc, opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -106,7 +111,7 @@ func (w *world) begin(epoch string, opt Options) *run {
 			w.t.Errorf("Run: %v", err)
 		}
 	})
-	r := &run{Pipeline: p, Line: p.Line("sub", epoch, nil), w: w}
+	r := &run{Pipeline: p, Line: p.Line("sub", epoch, nil), w: w, nc: nc}
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
@@ -118,16 +123,52 @@ func (w *world) begin(epoch string, opt Options) *run {
 // kill ends the process as it is: the disk stays as it was at that moment.
 func (r *run) kill() {
 	r.w.t.Helper()
-	frozen := filepath.Join(r.w.t.TempDir(), "frozen")
-	if err := os.CopyFS(frozen, os.DirFS(r.w.dir)); err != nil {
-		r.w.t.Fatal(err)
-	}
+	frozen := r.w.freeze()
 	r.stop()
 	r.w.dir = frozen
 }
 
-// end ends the process in an orderly way.
+// freeze copies the disk, and returns the copy's folder. Meanwhile a process may
+// remove files: those were of no more use to it.
+func (w *world) freeze() (frozen string) {
+	w.t.Helper()
+	frozen = filepath.Join(w.t.TempDir(), "frozen")
+	err := filepath.WalkDir(w.dir, func(path string, entry fs.DirEntry, err error) error {
+		var data []byte
+		name := filepath.Join(frozen, strings.TrimPrefix(path, w.dir))
+		switch {
+		case err != nil:
+		case entry.IsDir():
+			err = os.MkdirAll(name, 0o700)
+		default:
+			if data, err = os.ReadFile(path); err == nil {
+				err = os.WriteFile(name, data, 0o600)
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return frozen
+}
+
+// end ends the process in an orderly way once all is stored: how soon NATS takes
+// messages again after an outage is up to the machine.
 func (r *run) end() {
+	r.w.t.Helper()
+	r.w.until("everything is stored", func() bool {
+		left, _, _ := r.left()
+		return left == 0
+	})
+	r.leave()
+}
+
+// leave ends the process in an orderly way. What NATS does not take stays on disk.
+func (r *run) leave() {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 30*time.Second)
 	defer cancel()

@@ -56,10 +56,7 @@ func TestStreamCreatedAgain(t *testing.T) {
 	w.down()
 	r.publish(100, 200)
 	r.safe()
-	frozen := filepath.Join(t.TempDir(), "frozen")
-	if err := os.CopyFS(frozen, os.DirFS(w.dir)); err != nil {
-		t.Fatal(err)
-	}
+	frozen := w.freeze()
 	w.up()
 	r.end()
 	time.Sleep(2 * w.dup)
