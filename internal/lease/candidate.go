@@ -34,6 +34,9 @@ const (
 
 	// One that has its fair share lets others go first by so long.
 	courtesy = 300 * time.Millisecond
+
+	// The server has so long to read that this replica leaves.
+	deliverTimeout = time.Second
 )
 
 // Options of a Candidate.
@@ -104,6 +107,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 	defer leave()
 	var owned sync.WaitGroup
 	defer owned.Wait()
+	defer c.deliver()
 	owned.Go(func() { c.watch(ctx) })
 	c.announce(true, true)
 	tick := time.NewTicker(probePeriod)
@@ -135,6 +139,15 @@ func (c *Candidate) Run(ctx context.Context) error {
 		if n%balanceTicks == 0 {
 			c.balance()
 		}
+	}
+}
+
+// deliver waits until the server has read what this replica has said last, that it
+// leaves. Closing a connection in which something was not read yet resets it, and
+// with that the server may lose it: the others would count on this replica still.
+func (c *Candidate) deliver() {
+	if c.nc.IsConnected() {
+		c.nc.FlushTimeout(deliverTimeout) //nolint:errcheck // then it is as if this replica had died
 	}
 }
 

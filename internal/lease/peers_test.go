@@ -114,3 +114,36 @@ func TestLeavingIsForGood(t *testing.T) {
 		t.Error("a replica that has left counts")
 	}
 }
+
+// One that leaves closes its connection only when the server has read that it does:
+// with the connection, what was still on its way is lost.
+func TestLeavingIsHeard(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.leader("a")
+		for n := range 10 {
+			b := w.join(fmt.Sprint("b", n), sub)
+			w.await("a knows of it", time.Second, func() bool { return a.Others(sub) == 1 })
+			b.link.Delay(time.Duration(n)*40*time.Millisecond, 0, 1)
+			b.stop()
+			time.Sleep(10 * time.Millisecond)
+			if a.Others(sub) != 0 {
+				t.Errorf("it is counted on when it has left with %v to the server", time.Duration(n)*40*time.Millisecond)
+				time.Sleep(forgetAfter)
+			}
+		}
+	})
+}
+
+// One that has no connection leaves without waiting for it.
+func TestLeavingWithoutNATS(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		b := w.join("b", sub)
+		b.link.Cut()
+		w.await("the connection is lost", time.Second, func() bool { return !b.nc.IsConnected() })
+		began := time.Now()
+		b.stop()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
