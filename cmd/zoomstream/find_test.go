@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,15 +110,31 @@ func TestFindWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	serve := func(name string, p zstatus.Pipeline, others ...zstatus.Other) {
+	var mu sync.Mutex
+	var there []string // replicas know of each other: who asks waits for all of them
+	serve := func(name string, p zstatus.Pipeline, gone ...zstatus.Other) {
 		t.Helper()
 		stop, err := zstatus.Serve(nc, zstatus.ServiceOptions{Bucket: "zoomstream", Replica: name, Nonce: name, Version: "dev", Status: func(bool) *zstatus.Replica {
+			mu.Lock()
+			defer mu.Unlock()
+			others := slices.Clone(gone)
+			for _, other := range there {
+				if other != name {
+					others = append(others, zstatus.Other{Replica: other, Nonce: other, Heard: time.Now()})
+				}
+			}
 			return &zstatus.Replica{Replica: name, Nonce: name, Now: time.Now(), Pipeline: p, Others: others}
 		}})
+		if err == nil {
+			err = nc.Flush()
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(stop)
+		mu.Lock()
+		defer mu.Unlock()
+		there = append(there, name)
 	}
 	find := func() string {
 		t.Helper()
