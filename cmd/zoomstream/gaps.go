@@ -22,7 +22,7 @@ type gapsCmd struct {
 // Help is shown below the command's one line.
 func (gapsCmd) Help() string {
 	return `Exit code 0: the gaps are listed, also if there are some or none. 1: the stream cannot be read; --json prints {"error":"…"} then.
-64: the command line is wrong. 78: settings that cannot work.
+64: the command line is wrong, or nothing is known of the subscription that it names. 78: settings that cannot work.
 
 It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
 }
@@ -62,6 +62,9 @@ func (c *gapsCmd) report(p *process) (*inspect.GapReport, error) {
 	return stream.GapReport(p.ctx, c.Since.Time, c.Subscription, cfg.Bucket)
 }
 
+// shownGaps are printed at most, the latest; --json has more.
+const shownGaps = 200
+
 func writeGaps(out io.Writer, r *inspect.GapReport) {
 	of := ""
 	if r.Subscription != "" {
@@ -73,12 +76,27 @@ func writeGaps(out io.Writer, r *inspect.GapReport) {
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FROM\tTO\tLASTED\tCAUSE\tCERTAIN\tSUBSCRIPTION\tREPLICA")
-	for _, g := range r.Gaps {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s -> %s\n", moment(g.From), moment(g.To), lasted(g.Duration), zstatus.Visible(g.Cause), yes(g.Certain),
+	impossible := 0
+	for _, g := range r.Gaps[max(0, r.Count-shownGaps):] {
+		certain := yes(g.Certain)
+		if g.Impossible {
+			impossible++
+			certain = "no (!)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s -> %s\n", moment(g.From), moment(g.To), lasted(g.Duration), zstatus.Visible(g.Cause), certain,
 			zstatus.Visible(g.Subscription), zstatus.Visible(cmp.Or(g.PreviousReplica, "?")), zstatus.Visible(g.Replica))
 	}
 	table.Flush() //nolint:errcheck // as any other print
+	if hidden := r.Count - shownGaps; hidden > 0 {
+		fmt.Fprintf(out, "and %s before these: see --json\n", counted(hidden, "gap"))
+	}
+	if impossible > 0 {
+		fmt.Fprintln(out, "(!) The marker's times are impossible; these come closest. Who else may publish in the stream?")
+	}
 	fmt.Fprintf(out, "%s%s since %s, %s in all.%s\n", counted(r.Count, "gap"), of, moment(r.Since), lasted(r.Total), holds(r.Since, r.Holds))
+	if r.Older > 0 {
+		fmt.Fprintf(out, "and %s before: ask for one subscription, or with a later --since\n", counted(r.Older, "gap"))
+	}
 	writeReread(out, r)
 }
 
@@ -99,18 +117,30 @@ func writeReread(out io.Writer, r *inspect.GapReport) {
 		fmt.Fprintf(out, "\nTo read again from Zoom's API for %s (%s):\n", daysOf(d), counted(d.Gaps, "gap"))
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, q := range d.Requests {
-			fmt.Fprintf(table, "  %s\t%s %s\t%s\n", zstatus.Visible(q.Family), q.Method, strings.TrimPrefix(q.URL, inspect.RESTBase), q.Lists)
+			fmt.Fprintf(table, "  %s\t%s %s\t%s\n", zstatus.Visible(q.Family), q.Method, strings.TrimPrefix(q.URL, inspect.RESTBase), q.Lists+needs(q))
 		}
 		table.Flush() //nolint:errcheck // as any other print
 		if len(d.Nothing) > 0 {
 			fmt.Fprintf(out, "  nothing to re-read, no list known: %s\n", zstatus.Visible(strings.Join(d.Nothing, ", ")))
 		}
 	}
-	fmt.Fprintf(out, "\nThe paths are below %s. Dates are whole days, UTC; a list may go by when something\n"+
-		"began, so what ended in a gap may stand under a day before. The families are those of the events in the stream.\n", inspect.RESTBase)
+	if r.MoreFamilies > 0 {
+		fmt.Fprintf(out, "  and %d families more that Zoom is not known to have\n", r.MoreFamilies)
+	}
+	fmt.Fprintf(out, "\nThe paths are below %s, with the scope that the token needs and the rate limit's label, as far as\n"+
+		"they are known. Times are UTC, dates whole days; lists that go by when something began are asked for a day more.\n"+
+		"The families are those of the events in the stream.\n", inspect.RESTBase)
 	if len(r.Sharing) > 1 {
 		fmt.Fprintf(out, "%d subscriptions share the stream; which of the families one of them gets is not known.\n", len(r.Sharing))
 	}
+}
+
+// needs is the scope and the label of a request, in brackets.
+func needs(q inspect.Request) string {
+	if q.Scope == "" && q.Label == "" {
+		return ""
+	}
+	return " (" + strings.Trim(q.Scope+", "+string(q.Label), ", ") + ")"
 }
 
 func daysOf(d inspect.Reread) string {

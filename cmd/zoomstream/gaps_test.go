@@ -114,7 +114,14 @@ func TestGaps(t *testing.T) {
 	golden(t, "gaps.txt", timeless(s.run(exitOK, "gaps", since).stdout.String(), began))
 	golden(t, "gaps.json", timeless(s.run(exitOK, "gaps", since, "--json").stdout.String(), began))
 	golden(t, "gaps-subscription.txt", timeless(s.run(exitOK, "gaps", since, "--subscription=sub-1").stdout.String(), began))
-	if text := s.run(exitOK, "gaps", since, "--subscription=sub-3").stdout.String(); !strings.HasPrefix(text, "No gaps of subscription sub-3 since 2026-01-01T00:00:00.000Z. The stream does not reach back so far: its oldest message is of ") {
+	if p := s.run(exitUsage, "gaps", since, "--subscription=sub-3"); p.stdout.String() != "" ||
+		!strings.HasSuffix(p.stderr.String(), `there is no subscription sub-3: it has no lease, no state and no gap; known are sub-1, sub-2\x1b[31m`+"\n") {
+		t.Error(&p.stderr, &p.stdout)
+	}
+	if p := s.run(exitUsage, "gaps", "--subscription=sub-3", "--json"); !strings.HasPrefix(p.stdout.String(), "{\n  \"error\": \"there is no subscription sub-3") {
+		t.Error(&p.stdout)
+	}
+	if text := s.run(exitOK, "gaps", "--subscription=sub-1").stdout.String(); !strings.HasPrefix(text, "No gaps of subscription sub-1 since ") {
 		t.Error(text)
 	}
 	if text := s.run(exitOK, "gaps").stdout.String(); !strings.HasPrefix(text, "No gaps since ") {

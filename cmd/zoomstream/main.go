@@ -18,6 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/app"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/doctor"
+	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -98,6 +99,9 @@ func run(p *process, args []string) int {
 func exitCode(err error) int {
 	if failed, ok := errors.AsType[*doctor.Failed](err); ok && failed.Config {
 		return exitConfig
+	}
+	if is[*inspect.UnknownSubscriptionError](err) {
+		return exitUsage
 	}
 	if is[*config.Error](err) || is[*config.MissingError](err) || is[*natsconn.ConfigError](err) ||
 		is[*zoom.CredentialsError](err) || is[*app.StreamError](err) {

@@ -41,7 +41,7 @@ func TestEveryKnownEvent(t *testing.T) {
 		t.Errorf("a binary frame is not stored: %s", last.Subject())
 	}
 	messages = messages[:len(messages)-1]
-	if len(messages) != len(bodies) || len(bodies) < 585+92 {
+	if len(messages) != len(bodies) || len(bodies) < 596+92 {
 		t.Fatalf("%d of %d events stored", len(messages), len(bodies))
 	}
 	ids := make(map[string]bool)

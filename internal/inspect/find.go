@@ -137,7 +137,7 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 		return nil, err
 	}
 	if !f.Found() {
-		f.Gaps, err = s.Gaps(ctx, q.Since, "")
+		f.Gaps, _, err = s.Gaps(ctx, q.Since, "")
 	}
 	return f, err
 }

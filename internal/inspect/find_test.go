@@ -183,14 +183,15 @@ func TestFindPrefix(t *testing.T) {
 // TestFindInterrupted ends with its context although NATS has gone.
 func TestFindInterrupted(t *testing.T) {
 	w := newWorld(t)
-	w.fill(2 * aheadMessages)
+	const events = aheadBytes / 800 // of about a kilobyte: more than is on the way at a time
+	w.fill(events)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
 	s := w.open()
 	n := 0
 	go func() {
-		_, err := s.scan(ctx, look{subject: "zoom.>", last: 2 * aheadMessages, headers: true}, func(*message) bool {
+		_, err := s.scan(ctx, look{subject: "zoom.>", last: events}, func(*message) bool {
 			if n++; n == 1 {
 				natstest.Stop(w.server)
 				time.AfterFunc(100*time.Millisecond, cancel)
@@ -201,7 +202,7 @@ func TestFindInterrupted(t *testing.T) {
 	}()
 	select {
 	case err := <-ended:
-		if !errors.Is(err, context.Canceled) || n == 2*aheadMessages {
+		if !errors.Is(err, context.Canceled) || n == events {
 			t.Errorf("after %d messages: %v", n, err)
 		}
 	case <-time.After(8 * time.Second):

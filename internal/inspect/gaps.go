@@ -14,18 +14,22 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
 // Gap is an interval in which no connection of a subscription was live.
 type Gap struct {
-	Subscription    string    `json:"subscription"`
-	From            time.Time `json:"from"`
-	To              time.Time `json:"to"`
-	Duration        float64   `json:"duration_s"`
-	Cause           string    `json:"cause"`
-	Detail          string    `json:"detail,omitempty"`
-	Certain         bool      `json:"certain"`
+	Subscription string    `json:"subscription"`
+	From         time.Time `json:"from"`
+	To           time.Time `json:"to"`
+	Duration     float64   `json:"duration_s"`
+	Cause        string    `json:"cause"`
+	Detail       string    `json:"detail,omitempty"`
+	Certain      bool      `json:"certain"`
+	// Impossible says that the marker's times cannot be: From and To are those that
+	// come closest to it.
+	Impossible      bool      `json:"impossible,omitempty"`
 	PreviousReplica string    `json:"previous_replica"`
 	Replica         string    `json:"replica"`
 	Epoch           uint64    `json:"epoch"`
@@ -48,70 +52,149 @@ type GapReport struct {
 	Holds        time.Time `json:"stream_from,omitzero"`   // the stream's oldest message
 	Subscription string    `json:"subscription,omitempty"` // that was asked for; empty: all
 
-	Gaps  []Gap   `json:"gaps"` // oldest first
+	Gaps  []Gap   `json:"gaps"`            // oldest first; the latest markers, if there are too many
+	Older int     `json:"older,omitempty"` // gaps whose markers are older, and left out of everything here
 	Count int     `json:"count"`
 	Total float64 `json:"total_s"` // overlaps of one subscription's count once
 
-	Families []Family `json:"families"` // of the events in the stream, by name
+	Families     []Family `json:"families"`                // of the events in the stream, by name
+	MoreFamilies int      `json:"more_families,omitempty"` // left out: no event that is known
 	// Sharing are the subscriptions known to store in the stream. With several,
 	// which of the families are one's is not known.
 	Sharing []string `json:"subscriptions"`
-	Reread  []Reread `json:"reread"`
+	Reread  []Reread `json:"reread"` // oldest first; the latest, if there are too many
 }
 
-// Reread is what to read again for the gaps on consecutive days. Zoom's lists go
-// by whole days, UTC.
-type Reread struct {
-	From     string    `json:"from"` // a date
-	To       string    `json:"to"`   // a date, included
-	Gaps     int       `json:"gaps"`
-	Requests []Request `json:"requests"`
-	Nothing  []string  `json:"no_list_known"` // families
-}
+// Anybody with the right to publish can forge a marker and an event's name, so each
+// is bounded: by what can be, and by what a person can read.
+const (
+	// clockSkew is how much later than by the server's clock a replica may say that
+	// a gap has ended.
+	clockSkew = time.Minute
+	// longestGap is how long a gap can last: Zoom's lists reach six months back.
+	longestGap = 186 * 24 * time.Hour
 
-// clockSkew is how much earlier than its end a marker may have been stored, by the
-// server's clock.
-const clockSkew = time.Minute
+	maxGaps     = 10_000 // that are kept
+	maxText     = 200    // bytes of a text in a marker, and of a subscription's name
+	maxFamily   = 64     // bytes of a family's name
+	maxFamilies = 50     // that Zoom is not known to have
+	maxSharing  = 1000   // subscriptions
+	maxReread   = 12     // spans of time to read again
+)
+
+// earliest is before any gap; times before it cannot be written as JSON in each zone.
+var earliest = time.Unix(0, 0)
 
 // Gaps are the gaps that ended since a time, of one subscription or of all, oldest
-// first.
-func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string) ([]Gap, error) {
+// first. Of too many, it leaves out those whose markers are older, and says how many.
+func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string) (gaps []Gap, older int, err error) {
 	state, err := s.state(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	gaps := []Gap{}
+	gaps = []Gap{}
 	known := map[string]bool{} // stored again after the duplicate window
-	l := look{subject: subjects.Control(s.prefix, subjects.Gap), since: since.Add(-clockSkew), last: state.LastSeq}
+	l := look{subject: subjects.Control(s.prefix, subjects.Gap), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
 	_, err = s.scan(ctx, l, func(m *message) bool {
-		var g bridge.Gap
-		if json.Unmarshal(m.body, &g) != nil || g.To.Before(since) || subscription != "" && g.Subscription != subscription || known[g.ID] {
+		g, ok := readGap(m.body, m.stored)
+		if !ok || g.To.Before(since) || subscription != "" && g.Subscription != subscription || known[g.ID] {
 			return true
 		}
 		known[g.ID] = g.ID != ""
-		gaps = append(gaps, Gap{
-			Subscription: g.Subscription, From: g.From, To: g.To, Duration: seconds(g.To.Sub(g.From)),
-			Cause: string(g.Cause), Detail: g.Detail, Certain: g.Certain,
-			PreviousReplica: g.PreviousReplica, Replica: g.Replica, Epoch: g.Epoch, ID: g.ID, Sequence: m.seq, Stored: m.stored.UTC(),
-		})
+		g.Sequence = m.seq
+		if gaps = append(gaps, g); len(gaps) >= 2*maxGaps {
+			older += maxGaps
+			for _, g := range gaps[:maxGaps] {
+				delete(known, g.ID)
+			}
+			gaps = append(gaps[:0], gaps[maxGaps:]...)
+		}
 		return true
 	})
+	if surplus := len(gaps) - maxGaps; surplus > 0 {
+		older, gaps = older+surplus, gaps[surplus:]
+	}
 	slices.SortStableFunc(gaps, func(a, b Gap) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
-	return gaps, err
+	return gaps, older, err
+}
+
+// readGap reads a marker, and bounds what it says.
+func readGap(body []byte, stored time.Time) (g Gap, ok bool) {
+	var m bridge.Gap
+	if json.Unmarshal(body, &m) != nil || m.To.Before(earliest) {
+		return g, false
+	}
+	from, to := possible(m.From, m.To, stored)
+	return Gap{
+		Subscription: status.Short(m.Subscription, maxText), From: from.UTC(), To: to.UTC(), Duration: seconds(to.Sub(from)),
+		Cause: status.Short(string(m.Cause), maxText), Detail: status.Short(m.Detail, maxText), Certain: m.Certain,
+		Impossible:      !from.Equal(m.From) || !to.Equal(m.To),
+		PreviousReplica: status.Short(m.PreviousReplica, maxText), Replica: status.Short(m.Replica, maxText),
+		Epoch: m.Epoch, ID: status.Short(m.ID, maxText), Stored: stored.UTC(),
+	}, true
+}
+
+// possible is the interval that comes closest to a marker's and can be: a gap has
+// ended before its marker was stored, and lasts no longer than anything can be read
+// again.
+func possible(from, to, stored time.Time) (time.Time, time.Time) {
+	if end := stored.Add(clockSkew); to.After(end) {
+		to = end
+	}
+	return later(earlier(from, to), to.Add(-longestGap)), to
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// UnknownSubscriptionError says that a stream has nothing of a subscription.
+type UnknownSubscriptionError struct {
+	Subscription string
+	Known        []string // those of which there is a lease, a state or a gap
+}
+
+func (e *UnknownSubscriptionError) Error() string {
+	const shown = 10
+	known := "no subscription is known here yet; check ZOOMSTREAM_BUCKET and ZOOMSTREAM_STREAM"
+	if n := len(e.Known); n > 0 {
+		known = "known are " + status.Visible(strings.Join(e.Known[:min(n, shown)], ", "))
+		if n > shown {
+			known += fmt.Sprintf(" and %d more", n-shown)
+		}
+	}
+	return fmt.Sprintf("there is no subscription %s: it has no lease, no state and no gap; %s", status.Visible(e.Subscription), known)
 }
 
 // GapReport tells of the gaps that ended since a time, of one subscription or of
-// all. The bucket is that of the leases.
+// all. The bucket is that of the leases. A subscription that nothing is known of is
+// an [*UnknownSubscriptionError].
 func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, bucket string) (*GapReport, error) {
-	r := &GapReport{Stream: s.name, Since: since.UTC(), Subscription: subscription, Reread: []Reread{}}
+	r := &GapReport{Stream: s.name, Since: later(since, earliest).UTC(), Subscription: subscription, Reread: []Reread{}}
 	var err error
-	if r.Gaps, err = s.Gaps(ctx, since, subscription); err != nil {
-		return nil, err
-	}
-	if r.Families, r.Holds, err = s.families(ctx); err != nil {
+	if r.Gaps, r.Older, err = s.Gaps(ctx, since, subscription); err != nil {
 		return nil, err
 	}
 	if r.Sharing, err = s.subscriptions(ctx, bucket, r.Gaps); err != nil {
+		return nil, err
+	}
+	if subscription != "" && !slices.Contains(r.Sharing, subscription) {
+		if r.Sharing, err = s.known(ctx, subscription, bucket); err != nil {
+			return nil, err
+		}
+	}
+	r.Sharing = r.Sharing[:min(len(r.Sharing), maxSharing)]
+	if r.Families, r.MoreFamilies, r.Holds, err = s.families(ctx); err != nil {
 		return nil, err
 	}
 	r.Count, r.Total = len(r.Gaps), seconds(covered(r.Gaps))
@@ -119,6 +202,20 @@ func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, b
 		r.Reread = append(r.Reread, reread(d, r.Families))
 	}
 	return r, nil
+}
+
+// known are the subscriptions that have a lease, a state or a gap at any time. It is
+// an error if a certain one is not among them.
+func (s *Stream) known(ctx context.Context, subscription, bucket string) ([]string, error) {
+	gaps, _, err := s.Gaps(ctx, earliest, "")
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.subscriptions(ctx, bucket, gaps)
+	if err == nil && !slices.Contains(known, subscription) {
+		err = &UnknownSubscriptionError{Subscription: subscription, Known: known}
+	}
+	return known, err
 }
 
 // covered is how long gaps, oldest first, last in all; where those of one
@@ -139,11 +236,12 @@ func covered(gaps []Gap) (total time.Duration) {
 }
 
 // families are those of all events in the stream, which one request tells, and
-// since when it holds messages.
-func (s *Stream) families(ctx context.Context) ([]Family, time.Time, error) {
+// since when it holds messages. Of those that Zoom is not known to have there may be
+// any number: the ones with the most events are kept.
+func (s *Stream) families(ctx context.Context) (all []Family, more int, holds time.Time, err error) {
 	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.all()))
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("subjects of stream %s: %w", s.name, err)
+		return nil, 0, time.Time{}, fmt.Errorf("subjects of stream %s: %w", s.name, err)
 	}
 	events := map[string]uint64{}
 	for subject, n := range info.State.Subjects {
@@ -153,84 +251,51 @@ func (s *Stream) families(ctx context.Context) ([]Family, time.Time, error) {
 		}
 		family, _, _ := strings.Cut(name, ".")
 		if !strings.HasPrefix(subject, subjects.Control(s.prefix, "")) {
-			events[family] += n
+			events[status.Short(family, maxFamily)] += n
 		}
 	}
-	all := []Family{}
-	for _, family := range slices.Sorted(maps.Keys(events)) {
-		all = append(all, Family{family, events[family]})
+	all = []Family{}
+	var strange []Family
+	for family, n := range events {
+		if _, known := restLists[family]; known {
+			all = append(all, Family{family, n})
+		} else {
+			strange = append(strange, Family{family, n})
+		}
 	}
-	return all, info.State.FirstTime.UTC(), nil
+	slices.SortFunc(strange, func(a, b Family) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), strings.Compare(a.Family, b.Family))
+	})
+	kept := min(len(strange), maxFamilies)
+	all = append(all, strange[:kept]...)
+	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Family, b.Family) })
+	return all, len(strange) - kept, info.State.FirstTime.UTC(), nil
 }
 
-// subscriptions are those that have a connection's state or a gap, by name.
+// subscriptions are those that have a lease, a connection's state or a gap, by name.
 func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) ([]string, error) {
 	names := map[string]bool{}
 	for _, g := range gaps {
 		names[g.Subscription] = true
 	}
-	states := "$KV." + bucket + "-state.state."
-	stream, err := s.js.Stream(ctx, "KV_"+bucket+"-state")
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("bucket %s-state: %w", bucket, err)
-	}
-	if err == nil {
-		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(states+">"))
+	for _, keys := range [][2]string{{bucket, "lease."}, {bucket + "-state", "state."}} {
+		begin := "$KV." + keys[0] + "." + keys[1]
+		stream, err := s.js.Stream(ctx, "KV_"+keys[0])
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
 		if err != nil {
-			return nil, fmt.Errorf("bucket %s-state: %w", bucket, err)
+			return nil, fmt.Errorf("bucket %s: %w", keys[0], err)
+		}
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(begin+">"))
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", keys[0], err)
 		}
 		for subject := range info.State.Subjects {
-			names[strings.TrimPrefix(subject, states)] = true
+			names[status.Short(strings.TrimPrefix(subject, begin), maxText)] = true
 		}
 	}
 	return append([]string{}, slices.Sorted(maps.Keys(names))...), nil
-}
-
-func reread(d span, families []Family) Reread {
-	r := Reread{From: d.from.Format(time.DateOnly), To: d.to.Format(time.DateOnly), Gaps: d.gaps, Requests: []Request{}, Nothing: []string{}}
-	for _, f := range families {
-		known := requests(f.Family, r.From, r.To)
-		r.Requests = append(r.Requests, known...)
-		if len(known) == 0 {
-			r.Nothing = append(r.Nothing, f.Family)
-		}
-	}
-	return r
-}
-
-// span is consecutive days, UTC, that gaps touch.
-type span struct {
-	from, to time.Time // the first and the last day
-	gaps     int       // that begin in it
-}
-
-// longest is how many days one request of Zoom's may cover: a month.
-const longest = 30
-
-// days are the days that gaps, oldest first, touch, as few spans as Zoom allows.
-func days(gaps []Gap) []span {
-	const day = 24 * time.Hour
-	var spans []span
-	for _, g := range gaps {
-		last := len(spans) - 1
-		from, to := g.From.UTC().Truncate(day), g.To.UTC().Truncate(day)
-		if last < 0 || from.After(spans[last].to.Add(day)) {
-			spans = append(spans, span{from: from, to: from})
-			last++
-		}
-		spans[last].gaps++
-		for at := from; !at.After(to); at = at.Add(day) {
-			if !at.After(spans[last].to) {
-				continue
-			}
-			if at.Sub(spans[last].from) >= longest*day {
-				spans = append(spans, span{from: at, to: at})
-				last++
-			}
-			spans[last].to = at
-		}
-	}
-	return spans
 }
 
 // seconds is a duration to the microsecond.

@@ -93,7 +93,7 @@ func (w *world) fill(n int) {
 	for i := range n {
 		body := fmt.Appendf(nil, `{"event":"meeting.participant_joined","event_ts":%d,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g","object":{"id":"%d","uuid":"%022d==","topic":"%0800d"}}}`,
 			time.Now().UnixMilli(), 80000000000+i, i, i)
-		if _, err := w.js.PublishMsgAsync(w.event("meeting.participant_joined", "v=2.0;clid=us02;rid=WEB_"+fmt.Sprintf("%032x", i), body)); err != nil {
+		if _, err := w.js.PublishMsgAsync(w.event("meeting.participant_joined", "v=2.0;clid=us02;rid=WEB_"+fmt.Sprintf("%032x", i), body), jetstream.WithStallWait(time.Minute)); err != nil {
 			w.t.Fatal(err)
 		}
 	}

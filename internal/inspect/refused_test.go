@@ -38,7 +38,7 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Gaps(t.Context(), time.Time{}, ""); err == nil || !strings.Contains(err.Error(), "$JS.API.CONSUMER.CREATE.ZOOM.") {
+	if _, _, err := stream.Gaps(t.Context(), time.Time{}, ""); err == nil || !strings.Contains(err.Error(), "$JS.API.CONSUMER.CREATE.ZOOM.") {
 		t.Error(err)
 	}
 	if answers, err := AskSeen(t.Context(), few, "zoomstream", []string{"id"}); err != nil || len(answers) != 0 {

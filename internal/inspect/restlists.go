@@ -1,100 +1,179 @@
 package inspect
 
-import "strings"
+import "time"
 
-// RESTBase is where the paths of Zoom's lists begin.
-const RESTBase = "https://api.zoom.us/v2"
+// Label is one of Zoom's rate limits.
+type Label string
+
+// The labels.
+const (
+	Medium            Label = "MEDIUM"
+	Heavy             Label = "HEAVY"
+	ResourceIntensive Label = "RESOURCE-INTENSIVE"
+)
 
 // list is one of Zoom's REST lists, from which what happened in a gap can be read
-// afterwards. {from} and {to} stand for dates.
+// afterwards.
 type list struct {
-	path string
-	note string // what of the family it tells, if not all
+	// path may have {from} and {to}, which stand for dates, UTC, both included, or
+	// {fromTime} and {toTime}, for times to the second.
+	path  string
+	note  string // what of the family it tells, if not all
+	scope string // granular; empty: not known
+	label Label
+
+	days    int  // that one request may cover; 0: a month
+	byStart bool // it goes by when something began, so what ended in a gap may have begun before
+}
+
+func (l list) longest() int {
+	if l.days > 0 {
+		return l.days
+	}
+	return month
+}
+
+// before is how much earlier than a gap the list must be asked for.
+func (l list) before() time.Duration {
+	if l.byStart {
+		return day
+	}
+	return 0
 }
 
 // teamChat serves two families.
 var teamChat = []list{
-	{"/report/chat/sessions?from={from}&to={to}", "chats and channels that were used"},
-	{"/report/chat/sessions/{sessionId}?from={from}&to={to}", "the messages of each of those"},
+	{path: "/report/chat/sessions?from={from}&to={to}", note: "chats and channels that were used; at most six months back",
+		scope: "report:read:list_chat_sessions:admin", label: Medium},
+	{path: "/report/chat/sessions/{sessionId}?from={from}&to={to}", note: "the messages of each of those", label: Medium},
+	{path: "/chat/users/{userId}/messages", note: "messages of one user with one contact or in one channel", label: Medium},
+	{path: channelActivities, note: "what happened in channels", label: Medium, days: 3},
 }
 
-// restLists has the lists for each family of events that offers one by date. A
-// family is the first token of the events' names. No list can tell more than what
-// Zoom keeps: that somebody muted, shared a screen or waited is gone with the event.
+const channelActivities = "/chat/activities/channels?from={fromTime}&to={toTime}"
+
+// administration is what operation logs and sign-ins tell.
+var (
+	operations = list{path: "/report/operationlogs?from={from}&to={to}", note: "changes by administrators; from and to may have hours and minutes",
+		scope: "report:read:operation_logs:admin", label: Heavy}
+	signIns = list{path: "/report/activities?from={from}&to={to}", note: "sign-ins and sign-outs; at most six months back",
+		scope: "report:read:user_activities:admin", label: Heavy}
+)
+
+const (
+	scopeHistory = "report:read:list_history_meetings:admin"
+	scopeMetrics = "dashboard:read:list_meetings:admin"
+)
+
+// restLists has the lists for each family of events. A family is the first token of
+// the events' names; each that Zoom is known to have is here, those without a list
+// with none. No list can tell more than what Zoom keeps: that somebody muted, shared
+// a screen or waited is gone with the event.
 //
-// What this rests on; nothing of it was tried at Zoom:
-//   - The paths, but for GET /accounts/me/recordings, are in the inventories of
-//     Zoom's API Hub (https://developers.zoom.us/api-hub/<product>/methods/endpoints.json
-//     of meetings, accounts, phone, contact-center, iq, rooms and video-sdk), as public
-//     repositories mirror them, such as https://github.com/zoom/skills in
-//     rest-api/references.
-//   - The mirrors show no parameters. That a list takes from and to, type and
-//     meeting_type, and GET /accounts/me/recordings, come from third-party code and
-//     SDKs only.
+// It is made from Zoom's API reference of 2026 and from public code that uses it;
+// nothing of it was tried at Zoom. A scope or label that is not there is not known.
+// A list without a range of time is left to be filtered by who reads it.
 //
-// A family is left out where it is not sure that a list by date exists.
+// To look out for:
+//   - history_meetings goes by the start if not told otherwise: what ended in a gap is
+//     asked for by its end.
+//   - The reports by host and past meetings of the Dashboard have no meetings in which
+//     one person was alone: type=pastOne has them.
+//   - archive_files goes by the meeting's start if not told otherwise; archives are
+//     complete long after.
+//   - The contact center reads a time in the zone of its parameter, whatever letter
+//     stands behind the time.
 var restLists = map[string][]list{
-	"account": {
-		{"/report/operationlogs?from={from}&to={to}", "changes by administrators"},
+	"account": {operations},
+	"calendar": {
+		{path: "/calendars/{calendarId}/events", note: "events of one calendar; with the syncToken of the last reading, what has changed since"},
+	},
+	"chat_channel": {
+		{path: channelActivities, note: "what happened in channels", label: Medium, days: 3},
 	},
 	"chat_message": teamChat,
 	"contact_center": {
-		{"/contact_center/engagements?from={from}&to={to}", "engagements"},
+		{path: "/contact_center/engagements?from={fromTime}&to={toTime}&timezone=%2B00:00", note: "engagements; up to a minute late",
+			scope: "contact_center:read:list_engagements:admin", byStart: true},
+		{path: "/contact_center/engagements/{engagementId}/events", note: "the events of each of those"},
 	},
 	"meeting": {
-		{"/report/history_meetings?from={from}&to={to}&meeting_type=meeting", "meetings that took place, of the account"},
-		{"/metrics/meetings?type=past&from={from}&to={to}", "the same from the Dashboard, if the plan has it"},
-		{"/report/users/{userId}/meetings?from={from}&to={to}", "the same of one host"},
-		{"/report/meetings/{meetingId}/participants", "who joined and left, of each of those; a uuid with / in it is percent-encoded twice"},
+		{path: "/report/meeting_activities?from={from}&to={to}&activity_type=All%20Activities",
+			note:  "created, started, joined, left, chat, ended, one by one; Zoom's support must enable it; meeting numbers and no uuids",
+			scope: "report:read:meeting_activity_log:admin", label: Heavy},
+		{path: "/report/history_meetings?from={from}&to={to}&date_type=start_time&meeting_type=meeting", note: "meetings that began, and are over",
+			scope: scopeHistory},
+		{path: "/report/history_meetings?from={from}&to={to}&date_type=end_time&meeting_type=meeting", note: "meetings that ended",
+			scope: scopeHistory},
+		{path: "/metrics/meetings?type=past&from={fromTime}&to={toTime}", note: "the same from the Dashboard (Business or more); at most six months back",
+			scope: scopeMetrics, label: ResourceIntensive, byStart: true},
+		{path: "/metrics/meetings?type=pastOne&from={fromTime}&to={toTime}", note: "those in which one person was alone",
+			scope: scopeMetrics, label: ResourceIntensive, byStart: true},
+		{path: "/metrics/meetings?type=live", note: "those that are still on", scope: scopeMetrics, label: ResourceIntensive},
+		{path: "/report/users/{userId}/meetings?type=past&from={from}&to={to}", note: "of one host, meetings of two or more",
+			scope: "report:read:user:admin", label: Heavy, byStart: true},
+		{path: "/past_meetings/{meetingId}/instances", note: "the occurrences of one meeting; at most 15 months back",
+			scope: "meeting:read:list_past_instances:admin"},
+		{path: "/report/meetings/{meetingId}/participants", note: "who joined and left, of each of those; a uuid with / in it is percent-encoded twice",
+			scope: "report:read:list_meeting_participants:admin"},
+		{path: "/meetings/meeting_summaries?from={fromTime}&to={toTime}&time_filter_field=summary_created_time", note: "summaries",
+			scope: "meeting:read:list_summaries:admin"},
 	},
 	"phone": {
-		{"/phone/call_history?from={from}&to={to}", "calls"},
-		{"/phone/recordings?from={from}&to={to}", "recordings"},
-		{"/phone/voice_mails?from={from}&to={to}", "voicemails"},
-		{"/phone/sms/sessions?from={from}&to={to}", "SMS sessions; their messages: /phone/sms/sessions/{sessionId}"},
+		{path: "/phone/call_history?from={fromTime}&to={toTime}", note: "calls; at most six months back, as all of phone",
+			scope: "phone:read:list_call_logs:admin", byStart: true},
+		{path: "/phone/call_element/{callElementId}", note: "the parts of each of those"},
+		{path: "/phone/recordings?from={fromTime}&to={toTime}", note: "recordings", scope: "phone:read:list_call_recordings:admin", byStart: true},
+		{path: "/phone/voice_mails?from={fromTime}&to={toTime}", note: "voicemails", scope: "phone:read:list_voicemails:admin"},
+		{path: "/phone/sms/sessions?from={fromTime}&to={toTime}", note: "SMS sessions, see filter_type; their messages: /phone/sms/sessions/{sessionId}",
+			scope: "phone:read:list_sms_sessions:admin"},
 	},
 	"recording": {
-		{"/accounts/me/recordings?from={from}&to={to}", "cloud recordings, of the account"},
-		{"/users/{userId}/recordings?from={from}&to={to}", "the same of one host"},
-		{"/archive_files?from={from}&to={to}", "archived files"},
+		{path: "/accounts/me/recordings?from={from}&to={to}", note: "cloud recordings, of the account; the download's access token has a scope of its own", byStart: true},
+		{path: "/users/{userId}/recordings?from={from}&to={to}", note: "the same of one host", scope: "cloud_recording:read:list_user_recordings:admin", byStart: true},
+		{path: "/archive_files?from={fromTime}&to={toTime}&query_date_type=archive_complete_time", note: "archived files, by when they were complete",
+			scope: "archiving:read:list_archived_files:admin", label: Medium, days: 7},
 	},
 	"revenue_accelerator": {
-		{"/zra/conversations?from={from}&to={to}", "conversations"},
+		{path: "/zra/conversations?from={fromTime}&to={toTime}&period_type=iqProcessedTime", note: "conversations, by when they were processed"},
+	},
+	"scheduler": {
+		{path: "/scheduler/events", note: "scheduled events"},
 	},
 	"session": {
-		{"/videosdk/sessions?type=past&from={from}&to={to}", "sessions of the Video SDK"},
-		{"/videosdk/recordings?from={from}&to={to}", "their recordings"},
+		{path: "/videosdk/sessions?type=past&from={from}&to={to}", note: "sessions of the Video SDK", label: ResourceIntensive, byStart: true},
+		{path: "/videosdk/recordings?from={from}&to={to}", note: "their recordings", label: ResourceIntensive, byStart: true},
 	},
 	"team_chat": teamChat,
 	"user": {
-		{"/report/activities?from={from}&to={to}", "sign-ins and sign-outs"},
-		{"/report/operationlogs?from={from}&to={to}", "changes by administrators"},
+		signIns,
+		operations,
+		{path: "/users", note: "all users by status, without times", scope: "user:read:list_users:admin"},
+	},
+	"visitor_management": {
+		{path: "/visitor/invitation", note: "invitations"},
 	},
 	"webinar": {
-		{"/report/history_meetings?from={from}&to={to}&meeting_type=webinar", "webinars that took place, of the account"},
-		{"/metrics/webinars?type=past&from={from}&to={to}", "the same from the Dashboard, if the plan has it"},
-		{"/report/webinars/{webinarId}/participants", "who joined and left, of each of those"},
+		{path: "/report/history_meetings?from={from}&to={to}&date_type=start_time&meeting_type=webinar", note: "webinars that began, and are over",
+			scope: scopeHistory},
+		{path: "/report/history_meetings?from={from}&to={to}&date_type=end_time&meeting_type=webinar", note: "webinars that ended",
+			scope: scopeHistory},
+		{path: "/metrics/webinars?type=past&from={from}&to={to}", note: "the same from the Dashboard (Business or more)",
+			scope: "dashboard:read:list_webinars:admin", byStart: true},
+		{path: "/report/webinars/{webinarId}/participants", note: "who joined and left, of each of those"},
+	},
+	"whiteboard": {
+		{path: "/whiteboards", note: "whiteboards; from and to go by date_filter_type", scope: "whiteboard:read:list_whiteboards:admin"},
+		{path: "/whiteboards/sessions", note: "their sessions"},
 	},
 	"workspace": {
-		{"/workspaces/{workspaceId}/reservations?from={from}&to={to}", "reservations, of one workspace"},
+		{path: "/workspaces/{workspaceId}/reservations?from={from}&to={to}", note: "reservations, of one workspace"},
 	},
-}
 
-// Request is a request to Zoom's REST API.
-type Request struct {
-	Family string `json:"family"`
-	Method string `json:"method"`
-	URL    string `json:"url"` // {…} stands for what the caller knows
-	Lists  string `json:"lists"`
-}
-
-// requests are the requests for a family from one date to another one; none if no
-// list is known.
-func requests(family, from, to string) []Request {
-	fill := strings.NewReplacer("{from}", from, "{to}", to)
-	var all []Request
-	for _, l := range restLists[family] {
-		all = append(all, Request{Family: family, Method: "GET", URL: RESTBase + fill.Replace(l.path), Lists: l.note})
-	}
-	return all
+	// None is known. RTMS must be joined within a minute, so that later it is of no use.
+	"app": nil, "app_deauthorized": nil, "bot_installed": nil, "bot_notification": nil, "clinical_notes": nil, "cobrowse": nil,
+	"endpoint": nil, "group": nil, "information_barriers": nil, "interactive_message_actions": nil, "interactive_message_editable": nil,
+	"interactive_message_fields_editable": nil, "interactive_message_select": nil, "mail": nil, "my_notes": nil, "node": nil,
+	"number_management": nil, "quality_management": nil, "rtms": nil, "task": nil, "video_management": nil, "zoom_events": nil,
+	"zoomroom": nil,
 }

@@ -20,10 +20,9 @@ const (
 	// patience is how long the server may deliver nothing before a look at the
 	// stream is given up.
 	patience = 10 * time.Second
-	// aheadMessages and aheadBytes bound what is on its way at a time, and with it
-	// the memory.
-	aheadMessages = 8192
-	aheadBytes    = 16 << 20
+	// aheadBytes bound what is on its way at a time, and with it the memory, however
+	// large single messages are.
+	aheadBytes = 16 << 20
 )
 
 var (
@@ -99,13 +98,16 @@ func (s *Stream) scan(ctx context.Context, l look, each func(*message) bool) (lo
 	if info.NumPending == 0 {
 		return 0, nil
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(s.ahead(l)))
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(s.ahead()))
 	if err != nil {
 		return 0, s.failed(ctx, err)
 	}
 	defer messages.Stop()
 	next := jetstream.NextContext(ctx)
 	for pending := info.NumPending; pending > 0; {
+		if ctx.Err() != nil { // also while messages are at hand
+			return looked, s.failed(ctx, ctx.Err())
+		}
 		msg, err := messages.Next(next)
 		if err != nil {
 			return looked, s.failed(ctx, err)
@@ -152,15 +154,8 @@ func (s *Stream) remove(ctx context.Context, consumer string) {
 	s.stream.DeleteConsumer(ctx, consumer) //nolint:errcheck // see above
 }
 
-// ahead is how many messages are on their way at a time: of full ones as many as
-// fit, if they are like those in the stream.
-func (s *Stream) ahead(l look) int {
-	state := s.stream.CachedInfo().State
-	if l.headers || state.Bytes == 0 {
-		return aheadMessages
-	}
-	return int(min(aheadMessages, max(16, aheadBytes*state.Msgs/state.Bytes)))
-}
+// ahead is how many bytes are on their way at a time; the largest message must fit.
+func (s *Stream) ahead() int { return max(aheadBytes, 2*int(s.js.Conn().MaxPayload())) }
 
 // failed prefers the reason why the context has ended.
 func (s *Stream) failed(ctx context.Context, err error) error {

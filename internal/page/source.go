@@ -2,9 +2,7 @@ package page
 
 import (
 	"context"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/zoomstream/zoomstream/internal/status"
 )
@@ -94,13 +92,6 @@ func boundedMoments(moments []Moment) []Moment {
 
 func cut(texts ...*string) {
 	for _, t := range texts {
-		if len(*t) <= maxText {
-			continue
-		}
-		end := maxText
-		for end > 0 && !utf8.RuneStart((*t)[end]) {
-			end--
-		}
-		*t = strings.Clone((*t)[:end]) + "…"
+		*t = status.Short(*t, maxText)
 	}
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -36,6 +37,18 @@ func Visible(text string) string {
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
 
+// Short is at most so many bytes of a text, and an ellipsis where it is longer. It
+// shares no memory with a longer one.
+func Short(text string, max int) string {
+	if len(text) <= max {
+		return text
+	}
+	for max > 0 && !utf8.RuneStart(text[max]) {
+		max--
+	}
+	return text[:max] + "…"
+}
+
 // JSON is the overview as JSON for a terminal too: what encoding/json leaves as it
 // is and a terminal may obey (DEL, C1, marks of direction) is escaped.
 func (o *Overview) JSON(indent string) ([]byte, error) {
@@ -49,12 +62,15 @@ func (o *Overview) JSON(indent string) ([]byte, error) {
 	return append(VisibleJSON(text), '\n'), nil
 }
 
-// VisibleJSON escapes in JSON what a terminal must not get, which stands in strings
-// only.
+// VisibleJSON escapes what a terminal must not get, as JSON does, where it stands in
+// strings only. Any other text it leaves its line breaks and tabs.
 func VisibleJSON(text []byte) []byte {
-	out := make([]byte, 0, len(text)+1)
-	for _, r := range string(text) {
-		if r == '\n' || !hidden(r) {
+	if utf8.Valid(text) && bytes.IndexFunc(text, func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' }) < 0 {
+		return text
+	}
+	out := make([]byte, 0, len(text)+len(text)/8)
+	for _, r := range string(text) { // a byte that is no UTF-8 is U+FFFD
+		if r == '\n' || r == '\t' || !hidden(r) {
 			out = utf8.AppendRune(out, r)
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // What Replica.Shortened says.
@@ -68,26 +67,15 @@ func essentials(r *Replica) *Replica {
 	for i, s := range r.Subscriptions {
 		short.Subscriptions[i] = Subscription{
 			Subscription: s.Subscription, Role: s.Role, Leader: s.Leader, LeaderNonce: s.LeaderNonce, Epoch: s.Epoch, Since: s.Since,
-			State: s.State, StateSince: s.StateSince, Trouble: cut(s.Trouble), LastFrame: s.LastFrame, LastEvent: s.LastEvent,
+			State: s.State, StateSince: s.StateSince, Trouble: Short(s.Trouble, detailSize), LastFrame: s.LastFrame, LastEvent: s.LastEvent,
 			InFlight: s.InFlight, Rate: s.Rate, Late: s.Late,
 		}
 	}
 	short.Alarms = slices.Clone(r.Alarms)
 	for i := range short.Alarms {
-		short.Alarms[i].Detail = cut(short.Alarms[i].Detail)
+		short.Alarms[i].Detail = Short(short.Alarms[i].Detail, detailSize)
 	}
 	return &short
-}
-
-func cut(text string) string {
-	if len(text) <= detailSize {
-		return text
-	}
-	end := detailSize
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
 }
 
 // fitted leaves out what does not fit: first subscriptions, those that others

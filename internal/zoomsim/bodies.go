@@ -22,7 +22,7 @@ func Samples() [][]byte {
 	return bytes.Split(bytes.TrimRight(bytes.Clone(samplesFile), "\n"), []byte("\n"))
 }
 
-// EventNames are the 585 event names known from public sources, sorted.
+// EventNames are the 596 event names known from public sources, sorted.
 func EventNames() []string { return strings.Fields(namesFile) }
 
 // Body is a plausible body of any event: the sample of that name if there is

@@ -83,7 +83,7 @@ func TestTrackingIDs(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	names := zoomsim.EventNames()
-	if len(names) != 585 || len(zoomsim.Samples()) != 96 {
+	if len(names) != 596 || len(zoomsim.Samples()) != 96 {
 		t.Fatalf("%d names, %d samples", len(names), len(zoomsim.Samples()))
 	}
 	for _, name := range append(names, `odd "name"`) {
