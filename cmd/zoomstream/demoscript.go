@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -19,7 +20,7 @@ const (
 )
 
 func (d *demo) say(format string, a ...any) {
-	fmt.Fprintf(d.stdout, "── "+format+" ──\n", a...)
+	fmt.Fprintf(d.stdout, "── %s ──\n", zstatus.Visible(fmt.Sprintf(format, a...)))
 }
 
 // keys passes the lines of the standard input on. A read from a terminal cannot

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	zstatus "github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -128,13 +129,13 @@ func (d *demo) print(msg jetstream.Msg) {
 	if err != nil {
 		return // not from a stream, which cannot be
 	}
-	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), msg.Subject()
+	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject())
 	if strings.HasPrefix(subject, demoControl) {
-		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, control(msg), meta.Sequence.Stream)
+		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(control(msg)), meta.Sequence.Stream)
 		return
 	}
 	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", at, subject,
-		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, msg.Headers().Get(nats.MsgIdHdr))
+		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, zstatus.Visible(msg.Headers().Get(nats.MsgIdHdr)))
 }
 
 // control tells what a control message says. The body of a malformed frame can

@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -11,8 +10,10 @@ import (
 // newLogger writes JSON lines, or coloured text for people: on a terminal with
 // format auto, anywhere with console.
 func newLogger(w io.Writer, level, format string) zerolog.Logger {
-	if format == "console" || format == "auto" && terminal(w) {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: !terminal(w)}
+	if screen := terminal(w); screen != nil && format != "json" {
+		w = zerolog.ConsoleWriter{Out: screen, TimeFormat: "15:04:05.000", FormatPrepare: visibleEvent}
+	} else if format == "console" {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", FormatPrepare: visibleEvent, NoColor: true}
 	}
 	parsed, err := zerolog.ParseLevel(level)
 	if err != nil {
@@ -34,13 +35,4 @@ func setLevel(level string) {
 // global.
 func stamp(e *zerolog.Event, _ zerolog.Level, _ string) {
 	e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000000000Z"))
-}
-
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

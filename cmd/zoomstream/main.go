@@ -61,6 +61,7 @@ func main() {
 
 // run is the whole program; it returns the exit code.
 func run(p *process, args []string) int {
+	p.stdout, p.stderr = printer{p.stdout}, printer{p.stderr}
 	var c cli
 	helped := false
 	parser, err := kong.New(&c,

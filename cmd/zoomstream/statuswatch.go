@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 	"unicode/utf8"
 
@@ -54,14 +53,15 @@ func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
 	if text == nil {
 		text = fmt.Appendf(nil, "%s  %s\n", time.Now().Format(time.DateTime), zstatus.Visible(wrong.Error()))
 	}
-	before := fmt.Sprintf("--- %s\n", time.Now().UTC().Format(time.RFC3339))
-	if terminal(out) {
-		before = repaint
-		if rows, columns := windowSize(out.(*os.File)); rows > 0 && columns > 0 {
-			text = fit(text, rows, columns)
-		}
+	screen := terminal(out)
+	if screen == nil {
+		_, err := fmt.Fprintf(out, "--- %s\n%s", time.Now().UTC().Format(time.RFC3339), text)
+		return err
 	}
-	_, err := out.Write(append([]byte(before), text...))
+	if rows, columns := windowSize(screen); rows > 0 && columns > 0 {
+		text = fit(text, rows, columns)
+	}
+	_, err := screen.Write(append([]byte(repaint), zstatus.VisibleJSON(text)...))
 	return err
 }
 
