@@ -389,3 +389,22 @@ func TestCountersGoOnOverTerms(t *testing.T) {
 		t.Errorf("counters are since the replica's start, which has connected twice: %+v", s)
 	}
 }
+
+// TestTooLargeIsCounted as malformed, once each, so that the alert for both can fire;
+// whether it is NATS' limit or Zoom's frame that is too large.
+func TestTooLargeIsCounted(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	h.ready()
+	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.SizedBody("recording.completed", 3<<20)})
+	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.SizedBody("recording.completed", 2<<20)})
+	h.sim.Emit(subID, zoomsim.Event{Body: []byte(`{"no":"event"}`)})
+	h.waitStored(3)
+	h.await("three are counted", 5*time.Second, func() bool {
+		_, metrics := h.get("/metrics")
+		return strings.Contains(metrics, "\n"+`zoomstream_events_malformed_total{subscription="sub-1"} 3`+"\n")
+	})
+	if told := h.status(); told.Subscriptions[0].Malformed != 3 {
+		t.Errorf("the status tells of %d", told.Subscriptions[0].Malformed)
+	}
+}

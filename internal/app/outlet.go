@@ -21,7 +21,7 @@ func (r *replica) openPipeline() {
 	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
 		s := r.monitor.secrets.Load()
 		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
-	}, r.o.Log)
+	}, r.monitor.metrics.TooLarge, r.o.Log)
 	r.pipeline = pipeline.New(r.nc, pipeline.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
 		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Alarm: r.alarm, Inherited: r.inherited,

@@ -29,7 +29,7 @@ func newBridge(t *testing.T) *Bridge {
 	t.Cleanup(nc.Close)
 	return New(nc, nil, Config{
 		Epoch: 7, Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(), Pipeline: pipeline.New(nc, pipeline.Options{}),
-		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, zerolog.Nop()),
+		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()),
 	})
 }
 

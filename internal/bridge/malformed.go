@@ -33,14 +33,16 @@ type Quarantine struct {
 	mode    dedupe.Mode
 	max     int // the stream's limit in bytes, headers included; 0: none but the server's
 	secrets func() []string
+	refused func(subscription string) // told of each event that is too large
 	noisy   zerolog.Logger
 }
 
 // NewQuarantine returns a Quarantine for a stream that takes messages of up to
 // max bytes; 0: as many as the server. secrets are masked, besides what looks like
-// a credential; it may be nil.
-func NewQuarantine(nc *nats.Conn, prefix string, mode dedupe.Mode, max int, secrets func() []string, log zerolog.Logger) *Quarantine {
-	return &Quarantine{nc: nc, prefix: prefix, mode: mode, max: max, secrets: secrets, noisy: sampled(log)}
+// a credential; it may be nil. refused is told of each event that NATS will never
+// store, once, with its subscription; it may be nil.
+func NewQuarantine(nc *nats.Conn, prefix string, mode dedupe.Mode, max int, secrets func() []string, refused func(subscription string), log zerolog.Logger) *Quarantine {
+	return &Quarantine{nc: nc, prefix: prefix, mode: mode, max: max, secrets: secrets, refused: refused, noisy: sampled(log)}
 }
 
 // sampled is a log for what may come with every event: one line a minute tells that
@@ -65,7 +67,10 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 // is for publisher.Options.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	if msg.Subject == subjects.Control(q.prefix, subjects.Malformed) {
-		return bare(msg)
+		return bare(msg) // it was counted as what it was before
+	}
+	if q.refused != nil {
+		q.refused(msg.Header.Get(headerSubscription))
 	}
 	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
 	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())

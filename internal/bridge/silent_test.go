@@ -53,7 +53,7 @@ func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Dura
 	s := &subject{t: t, now: monday, log: &strings.Builder{}}
 	s.Bridge = New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{
 		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Pipeline: pipeline.New(nc, pipeline.Options{}),
-		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, zerolog.Nop()), States: bucket, Silent: silent,
+		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()), States: bucket, Silent: silent,
 		Clock: func(t time.Time) time.Time { return s.now.Add(time.Until(t)) },
 	})
 	s.silence = newSilence(s.Bridge)

@@ -57,6 +57,14 @@ func (m *Metrics) Subscription(id string) *Subscription { return m.subscriptions
 // acknowledgement.
 func (m *Metrics) Published(took time.Duration) { m.publish.Observe(took.Seconds()) }
 
+// TooLarge counts an event that NATS never takes. That of a subscription that is not
+// configured any more, which an earlier run has left on disk, is not counted.
+func (m *Metrics) TooLarge(subscription string) {
+	if s := m.subscriptions[subscription]; s != nil {
+		s.Malformed.Inc()
+	}
+}
+
 // Raised counts an alarm.
 func (m *Metrics) Raised(alarm string) { m.alarms.WithLabelValues(alarm).Inc() }
 
