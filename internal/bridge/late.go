@@ -18,6 +18,9 @@ const (
 	lateFewest = 3
 	// Older ones say nothing of the present.
 	lateHorizon = time.Hour
+	// One that happens so much after its receipt says nothing at all: its time is made
+	// up. Clocks differ by less.
+	lateAhead = time.Minute
 )
 
 // lateness are the latest events' times.
@@ -31,7 +34,7 @@ type lateness struct {
 type arrival struct{ happened, sent, received time.Time }
 
 func (l *lateness) note(happened, sent, received time.Time) {
-	if happened.IsZero() {
+	if happened.IsZero() || happened.Sub(received) > lateAhead {
 		return
 	}
 	l.mu.Lock()

@@ -71,7 +71,10 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 		"on time again":            {[]time.Duration{hour, hour, hour, second, second, second, second}, false},
 		"not yet":                  {[]time.Duration{hour, hour, hour, second, second}, true},
 		"better, not good":         {[]time.Duration{hour, hour, hour, 3 * time.Minute, 3 * time.Minute, 3 * time.Minute, 3 * time.Minute, 3 * time.Minute, 3 * time.Minute, 3 * time.Minute}, true},
-		"a clock that jumps":       {[]time.Duration{hour, hour, hour, -hour, -hour, -hour, -hour}, false},
+		"made up":                  {[]time.Duration{hour, hour, hour, -hour, -hour, -hour, -hour, -24 * hour, -2 * time.Minute, -hour}, true},
+		"made up and on time":      {[]time.Duration{hour, hour, hour, -hour, second, -hour, second, -hour, second, -hour, second}, false},
+		"made up among late ones":  {[]time.Duration{-hour, hour, -hour, hour, -hour, hour}, true},
+		"a clock a bit ahead":      {[]time.Duration{hour, hour, hour, -second, -second, -30 * second, -second}, false},
 	} {
 		b := newBridge(t)
 		b.dialer = zoom.NewDialer(zoom.Config{})
