@@ -67,11 +67,30 @@ func (s *Subscription) Fill(to *status.Subscription, now time.Time, withHistory 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.counts) > 0 {
-		to.Rate = h.counts[0].rate(counted{now, to.Events})
+		to.Rate = h.begin(to, now).rate(counted{now, to.Events})
 	}
 	if withHistory {
 		to.History = append(to.History, h.samples...)
 	}
+}
+
+// begin is what the present rate is counted from: a minute ago, or since the replica
+// leads, for before that it received nothing.
+func (h *history) begin(s *status.Subscription, now time.Time) counted {
+	from := h.counts[0]
+	if s.Role != status.Leader || !s.Since.After(from.at) {
+		return from
+	}
+	for _, c := range h.counts {
+		if !c.at.After(s.Since) {
+			from.events = c.events
+		}
+	}
+	from.at = s.Since
+	if leastSpan := now.Add(-time.Second); from.at.After(leastSpan) {
+		from.at = leastSpan
+	}
+	return from
 }
 
 func count(c prometheus.Counter) uint64 {

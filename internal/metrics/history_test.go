@@ -102,6 +102,27 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestRateOfANewLeader counts from when it leads: who stood by received nothing.
+func TestRateOfANewLeader(t *testing.T) {
+	p := newPast(t)
+	p.goOn(3, 7, 0) // it led before
+	p.goOn(2, 0, 0)
+	since := p.now
+	for _, c := range []struct{ periods, events int }{{0, 0}, {1, 50}, {1, 50}, {10, 50}, {20, 50}} {
+		p.goOn(c.periods, c.events, 0)
+		s := status.Subscription{Role: status.Leader, Since: since}
+		p.Fill(&s, p.now, false)
+		if want := min(1, float64(c.periods)) * 10; !near(s.Rate, want) {
+			t.Errorf("%s after it began to lead the rate is %v, want %v", p.now.Sub(since), s.Rate, want)
+		}
+	}
+	p.Received.Add(5)
+	s := status.Subscription{Role: status.Leader, Since: p.now.Add(10 * time.Millisecond)}
+	if p.Fill(&s, p.now.Add(20*time.Millisecond), false); s.Rate > 5.001 {
+		t.Errorf("after a moment the rate is %v", s.Rate)
+	}
+}
+
 // TestLateness has the quantiles of five minutes, exactly.
 func TestLateness(t *testing.T) {
 	p := newPast(t)

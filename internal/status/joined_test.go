@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,36 @@ func TestNatural(t *testing.T) {
 			if got := natural(a, b); (got < 0) != (i < j) || (got > 0) != (i > j) {
 				t.Errorf("%q and %q: %d", a, b, got)
 			}
+		}
+	}
+}
+
+// TestRateAcrossLeaders is that of the subscription, whoever led in the last minute
+// and whether it can still tell.
+func TestRateAcrossLeaders(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		leads           time.Duration // the new leader
+		rate, before    float64
+		want            float64
+		nobodyAnswering bool
+	}{
+		"one leader":                  {leads: time.Hour, rate: 10, want: 10},
+		"handover, 6 s ago":           {leads: 6 * time.Second, rate: 10, before: 9, want: 10}, // 540 of 600 events
+		"handover, this moment":       {leads: 0, rate: 0, before: 10, want: 10},
+		"handover, long ago":          {leads: 2 * time.Minute, rate: 10, want: 10},
+		"crash, 6 s ago":              {leads: 6 * time.Second, rate: 10, want: 10},
+		"clocks differ":               {leads: -time.Second, rate: 10, before: 9, want: 9},
+		"the new leader says nothing": {rate: 0, before: 9, want: 9, nobodyAnswering: true},
+	} {
+		b := &Replica{Replica: "b", Nonce: "b", Now: now, Subscriptions: []Subscription{{Subscription: "s", Role: Leader, Since: now.Add(-c.leads), Rate: c.rate, Epoch: 2}}}
+		a := &Replica{Replica: "a", Nonce: "a", Now: now, Subscriptions: []Subscription{{Subscription: "s", Role: Standby, Rate: c.before}}}
+		answers := map[string]*Replica{"a": a, "b": b}
+		if c.nobodyAnswering {
+			delete(answers, "b")
+		}
+		if got := merge("zoomstream", now, answers, buckets{}, nil).Subscriptions[0].Rate; math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

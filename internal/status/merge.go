@@ -102,13 +102,15 @@ func (m *merger) line(name string) Line {
 		member.Leads++
 	}
 	histories := [][]Sample{line.History}
+	var before float64 // of those that led before
 	for _, t := range m.told[name] {
 		if leader != nil && t.by.Nonce == leader.by.Nonce {
 			continue
 		}
-		line.Rate += t.Rate // of the minute in which it has led, too
+		before += t.Rate
 		histories = append(histories, t.History)
 	}
+	line.Rate = m.rate(&line, before)
 	line.History = joined(histories)
 	for _, t := range others {
 		if t.Role == Standby && t.by.Phase != Draining && t.by.Nonce != line.LeaderNonce {
@@ -118,6 +120,23 @@ func (m *merger) line(name string) Line {
 	}
 	return line
 }
+
+// rate is a subscription's in the last minute. A new leader tells its own, since it
+// leads; those that led before it and answer tell how many they received in that
+// minute, as a rate. Of one that has died nobody knows.
+func (m *merger) rate(line *Line, before float64) float64 {
+	if before == 0 || !line.Answered {
+		return line.Rate + before
+	}
+	share := 1.0
+	if leads := m.by[line.LeaderNonce].Now.Sub(line.Since); leads < rateSpan {
+		share = max(0, leads.Seconds()/rateSpan.Seconds())
+	}
+	return line.Rate*share + before
+}
+
+// rateSpan is what a rate is of (as in package metrics).
+const rateSpan = time.Minute
 
 // leader is the replica whose word counts, nil if it is silent; and the rest. That
 // is the holder of the lease; but the lease was read at another time than the

@@ -88,7 +88,7 @@ type Subscription struct {
 	Malformed  uint64  `json:"malformed"`
 	Connects   uint64  `json:"connects"`
 	InFlight   int     `json:"in_flight"`         // received and not yet stored
-	Rate       float64 `json:"events_per_second"` // of the last minute
+	Rate       float64 `json:"events_per_second"` // of the last minute; of a leader, since it leads
 
 	// Lateness of the latest events of the last five minutes, at most 256 of them.
 	Late  Quantiles `json:"late"`     // from the event to its storage
