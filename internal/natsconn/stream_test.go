@@ -3,6 +3,7 @@ package natsconn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +61,8 @@ func TestReplicasCreateTheStreamTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// TestExistingStreamIsChecked makes streams as operators do and expects exactly the findings named.
+// TestExistingStreamIsChecked makes streams as operators do and expects exactly the findings named. What is fatal is
+// what publishing shows: some event is not taken, and never will be.
 func TestExistingStreamIsChecked(t *testing.T) {
 	good := func() jetstream.StreamConfig {
 		return jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: time.Hour}
@@ -83,12 +85,15 @@ func TestExistingStreamIsChecked(t *testing.T) {
 		"counter":      {func(c *jetstream.StreamConfig) { c.AllowMsgCounter = true }, true, []string{"allow_msg_counter"}, "another stream"},
 		"short window": {func(c *jetstream.StreamConfig) { c.Duplicates = 2 * time.Minute }, false, []string{"2m0s only (duplicate_window"}, "nats stream edit ZOOM --dupe-window=30m0s"},
 		"short age":    {func(c *jetstream.StreamConfig) { c.MaxAge, c.Duplicates = time.Minute, time.Minute }, false, []string{"duplicate_window", "1m0s only (max_age)"}, "--dupe-window=30m0s --max-age=168h0m0s"},
-		"full, new":    {func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardNew, 1<<20 }, false, []string{"discard: new"}, "--discard=old"},
+		"full, new":    {func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardNew, 1<<30 }, false, []string{"discard: new"}, "--discard=old"},
 		"per subject new": {func(c *jetstream.StreamConfig) {
 			c.Discard, c.DiscardNewPerSubject, c.MaxMsgsPerSubject = jetstream.DiscardNew, true, 5
-		}, false, []string{"discard_new_per_subject"}, "--discard=old --no-discard-per-subject"},
+		}, true, []string{"discard_new_per_subject"}, "--discard=old --no-discard-per-subject"},
 		"per subject": {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 }, false, []string{"last 5 events of each subject"}, "--max-msgs-per-subject=-1"},
-		"small":       {func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, false, []string{"over 1000 bytes (max_msg_size)"}, "--max-msg-size=8388608"},
+		"small":       {func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1 << 20 }, false, []string{"over 1048576 bytes (max_msg_size)"}, "--max-msg-size=8388608"},
+		"tiny":        {func(c *jetstream.StreamConfig) { c.MaxMsgSize = 100 }, true, []string{"over 100 bytes (max_msg_size)"}, "--max-msg-size=8388608"},
+		"few bytes":   {func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, false, []string{"1000 bytes only (max_bytes)"}, "--max-bytes=-1"},
+		"one message": {func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, false, []string{"last 1 events only (max_msgs)"}, "--max-msgs=-1"},
 		"async":       {func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, false, []string{"persist_mode: async"}, "another stream"},
 		"memory":      {func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, false, []string{"in memory"}, "another stream"},
 		"work queue":  {func(c *jetstream.StreamConfig) { c.Retention = jetstream.WorkQueuePolicy }, false, []string{"work queue"}, "another stream"},
@@ -96,7 +101,7 @@ func TestExistingStreamIsChecked(t *testing.T) {
 		"transform": {func(c *jetstream.StreamConfig) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "zoom.>", Destination: "moved.>"}
 		}, false, []string{"subject_transform"}, "--no-transform"},
-		"two": {func(c *jetstream.StreamConfig) { c.NoAck, c.MaxMsgSize = true, 1000 }, true, []string{"no_ack", "max_msg_size"}, "--ack"},
+		"two": {func(c *jetstream.StreamConfig) { c.NoAck, c.MaxMsgSize = true, 1<<20 }, true, []string{"no_ack", "max_msg_size"}, "--ack"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			js := embeddedJetStream(t) // a server may refuse a name right after its stream was deleted
@@ -110,6 +115,9 @@ func TestExistingStreamIsChecked(t *testing.T) {
 			}
 			if stream.CachedInfo().Created != before.Created || !equalConfig(stream.CachedInfo().Config, before.Config) {
 				t.Errorf("the stream was changed:\n%+v\n%+v", before.Config, stream.CachedInfo().Config)
+			}
+			if err := publishSome(t, js); (err != nil) != test.fatal {
+				t.Errorf("fatal %v, and publishing shows: %v", test.fatal, err)
 			}
 		})
 	}
@@ -136,6 +144,20 @@ func TestExistingStreamIsChecked(t *testing.T) {
 		o.Replicas = 3
 		checkFindings(t, js, o, false, []string{"has 1 replica(s), 3 wanted"}, "--replicas=3")
 	})
+}
+
+// publishSome publishes what must always have room, and returns why one is not taken.
+func publishSome(t *testing.T, js jetstream.JetStream) error {
+	t.Helper()
+	for _, subject := range []string{"zoom._bridge.gap", "zoom.meeting.started", "zoom.meeting.started", "zoom.a", "zoom.a", "zoom.a", "zoom.a", "zoom.a", "zoom.a"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := js.Publish(ctx, subject, make([]byte, 3<<10), jetstream.WithRetryAttempts(0))
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	return nil
 }
 
 func create(t *testing.T, js jetstream.JetStream, c jetstream.StreamConfig) *jetstream.StreamInfo {

@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -28,6 +29,13 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 		edit("--subjects="+strings.Join(widened(c.Subjects, subjects(o)), ",")))
 	note(true, c.NoAck, "does not acknowledge (no_ack), so nobody knows what is stored", edit("--ack"))
 	note(true, c.AllowMsgCounter, "is a counter (allow_msg_counter) and takes no events", otherStream)
+	// Events keep their order, so one that is refused for ever holds up those of all subjects.
+	note(true, c.DiscardNewPerSubject,
+		fmt.Sprintf("refuses an event once its subject holds %d (discard_new_per_subject), and nothing can be stored behind it", c.MaxMsgsPerSubject),
+		edit("--discard=old --no-discard-per-subject --max-msgs-per-subject=-1"))
+	note(true, c.MaxMsgSize > 0 && c.MaxMsgSize < leastMessage,
+		fmt.Sprintf("refuses messages over %d bytes (max_msg_size): not even a note that an event was too large has room", c.MaxMsgSize),
+		edit(fmt.Sprintf("--max-msg-size=%d", o.MaxMessage)))
 
 	note(false, c.Duplicates < o.DuplicateWindow,
 		fmt.Sprintf("knows message ids for %v only (duplicate_window, %v wanted): an event repeated later is stored twice", c.Duplicates, o.DuplicateWindow),
@@ -35,15 +43,17 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 	note(false, c.MaxAge > 0 && c.MaxAge < o.DuplicateWindow,
 		fmt.Sprintf("keeps events for %v only (max_age), less than the duplicate window of %v", c.MaxAge, o.DuplicateWindow),
 		edit(fmt.Sprintf("--max-age=%v", max(o.MaxAge, o.DuplicateWindow))))
-	note(false, c.DiscardNewPerSubject,
-		fmt.Sprintf("refuses an event once its subject holds %d (discard_new_per_subject)", c.MaxMsgsPerSubject),
-		edit("--discard=old --no-discard-per-subject --max-msgs-per-subject=-1"))
 	note(false, c.MaxMsgsPerSubject > 0 && !c.DiscardNewPerSubject,
 		fmt.Sprintf("keeps the last %d events of each subject only (max_msgs_per_subject)", c.MaxMsgsPerSubject),
 		edit("--max-msgs-per-subject=-1"))
 	note(false, c.Discard == jetstream.DiscardNew && !c.DiscardNewPerSubject && (c.MaxBytes > 0 || c.MaxMsgs > 0),
 		"refuses new events when it is full (discard: new) rather than drop the oldest", edit("--discard=old"))
-	note(false, c.MaxMsgSize > 0 && int(c.MaxMsgSize) < o.MaxMessage,
+	note(false, c.MaxBytes > 0 && c.MaxBytes < leastStream,
+		fmt.Sprintf("keeps %d bytes only (max_bytes): an event may be gone before anybody has read it", c.MaxBytes),
+		edit(fmt.Sprintf("--max-bytes=%d", cmp.Or(o.MaxBytes, -1))))
+	note(false, c.MaxMsgs > 0 && c.MaxMsgs < leastMessages,
+		fmt.Sprintf("keeps the last %d events only (max_msgs)", c.MaxMsgs), edit("--max-msgs=-1"))
+	note(false, c.MaxMsgSize >= leastMessage && int(c.MaxMsgSize) < o.MaxMessage,
 		fmt.Sprintf("refuses messages over %d bytes (max_msg_size); an event may have %d", c.MaxMsgSize, o.MaxMessage),
 		edit(fmt.Sprintf("--max-msg-size=%d", o.MaxMessage)))
 	note(false, c.PersistMode == jetstream.AsyncPersistMode,
@@ -60,6 +70,12 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 		fmt.Sprintf("has %d replica(s), %d wanted (ZOOMSTREAM_STREAM_REPLICAS)", c.Replicas, o.Replicas), edit(fmt.Sprintf("--replicas=%d", o.Replicas)))
 	return found
 }
+
+const (
+	leastMessage  = 4 << 10  // bytes; a gap marker, an alarm and what is left of an event that was too large fit
+	leastStream   = 16 << 20 // bytes; the least that ZOOMSTREAM_STREAM_MAX_BYTES takes
+	leastMessages = 10_000
+)
 
 const otherStream = "this cannot be changed; set ZOOMSTREAM_STREAM to another stream, with subjects of its own (ZOOMSTREAM_PREFIX)"
 
