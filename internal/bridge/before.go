@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -22,7 +22,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		return last, nil
 	}
 	certain, before, asked := true, displacedBefore, false
-	if !last.final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
+	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
 		if !ok && last.State == Connected {
 			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, GapCrash, false)
@@ -31,7 +31,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		if ok {
 			last, before, asked = answer, sameMoment, true
 		} else {
-			certain = last.final()
+			certain = last.Final()
 		}
 	}
 	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch && ready.Sub(last.Since) > sameMoment {
@@ -51,7 +51,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		return last, &gap
 	case last.State == Disconnected:
 		from := last.Since
-		if !asked && last.SafeUntil.Before(from) { // what it had received then may have ended with it
+		if !asked && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received then may have ended with it
 			from = earlier(from, b.lossBegins(ctx, last))
 		}
 		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
@@ -82,12 +82,15 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
-	var next State
-	if err != nil || entry.Value == nil || json.Unmarshal(entry.Value, &next) != nil || next.Epoch <= s.Epoch {
+	if err != nil || entry.Value == nil {
+		return nil
+	}
+	next, _, err := record.ReadState(entry.Value, b.cfg.Subscription, b.clock(time.Now()))
+	if err != nil || next.Epoch <= s.Epoch {
 		return nil
 	}
 	to := next.First
-	if next.tells(s.Since) || to.Sub(s.Since) < noGap {
+	if tells(next, s.Since) || to.Sub(s.Since) < noGap {
 		return nil
 	}
 	gap := b.gapAfter(s, s.Since, to, s.Connection+1, GapDisconnected, false)
@@ -97,7 +100,7 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 
 // tells reports whether a state tells of the gap that began at a time and ended
 // with its term's first connection.
-func (s State) tells(from time.Time) bool {
+func tells(s State, from time.Time) bool {
 	return s.FirstGap != nil && !s.FirstGap.From.After(from.Add(noGap)) && s.FirstGap.To.After(from)
 }
 
@@ -108,17 +111,15 @@ func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
 		try, cancel := context.WithTimeout(ctx, askTimeout)
 		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
 		cancel()
-		if err == nil && json.Unmarshal(text, &answer) == nil && answer.Epoch == last.Epoch {
-			answer.shift(b.clock(time.Now()).Sub(answer.Now))
+		if err != nil {
+			continue
+		}
+		answer, err = record.ReadAnswer(text, b.cfg.Subscription, b.clock(time.Now()))
+		if err == nil && answer.Epoch == last.Epoch && answer.Nonce == last.Nonce {
 			return answer, true
 		}
 	}
 	return State{}, false
-}
-
-// shift brings the times of an answer from its sender's clock to this one's.
-func (s *State) shift(d time.Duration) {
-	s.Since, s.LastFrame, s.SafeUntil = s.Since.Add(d), s.LastFrame.Add(d), s.SafeUntil.Add(d)
 }
 
 // Question is what a replica is asked by its successor. [Bridge.Describe] of the

@@ -6,41 +6,24 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// GapCause says why there was no connection.
-type GapCause string
+// What is told of a gap.
+type (
+	Gap      = record.Gap
+	GapCause = record.GapCause
+)
 
 // The causes.
 const (
-	GapDisconnected    GapCause = "disconnected"     // the connection ended, and this replica opened the next one
-	GapKicked          GapCause = "kicked"           // a stranger connected to the subscription
-	GapCrash           GapCause = "crash"            // the replica that was connected cannot be asked any more
-	GapHandoverTimeout GapCause = "handover_timeout" // no other replica connected in time when one stopped
-	GapStart           GapCause = "start"            // no replica was left when the last one stopped
+	GapDisconnected    = record.GapDisconnected
+	GapKicked          = record.GapKicked
+	GapCrash           = record.GapCrash
+	GapHandoverTimeout = record.GapHandoverTimeout
+	GapStart           = record.GapStart
 )
-
-// Gap is an interval in which no connection of the subscription was live: what
-// Zoom sent then is lost. It is the body of a marker in the stream, stored before
-// the first event after it.
-type Gap struct {
-	Subscription string    `json:"subscription"`
-	From         time.Time `json:"from"` // the last sign of life before
-	To           time.Time `json:"to"`   // when the next connection was ready
-	Milliseconds int64     `json:"duration_ms"`
-	Cause        GapCause  `json:"cause"`
-	Detail       string    `json:"detail,omitempty"` // of the cause, as in the log
-	// Certain says that it is known to be a gap. It is not when the replica
-	// before may have been connected all the time, but could not be asked.
-	Certain         bool   `json:"certain"`
-	PreviousReplica string `json:"previous_replica"`
-	Replica         string `json:"replica"`
-	Epoch           uint64 `json:"epoch"`
-
-	// ID names the connections before and after, so that the gap is stored
-	// once however often it is told of.
-	ID string `json:"id"`
-}
 
 const subjectGap = "._bridge.gap"
 
@@ -52,7 +35,7 @@ func (b *Bridge) gapAfter(last State, from, to time.Time, next uint64, cause Gap
 	}
 	return Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
-		Cause: cause, Detail: last.End, Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
+		Cause: cause, Detail: record.Cut(last.End), Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
 		ID: fmt.Sprintf("gap:%s:%s:%d.%d-%d.%d", b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Epoch, next),
 	}
 }

@@ -16,8 +16,6 @@ const (
 	stateInterval = 10 * time.Second
 	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
-	// maxUnstored gaps are kept; with more, NATS has been away for long.
-	maxUnstored = 100
 	// askTimeout bounds one question to the replica before.
 	askTimeout = 300 * time.Millisecond
 )
@@ -105,8 +103,7 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 			j.first, s.First = ready, ready.UTC()
 		} else if s.State == Disconnected {
 			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
-			s.Unstored = append(s.Unstored[max(0, len(s.Unstored)-maxUnstored):], gap)
-			s.LastGap = &gap
+			s.AddGap(gap)
 			gaps = []Gap{gap}
 		}
 		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
@@ -187,7 +184,7 @@ func (j *journal) enter(last State, gap *Gap) {
 	}
 	j.mu.Lock()
 	j.begun = true
-	j.state = j.state.after(last)
+	j.state = j.state.After(last)
 	j.mu.Unlock()
 	if gap != nil {
 		j.b.found(*gap)
@@ -295,7 +292,7 @@ func (j *journal) supersede(next State) {
 func (j *journal) told(gap Gap) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.superseded && j.next.tells(gap.From)
+	return j.superseded && tells(j.next, gap.From)
 }
 
 // put writes the present state at the known revision, with what the term before
@@ -304,7 +301,7 @@ func (j *journal) put(ctx context.Context, last State) error {
 	j.mu.Lock()
 	j.dirty = false
 	j.mu.Unlock()
-	revision, err := j.b.store(ctx, j.current().after(last), j.revision)
+	revision, err := j.b.store(ctx, j.current().After(last), j.revision)
 	if err != nil {
 		j.mu.Lock()
 		j.dirty = true

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"maps"
+	"math"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (r *rhythm) add(other rhythm, now time.Time) {
 		r.Hours = make(map[int64]uint32)
 	}
 	for hour, events := range other.Hours {
-		r.Hours[hour] += events
+		r.Hours[hour] += min(events, math.MaxUint32-r.Hours[hour])
 	}
 	present := hourOf(now)
 	maps.DeleteFunc(r.Hours, func(hour int64, _ uint32) bool { return hour <= present-rhythmHours || hour > present+1 })

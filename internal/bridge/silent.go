@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 const rhythmPrefix = "rhythm."
@@ -118,7 +119,7 @@ func (s *silence) store(ctx context.Context, now time.Time) error {
 			return err
 		}
 		s.rhythm = rhythm{}
-		if entry.Value != nil && json.Unmarshal(entry.Value, &s.rhythm) != nil {
+		if entry.Value != nil && (len(entry.Value) > record.MaxBytes || json.Unmarshal(entry.Value, &s.rhythm) != nil) {
 			s.rhythm = rhythm{}
 			s.b.cfg.Log.Warn().Str("code", "rhythm.unreadable").Msg("the stored rhythm of the subscription cannot be read; it is learned anew")
 		}

@@ -1,71 +1,28 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// State is what is kept of a subscription's connection, under
-// state.<subscription>, for the replica that connects next and for people. It
-// also is a replica's answer to the one that took over.
-type State struct {
-	State      ConnState `json:"state"`
-	Replica    string    `json:"replica"`
-	Nonce      string    `json:"nonce"` // of the process
-	Epoch      uint64    `json:"epoch"`
-	Connection uint64    `json:"connection"`     // number within the epoch
-	First      time.Time `json:"first,omitzero"` // when the epoch's first connection was ready
-	Since      time.Time `json:"since"`          // of the state: ready, or live no more
-	End        string    `json:"end,omitempty"`
-	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
-	LastFrame  time.Time `json:"last_frame,omitzero"`
-	LastEvent  time.Time `json:"last_event,omitzero"`
-	SafeUntil  time.Time `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
-	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
-	LastGap    *Gap      `json:"last_gap,omitempty"`
-	FirstGap   *Gap      `json:"first_gap,omitempty"` // before the epoch's first connection
-	Now        time.Time `json:"now,omitzero"`        // of an answer: when it was given
-
-	// Unstored are gaps whose markers may not be stored yet: whoever connects
-	// next publishes them again.
-	Unstored []Gap    `json:"unstored,omitempty"`
-	Raised   []string `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
-	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
-	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
-}
-
-// ConnState is the state of a connection.
-type ConnState string
+// What is kept in the bucket, and told to other replicas.
+type (
+	State     = record.State
+	ConnState = record.ConnState
+)
 
 // The states.
 const (
-	Connected    ConnState = "connected"
-	Disconnected ConnState = "disconnected" // a gap has begun
-	Displaced    ConnState = "displaced"    // by another connection; whose that is, is not known yet
-	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
+	Connected    = record.Connected
+	Disconnected = record.Disconnected
+	Displaced    = record.Displaced
+	HandedOver   = record.HandedOver
 )
-
-// after adds to a state what is left of the term before it.
-func (s State) after(last State) State {
-	s.Unstored = slices.Concat(last.Unstored, s.Unstored)
-	s.LastGap = cmp.Or(s.LastGap, last.LastGap)
-	s.FirstGap = cmp.Or(s.FirstGap, last.FirstGap)
-	s.Raised = slices.Concat(s.Raised, last.Raised)
-	slices.Sort(s.Raised)
-	s.Raised = slices.Compact(s.Raised)
-	s.ClosesAtExpiry = s.ClosesAtExpiry || last.ClosesAtExpiry
-	return s
-}
-
-// final reports whether a replica has nothing to add to its state.
-func (s State) final() bool {
-	return s.State == HandedOver || s.State == Disconnected && (s.Cause == GapStart || s.Cause == GapHandoverTimeout)
-}
 
 const statePrefix = "state."
 
@@ -78,9 +35,16 @@ func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err err
 	if err != nil {
 		return State{}, 0, err
 	}
-	if entry.Value != nil && (json.Unmarshal(entry.Value, &last) != nil || last.Nonce == "" || last.Since.IsZero()) {
-		b.cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription is no state; it is replaced")
-		last = State{State: Connected, Nonce: "?", Replica: "?"} // somebody was connected: nobody can say more
+	if entry.Value != nil {
+		var complete bool
+		last, complete, err = record.ReadState(entry.Value, b.cfg.Subscription, b.clock(time.Now()))
+		switch {
+		case err != nil:
+			b.cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
+			last = State{State: Connected, Nonce: record.Unknown, Replica: record.Unknown} // somebody was connected: nobody can say more
+		case !complete:
+			b.cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
+		}
 	}
 	if last.Epoch <= b.cfg.Epoch {
 		return last, entry.Revision, nil

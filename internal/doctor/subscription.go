@@ -3,7 +3,6 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,7 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // probe is a subscription under examination.
@@ -146,27 +145,28 @@ func (p *probe) state(ctx context.Context) (state bridge.State, known bool) {
 		return state, false
 	}
 	_, entry, err := p.read(ctx, p.cfg.Bucket+"-state", "state.", false)
-	if err != nil || entry.Value != nil && json.Unmarshal(entry.Value, &state) != nil {
-		return state, false
+	if err != nil || entry.Value == nil {
+		return state, err == nil
 	}
-	return state, true
+	state, _, err = record.ReadState(entry.Value, p.endpoint.Subscription, time.Now())
+	return state, err == nil
 }
 
 // leader tells of the replica that holds the lease.
 func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State) holder {
-	var record lease.Record
-	if json.Unmarshal(entry.Value, &record) != nil || record.Replica == "" {
-		record.Replica = "?"
+	held, err := record.ReadLease(entry.Value)
+	if err != nil {
+		held = record.Lease{Replica: record.Unknown}
 	}
-	detail := fmt.Sprintf("replica %s holds the lease since %s", record.Replica, clock(record.Since))
-	if stored.Nonce == "" || stored.Nonce != record.Nonce {
+	detail := fmt.Sprintf("replica %s holds the lease since %s", held.Replica, clock(held.Since))
+	if stored.Nonce == "" || stored.Nonce != held.Nonce {
 		stored = bridge.State{} // of somebody before
 	}
-	told := p.answer(record.Nonce)
-	if told == nil && !p.alive(ctx, record.Nonce) {
+	told := p.answer(held.Nonce)
+	if told == nil && !p.alive(ctx, held.Nonce) {
 		p.add(Lease, Warn, "if it is gone, another one takes over within "+p.cfg.LeaseTTL.String()+"; zoomstream status shows who is there", "%s and does not answer", detail)
 		p.raised(stored)
-		return holder{held: "replica " + record.Replica + " holds the lease, and may be connected"}
+		return holder{held: "replica " + held.Replica + " holds the lease, and may be connected"}
 	}
 	if told == nil {
 		p.raised(stored)
@@ -184,7 +184,7 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State)
 			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+p.cfg.Bucket+"-state",
 				"%s and is connected since %s, but bucket %s-state does not have that: until it is stored, events are withheld", detail, clock(since), p.cfg.Bucket)
 		}
-		return holder{held: "that would close the connection of replica " + record.Replica}
+		return holder{held: "that would close the connection of replica " + held.Replica}
 	}
 	if why != "" {
 		why = ": " + why
@@ -194,8 +194,8 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State)
 	} else {
 		detail += fmt.Sprintf(" and is %s since %s", state, clock(since))
 	}
-	p.add(Lease, Warn, "docs/runbook.md#not-connected; the log of replica "+record.Replica+" has it all", "%s%s", detail, why)
-	return holder{held: "replica " + record.Replica + " leads and is trying to"}
+	p.add(Lease, Warn, "docs/runbook.md#not-connected; the log of replica "+held.Replica+" has it all", "%s%s", detail, why)
+	return holder{held: "replica " + held.Replica + " leads and is trying to"}
 }
 
 // raised tells of the alarms of a replica that does not say so itself.

@@ -163,7 +163,7 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 	revision, err := e.write(ctx, record, h.revision)
 	if err != nil {
 		found, unread := e.read(ctx)
-		if unread != nil || !found.held || !found.record.sameTerm(record) {
+		if unread != nil || !found.held || !sameTerm(found.record, record) {
 			e.log.Debug().Str("code", "lease.untaken").Err(err).Msg("lease not taken")
 			return nil
 		}
@@ -181,7 +181,7 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 
 // write makes one compare-and-swap.
 func (e *elector) write(ctx context.Context, record Record, expected uint64) (uint64, error) {
-	value, err := record.encode()
+	value, err := encode(record)
 	if err != nil {
 		return 0, err
 	}

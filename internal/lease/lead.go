@@ -71,7 +71,7 @@ func (e *elector) renew(ctx context.Context, t *Term) {
 		case <-due.C:
 		case <-t.renew:
 		case <-e.wake:
-			if h := e.c.view.get(e.subscription); h.held && h.record.sameTerm(t.record) {
+			if h := e.c.view.get(e.subscription); h.held && sameTerm(h.record, t.record) {
 				continue // our own write, or other news: it stays due when it was
 			}
 		case <-ctx.Done():
@@ -103,7 +103,7 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 		e.log.Debug().Str("code", "lease.unproven").Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
 	case !found.held && t.connected.Load() && found.revision != t.at(): // the next write takes it back
-	case !found.held && !t.connected.Load(), found.held && !found.record.sameTerm(t.record):
+	case !found.held && !t.connected.Load(), found.held && !sameTerm(found.record, t.record):
 		return 0, false
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true
@@ -132,7 +132,7 @@ func (e *elector) giveUp(t *Term) {
 		case unread != nil:
 			last = err
 			sleep(ctx, e.c.timing.retry)
-		case !found.held || !found.record.sameTerm(t.record):
+		case !found.held || !sameTerm(found.record, t.record):
 			return
 		default:
 			t.adopt(found.revision)

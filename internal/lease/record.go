@@ -6,24 +6,18 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Record is the value of a lease. Host and PID are for people.
-type Record struct {
-	Replica string    `json:"replica"`
-	Nonce   string    `json:"nonce"` // of the process
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Since   time.Time `json:"since"`           // when this term's first write began
-	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it is
-}
+// Record is the value of a lease.
+type Record = record.Lease
 
 // sameTerm reports whether two records are of one term.
-func (r Record) sameTerm(other Record) bool {
-	return r.Nonce == other.Nonce && r.Since.Equal(other.Since)
+func sameTerm(one, other Record) bool {
+	return one.Nonce == other.Nonce && one.Since.Equal(other.Since)
 }
 
-func (r Record) encode() ([]byte, error) {
+func encode(r Record) ([]byte, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode the lease: %w", err)
@@ -50,8 +44,12 @@ type holding struct {
 // answers: it is taken over when it stays unchanged for a TTL.
 func decode(e kv.Entry) holding {
 	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged}
-	if h.held && json.Unmarshal(e.Value, &h.record) != nil {
-		h.record = Record{Replica: "?"}
+	if !h.held {
+		return h
+	}
+	var err error
+	if h.record, err = record.ReadLease(e.Value); err != nil {
+		h.record = Record{Replica: record.Unknown}
 	}
 	return h
 }

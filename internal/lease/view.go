@@ -67,7 +67,7 @@ func (v *view) read(subscription string, e kv.Entry, began time.Time) holding {
 func (v *view) set(subscription string, h holding) holding {
 	old := v.leases[subscription]
 	h.heard, h.changed, h.since = time.Now(), time.Now(), time.Now()
-	if old.held && h.held && old.record.sameTerm(h.record) {
+	if old.held && h.held && sameTerm(old.record, h.record) {
 		h.since = old.since
 	}
 	h.freed = !h.held && (old.held || old.freed)
@@ -80,7 +80,7 @@ func (v *view) set(subscription string, h holding) holding {
 		signal(wake)
 	}
 	v.leases[subscription] = h
-	if old.held != h.held || h.held && !old.record.sameTerm(h.record) {
+	if old.held != h.held || h.held && !sameTerm(old.record, h.record) {
 		v.changed(subscription, h.shown())
 	}
 	return h

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // bucketPatience is how long the buckets are waited for: a cluster that elects a
@@ -21,39 +24,9 @@ const bucketPatience = 2 * time.Second
 type buckets struct {
 	leaseKeys, stateKeys map[string]bool // the subscriptions that have an entry; nil: not known
 
-	leases map[string]leaseRecord // of those that were read, those that are held
-	states map[string]stateRecord // those that were read
-	errs   []error                // why something is not known
-}
-
-// leaseRecord is what is read of lease.Record, which package lease writes; and
-// stateRecord of bridge.State. Those packages are not imported: they would be
-// compiled into whoever asks.
-type leaseRecord struct {
-	Replica string    `json:"replica"`
-	Nonce   string    `json:"nonce"`
-	Host    string    `json:"host"`
-	PID     int       `json:"pid"`
-	Since   time.Time `json:"since"`
-	Epoch   uint64    `json:"epoch"`
-}
-
-type stateRecord struct {
-	State     string    `json:"state"`
-	Replica   string    `json:"replica"`
-	Nonce     string    `json:"nonce"`
-	Since     time.Time `json:"since"`
-	End       string    `json:"end"`
-	Cause     string    `json:"cause"`
-	LastFrame time.Time `json:"last_frame"`
-	LastEvent time.Time `json:"last_event"`
-	LastGap   *struct {
-		From         time.Time `json:"from"`
-		To           time.Time `json:"to"`
-		Milliseconds int64     `json:"duration_ms"`
-		Cause        string    `json:"cause"`
-		Certain      bool      `json:"certain"`
-	} `json:"last_gap"`
+	leases map[string]record.Lease // of those that were read, those that are held
+	states map[string]record.State // those that were read
+	errs   []error                 // why something is not known
 }
 
 var errNoBucket = errors.New("there is no such bucket")
@@ -84,21 +57,19 @@ const (
 func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some map[string]bool) buckets {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
-	b.leases, b.states = make(map[string]leaseRecord), make(map[string]stateRecord)
+	b.leases, b.states = make(map[string]record.Lease), make(map[string]record.State)
 	leases, err := readBucket(ctx, nc, bucket, leasePrefix, common(b.leaseKeys, some))
 	if err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		return b
 	}
 	for subscription, e := range leases {
-		var record leaseRecord
-		if json.Unmarshal(e.value, &record) != nil {
-			record = leaseRecord{Replica: "?"} // a holder that never answers
+		held, err := record.ReadLease(e.value)
+		if err != nil {
+			held = record.Lease{Replica: record.Unknown} // a holder that never answers
 		}
-		if record.Epoch == 0 {
-			record.Epoch = e.revision // the term's first write
-		}
-		b.leases[subscription] = record
+		held.Epoch = cmp.Or(held.Epoch, e.revision) // the term's first write
+		b.leases[subscription] = held
 	}
 	states, err := readBucket(ctx, nc, bucket+"-state", statePrefix, common(b.stateKeys, some))
 	if err != nil {
@@ -106,9 +77,8 @@ func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some ma
 		return b
 	}
 	for subscription, e := range states {
-		var record stateRecord
-		if json.Unmarshal(e.value, &record) == nil {
-			b.states[subscription] = record
+		if state, _, err := record.ReadState(e.value, subscription, time.Now()); err == nil {
+			b.states[subscription] = state
 		}
 	}
 	return b

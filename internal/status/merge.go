@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // merger makes one overview of what many say.
@@ -155,10 +157,10 @@ func (m *merger) leader(name string) (leader *told, others []told) {
 	}
 	slices.SortStableFunc(claims, func(a, b told) int { return cmp.Compare(b.Epoch, a.Epoch) })
 	leader = &claims[0]
-	if record, held := m.stored.leases[name]; held {
-		if i := slices.IndexFunc(claims, func(t told) bool { return t.by.Nonce == record.Nonce }); i >= 0 {
+	if lease, held := m.stored.leases[name]; held {
+		if i := slices.IndexFunc(claims, func(t told) bool { return t.by.Nonce == lease.Nonce }); i >= 0 {
 			leader = &claims[i]
-		} else if record.Epoch >= leader.Epoch {
+		} else if lease.Epoch >= leader.Epoch {
 			leader = nil
 		}
 	}
@@ -184,8 +186,8 @@ func (m *merger) noteRivals(name string, claims []told, leader *told) {
 // has none; and which replica knows, empty for the buckets.
 func (m *merger) unanswered(name string) (s Subscription, from string) {
 	s = Subscription{Subscription: name}
-	if record, held := m.stored.leases[name]; held {
-		s.Role, s.Leader, s.LeaderNonce, s.Epoch, s.Since = Leader, record.Replica, record.Nonce, record.Epoch, record.Since
+	if lease, held := m.stored.leases[name]; held {
+		s.Role, s.Leader, s.LeaderNonce, s.Epoch, s.Since = Leader, lease.Replica, lease.Nonce, lease.Epoch, lease.Since
 	} else if m.stored.leases == nil { // then others may know
 		for _, t := range m.told[name] {
 			if t.Leader != "" && t.Epoch >= s.Epoch {
@@ -198,23 +200,23 @@ func (m *merger) unanswered(name string) (s Subscription, from string) {
 	if !known {
 		return s, from
 	}
-	s.State, s.StateSince, s.LastFrame, s.LastEvent = state.State, state.Since, state.LastFrame, state.LastEvent
-	if state.State != connected {
-		s.Trouble = cmp.Or(state.End, causes[state.Cause], state.Cause)
+	s.State, s.StateSince, s.LastFrame, s.LastEvent = string(state.State), state.Since, state.LastFrame, state.LastEvent
+	if state.State != record.Connected {
+		s.Trouble = cmp.Or(state.End, causes[state.Cause], string(state.Cause))
 	}
 	if gap := state.LastGap; gap != nil {
-		s.LastGap = &Gap{From: gap.From, To: gap.To, Duration: float64(gap.Milliseconds) / 1000, Cause: gap.Cause, Certain: gap.Certain}
+		s.LastGap = &Gap{From: gap.From, To: gap.To, Duration: float64(gap.Milliseconds) / 1000, Cause: string(gap.Cause), Certain: gap.Certain}
 	}
 	return s, from
 }
 
-// causes are those of a gap (bridge.GapCause) in words.
-var causes = map[string]string{
-	"disconnected":     "the connection ended",
-	"kicked":           "somebody else connected to the subscription",
-	"crash":            "the replica that was connected is gone",
-	"handover_timeout": "the replica stopped, and no other connected in time",
-	"start":            "the last replica stopped",
+// causes are those of a gap in words.
+var causes = map[record.GapCause]string{
+	record.GapDisconnected:    "the connection ended",
+	record.GapKicked:          "somebody else connected to the subscription",
+	record.GapCrash:           "the replica that was connected is gone",
+	record.GapHandoverTimeout: "the replica stopped, and no other connected in time",
+	record.GapStart:           "the last replica stopped",
 }
 
 // addMembers adds those that are known and silent to those that answered. A
@@ -239,8 +241,8 @@ func (m *merger) addMembers() {
 		}
 		silent := m.silent(line.LeaderNonce, line.Leader)
 		silent.Leads++
-		if record := m.stored.leases[line.Subscription.Subscription]; record.Nonce == line.LeaderNonce {
-			silent.Host, silent.PID = record.Host, record.PID
+		if lease := m.stored.leases[line.Subscription.Subscription]; lease.Nonce == line.LeaderNonce {
+			silent.Host, silent.PID = lease.Host, lease.PID
 		}
 		if state := m.stored.states[line.Subscription.Subscription]; state.Nonce == line.LeaderNonce {
 			silent.Heard = later(silent.Heard, state.LastFrame)

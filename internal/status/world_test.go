@@ -79,7 +79,7 @@ func (w *world) state(subscription, replica, state string, lastFrame time.Time) 
 	w.put(bucket+"-state", "state."+subscription, map[string]any{
 		"state": state, "replica": replica, "nonce": nonce(replica), "epoch": 1, "since": lastFrame.Add(-time.Minute), "end": "cut", "cause": "disconnected",
 		"last_frame": lastFrame, "last_event": lastFrame.Add(-time.Second),
-		"last_gap": map[string]any{"from": lastFrame.Add(-2 * time.Hour), "to": lastFrame.Add(-2 * time.Hour).Add(1500 * time.Millisecond), "duration_ms": 1500, "cause": "kicked", "certain": true},
+		"last_gap": map[string]any{"subscription": subscription, "id": "gap:" + subscription + ":1", "replica": replica, "previous_replica": replica, "from": lastFrame.Add(-2 * time.Hour), "to": lastFrame.Add(-2 * time.Hour).Add(1500 * time.Millisecond), "duration_ms": 1500, "cause": "kicked", "certain": true},
 	})
 }
 

@@ -1,0 +1,110 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/record"
+)
+
+// TestForgedState sees to it that of a state that somebody else has written, only what
+// a replica could have written is taken over, and not much of that.
+func TestForgedState(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := func(n int, change func(*Gap)) Gap {
+		g := Gap{
+			Subscription: "sub", From: monday.Add(-time.Hour), To: monday.Add(-time.Minute), Cause: GapCrash,
+			PreviousReplica: "a", Replica: "b", Epoch: 3, ID: fmt.Sprintf("gap:sub:n:2.1-3.%d", n),
+		}
+		if change != nil {
+			change(&g)
+		}
+		return g
+	}
+	many := func(n int) (gaps []Gap) {
+		for i := range n {
+			gaps = append(gaps, gap(i, nil))
+		}
+		return gaps
+	}
+	long := strings.Repeat("x", 100_000)
+	for name, c := range map[string]struct {
+		change func(*State)
+		gaps   int // that are told of, the one before this connection included
+		raised int
+	}{
+		"an honest one":    {func(*State) {}, 1, 0},
+		"of another epoch": {func(s *State) { s.Epoch = 1 << 40 }, 1, 0},
+		"alarms": {func(s *State) {
+			s.Raised = append(strings.Split(strings.Repeat("x,", 20_000), ","), alarm.Late, alarm.Late)
+		}, 1, 1},
+		"a replica's alarm": {func(s *State) { s.Raised = alarm.OfReplica }, 1, 0},
+		"gaps of its own":   {func(s *State) { s.Unstored = []Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
+		"too many gaps":     {func(s *State) { s.Unstored = many(300) }, record.MaxUnstored + 1, 0},
+		"far too many":      {func(s *State) { s.Unstored = many(2000) }, 1, 0},
+		"another's gaps":    {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.Subscription = "other" })} }, 1, 0},
+		"a stranger's id":   {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.ID = "meeting.started" })} }, 1, 0},
+		"an id of lines":    {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.ID = "gap:sub:\r\nNats-Rollup: all" })} }, 1, 0},
+		"a name of lines":   {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.Replica = "a\x1b[2J" })} }, 1, 0},
+		"absurd times": {func(s *State) {
+			s.Unstored = []Gap{gap(1, func(g *Gap) { g.From, g.To = time.Unix(0, 0), monday.AddDate(900, 0, 0) })}
+		}, 2, 0},
+		"long texts":    {func(s *State) { s.End = long; s.Unstored = []Gap{gap(1, func(g *Gap) { g.Detail = long })} }, 2, 0},
+		"a long name":   {func(s *State) { s.Replica = long }, 1, 0},
+		"a wild nonce":  {func(s *State) { s.Nonce = ">" }, 1, 0},
+		"unheard-of":    {func(s *State) { s.State = "asleep" }, 1, 0},
+		"a future word": {func(s *State) { s.Since, s.LastEvent = monday.AddDate(100, 0, 0), monday.AddDate(100, 0, 0) }, 1, 0},
+	} {
+		s := newSubject(t, nc, bucket, 0)
+		s.cfg.Term, s.cfg.Stream = trusted{}, "none"
+		s.cfg.Ask = func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
+		s.cfg.SafeUntil = func(string) time.Time { return time.Now().Add(-time.Minute) }
+		state := State{State: Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: GapStart}
+		c.change(&state)
+		value, err := json.Marshal(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.Publish(t.Context(), "$KV.states."+statePrefix+"sub", value); err != nil {
+			t.Fatal(err)
+		}
+		s.journal.opened(s.now)
+		gaps, err := s.journal.settle(t.Context())
+		if err != nil || len(gaps) != c.gaps {
+			t.Errorf("%s: tells of %d gaps, %v; want %d", name, len(gaps), err, c.gaps)
+		}
+		for _, g := range gaps {
+			if text, _ := json.Marshal(g); g.Subscription != "sub" || g.To.After(s.now.Add(time.Second)) || g.To.Sub(g.From) > 11*365*24*time.Hour || len(text) > 4096 {
+				t.Errorf("%s: would publish %.300s", name, text)
+			}
+		}
+		if raised := s.cfg.Alarms.Raised(); len(raised) != c.raised {
+			t.Errorf("%s: %d alarms are raised, want %d", name, len(raised), c.raised)
+		}
+		if lines := strings.Count(s.log.String(), "\n"); lines > 5 || s.log.Len() > 4096 {
+			t.Errorf("%s: %d lines are logged: %.300s", name, lines, s.log)
+		}
+		if kept := s.journal.current(); kept.LastEvent.After(s.now.Add(time.Second)) {
+			t.Errorf("%s: the last event is of %s", name, kept.LastEvent)
+		}
+		entry, err := bucket.Get(t.Context(), statePrefix+"sub")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, complete, err := record.ReadState(entry.Value, "sub", s.now.Add(time.Second)); err != nil || !complete {
+			t.Errorf("%s: stays in the bucket (%v)", name, err)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Lease is the value of a lease. Host and PID are for people.
+type Lease struct {
+	Replica string    `json:"replica"`
+	Nonce   string    `json:"nonce"` // of the process
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`           // when this term's first write began
+	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it is
+}
+
+// ReadLease reads the value of a lease.
+func ReadLease(value []byte) (l Lease, err error) {
+	if len(value) > maxLeaseBytes {
+		return Lease{}, fmt.Errorf("%d bytes are more than any lease has", len(value))
+	}
+	if err := json.Unmarshal(value, &l); err != nil {
+		return Lease{}, err
+	}
+	if l.Epoch > maxNumber {
+		return Lease{}, errors.New("there are never so many epochs")
+	}
+	l.Host = Cut(l.Host)
+	return l, checkNames(l.Replica, l.Nonce)
+}

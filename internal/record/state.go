@@ -1,0 +1,158 @@
+package record
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+)
+
+// State is what is kept of a subscription's connection, under
+// state.<subscription>, for the replica that connects next and for people. It
+// also is a replica's answer to the one that took over.
+type State struct {
+	State      ConnState `json:"state"`
+	Replica    string    `json:"replica"`
+	Nonce      string    `json:"nonce"` // of the process
+	Epoch      uint64    `json:"epoch"`
+	Connection uint64    `json:"connection"`     // number within the epoch
+	First      time.Time `json:"first,omitzero"` // when the epoch's first connection was ready
+	Since      time.Time `json:"since"`          // of the state: ready, or live no more
+	End        string    `json:"end,omitempty"`
+	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
+	LastFrame  time.Time `json:"last_frame,omitzero"`
+	LastEvent  time.Time `json:"last_event,omitzero"`
+	SafeUntil  time.Time `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
+	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
+	LastGap    *Gap      `json:"last_gap,omitempty"`
+	FirstGap   *Gap      `json:"first_gap,omitempty"` // before the epoch's first connection
+	Now        time.Time `json:"now,omitzero"`        // of an answer: when it was given
+
+	// Unstored are gaps whose markers may not be stored yet: whoever connects
+	// next publishes them again.
+	Unstored []Gap    `json:"unstored,omitempty"`
+	Raised   []string `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
+	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
+	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
+}
+
+// ConnState is the state of a connection.
+type ConnState string
+
+// The states.
+const (
+	Connected    ConnState = "connected"
+	Disconnected ConnState = "disconnected" // a gap has begun
+	Displaced    ConnState = "displaced"    // by another connection; whose that is, is not known yet
+	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
+)
+
+var connStates = []ConnState{Connected, Disconnected, Displaced, HandedOver}
+
+// ReadState reads the stored state of a subscription. It fails if that is no state at
+// all; of the parts that no replica of this subscription writes, complete is false,
+// and they are left out. Times are bounded by now.
+func ReadState(value []byte, subscription string, now time.Time) (s State, complete bool, err error) {
+	if s, err = parseState(value); err != nil {
+		return State{}, false, err
+	}
+	if s.Since.IsZero() {
+		return State{}, false, errors.New("it does not say since when")
+	}
+	complete = s.bound(subscription, now)
+	return s, complete, nil
+}
+
+// ReadAnswer reads what a replica answered of its state now, with its times brought
+// from its clock to this one's.
+func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) {
+	s, err := parseState(text)
+	if err != nil {
+		return State{}, err
+	}
+	for _, at := range []*time.Time{&s.Since, &s.LastFrame, &s.SafeUntil} {
+		if !at.IsZero() {
+			*at = at.Add(now.Sub(s.Now))
+		}
+	}
+	s.bound(subscription, now)
+	return s, nil
+}
+
+func parseState(value []byte) (s State, err error) {
+	if len(value) > MaxBytes {
+		return State{}, fmt.Errorf("%d bytes are more than any state has", len(value))
+	}
+	if err := json.Unmarshal(value, &s); err != nil {
+		return State{}, err
+	}
+	switch {
+	case !slices.Contains(connStates, s.State):
+		return State{}, fmt.Errorf("%.40q is no state of a connection", s.State)
+	case s.Epoch > maxNumber || s.Connection > maxNumber:
+		return State{}, fmt.Errorf("epoch %d, connection %d: there are never so many", s.Epoch, s.Connection)
+	}
+	return s, checkNames(s.Replica, s.Nonce)
+}
+
+// bound leaves out and cuts what no replica writes, and reports whether there was
+// nothing to be left out.
+func (s *State) bound(subscription string, now time.Time) (complete bool) {
+	complete = true
+	for _, at := range []*time.Time{&s.First, &s.Since, &s.LastFrame, &s.SafeUntil, &s.LastEvent} {
+		*at = clampTime(*at, now)
+	}
+	s.End = Cut(s.End)
+	if s.Cause != "" && !causes.MatchString(string(s.Cause)) {
+		s.Cause, complete = GapDisconnected, false
+	}
+	for _, gap := range []**Gap{&s.LastGap, &s.FirstGap} {
+		if *gap != nil && !(*gap).bound(subscription, now) {
+			*gap, complete = nil, false
+		}
+	}
+	had := len(s.Unstored) + len(s.Raised)
+	known, gaps := make(map[string]bool), s.Unstored[:0]
+	for _, gap := range s.Unstored {
+		if gap.bound(subscription, now) && !known[gap.ID] {
+			known[gap.ID] = true
+			gaps = append(gaps, gap)
+		}
+	}
+	s.Unstored = newest(gaps)
+	slices.Sort(s.Raised)
+	s.Raised = slices.DeleteFunc(slices.Compact(s.Raised), func(name string) bool { return !slices.Contains(alarm.OfSubscription, name) })
+	return complete && had == len(s.Unstored)+len(s.Raised)
+}
+
+// newest are the last gaps of a list, as many as a state keeps.
+func newest(gaps []Gap) []Gap {
+	return slices.Clone(gaps[max(0, len(gaps)-MaxUnstored):])
+}
+
+// AddGap adds a gap whose marker is not stored yet.
+func (s *State) AddGap(gap Gap) {
+	s.Unstored = newest(append(s.Unstored, gap))
+	s.LastGap = &gap
+}
+
+// After adds to a state what is left of the term before it.
+func (s State) After(last State) State {
+	s.Unstored = newest(slices.Concat(last.Unstored, s.Unstored))
+	s.LastGap = cmp.Or(s.LastGap, last.LastGap)
+	s.FirstGap = cmp.Or(s.FirstGap, last.FirstGap)
+	s.Raised = slices.Concat(s.Raised, last.Raised)
+	slices.Sort(s.Raised)
+	s.Raised = slices.Compact(s.Raised)
+	s.ClosesAtExpiry = s.ClosesAtExpiry || last.ClosesAtExpiry
+	return s
+}
+
+// Final reports whether a replica has nothing to add to its state.
+func (s State) Final() bool {
+	return s.State == HandedOver || s.State == Disconnected && (s.Cause == GapStart || s.Cause == GapHandoverTimeout)
+}
