@@ -91,8 +91,12 @@ func (m *monitor) sample(ctx context.Context) {
 	tick := time.NewTicker(metrics.SamplePeriod)
 	defer tick.Stop()
 	defer m.health.Ended("status")
+	defer m.health.Ended(storing)
+	var progress progress
+	m.health.Beat(storing)
 	for {
 		m.health.Beat("status")
+		m.checkProgress(&progress)
 		for _, id := range subscriptions(m.o.Config) {
 			m.metrics.Subscription(id).Sample(m.clock(time.Now()))
 		}

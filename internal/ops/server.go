@@ -3,7 +3,8 @@
 //
 //	/             the status page; /events and /assets/ are its parts
 //	/metrics      for Prometheus
-//	/healthz      200 while this process's own loops run; never depends on Zoom or NATS
+//	/healthz      200 while this process's own loops run and what waits to be stored gets on;
+//	              never depends on Zoom or NATS
 //	/readyz       200 while this replica leads or stands by
 //	/status       what this replica knows, as JSON (status.Replica)
 //	/debug/pprof/ for the Go tools, on loopback only
