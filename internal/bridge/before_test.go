@@ -86,6 +86,13 @@ func TestLossBegins(t *testing.T) {
 		})
 	}
 	t.Run("a stop with events in memory", func(t *testing.T) {
+		stream, err := js.Stream(t.Context(), "ZOOM")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
 			SafeUntil: func(string) time.Time { return time.Time{} }})
 		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}

@@ -13,7 +13,7 @@ func (c *Candidate) balance() {
 	if leaving, resting := c.reluctance(); leaving || resting {
 		return
 	}
-	others := c.peers.sharing(c.opt.Subscriptions)
+	others := c.peers.sharing()
 	held := c.view.holders(2 * c.timing.ttl)
 	c.mu.Lock()
 	defer c.mu.Unlock()

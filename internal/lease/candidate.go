@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 const (
@@ -87,7 +88,7 @@ func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	host, _ := os.Hostname() // only for people
 	return &Candidate{
 		nc: nc, bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
-		view: newView(opt.Changed), peers: newPeers(), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
+		view: newView(opt.Subscriptions, opt.Changed), peers: newPeers(opt.Subscriptions), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
 		successions: rate.NewLimiter(successionsPerSecond, successionsAtOnce),
 		electors:    make(map[string]*elector),
 	}
@@ -161,7 +162,9 @@ func (c *Candidate) hush() {
 
 func (c *Candidate) watch(ctx context.Context) {
 	c.bucket.Watch(ctx, keyPrefix+">", func(key string, e kv.Entry) {
-		c.view.watched(key[len(keyPrefix):], e)
+		if subscription := key[len(keyPrefix):]; record.IsSubscription(subscription) {
+			c.view.watched(subscription, e)
+		}
 	})
 }
 
@@ -243,7 +246,7 @@ func (c *Candidate) patience(subscription string) time.Duration {
 		return 0
 	case resting:
 		return stepDownPause
-	case c.led() >= c.fairShare(len(c.peers.sharing(c.opt.Subscriptions))):
+	case c.led() >= c.fairShare(len(c.peers.sharing())):
 		return courtesy + rand.N(courtesy/3)
 	}
 	return 0

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // The subjects by which replicas know of one another, on core NATS:
@@ -35,14 +37,29 @@ type presence struct {
 	Subscriptions []string `json:"subscriptions,omitempty"`
 }
 
+// Bounds of what is heard.
+const (
+	maxPresence = 256 << 10 // bytes of an announcement; one with thousands of subscriptions takes half of it
+	maxQuestion = 1 << 10   // bytes of a question
+	// So much may wait to be looked at. What comes beyond is dropped, and comes again.
+	maxWaiting      = 1024
+	maxWaitingBytes = 8 << 20
+)
+
+// readPresence reads another replica's announcement.
+func readPresence(text []byte, own string) (p presence, ok bool) {
+	ok = len(text) <= maxPresence && json.Unmarshal(text, &p) == nil && record.IsName(p.Replica) && record.IsName(p.Nonce)
+	return p, ok && p.Nonce != own
+}
+
 // answer subscribes to what other replicas say and ask.
 func (c *Candidate) answer() (leave func(), err error) {
 	questions, err := c.nc.Subscribe(c.replicaSubject(c.nonce), func(msg *nats.Msg) {
 		var answer []byte
-		if question := string(msg.Data); question != "" && c.opt.Describe != nil {
-			answer = c.opt.Describe(question)
-		} else if question == "" && c.opt.Unsafe != nil {
+		if n := len(msg.Data); n == 0 && c.opt.Unsafe != nil {
 			answer = strconv.AppendInt(nil, c.opt.Unsafe().Milliseconds(), 10)
+		} else if n > 0 && n <= maxQuestion && c.opt.Describe != nil {
+			answer = c.opt.Describe(string(msg.Data))
 		}
 		msg.Respond(answer) //nolint:errcheck // who asks, asks again
 	})
@@ -50,8 +67,8 @@ func (c *Candidate) answer() (leave func(), err error) {
 		return nil, fmt.Errorf("subscribe to %s: %w", c.replicaSubject(c.nonce), err)
 	}
 	announcements, err := c.nc.Subscribe(c.presenceSubject(), func(msg *nats.Msg) {
-		var p presence
-		if json.Unmarshal(msg.Data, &p) != nil || p.Nonce == "" || p.Nonce == c.nonce {
+		p, ok := readPresence(msg.Data, c.nonce)
+		if !ok {
 			return
 		}
 		first, changed := c.peers.announced(p)
@@ -68,6 +85,9 @@ func (c *Candidate) answer() (leave func(), err error) {
 	if err != nil {
 		questions.Unsubscribe() //nolint:errcheck // the connection is broken
 		return nil, fmt.Errorf("subscribe to %s: %w", c.presenceSubject(), err)
+	}
+	for _, sub := range []*nats.Subscription{questions, announcements} {
+		sub.SetPendingLimits(maxWaiting, maxWaitingBytes) //nolint:errcheck // it was made just now
 	}
 	return func() {
 		questions.Unsubscribe()     //nolint:errcheck // the connection ends

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +18,8 @@ const (
 	// quietPeriod after our own reconnection nobody is found dead: after the
 	// restart of a NATS server all replicas come back one by one.
 	quietPeriod = 3 * time.Second
+	// maxPeers are known: more replicas than anybody runs.
+	maxPeers = 256
 )
 
 // peer is another replica.
@@ -28,7 +29,7 @@ type peer struct {
 	heard   time.Time       // its last announcement; zero: none
 	leaving bool            // it takes no leases any more
 	resting bool            // it takes those that nobody else takes
-	leads   map[string]bool // the subscriptions that it would lead
+	leads   map[string]bool // the subscriptions of this replica that it would lead, too
 	alive   time.Time       // its last answer
 	safe    time.Time       // before that it had nothing to lose, by this answer
 	probing bool            // a question is under way
@@ -38,28 +39,67 @@ type peer struct {
 
 // peers is what is known of the other replicas, by nonce.
 type peers struct {
+	own map[string]bool // subscriptions; never changed
+
 	mu         sync.Mutex
 	all        map[string]*peer
 	quietUntil time.Time
 }
 
-func newPeers() *peers { return &peers{all: make(map[string]*peer)} }
+func newPeers(subscriptions []string) *peers {
+	p := &peers{own: make(map[string]bool), all: make(map[string]*peer)}
+	for _, subscription := range subscriptions {
+		p.own[subscription] = true
+	}
+	return p
+}
 
 // peer finds or makes an entry; the caller holds p.mu.
 func (p *peers) peer(nonce string) *peer {
 	known := p.all[nonce]
 	if known == nil {
+		p.makeRoom()
 		known = &peer{first: time.Now()}
 		p.all[nonce] = known
 	}
 	return known
 }
 
+// makeRoom forgets those that are long gone, and the one that is gone for longest if
+// there still are too many. It reports whether there is room for another one: those
+// that are there stay. The caller holds p.mu.
+func (p *peers) makeRoom() bool {
+	var stalest string
+	var stalestSign time.Time
+	for nonce, k := range p.all {
+		sign := k.lastSign()
+		if time.Since(sign) > time.Hour {
+			delete(p.all, nonce)
+		} else if stalest == "" || sign.Before(stalestSign) {
+			stalest, stalestSign = nonce, sign
+		}
+	}
+	if len(p.all) < maxPeers {
+		return true
+	}
+	if time.Since(stalestSign) < forgetAfter {
+		return false
+	}
+	delete(p.all, stalest)
+	return true
+}
+
+// lastSign is when anything was last heard of a replica.
+func (k *peer) lastSign() time.Time { return later(k.first, later(k.heard, k.alive)) }
+
 // announced notes an announcement, and whether the replica is new or has changed
 // its mind.
 func (p *peers) announced(a presence) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.all[a.Nonce] == nil && !p.makeRoom() {
+		return false, false
+	}
 	known := p.peer(a.Nonce)
 	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
 	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting
@@ -67,12 +107,9 @@ func (p *peers) announced(a presence) (first, changed bool) {
 	if a.Subscriptions != nil {
 		known.leads = make(map[string]bool)
 		for _, subscription := range a.Subscriptions {
-			known.leads[subscription] = true
-		}
-	}
-	for other, k := range p.all { // those that are long gone
-		if time.Since(k.first) > time.Hour && time.Since(k.heard) > time.Hour && time.Since(k.alive) > time.Hour {
-			delete(p.all, other)
+			if p.own[subscription] {
+				known.leads[subscription] = true
+			}
 		}
 	}
 	return first, changed
@@ -92,13 +129,13 @@ func (p *peers) count(subscription string, atOnce bool) int {
 	return n
 }
 
-// sharing lists those that would lead any of the subscriptions, and which.
-func (p *peers) sharing(subscriptions []string) map[string]map[string]bool {
+// sharing lists those that would lead any of this replica's subscriptions, and which.
+func (p *peers) sharing() map[string]map[string]bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	others := make(map[string]map[string]bool)
 	for nonce, k := range p.all {
-		if k.present() && !k.resting && slices.ContainsFunc(subscriptions, func(s string) bool { return k.leads[s] }) {
+		if k.present() && !k.resting && len(k.leads) > 0 {
 			others[nonce] = k.leads // it is replaced, never changed
 		}
 	}

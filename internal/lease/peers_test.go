@@ -3,8 +3,12 @@ package lease
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // Others that come and go, as in a crash loop, wake every elector. That must not
@@ -41,7 +45,7 @@ func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 		if moved := a.reigns() + b.reigns() - before; moved > 3 {
 			t.Errorf("%d leases moved", moved)
 		}
-		if a.Others("other") != 0 && a.Others(all[1]) != 1 || a.Others(all[0]) != 2 || d.Others(all[1]) != 2 || c.Others("other") != 1 {
+		if a.Others("other") != 0 || a.Others(all[1]) != 1 || a.Others(all[0]) != 2 || d.Others(all[1]) != 0 || c.Others("other") != 1 {
 			t.Error("who would lead what is not known")
 		}
 	})
@@ -100,7 +104,7 @@ func TestNoFightWhereNobodyCanBeAsked(t *testing.T) {
 // An announcement that was made before a replica left may be published after it
 // has said so.
 func TestLeavingIsForGood(t *testing.T) {
-	p := newPeers()
+	p := newPeers([]string{sub})
 	here := presence{Nonce: "a", Subscriptions: []string{sub}}
 	p.announced(here)
 	if p.count(sub, false) != 1 {
@@ -144,6 +148,109 @@ func TestLeavingWithoutNATS(t *testing.T) {
 		b.stop()
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// Anybody who may publish there can announce whatever they like.
+func TestForgedAnnouncements(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.leader("a")
+		b := w.join("b", sub)
+		w.await("b is heard", 5*time.Second, func() bool { return a.Others(sub) == 1 })
+		var log strings.Builder
+		a.opt.Log = zerolog.New(&log)
+		var strangers []string
+		for n := range 5000 {
+			strangers = append(strangers, fmt.Sprint("sub-", n, "-", strings.Repeat("x", 20)))
+		}
+		small, big := presence{Replica: "x", Subscriptions: []string{"other"}}, presence{Replica: "x", Subscriptions: strangers}
+		say := func(p presence) {
+			text, err := json.Marshal(p)
+			if err == nil {
+				err = w.js.Conn().Publish(a.presenceSubject(), text)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range 3 * maxPeers {
+			small.Nonce = fmt.Sprint("n", n)
+			say(small)
+			if n%100 == 0 {
+				big.Nonce = fmt.Sprint("big", n)
+				say(big)
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		for _, p := range []presence{
+			{Nonce: "a b", Replica: "x"}, {Nonce: ">", Replica: "x"}, {Nonce: strings.Repeat("n", 1000), Replica: "x"}, {Nonce: "n", Replica: strings.Repeat("x", 100_000)},
+			{Nonce: "n", Replica: "\x1b[2J"}, {Nonce: "n"}, {Nonce: "n", Replica: "x", Subscriptions: slices.Repeat(strangers, 4)},
+		} {
+			say(p)
+		}
+		time.Sleep(100 * time.Millisecond)
+		a.peers.mu.Lock()
+		known, bytes := len(a.peers.all), 0
+		for nonce, k := range a.peers.all {
+			bytes += len(nonce) + len(k.name)
+			for subscription := range k.leads {
+				bytes += len(subscription)
+			}
+			if nonce == "n" || nonce == ">" || strings.HasPrefix(nonce, "a ") {
+				t.Errorf("%q is known", nonce)
+			}
+		}
+		a.peers.mu.Unlock()
+		if known > maxPeers || bytes > 32*maxPeers {
+			t.Errorf("%d others are known, by %d bytes", known, bytes)
+		}
+		if lines := strings.Count(log.String(), "\n"); lines > maxPeers {
+			t.Errorf("%d lines are logged", lines)
+		}
+		if a.Others(sub) != 1 || !a.trusted() {
+			t.Errorf("%d would take the lease of this replica", a.Others(sub))
+		}
+		time.Sleep(2 * forgetAfter) // they say nothing more
+		c := w.join("c", sub)
+		w.await("c is heard", 5*time.Second, func() bool { return a.Others(sub) == 2 })
+		c.stop()
+		b.stop()
+	})
+}
+
+// Nor are leases worth more: what is no lease is a holder that never answers, and those
+// of other subscriptions are only shown.
+func TestForgedLeases(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.leader("a")
+		for n := range 2 * maxForeign {
+			value := fmt.Sprintf(`{"replica":"x","nonce":"n%d","since":"2026-01-01T00:00:00Z"}`, n)
+			switch n % 100 {
+			case 1:
+				value = `{"replica":"` + strings.Repeat("x", 100_000) + `"}`
+			case 2:
+				value = `{"nonce":">"}`
+			}
+			if err := w.js.Conn().Publish(fmt.Sprintf("$KV.%s.%sforeign-%d", a.opt.Bucket, keyPrefix, n), []byte(value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		a.view.mu.Lock()
+		known, size := len(a.view.leases), 0
+		for _, h := range a.view.leases {
+			size += len(h.record.Replica) + len(h.record.Nonce)
+		}
+		a.view.mu.Unlock()
+		a.peers.mu.Lock()
+		asked := len(a.peers.all)
+		a.peers.mu.Unlock()
+		if known > maxForeign+1 || size > 32*known || asked > 0 {
+			t.Errorf("%d leases are kept, by %d bytes, and %d replicas asked", known, size, asked)
+		}
+		if known < maxForeign || !a.trusted() || a.reigns() != 1 {
+			t.Errorf("%d leases are known; %d terms", known, a.reigns())
 		}
 	})
 }

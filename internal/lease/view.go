@@ -13,15 +13,20 @@ type view struct {
 	mu     sync.Mutex
 	leases map[string]holding
 	wake   map[string]chan struct{} // of each subscription's elector
+	own    map[string]bool          // subscriptions that this replica would lead
 
 	changed func(subscription string, now Holding) // see Options
 }
 
-func newView(changed func(string, Holding)) *view {
+func newView(subscriptions []string, changed func(string, Holding)) *view {
 	if changed == nil {
 		changed = func(string, Holding) {}
 	}
-	return &view{leases: make(map[string]holding), wake: make(map[string]chan struct{}), changed: changed}
+	v := &view{leases: make(map[string]holding), wake: make(map[string]chan struct{}), own: make(map[string]bool), changed: changed}
+	for _, subscription := range subscriptions {
+		v.own[subscription] = true
+	}
+	return v
 }
 
 // join returns a channel that is filled whenever the lease changes.
@@ -29,7 +34,7 @@ func (v *view) join(subscription string) <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	wake := make(chan struct{}, 1)
-	v.wake[subscription] = wake
+	v.wake[subscription], v.own[subscription] = wake, true
 	return wake
 }
 
@@ -43,12 +48,27 @@ func (v *view) get(subscription string) holding {
 func (v *view) watched(subscription string, e kv.Entry) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e.Revision >= v.leases[subscription].revision {
-		h := decode(e)
-		h.told = time.Now()
+	if e.Revision < v.leases[subscription].revision {
+		return
+	}
+	h := decode(e)
+	h.told = time.Now()
+	if v.own[subscription] {
 		v.set(subscription, h)
+		return
+	}
+	// Who holds it is only shown.
+	if _, known := v.leases[subscription]; !known && (!h.held || len(v.leases)-len(v.own) >= maxForeign) {
+		return
+	}
+	v.set(subscription, h)
+	if !h.held {
+		delete(v.leases, subscription)
 	}
 }
+
+// maxForeign leases are looked at that this replica would not lead.
+const maxForeign = 1024
 
 // read notes what the stream's leader said to a request begun at the given time.
 // It counts even if the revision is lower, since the bucket may have been created
@@ -86,13 +106,14 @@ func (v *view) set(subscription string, h holding) holding {
 	return h
 }
 
-// holders counts the leases of each process, by nonce. Of a lease that nobody
-// here campaigns for, the watcher may have missed the end.
+// holders counts the leases of each process, by nonce, of those that this
+// replica would lead. Of the others, the watcher may have missed the end.
 func (v *view) holders(freshness time.Duration) map[string]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	held := make(map[string]int)
-	for _, h := range v.leases {
+	for subscription := range v.own {
+		h := v.leases[subscription]
 		if h.held && h.record.Nonce != "" && time.Since(h.heard) < freshness {
 			held[h.record.Nonce]++
 		}

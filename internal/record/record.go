@@ -30,12 +30,17 @@ const (
 )
 
 var (
-	names  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`) // of replicas and processes: both are subject tokens
-	causes = regexp.MustCompile(`^[a-z_]{1,32}$`)         // of another version, too
+	names         = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`) // of replicas and processes: both are subject tokens
+	subscriptions = regexp.MustCompile(`^[A-Za-z0-9_=-]{1,256}$`)
+	causes        = regexp.MustCompile(`^[a-z_]{1,32}$`) // of another version, too
 )
 
 // IsName reports whether a text can be the name of a replica, or a process's nonce.
 func IsName(text string) bool { return names.MatchString(text) }
+
+// IsSubscription reports whether a text can be the id of a subscription, which is part of a
+// bucket's key.
+func IsSubscription(text string) bool { return subscriptions.MatchString(text) }
 
 // Unknown is the name of a replica of which nobody knows.
 const Unknown = "?"
