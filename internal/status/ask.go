@@ -3,14 +3,16 @@ package status
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // AskOptions say whom to ask for what.
@@ -25,9 +27,9 @@ const (
 	// present is how long after its last announcement a replica counts as there
 	// (as in package lease).
 	present = 3500 * time.Millisecond
-	// answersAtOnce may be on their way through this process: more replicas than
-	// anybody runs.
+	// answersAtOnce, and so many bytes of them, may wait to be looked at.
 	answersAtOnce = 1024
+	bytesAtOnce   = 64 << 20
 )
 
 // Ask asks all replicas at once, and makes one whole of what they say and of what the
@@ -72,8 +74,10 @@ type inquiry struct {
 	o   AskOptions
 	sub *nats.Subscription
 	in  chan *nats.Msg
+	end chan struct{} // closed when nothing is taken from in any more
 
 	answers map[string]*Replica // by nonce
+	kept    int                 // bytes of memory for them, about
 	stored  buckets
 	notes   []string
 	late    *time.Timer
@@ -82,16 +86,32 @@ type inquiry struct {
 
 func newInquiry(nc *nats.Conn, o AskOptions) (*inquiry, error) {
 	q := &inquiry{
-		nc: nc, o: o, in: make(chan *nats.Msg, answersAtOnce), answers: make(map[string]*Replica), late: time.NewTimer(cmp.Or(o.Wait, defaultWait)),
+		nc: nc, o: o, in: make(chan *nats.Msg, 16), end: make(chan struct{}), answers: make(map[string]*Replica), late: time.NewTimer(cmp.Or(o.Wait, defaultWait)),
 	}
 	var err error
-	q.sub, err = nc.ChanSubscribe(nc.NewInbox(), q.in)
-	return q, err
+	q.sub, err = nc.Subscribe(nc.NewInbox(), func(msg *nats.Msg) {
+		select {
+		case q.in <- msg:
+		case <-q.end:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return q, q.sub.SetPendingLimits(answersAtOnce, bytesAtOnce)
 }
 
 func (q *inquiry) close() {
 	q.late.Stop()
 	q.sub.Unsubscribe() //nolint:errcheck // the connection is broken
+	close(q.end)
+}
+
+// note tells something once.
+func (q *inquiry) note(text string) {
+	if len(q.notes) < maxNotes && !slices.Contains(q.notes, text) {
+		q.notes = append(q.notes, text)
+	}
 }
 
 func (q *inquiry) send(ctx context.Context) error {
@@ -104,7 +124,7 @@ func (q *inquiry) send(ctx context.Context) error {
 	err := publish(ctx, q.nc, statusSubject(q.o.Bucket), q.sub.Subject, body)
 	if denied, ok := errors.AsType[*DeniedError](err); ok {
 		q.over = true
-		q.notes = append(q.notes, "the replicas cannot be asked: "+denied.Error())
+		q.note("the replicas cannot be asked: " + denied.Error())
 		return nil
 	}
 	return err
@@ -125,14 +145,18 @@ func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
 			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
 		}
 	}
-	for { // what has come and was not looked at
+	for range answersAtOnce { // what has come and was not looked at
+		if n, _, _ := q.sub.Pending(); n == 0 && len(q.in) == 0 {
+			break
+		}
 		select {
 		case msg := <-q.in:
 			q.take(msg)
-		default:
-			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
 		}
 	}
+	return nil
 }
 
 func (q *inquiry) take(msg *nats.Msg) {
@@ -141,15 +165,20 @@ func (q *inquiry) take(msg *nats.Msg) {
 		return
 	}
 	if text := msg.Header.Get(micro.ErrorHeader); text != "" {
-		q.notes = append(q.notes, "a replica could not answer: "+text)
+		q.note("a replica could not answer: " + record.Cut(text))
 		return
 	}
-	var r Replica
-	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Nonce == "" {
-		q.notes = append(q.notes, "something answers on "+statusSubject(q.o.Bucket)+" that is no replica")
-		return
+	r, size, err := readReplica(msg.Data)
+	switch {
+	case err != nil:
+		q.note("something answers on " + statusSubject(q.o.Bucket) + " that is no replica")
+	case q.answers[r.Nonce] != nil: // one answer is enough
+	case len(q.answers) == maxReplicas || q.kept+size > maxKept:
+		q.note("more is answered on " + statusSubject(q.o.Bucket) + " than replicas have to say; the rest is left out")
+	default:
+		q.answers[r.Nonce] = r
+		q.kept += size
 	}
-	q.answers[r.Nonce] = &r
 }
 
 // complete reports whether all that are known have answered. Who asked first knows

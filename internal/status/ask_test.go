@@ -263,9 +263,55 @@ func TestStrangeAnswers(t *testing.T) {
 	must(t, err)
 	must(t, stranger.Flush())
 	o, _ := w.ask(w.connect(), AskOptions{})
-	if len(o.Subscriptions) != 1 || !o.Subscriptions[0].Answered || len(o.Notes) != 3 {
+	if len(o.Subscriptions) != 1 || !o.Subscriptions[0].Answered || len(o.Notes) != 2 {
 		t.Fatalf("it is %q, notes %q", lines(o), o.Notes)
 	}
 	wantNote(t, o, "that is no replica")
 	wantNote(t, o, "a replica could not answer: ill")
+}
+
+// Whoever may subscribe there can answer whatever they like.
+func TestForgedAnswers(t *testing.T) {
+	w := newWorld(t)
+	w.buckets()
+	for n := range 300 {
+		w.put(bucket, fmt.Sprintf("lease.x%d.y", n), "no subscription's key")
+	}
+	long := strings.Repeat("x", 100_000)
+	w.put(bucket+"-state", "state.sub-1", map[string]any{"state": "connected", "replica": "a", "nonce": "a", "since": time.Now(), "end": long, "raised": []string{long}})
+	w.put(bucket+"-state", "state.sub-2", map[string]any{"state": "connected", "replica": long, "nonce": "a", "since": time.Now()})
+	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", w.lease("sub-1", "a", 0))), "silent")) // which is waited for
+
+	many := func(one string, n int) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
+	texts := []string{
+		`{"replica":"x\u001b[2J","nonce":"m"}`, `{"replica":"x","nonce":"` + long + `"}`, `{"replica":"x","nonce":">"}`, `[]`, `{"replica":"x","nonce":"m","others":7}`,
+		`{"replica":"lists","nonce":"m","subscriptions":` + many(`{}`, 300_000) + `}`,
+		`{"replica":"lists","nonce":"m2","others":` + many(`{}`, 100_000) + `,"alarms":` + many(`{"detail":"y"}`, 10_000) + `}`,
+		`{"replica":"lists","nonce":"m3","subscriptions":[{"subscription":"sub-9","trouble":"` + long + `","history":` + many(`{}`, 200_000) + `}]}`,
+	}
+	for n := range 600 {
+		texts = append(texts, fmt.Sprintf(`{"replica":"forged","nonce":"f%d"}`, n))
+	}
+	for n := range 100 {
+		texts = append(texts, fmt.Sprintf(`%d`, n))
+	}
+	stranger := w.connect()
+	_, err := stranger.Subscribe(statusSubject(bucket), func(m *nats.Msg) {
+		time.AfterFunc(20*time.Millisecond, func() { // behind those that are true
+			for _, text := range texts {
+				m.Respond([]byte(text)) //nolint:errcheck // who asked may have gone
+			}
+		})
+	})
+	must(t, err)
+	must(t, stranger.Flush())
+	o, _ := w.ask(w.connect(), AskOptions{Wait: 700 * time.Millisecond})
+	text, err := o.JSON("")
+	must(t, err)
+	if len(o.Replicas) > 260 || len(o.Subscriptions) > 10 || len(o.Alarms) > 5000 || len(o.Notes) > 8 || len(text) > 2<<20 {
+		t.Errorf("%d replicas, %d subscriptions, %d alarms, %d bytes, notes %.300q", len(o.Replicas), len(o.Subscriptions), len(o.Alarms), len(text), o.Notes)
+	}
+	if i := slices.IndexFunc(o.Subscriptions, func(l Line) bool { return l.Subscription.Subscription == "sub-1" }); i < 0 || !o.Subscriptions[i].Answered || o.Subscriptions[i].Leader != "a" {
+		t.Errorf("what is true is lost: %.300s", text)
+	}
 }

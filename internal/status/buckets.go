@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,44 +108,56 @@ func keysOf(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	keys := make(map[string]bool, len(subjects))
-	for subject := range subjects {
-		keys[strings.TrimPrefix(subject, start)] = true
+	keys := make(map[string]bool)
+	for _, subject := range slices.Sorted(maps.Keys(subjects)) {
+		if key := strings.TrimPrefix(subject, start); record.IsSubscription(key) && len(keys) < maxList {
+			keys[key] = true
+		}
 	}
 	return keys, nil
 }
 
-// readBucket reads entries, all at once.
+// readAtOnce entries are asked for at once.
+const readAtOnce = 64
+
+// readBucket reads entries.
 func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys []string) (map[string]entry, error) {
-	subjects := "$KV." + bucket + "." + prefix
 	entries := make(map[string]entry, len(keys))
-	if len(keys) == 0 {
-		return entries, nil
+	for some := range slices.Chunk(keys, readAtOnce) {
+		if err := readEntries(ctx, nc, bucket, prefix, some, entries); err != nil {
+			return nil, err
+		}
 	}
+	return entries, nil
+}
+
+// readEntries reads some entries, all at once, into a map.
+func readEntries(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys []string, entries map[string]entry) error {
+	subjects := "$KV." + bucket + "." + prefix
 	answers := make(chan *nats.Msg, len(keys)+1)
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is broken
 	get, before := jetstream.DefaultAPIPrefix+"DIRECT.GET.KV_"+bucket+".", nc.LastError()
 	for _, key := range keys {
 		if err := nc.PublishRequest(get+subjects+key, sub.Subject, nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := settle(ctx, nc, get, before); err != nil {
-		return nil, err
+		return err
 	}
 	for range keys {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("read its entries: %w", context.Cause(ctx))
+			return fmt.Errorf("read its entries: %w", context.Cause(ctx))
 		case msg := <-answers:
 			switch status := msg.Header.Get("Status"); {
 			case status == "404": // it is gone since
 			case status != "":
-				return nil, fmt.Errorf("read its entries: status %s %s", status, msg.Header.Get("Description"))
+				return fmt.Errorf("read its entries: status %s %s", status, msg.Header.Get("Description"))
 			case msg.Header.Get("KV-Operation") != "" || msg.Header.Get("Nats-Marker-Reason") != "": // deleted or expired
 			default:
 				revision, _ := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64) // 0: the server does not say
@@ -151,7 +165,7 @@ func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys 
 			}
 		}
 	}
-	return entries, nil
+	return nil
 }
 
 // Error codes of JetStream (nats-server, server/errors.json).

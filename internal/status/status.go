@@ -24,11 +24,11 @@ type Replica struct {
 	Phase   Phase     `json:"phase"`
 	HTTP    string    `json:"http,omitempty"` // address of its status page
 
-	Subscriptions []Subscription `json:"subscriptions"` // those that it would lead
-	Others        []Other        `json:"others"`        // replicas that it hears
-	Pipeline      Pipeline       `json:"pipeline"`
-	Token         Token          `json:"token"`
-	Alarms        []Alarm        `json:"alarms"` // that are raised
+	Subscriptions few[Subscription] `json:"subscriptions"` // those that it would lead
+	Others        few[Other]        `json:"others"`        // replicas that it hears
+	Pipeline      Pipeline          `json:"pipeline"`
+	Token         Token             `json:"token"`
+	Alarms        few[Alarm]        `json:"alarms"` // that are raised
 
 	// Shortened says what was left out, since NATS would not have taken the answer
 	// whole: history, details or subscriptions; each includes the ones before.
@@ -96,8 +96,8 @@ type Subscription struct {
 	Way   Quantiles `json:"delivery"` // from its sending to its receipt
 	Store Quantiles `json:"store"`    // from its receipt to its storage
 
-	LastGap *Gap     `json:"last_gap,omitempty"`
-	History []Sample `json:"history,omitempty"` // if asked for, oldest first
+	LastGap *Gap        `json:"last_gap,omitempty"`
+	History few[Sample] `json:"history,omitempty"` // if asked for, oldest first
 }
 
 // Quantiles of a duration in seconds. Count is of what they are taken from; with
