@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/zoomstream/zoomstream/internal/config"
 )
@@ -36,7 +37,9 @@ func readAlerts(t *testing.T) (rules []alertRule) {
 			Rules []alertRule `yaml:"rules"`
 		} `yaml:"groups"`
 	}
-	if err := yaml.UnmarshalWithOptions(readEtc(t, "alerts.yaml"), &file, yaml.Strict()); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(readEtc(t, "alerts.yaml")))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range file.Groups {

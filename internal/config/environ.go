@@ -22,8 +22,8 @@ func fromEnvironment(environ []string) (layer, []error) {
 		own := strings.HasPrefix(name, "ZOOMSTREAM_") || strings.HasPrefix(name, "ZOOM_")
 		if own && strings.TrimSpace(value) != "" && !kubernetes.MatchString(entry) {
 			errs = append(errs, &Error{
-				Setting: name, Source: "environment " + name,
-				Problem: "no such setting; did you mean " + nearest(name).setting + "?",
+				Setting: name[:min(len(name), maxName)], Source: "environment " + name[:min(len(name), maxName)],
+				Problem: "no such setting; did you mean " + nearest(name[:min(len(name), maxName)]).setting + "?",
 			})
 		}
 	}

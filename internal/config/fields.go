@@ -6,13 +6,13 @@ import (
 	"maps"
 	"math"
 	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/secretfile"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -98,9 +98,10 @@ func matching(pattern, problem string) func(string) error {
 }
 
 // readable reads the file now: nats.go does with each attempt to connect, so
-// that a wrong path would look like a server that is down.
+// that a wrong path would look like a server that is down. Nor does nats.go bound
+// what it reads.
 func readable(path string) error {
-	if _, err := os.ReadFile(path); err != nil {
+	if _, err := secretfile.Read(path, secretfile.MaxText); err != nil {
 		return unreadable(err)
 	}
 	return nil

@@ -6,12 +6,21 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/zoomstream/zoomstream/internal/secretfile"
+)
+
+const (
+	// maxFileErrors are told; a file with more is another program's.
+	maxFileErrors = 20
+	// maxName is more than the longest name of a setting, in bytes.
+	maxName = 64
 )
 
 // fromFile reads the YAML file; no path gives no values. A nil layer means
@@ -29,22 +38,26 @@ func fromFile(path string) (layer, []error) {
 		}}
 	}
 	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(nodes)) {
+	for i, key := range slices.Sorted(maps.Keys(nodes)) {
+		if len(errs) == maxFileErrors {
+			errs = append(errs, &Error{Setting: "--config", Value: path, Problem: fmt.Sprintf("and %d more settings were not looked at; is it a file of zoomstream?", len(nodes)-i)})
+			break
+		}
 		node := nodes[key]
-		if node == nil { // no value
+		if node.Kind == yaml.ScalarNode && node.Tag == "!!null" { // no value
 			continue
 		}
-		source := fmt.Sprintf("file %s:%d", path, node.GetToken().Position.Line)
-		i := slices.IndexFunc(table, func(r row) bool { return r.key == key })
+		source := fmt.Sprintf("file %s:%d", path, node.Line)
+		known := slices.IndexFunc(table, func(r row) bool { return r.key == key })
 		text, ok := nodeText(node)
 		switch {
-		case i < 0:
-			name, _, _ := strings.Cut(key, ":") // without a space after the colon the value follows
+		case known < 0:
+			name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // without a space after the colon the value follows
 			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting; did you mean " + nearest(name).key + "?"})
 		case !ok:
-			errs = append(errs, &Error{Setting: table[i].setting, Source: source, Problem: "neither one text or number nor a list of them"})
+			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "neither one text or number nor a list of them"})
 		default:
-			l.put(table[i].setting, text, source)
+			l.put(table[known].setting, text, source)
 		}
 	}
 	return l, errs
@@ -52,47 +65,78 @@ func fromFile(path string) (layer, []error) {
 
 // readYAML keeps the values as syntax nodes. Its errors leave out what the
 // library's texts quote of the file: secrets may stand there.
-func readYAML(path string) (map[string]ast.Node, error) {
-	text, err := os.ReadFile(path)
+func readYAML(path string) (map[string]*yaml.Node, error) {
+	text, err := secretfile.Read(path, secretfile.MaxText)
 	if err != nil {
 		return nil, err
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff")))) // some editors write a mark
-	var nodes map[string]ast.Node
-	err = decoder.Decode(&nodes)
-	if err == nil && decoder.Decode(new(any)) != io.EOF {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var document yaml.Node
+	if err := decoder.Decode(&document); err == io.EOF {
+		return nil, nil // an empty file
+	} else if err != nil {
+		return nil, invalidYAML(err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); err == nil {
 		return nil, errors.New("the file holds more than one YAML document")
+	} else if err != io.EOF {
+		return nil, invalidYAML(err)
 	}
-	if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
-		return nil, fmt.Errorf("line %d is not valid YAML or repeats a key", e.GetToken().Position.Line)
+	return settingsOfYAML(document.Content[0])
+}
+
+// settingsOfYAML takes the mapping at the top apart.
+func settingsOfYAML(top *yaml.Node) (map[string]*yaml.Node, error) {
+	nodes := make(map[string]*yaml.Node)
+	switch {
+	case top.Tag == "!!null" && top.Kind == yaml.ScalarNode:
+		return nodes, nil
+	case top.Kind != yaml.MappingNode:
+		return nil, invalidLine(top.Line)
 	}
-	if err != nil && err != io.EOF { // io.EOF: an empty file
-		return nil, errors.New("the file is not valid YAML")
+	for i := 0; i < len(top.Content); i += 2 {
+		key, value := top.Content[i], top.Content[i+1]
+		if _, twice := nodes[key.Value]; twice || key.Kind != yaml.ScalarNode {
+			return nil, invalidLine(key.Line)
+		}
+		nodes[key.Value] = value
 	}
 	return nodes, nil
 }
 
+var yamlLine = regexp.MustCompile(`\bline (\d+)`)
+
+func invalidYAML(err error) error {
+	if match := yamlLine.FindStringSubmatch(err.Error()); match != nil {
+		line, _ := strconv.Atoi(match[1]) // digits they are
+		return invalidLine(line)
+	}
+	return errors.New("the file is not valid YAML")
+}
+
+func invalidLine(line int) error {
+	return fmt.Errorf("line %d is not valid YAML or repeats a key", line)
+}
+
 // nodeText is a value as it was written (an id 0012 is not 10), a list as its
-// values joined by commas.
-func nodeText(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.SequenceNode:
+// values joined by commas. It reads neither mappings nor anchors.
+func nodeText(n *yaml.Node) (string, bool) {
+	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
+		return "", false
+	}
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return n.Value, n.Tag != "!!null"
+	case yaml.SequenceNode:
 		var texts []string
-		for _, v := range n.Values {
+		for _, v := range n.Content {
 			text, ok := nodeText(v)
-			if !ok {
+			if !ok || v.Kind != yaml.ScalarNode {
 				return "", false
 			}
 			texts = append(texts, text)
 		}
 		return strings.Join(texts, ","), true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, true
-	default: // mappings, anchors, tags
-		return "", false
 	}
+	return "", false
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
 // Load resolves every setting, s (the flags) before environ ("NAME=value")
@@ -137,7 +139,7 @@ func pick(r row, layers []layer) (given, error) {
 }
 
 func readSecret(path string) (string, error) {
-	text, err := os.ReadFile(path)
+	text, err := secretfile.Read(path, secretfile.MaxSecret)
 	if err != nil {
 		return "", unreadable(err)
 	}

@@ -94,6 +94,9 @@ func dial(o Options, e *events) (*nats.Conn, error) {
 
 // dialContext applies the context's settings first and opts over them.
 func dialContext(o Options, opts []nats.Option) (*nats.Conn, error) {
+	if err := checkContextFiles(o.Context); err != nil {
+		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+	}
 	nc, settings, err := natscontext.Connect(o.Context, opts...)
 	if err != nil {
 		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))

@@ -17,6 +17,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
 // Limits of the embedded server. nats.conf sets the same ones, and a test compares them.
@@ -147,7 +149,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 
 // EmbeddedURL is where the embedded server of a process with this data folder listens, if noted; else where it would.
 func EmbeddedURL(dataDir string) (url string, noted bool) {
-	text, _ := os.ReadFile(urlFile(dataDir)) // none: it does not run
+	text, _ := secretfile.Read(urlFile(dataDir), secretfile.MaxSecret) // none: it does not run
 	if url = strings.TrimSpace(string(text)); url != "" {
 		return url, true
 	}

@@ -30,6 +30,9 @@ func TestContext(t *testing.T) {
 		"broken":   `{"url": `,
 		"badurl":   `{"url": "nats://u:ge/heim@127.0.0.1"}`,
 		"nocreds":  `{"url": "` + srv.ClientURL() + `", "creds": "/nowhere/x.creds"}`,
+		"endless":  `{"url": "` + srv.ClientURL() + `", "creds": "/dev/zero"}`,
+		"noca":     `{"url": "` + srv.ClientURL() + `", "ca": "` + dir + `"}`,
+		"large":    `{"url": "` + srv.ClientURL() + `", "user": "` + strings.Repeat("x", 64<<10) + `"}`,
 		"noseed":   `{"url": "` + srv.ClientURL() + `", "creds": "` + dir + `/broken.json"}`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name+".json"), []byte(content), 0o600); err != nil {
@@ -56,6 +59,9 @@ func TestContext(t *testing.T) {
 		"badurl":  {"server 1 of 1", "percent-encode"},
 		"nocreds": {"/nowhere/x.creds"},
 		"noseed":  {"broken.json", "seed"},
+		"endless": {"/dev/zero", "no regular file"},
+		"noca":    {"is a directory"},
+		"large":   {"more than 64 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Connect(t.Context(), Options{Context: name})
