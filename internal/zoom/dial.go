@@ -34,10 +34,11 @@ type Config struct {
 	Log      zerolog.Logger
 }
 
-// Dialer opens sessions of one subscription.
+// Dialer opens sessions of one subscription, one after the other.
 type Dialer struct {
 	cfg   Config
 	noisy zerolog.Logger // for what the other side could repeat at will
+	early []earlyFrame   // of connections that never became ready
 }
 
 // NewDialer returns a Dialer.
@@ -92,11 +93,13 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
 	if err := s.awaitReady(ctx); err != nil {
-		conn.CloseNow() //nolint:errcheck // it is of no use any more
+		conn.CloseNow()   //nolint:errcheck // it is of no use any more
+		d.early = s.early // whatever Zoom has sent is handed over by the next session
 		return nil, err
 	}
+	d.early = nil
 	return s, nil
 }
 
@@ -139,6 +142,9 @@ func (s *Session) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	held := 0
+	for _, f := range s.early {
+		held += len(f.raw) + 1024
+	}
 	for {
 		raw, size, err := s.receive(ctx)
 		if err != nil {
@@ -148,19 +154,26 @@ func (s *Session) awaitReady(ctx context.Context) error {
 			return ended(err, s.redact)
 		}
 		env, err := s.decoder.envelope(raw)
+		event := s.decoder.carriesEvent(env)
+		ready := err == nil && env.module == moduleBuild && env.agreed
 		if err == nil && env.module == moduleBuild {
-			env.refused = !env.agreed // ready is only what says so
-			if env.agreed {
-				return nil
-			}
+			env.refused = !ready // ready is only what says so
 		}
-		if err := s.refusal(env, raw, err); err != nil {
+		if err := s.refusal(env, raw, event); err != nil {
 			return err
 		}
+		if ready && !event {
+			return nil
+		}
 		if held += len(raw) + 1024; held > maxEarly {
-			return &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection", len(s.early))}
+			e := &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection; they are not kept", len(s.early))}
+			s.early = nil
+			return e
 		}
 		s.early = append(s.early, earlyFrame{bytes.Clone(raw), size, time.Now()})
+		if ready {
+			return nil
+		}
 	}
 }
 

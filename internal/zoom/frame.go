@@ -59,6 +59,7 @@ type envelope struct {
 	module  string
 	agreed  bool   // success is true
 	refused bool   // success is false
+	event   bool   // it names an event itself, beside or instead of its content
 	content []byte // decoded if it is a string, else the raw JSON value
 	kind    jsontext.Kind
 	header  Header
@@ -109,6 +110,8 @@ func (d *decoder) envelope(raw []byte) (envelope, error) {
 			return nil
 		case "header":
 			return d.header(&env.header)
+		case "event":
+			env.event = true
 		}
 		return d.json.SkipValue()
 	}, "frame")
@@ -154,6 +157,32 @@ func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
 	}
 	return name, happened, nil
+}
+
+// carriesEvent reports whether there is an event in a frame of whatever module, be
+// it one that can be read or not.
+func (d *decoder) carriesEvent(env envelope) bool {
+	found := env.event
+	if env.kind == '"' || env.kind == '{' {
+		d.reset(env.content)
+		d.object(func(key string) error { //nolint:errcheck // text that is no JSON carries none
+			found = found || key == "event"
+			return d.json.SkipValue()
+		}, "content")
+	}
+	return found
+}
+
+// stray is why a frame that is no message is kept all the same: nobody knows what
+// it may hold. nil: it is what Zoom's own answers are.
+func stray(env envelope, event bool) error {
+	switch {
+	case env.module != moduleBuild && env.module != moduleHeartbeat:
+		return &Malformed{"module", "the frame is of an unknown module"}
+	case event:
+		return &Malformed{"module", fmt.Sprintf("the frame carries an event, but its module is %s", env.module)}
+	}
+	return nil
 }
 
 // object reads one object to the end of the input; member is called with the

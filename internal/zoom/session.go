@@ -252,32 +252,35 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 			Err: &Malformed{"too_large", fmt.Sprintf("the frame has %d bytes, more than the read limit of %d", size, s.cfg.ReadLimit)}})
 	}
 	env, err := s.decoder.envelope(raw)
-	if err != nil {
-		if err := s.hand(handle, &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Err: err}); err != nil {
-			return err
-		}
-		return s.refusal(env, raw, err)
-	}
-	var bad error
-	if env.module == moduleMessage {
-		f := &Frame{Raw: raw, Size: size, Received: received, Header: env.header, Body: env.content}
+	f := &Frame{Raw: raw, Size: size, Received: received, Sent: env.header.sent(received), Header: env.header, Err: err}
+	s.noteSent(f.Sent, received)
+	event := false
+	switch {
+	case err == nil && env.module == moduleMessage:
 		var happened int64
 		f.Event, happened, f.Err = s.decoder.event(env)
-		f.Happened, f.Sent = plausible(time.UnixMilli(happened), received), env.header.sent(received)
-		s.noteSent(f.Sent, received)
-		bad = f.Err
+		f.Body = env.content
+		f.Happened = plausible(time.UnixMilli(happened), received)
+		event = f.Err == nil
+	default:
+		event = s.decoder.carriesEvent(env)
+		if err == nil {
+			f.Err = stray(env, event)
+		}
+	}
+	if f.Err != nil || env.module == moduleMessage {
 		if err := s.hand(handle, f); err != nil {
 			return err
 		}
 	}
-	if err := s.refusal(env, raw, bad); err != nil {
+	if err := s.refusal(env, raw, event); err != nil {
 		return err
 	}
 	switch env.module {
 	case moduleHeartbeat:
 		s.beaten.Store(true)
 		s.answered(received)
-	case moduleMessage, moduleBuild:
+	case moduleMessage, moduleBuild, "":
 	default:
 		s.unknown++
 		s.noisy.Warn().Str("code", "zoom.unknown_module").Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
@@ -303,17 +306,16 @@ func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
 const maxNotice = 512
 
 // refusal reports a frame that says that this connection is not, or no longer,
-// wanted. bad is why it is no good frame, if it is not.
-func (s *Session) refusal(env envelope, raw []byte, bad error) error {
-	event := env.module == moduleMessage && bad == nil && !env.refused
-	if !event && len(raw) <= maxNotice && displacing(string(raw)) {
+// wanted. In one that carries an event that is said by success alone.
+func (s *Session) refusal(env envelope, raw []byte, event bool) error {
+	if (!event || env.refused) && len(raw) <= maxNotice && displacing(string(raw)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
 	}
 	if !env.refused {
 		return nil
 	}
 	detail := fmt.Sprintf("module %q, success false", env.module)
-	if env.module != moduleMessage { // an event's body is not for logs
+	if env.module != moduleMessage && !event { // an event's body is not for logs
 		detail += fmt.Sprintf(": %q", env.content[:min(len(env.content), maxDetail)])
 	}
 	if env.module == moduleBuild {

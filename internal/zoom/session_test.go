@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -332,7 +333,7 @@ func TestBrokenFramesNeverEndTheConnection(t *testing.T) {
 		kinds := 0
 		frames, err := w.during(t, func() {
 			for kind, frame := range zoomsim.GarbageFrames() {
-				if strings.HasPrefix(kind, "odd-") || kind == "unknown-module" {
+				if strings.HasPrefix(kind, "odd-") {
 					continue
 				}
 				kinds++
@@ -415,6 +416,12 @@ func TestNoticesOfDisplacement(t *testing.T) {
 // greeted runs f with a dialer to a Zoom that sends these frames first.
 func greeted(t *testing.T, frames [][]byte, f func(t *testing.T, d *Dialer)) {
 	t.Helper()
+	greetedBy(t, func() [][]byte { return frames }, f)
+}
+
+// greetedBy is greeted with other frames for each connection.
+func greetedBy(t *testing.T, greeting func() [][]byte, f func(t *testing.T, d *Dialer)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/oauth/token" {
@@ -426,7 +433,7 @@ func greeted(t *testing.T, frames [][]byte, f func(t *testing.T, d *Dialer)) {
 				return
 			}
 			defer conn.CloseNow() //nolint:errcheck
-			for _, frame := range frames {
+			for _, frame := range greeting() {
 				if conn.Write(r.Context(), websocket.MessageText, frame) != nil {
 					return
 				}
@@ -477,19 +484,83 @@ func TestFramesBeforeReady(t *testing.T) {
 	})
 }
 
-func TestUnknownModulesAreLogged(t *testing.T) {
-	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
-		frames, _ := w.during(t, func() {
-			w.sim.SendRaw(subscription, zoomsim.GarbageFrames()["unknown-module"], false)
-			if err := w.sim.Drain(t.Context(), subscription); err != nil {
-				t.Error(err)
+// TestStrayFramesLeaveATrace sends frames that are neither a message nor one of
+// Zoom's own answers, before the connection is ready and after: each is handed
+// over as malformed, and nothing of an event counts as a notice or is logged.
+func TestStrayFramesLeaveATrace(t *testing.T) {
+	event := `"{\"event\":\"chat.sent\",\"text\":\"Jane is connected in another place\"}"`
+	var frames [][]byte
+	for _, module := range []string{`"Message"`, `"MESSAGE"`, `"message "`, `"event"`, `"\u0000"`, `"heartbeat"`, `"build_connection"`} {
+		frames = append(frames, fmt.Appendf(nil, `{"module":%s,"success":true,"content":%s,"header":{"x-zm-trackingid":"t"}}`, module, event))
+		frames = append(frames, fmt.Appendf(nil, `{"module":%s,"success":true,"event":{"odd":1}}`, module))
+		frames = append(frames, fmt.Appendf(nil, `{"module":%s,"success":true,"content":{"payload":{},"event":"chat.sent"}}`, module))
+	}
+	frames = append(frames, []byte(`{"event":"bot_notification","payload":{"text":"in another place"}}`), []byte(`{"module":"weather"}`),
+		[]byte(`{"module":"weather","content":null,"success":null}`))
+	check := func(t *testing.T, got []Frame) {
+		t.Helper()
+		if len(got) != len(frames) {
+			t.Errorf("%d of %d frames leave a trace", len(got), len(frames))
+		}
+		for i, f := range got {
+			if m, ok := errors.AsType[*Malformed](f.Err); !ok || m.Reason != "module" || i < len(frames) && !bytes.Equal(f.Raw, frames[i]) {
+				t.Errorf("%s arrives with %v", f.Raw, f.Err)
 			}
-			w.sim.CloseSockets(subscription, 1000, "") //nolint:errcheck
+		}
+	}
+	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
+		got, err := w.during(t, func() {
+			for _, frame := range frames {
+				w.sim.SendRaw(subscription, frame, false)
+			}
+			w.sim.SendRaw(subscription, []byte(`{"module":"heartbeat","success":true,"content":"live","header":{}}`), false)
+			w.sim.SendRaw(subscription, []byte(`{"module":"x","success":false,"content":`+event+`}`), false)
 		})
-		if len(frames) != 0 || !strings.Contains(w.log.String(), "weather") {
-			t.Errorf("%d frames; log:\n%s", len(frames), w.log)
+		if e := wantCause(t, err, CauseDisplaced); strings.Contains(e.Error(), "Jane") {
+			t.Errorf("a body is in the error: %v", e)
+		}
+		check(t, got[:max(0, len(got)-1)])
+		if !strings.Contains(w.log.String(), "zoom.unknown_module") || strings.Contains(w.log.String(), "Jane") {
+			t.Errorf("log:\n%s", w.log)
 		}
 	})
+	var early [][]byte
+	for _, frame := range frames {
+		if !bytes.Contains(frame, []byte("build_connection")) {
+			early = append(early, frame)
+		}
+	}
+	frames = append(early, []byte(`{"module":"build_connection","success":true,"content":{"event":"a.b"}}`))
+	greeted(t, append(frames, []byte(`{"module":"heartbeat","success":false,"content":"?"}`)), func(t *testing.T, d *Dialer) {
+		check(t, replay(t, d))
+	})
+	// What came on a connection that never became ready is handed over by the next.
+	dials := 0
+	all := frames
+	greetedBy(t, func() [][]byte {
+		dials++
+		if dials == 1 {
+			return append(slices.Clone(all[:3]), []byte(`{"module":"build_connection","success":false,"content":"?"}`))
+		}
+		return append(slices.Clone(all[3:]), []byte(`{"module":"heartbeat","success":false,"content":"?"}`))
+	}, func(t *testing.T, d *Dialer) { check(t, replay(t, d)) })
+}
+
+// replay dials and returns what the session hands over until it is refused.
+func replay(t *testing.T, d *Dialer) (frames []Frame) {
+	t.Helper()
+	s, err := d.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Run(t.Context(), func(f *Frame) error {
+		kept := *f
+		kept.Raw = bytes.Clone(f.Raw)
+		frames = append(frames, kept)
+		return nil
+	})
+	wantCause(t, err, CauseRefused)
+	return frames
 }
 
 // TestAllBodies sends every sample and a body of every known name, as a string

@@ -3,8 +3,8 @@ package zoomsim
 import "strings"
 
 // GarbageFrames are broken or odd frames by the kind of damage. None of them
-// holds an event that a client could deliver, but for the few named "odd-",
-// which carry a whole event in an unusual wrapping. A client must survive all
+// is a message with an event that a client could deliver, but for the few named
+// "odd-", which carry a whole event in an unusual wrapping. A client must survive all
 // of them on the same connection.
 func GarbageFrames() map[string][]byte {
 	const (
@@ -36,6 +36,13 @@ func GarbageFrames() map[string][]byte {
 		"two-values":      `{"module":"message","content":"{}"} {"module":"message"}`,
 		"nested-frame":    nested,
 		"unknown-module":  `{"module":"weather","content":"sunny","header":{}}`,
+		"module-case":     `{"module":"Message","content":"` + event + `","header":` + header + `}`,
+		"module-other":    `{"module":"event","success":true,"content":"` + event + `","header":` + header + `}`,
+		"module-event":    `{"module":"meeting","event":"meeting.started","payload":{"object":{"id":1}}}`,
+		"module-none":     `{"event":"bot_notification","payload":{"cmd":"help"}}`,
+		"heartbeat-event": `{"module":"heartbeat","success":true,"content":"` + event + `","header":` + header + `}`,
+		"heartbeat-own":   `{"module":"heartbeat","success":true,"content":"live","event":"meeting.started","payload":{}}`,
+		"build-event":     `{"module":"build_connection","success":true,"content":{"event":"meeting.started","payload":{"n":1}},"header":{}}`,
 		"module-missing":  `{"content":"` + event + `","header":` + header + `}`,
 		"module-number":   `{"module":7,"content":"` + event + `","header":` + header + `}`,
 		"module-null":     `{"module":null,"content":"` + event + `","header":` + header + `}`,
