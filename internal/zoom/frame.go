@@ -68,7 +68,7 @@ type envelope struct {
 // Malformed is why a frame is not an event. Its text holds nothing of the
 // frame but positions and types.
 type Malformed struct {
-	Reason string // one of a few, for a metric: not_json, module, content, header, event, too_large
+	Reason string // one of a few, for a metric: not_json, module, content, event, too_large
 	Detail string
 }
 
@@ -276,26 +276,20 @@ func (d *decoder) success(env *envelope) error {
 }
 
 // header reads the allow-listed keys without regard to case: Zoom spells them
-// differently on its two transports. A number is taken as its digits.
+// differently on its two transports. A number is taken as its digits. What cannot
+// be read is as absent: an event counts more than what is said about it.
 func (d *decoder) header(to *Header) error {
-	switch kind := d.json.PeekKind(); kind {
-	case 'n':
+	if kind := d.json.PeekKind(); kind != '{' {
 		return d.json.SkipValue()
-	case '{', jsontext.KindInvalid:
-	default:
-		return &Malformed{"header", "header is not an object but " + kind.String()}
 	}
 	return d.object(func(name string) error {
-		field := to.field(name)
-		if field == nil {
+		field, kind := to.field(name), d.json.PeekKind()
+		if field == nil || kind != '"' && kind != '0' {
 			return d.json.SkipValue()
 		}
-		if d.json.PeekKind() == '0' {
-			token, err := d.json.ReadToken()
-			*field = token.String()
-			return err
-		}
-		return d.text(field, "header")
+		token, err := d.json.ReadToken()
+		*field = token.String()
+		return err
 	}, "header")
 }
 

@@ -94,6 +94,52 @@ func TestMalformedFrames(t *testing.T) {
 	}
 }
 
+// TestHeaderNeverSpoilsAnEvent puts every kind of value in the header's place and in
+// each of its fields: the event stands, with what can be read.
+func TestHeaderNeverSpoilsAnEvent(t *testing.T) {
+	decodes := func(header string) Header {
+		t.Helper()
+		raw := fmt.Appendf(nil, `{"module":"message","header":%s,"content":"{\"event\":\"a.b\"}"}`, header)
+		env, event, err := decode(raw)
+		if err != nil || event != "a.b" || string(env.content) != `{"event":"a.b"}` {
+			t.Errorf("with the header %.80s: %q, %v", header, event, err)
+		}
+		return env.header
+	}
+	deep := strings.Repeat("[", 1000) + strings.Repeat("]", 1000)
+	odd := []string{`null`, `true`, `false`, `[]`, `[1,2]`, `["a",["b"]]`, `{}`, `{"a":{"b":[]}}`, deep}
+	for _, header := range append(odd, `7`, `-1e9`, `""`, `"none"`, `[{"x-zm-trackingid":"a"}]`) {
+		if got := decodes(header); got != (Header{}) {
+			t.Errorf("%.80s gives %+v", header, got)
+		}
+	}
+	whole := Header{"t", "1", "s", "r", "p"}
+	for name, field := range map[string]func(*Header) *string{
+		"x-zm-trackingid": func(h *Header) *string { return &h.TrackingID }, "x-zm-request-timestamp": func(h *Header) *string { return &h.Timestamp },
+		"x-zm-signature": func(h *Header) *string { return &h.Signature }, "X-ZM-Request-ID": func(h *Header) *string { return &h.RequestID },
+		"traceparent": func(h *Header) *string { return &h.Traceparent },
+	} {
+		for _, value := range append(odd, `12`, `"x"`) {
+			want := whole
+			switch value {
+			case `12`, `"x"`:
+				*field(&want) = strings.Trim(value, `"`)
+			default:
+				*field(&want) = ""
+			}
+			fields := []string{`"Authorization":[1]`, fmt.Sprintf("%q:%s", name, value)}
+			for other, text := range map[string]string{"x-zm-trackingid": "t", "x-zm-request-timestamp": "1", "x-zm-signature": "s", "x-zm-request-id": "r", "traceparent": "p"} {
+				if !strings.EqualFold(other, name) {
+					fields = append(fields, fmt.Sprintf("%q:%q", other, text))
+				}
+			}
+			if got := decodes("{" + strings.Join(fields, ",") + "}"); got != want {
+				t.Errorf("%s %.80s gives %+v, want %+v", name, value, got, want)
+			}
+		}
+	}
+}
+
 func TestUnquote(t *testing.T) {
 	for in, want := range map[string]string{
 		`"a"`: "a", `""`: "", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t", `"\u0041\u00e9\uD83E\uDD89"`: "Aé🦉",

@@ -66,13 +66,17 @@ func GarbageFrames() map[string][]byte {
 		"event-object":    withContent(`"{\"event\":{\"name\":\"meeting.started\"}}"`),
 		"event-nested":    withContent(`"{\"payload\":{\"event\":\"meeting.started\"}}"`),
 		"event-case":      withContent(`"{\"Event\":\"meeting.started\",\"payload\":{}}"`),
-		"header-string":   withHeader(`"none"`),
-		"header-array":    withHeader(`[1,2]`),
 		"header-types":    withHeader(`{"Authorization":["x"],"clientId":1,"x-zm-trackingid":42,"x-zm-request-timestamp":{"a":1}}`),
 		"credentials-cut": `{"module":"message","header":{"Authorization":"` + DefaultVerificationToken + `","clientId":"` + DefaultClientID + `"},"content":"{\"event\":`,
 		"odd-no-header":   `{"module":"message","content":"` + event + `"}`,
 		"odd-header-null": `{"module":"message","content":"` + event + `","header":null}`,
-		"odd-types":       `{"module":"message","content":"` + event + `","header":{"x-zm-trackingid":42,"x-zm-request-timestamp":1790985356}}`,
+		"odd-header-text": `{"module":"message","content":"` + event + `","header":"none"}`,
+		"odd-header-list": `{"module":"message","content":"` + event + `","header":[{"x-zm-trackingid":"a"}]}`,
+		"odd-header-true": `{"module":"message","content":"` + event + `","header":true}`,
+		"odd-header-0":    `{"module":"message","content":"` + event + `","header":0}`,
+		"odd-header-deep": `{"module":"message","content":"` + event + `","header":{"x-zm-trackingid":["a","b"],"x-zm-signature":{"a":[1]},` +
+			`"x-zm-request-timestamp":true,"x-zm-request-id":null,"traceparent":[]}}`,
+		"odd-types": `{"module":"message","content":"` + event + `","header":{"x-zm-trackingid":42,"x-zm-request-timestamp":1790985356}}`,
 	}
 	out := make(map[string][]byte, len(frames))
 	for kind, frame := range frames {
