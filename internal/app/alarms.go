@@ -15,6 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -42,7 +43,7 @@ type trouble struct {
 func (r *replica) judge(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
-	all := []trouble{{alarm.Token, r.tokenTrouble}, {alarm.Stream, r.streamTrouble}}
+	all := []trouble{{alarm.Token, func() (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }}, {alarm.Stream, r.streamTrouble}}
 	raised := make(map[string]bool)
 	for {
 		select {
@@ -68,14 +69,13 @@ func (r *replica) judge(ctx context.Context) {
 }
 
 // tokenTrouble is why Zoom gives no access token, if somebody has waited for one for
-// a while. As long as the one at hand is valid nobody does.
-func (r *replica) tokenTrouble() (text string, known bool) {
-	st := r.tokens.Stats()
+// a while (as long as the one at hand is valid nobody does), or why none lasts.
+func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	why := st.Trouble()
 	if why == "" || time.Since(st.Since) < tokenPatience {
-		return "", true
+		return st.Rivals
 	}
-	return fmt.Sprintf("Zoom gives no access token since %s: %s", r.monitor.clock(st.Since).UTC().Format(time.RFC3339), why), true
+	return fmt.Sprintf("Zoom gives no access token since %s: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 }
 
 // streamTrouble is why the stream takes nothing, if NATS is there and it has not for

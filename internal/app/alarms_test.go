@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -22,6 +24,27 @@ func (h *harness) told(name string) (all []bridge.Alarm) {
 		}
 	}
 	return all
+}
+
+// TestTokenTrouble: no token for a while, or one after the other that does not last.
+func TestTokenTrouble(t *testing.T) {
+	m := &monitor{}
+	failed, long := errors.New("HTTP 500"), time.Now().Add(-time.Minute)
+	for _, c := range []struct {
+		st   zoom.TokenStats
+		want string
+	}{
+		{zoom.TokenStats{}, ""},
+		{zoom.TokenStats{Err: failed, Since: long}, ""}, // nobody waits
+		{zoom.TokenStats{Err: failed, Since: time.Now(), Waiting: true}, ""},
+		{zoom.TokenStats{Err: failed, Since: long, Waiting: true}, "HTTP 500"},
+		{zoom.TokenStats{Rivals: "somebody else"}, "somebody else"},
+		{zoom.TokenStats{Rivals: "somebody else", Err: failed, Since: long, Waiting: true}, "HTTP 500"},
+	} {
+		if text := m.tokenTrouble(c.st); !strings.Contains(text, c.want) || c.want == "" && text != "" {
+			t.Errorf("%+v is told as %q", c.st, text)
+		}
+	}
 }
 
 // TestTokenAlarm is raised and cleared in the stream, the status and the metrics.

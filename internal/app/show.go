@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -65,7 +66,7 @@ func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 
 func (r *replica) showToken(t *status.Token) {
 	st := r.tokens.Stats()
-	t.Refreshes, t.Failures, t.Trouble = st.Refreshes, st.Failures, st.Trouble()
+	t.Refreshes, t.Failures, t.Trouble = st.Refreshes, st.Failures, cmp.Or(st.Trouble(), st.Rivals)
 	if !st.Expires.IsZero() {
 		t.Expires = r.monitor.clock(st.Expires).UTC()
 	}

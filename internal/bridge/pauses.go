@@ -16,7 +16,8 @@ func cause(err error) zoom.Cause {
 	return zoom.CauseToken
 }
 
-// pauses are those between connections. They grow until a session was useful.
+// pauses are those between connections. They grow until a session was useful. After a
+// refused token there is none: the source of tokens has its own.
 type pauses struct{ growing *backoff.ExponentialBackOff }
 
 func newPauses() *pauses { return &pauses{growing(100*time.Millisecond, 30*time.Second)} }
@@ -30,9 +31,15 @@ func (p *pauses) next(useful bool, err error) time.Duration {
 	if useful {
 		p.growing.Reset()
 	}
-	wait := p.growing.NextBackOff()
-	if e, ok := errors.AsType[*zoom.Error](err); ok {
-		wait = max(wait, e.RetryAfter)
+	if cause(err) == zoom.CauseRefused { // another token takes its time already
+		return retryAfter(err)
 	}
-	return wait
+	return max(p.growing.NextBackOff(), retryAfter(err))
+}
+
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*zoom.Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
 }

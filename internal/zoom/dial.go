@@ -37,6 +37,7 @@ type Config struct {
 // Dialer opens sessions of one subscription, one after the other.
 type Dialer struct {
 	cfg   Config
+	trial trial          // of the app's tokens
 	noisy zerolog.Logger // for what the other side could repeat at will
 	early []earlyFrame   // of connections that never became ready
 }
@@ -52,11 +53,12 @@ func NewDialer(cfg Config) *Dialer {
 
 // Dial opens a session and returns when it is ready, that is after
 // build_connection with success:true. By then Zoom has displaced any other
-// connection of the subscription. A refused token is replaced once, at once.
-// The error is a *Error, a *CredentialsError, Permit's or the context's.
+// connection of the subscription. A refused token is replaced first: at once, and
+// then the dial is tried once more, unless there are too many. The error is a
+// *Error, a *CredentialsError, Permit's or the context's.
 func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 	for second := false; ; second = true {
-		token, err := d.cfg.Tokens.token(ctx)
+		token, err := d.cfg.Tokens.token(ctx, d.trial.refused())
 		if err != nil {
 			return nil, err
 		}
@@ -67,20 +69,39 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 		}
 		s, err := d.open(ctx, token)
 		if err == nil {
+			d.trial.ready(token.value)
 			return s, nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if e, ok := errors.AsType[*Error](err); !ok || e.Cause != CauseRefused {
-			return nil, err
-		}
-		d.cfg.Tokens.Refused(token.value)
-		if second || d.cfg.Tokens.current().value == token.value {
+		err = d.tried(token, err)
+		e, ok := errors.AsType[*Error](err)
+		if second || !ok || e.Cause != CauseRefused || e.RetryAfter > 0 || d.cfg.Tokens.pause(token.value) > 0 {
 			return nil, err
 		}
 		d.cfg.Log.Warn().Str("code", "zoom.refused").Err(err).Msg("connection refused; trying once with a new token")
 	}
+}
+
+// tried notes how a dial failed. A token with which it fails twice in a row, at
+// Zoom's end, is refused, whatever form that takes.
+func (d *Dialer) tried(token accessToken, err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !e.reached || e.Cause == CauseDisplaced || e.Cause == CauseStopped {
+		return err
+	}
+	if e.Cause == CauseRefused {
+		d.trial.refuse(token.value)
+	} else if !d.trial.unready(token.value) {
+		return err
+	}
+	d.cfg.Tokens.refused(token.value, e.blames())
+	if e.Cause == CauseRefused {
+		return e
+	}
+	return &Error{Cause: CauseRefused, Code: e.Code, RetryAfter: e.RetryAfter, status: e.status, reached: true,
+		Detail: "with one token, two connections in a row ended before they were ready: " + e.Detail}
 }
 
 // open is not cut short at once when the context ends: by then Zoom may be
@@ -93,8 +114,9 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, trial: &d.trial, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
 	if err := s.awaitReady(ctx); err != nil {
+		err.reached = true
 		conn.CloseNow()   //nolint:errcheck // it is of no use any more
 		d.early = s.early // whatever Zoom has sent is handed over by the next session
 		return nil, err
@@ -124,7 +146,10 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 	if answer == nil {
 		return nil, nil, &Error{Cause: CauseDial, Detail: redact.error(err)}
 	}
-	e := &Error{Cause: CauseDial, RetryAfter: parseRetryAfter(answer.Header), Detail: fmt.Sprintf("the upgrade was answered with HTTP %d", answer.StatusCode)}
+	e := &Error{Cause: CauseDial, reached: true, RetryAfter: parseRetryAfter(answer.Header), Detail: fmt.Sprintf("the upgrade was answered with HTTP %d", answer.StatusCode)}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		e.status = answer.StatusCode
+	}
 	switch answer.StatusCode {
 	case http.StatusSwitchingProtocols:
 		e.Detail = "the upgrade failed: " + redact.error(err)
@@ -138,7 +163,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 
 // awaitReady reads until build_connection. What comes before, against all
 // observation, is kept for Run.
-func (s *Session) awaitReady(ctx context.Context) error {
+func (s *Session) awaitReady(ctx context.Context) *Error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	held := 0
@@ -180,7 +205,7 @@ func (s *Session) awaitReady(ctx context.Context) error {
 // Renewable waits for a token that is newer than a session's. It fails if there
 // is none to be had now.
 func (d *Dialer) Renewable(ctx context.Context, s *Session) error {
-	token, err := d.cfg.Tokens.token(ctx)
+	token, err := d.cfg.Tokens.token(ctx, d.trial.refused())
 	if err == nil && token.value == s.token.value {
 		return &Error{Cause: CauseToken, Detail: "no newer access token is to be had"}
 	}

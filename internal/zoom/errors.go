@@ -22,7 +22,7 @@ type Cause string
 const (
 	CauseToken     Cause = "token"     // no access token could be had
 	CauseDial      Cause = "dial"      // the connection or the upgrade failed
-	CauseRefused   Cause = "refused"   // a frame with success:false
+	CauseRefused   Cause = "refused"   // a frame with success:false, or the token in another way
 	CauseDisplaced Cause = "displaced" // another connection of the subscription took over
 	CauseClosed    Cause = "closed"    // Zoom sent a close frame
 	CauseReset     Cause = "reset"     // the connection broke without one
@@ -36,6 +36,9 @@ type Error struct {
 	Detail     string               // for people, free of secrets
 	Code       websocket.StatusCode // of the close frame, else 0
 	RetryAfter time.Duration        // how long Zoom asks to wait, else 0
+
+	status  int  // of the HTTP answer without an upgrade, else 0
+	reached bool // Zoom, or who answers for it, was reached, but there was no build_connection
 }
 
 func (e *Error) Error() string {

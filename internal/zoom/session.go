@@ -24,6 +24,7 @@ type Session struct {
 	conn    *websocket.Conn
 	stream  *stream // below conn
 	token   accessToken
+	trial   *trial // of the token
 	redact  redactor
 	decoder decoder
 	buffer  bytes.Buffer // of the frame being read
@@ -72,7 +73,8 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	e, ours := errors.AsType[*Error](err)
 	switch {
 	case ours && e.Cause == CauseRefused:
-		s.cfg.Tokens.Refused(s.token.value)
+		s.trial.refuse(s.token.value)
+		s.cfg.Tokens.refused(s.token.value, true)
 		if s.expired() {
 			s.cfg.Tokens.LearnClosesAtExpiry()
 		}
@@ -273,8 +275,8 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 			return err
 		}
 	}
-	if err := s.refusal(env, raw, event); err != nil {
-		return err
+	if e := s.refusal(env, raw, event); e != nil {
+		return e
 	}
 	switch env.module {
 	case moduleHeartbeat:
@@ -307,7 +309,7 @@ const maxNotice = 512
 
 // refusal reports a frame that says that this connection is not, or no longer,
 // wanted. In one that carries an event that is said by success alone.
-func (s *Session) refusal(env envelope, raw []byte, event bool) error {
+func (s *Session) refusal(env envelope, raw []byte, event bool) *Error {
 	if (!event || env.refused) && len(raw) <= maxNotice && displacing(string(raw)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
 	}

@@ -218,41 +218,6 @@ func TestRealDisplacement(t *testing.T) {
 	}
 }
 
-// TestRefusedTokenIsReplacedOnce shows both wordings: one new token at once,
-// then no further one within a minute.
-func TestRefusedTokenIsReplacedOnce(t *testing.T) {
-	for _, mode := range []zoomsim.RefuseMode{zoomsim.RefuseOld, zoomsim.RefuseNew} {
-		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
-			if err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: mode}, zoomsim.Span{Count: 1}); err != nil {
-				t.Fatal(err)
-			}
-			s, err := w.dialer.Dial(t.Context())
-			if err != nil {
-				t.Fatalf("one refusal ends the dial: %v", err)
-			}
-			s.conn.CloseNow() //nolint:errcheck
-			token := w.tokens.Cached()
-			if err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: mode}, zoomsim.Span{}); err != nil {
-				t.Fatal(err)
-			}
-			for range 5 {
-				_, err = w.dialer.Dial(t.Context())
-				wantCause(t, err, CauseRefused)
-				time.Sleep(time.Second)
-			}
-			if w.tokens.Cached() != token {
-				t.Error("a refused token was replaced again within a minute")
-			}
-			time.Sleep(time.Minute)
-			_, err = w.dialer.Dial(t.Context())
-			wantCause(t, err, CauseRefused)
-			if w.tokens.Cached() == token {
-				t.Error("a refused token is kept for more than a minute")
-			}
-		})
-	}
-}
-
 func TestUpgradeRefused(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		err := w.sim.Refuse(subscription, zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503, RetryAfter: 7 * time.Second}, zoomsim.Span{})
@@ -407,8 +372,10 @@ func TestNoticesOfDisplacement(t *testing.T) {
 		if len(frames) != 2 {
 			t.Error("an event or a long frame that holds the text counts as a notice")
 		}
-		if w.tokens.Cached() != "" {
-			t.Error("a token that is refused within a session is kept")
+		before := w.tokens.Cached()
+		w.dial(t, t.Context()).conn.CloseNow() //nolint:errcheck
+		if w.tokens.Cached() == before {
+			t.Error("a token that is refused within a session is used again")
 		}
 	})
 }

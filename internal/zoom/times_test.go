@@ -88,7 +88,7 @@ func TestTokenStats(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		w.tokens.token(ctx) //nolint:errcheck // it fails
+		w.tokens.token(ctx, "") //nolint:errcheck // it fails
 		cancel()
 		if st := w.tokens.Stats(); st.Failures < 2 || st.Since.IsZero() || st.Waiting || st.Err == nil || !st.Expires.IsZero() {
 			t.Errorf("while the endpoint fails: %+v", st)

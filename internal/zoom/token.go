@@ -21,9 +21,6 @@ const (
 	// A token's lifetime when Zoom does not tell it (it says 3600 s): short,
 	// since a token refused at the dial is replaced anyway.
 	unknownLifetime = 30 * time.Minute
-	// A refused token is thrown away at most this often: a new token may
-	// invalidate those of other clients of the same app.
-	refusalInterval = time.Minute
 	// Credentials that have worked before may work again: asked this slowly.
 	deniedPause = time.Minute
 )
@@ -58,12 +55,12 @@ type TokenSource struct {
 
 	mu     sync.Mutex
 	cached accessToken
-	worked bool      // the credentials have been accepted once
-	thrown time.Time // when a refused token was last thrown away
-	mortal bool      // Zoom was seen to close a session when its token expired
+	worked bool // the credentials have been accepted once
+	rivals rivalry
+	mortal bool // Zoom was seen to close a session when its token expired
 	stats  TokenStats
 
-	replaced chan struct{} // closed when the credentials are
+	changed chan struct{} // closed when there is another token, or other credentials
 }
 
 // TokenStats tells how a TokenSource fares.
@@ -74,6 +71,7 @@ type TokenStats struct {
 	Waiting   bool      // somebody waits for one
 	Since     time.Time // of the failures since the last token; zero: there was none
 	Err       error     // of the latest of them
+	Rivals    string    // why somebody else seems to fetch tokens for the app; "": nobody does
 }
 
 // Replace has other credentials used from the next request on. The token at hand
@@ -85,15 +83,22 @@ func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 		return
 	}
 	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
-	close(t.replaced) // who waits for the others to be accepted need not
-	t.replaced = make(chan struct{})
+	t.rivals = rivalry{} // it may be another app
+	t.wake()             // who waits for the others to be accepted need not
 }
 
-// watched returns a channel that is closed when the credentials are replaced.
+// wake has everybody who waits look again; the caller holds t.mu.
+func (t *TokenSource) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// watched returns a channel that is closed when there is another token, or other
+// credentials.
 func (t *TokenSource) watched() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.replaced
+	return t.changed
 }
 
 // config has the credentials as they are now.
@@ -116,8 +121,11 @@ func (t *TokenSource) Stats() TokenStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	st := t.stats
-	if t.cached.value != "" {
+	if t.cached.value != "" && !t.cached.refused {
 		st.Expires = t.cached.asked.Add(t.cached.life)
+	}
+	if t.rivals.rages(time.Now()) {
+		st.Rivals = rivalDetail
 	}
 	return st
 }
@@ -127,6 +135,7 @@ type accessToken struct {
 	asked   time.Time     // monotonic time at which the request was sent
 	renewal time.Duration // age from which it is renewed
 	life    time.Duration
+	refused bool // Zoom has refused it for one subscription at least
 }
 
 func (t accessToken) fresh() bool { return t.value != "" && time.Since(t.asked) < t.renewal }
@@ -136,7 +145,7 @@ func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) 
 func NewTokenSource(cfg TokenConfig) *TokenSource {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
 	cfg.HTTP.Transport = jsonAnswers{cmp.Or(cfg.HTTP.Transport, http.DefaultTransport)}
-	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1), replaced: make(chan struct{})}
+	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // withoutRedirects copies a client: a redirect would carry the token on.
@@ -163,9 +172,15 @@ func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 // and for as long as the context lets it, whatever may pass by itself. It
 // returns the context's error, or a *CredentialsError if the credentials have
 // never worked and trying again cannot help.
-func (t *TokenSource) token(ctx context.Context) (accessToken, error) {
-	if token := t.current(); token.fresh() {
+//
+// refused is the token that is of no use to the caller, or "". It is replaced: at
+// once, or after a pause if that was done before not long ago.
+func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, error) {
+	if token := t.current(); token.fresh() && token.value != refused {
 		return token, nil
+	}
+	if err := t.awaitTurn(ctx, refused); err != nil {
+		return accessToken{}, err
 	}
 	select {
 	case t.fetching <- struct{}{}:
@@ -173,18 +188,18 @@ func (t *TokenSource) token(ctx context.Context) (accessToken, error) {
 	case <-ctx.Done():
 		return accessToken{}, context.Cause(ctx)
 	}
-	if token := t.current(); token.fresh() {
+	if token := t.current(); token.fresh() && token.value != refused {
 		return token, nil // somebody fetched it meanwhile
 	}
-	return t.renew(ctx)
+	return t.renew(ctx, refused)
 }
 
-func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
+func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, error) {
 	t.waits(true)
 	defer t.waits(false)
 	pause := newPause(500*time.Millisecond, 30*time.Second)
 	for {
-		replaced := t.watched()
+		changed := t.watched()
 		token, err := t.fetch(ctx)
 		if err == nil {
 			t.keep(token)
@@ -195,7 +210,7 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 			return accessToken{}, context.Cause(ctx)
 		}
 		t.failed(err)
-		if old := t.current(); old.valid() {
+		if old := t.current(); old.valid() && old.value != refused {
 			t.cfg.Log.Warn().Str("code", "token.unrenewed").Err(err).Msg("access token could not be renewed; the old one is still valid")
 			return old, nil
 		}
@@ -211,7 +226,7 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		select {
 		case <-waiting.Done():
-		case <-replaced:
+		case <-changed:
 			pause.Reset()
 		}
 		cancel()
@@ -221,16 +236,49 @@ func (t *TokenSource) renew(ctx context.Context) (accessToken, error) {
 	}
 }
 
-// Refused is told that Zoom refused a session with this token. The token is
-// thrown away, but not again within a minute.
-func (t *TokenSource) Refused(token string) {
+// refused is told that Zoom has refused this token for a subscription, and whether
+// the token is to blame. Others go on with it until they know better.
+func (t *TokenSource) refused(token string, blamed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.cached.value != token || !t.thrown.IsZero() && time.Since(t.thrown) < refusalInterval {
+	if t.cached.value != token || t.cached.refused {
 		return
 	}
-	t.cached = accessToken{}
-	t.thrown = time.Now()
+	t.cached.refused = true
+	if blamed && t.cached.valid() {
+		t.rivals.refuse(time.Now())
+	}
+}
+
+// pause is how long a refused token is not replaced yet; 0: there is another one,
+// or may be.
+func (t *TokenSource) pause(refused string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if refused == "" || t.cached.value != refused {
+		return 0
+	}
+	return t.rivals.wait(time.Now())
+}
+
+// awaitTurn waits until a refused token may be replaced, or was.
+func (t *TokenSource) awaitTurn(ctx context.Context, refused string) error {
+	for {
+		changed, pause := t.watched(), t.pause(refused)
+		if pause == 0 {
+			return nil
+		}
+		t.cfg.Log.Info().Str("code", "token.refused").Stringer("pause", pause.Round(time.Millisecond)).Msg("Zoom has refused one access token after the other; the next one is fetched after a pause")
+		waiting, cancel := context.WithTimeout(ctx, pause)
+		select {
+		case <-waiting.Done():
+		case <-changed:
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // ClosesAtExpiry reports whether Zoom is known to close a session when its
@@ -267,7 +315,11 @@ func (t *TokenSource) hasWorked() bool {
 func (t *TokenSource) keep(token accessToken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.cached.refused {
+		t.rivals.replace(time.Now())
+	}
 	t.cached = token
+	t.wake()
 	t.worked = true
 	t.stats.Refreshes++
 	t.stats.Since, t.stats.Err = time.Time{}, nil

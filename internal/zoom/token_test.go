@@ -52,7 +52,7 @@ func TestGrants(t *testing.T) {
 			"acct": "map[account_id:[acct] grant_type:[account_credentials]]",
 		} {
 			cfg.AccountID = account
-			if _, err := NewTokenSource(cfg).token(t.Context()); err != nil {
+			if _, err := NewTokenSource(cfg).token(t.Context(), ""); err != nil {
 				t.Fatal(err)
 			}
 			if got := fmt.Sprint(form); got != want || user != "id" || password != "s3cret-value" || contentType != "application/x-www-form-urlencoded" {
@@ -71,7 +71,7 @@ func TestContentTypeDoesNotMatter(t *testing.T) {
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if token, err := NewTokenSource(cfg).token(ctx); err != nil || token.value != "eyJ1" {
+			if token, err := NewTokenSource(cfg).token(ctx, ""); err != nil || token.value != "eyJ1" {
 				t.Errorf("%q: %q, %v", contentType, token.value, err)
 			}
 		})
@@ -90,7 +90,7 @@ func TestOneRequestForAll(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if token, err := tokens.token(t.Context()); err != nil || token.value != "eyJ1" {
+				if token, err := tokens.token(t.Context(), ""); err != nil || token.value != "eyJ1" {
 					t.Errorf("%q, %v", token.value, err)
 				}
 			})
@@ -118,7 +118,7 @@ func TestRenewal(t *testing.T) {
 		tokens := NewTokenSource(cfg)
 		want := func(token string) {
 			t.Helper()
-			if got, err := tokens.token(t.Context()); got.value != token || err != nil {
+			if got, err := tokens.token(t.Context(), ""); got.value != token || err != nil {
 				t.Errorf("%q, %v; want %s", got.value, err, token)
 			}
 		}
@@ -171,7 +171,7 @@ func TestNeverGivesUp(t *testing.T) {
 		}
 	}
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-		if token, err := NewTokenSource(cfg).token(t.Context()); err != nil || token.value != "eyJ1" {
+		if token, err := NewTokenSource(cfg).token(t.Context(), ""); err != nil || token.value != "eyJ1" {
 			t.Errorf("%q, %v", token.value, err)
 		}
 		time.Sleep(time.Minute) // the last slow answer ends
@@ -193,7 +193,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		grant(w, "eyJ1", "")
 	}
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-		if _, err := NewTokenSource(cfg).token(t.Context()); err != nil {
+		if _, err := NewTokenSource(cfg).token(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if waited := at[1].Sub(at[0]); waited < 90*time.Second {
@@ -212,7 +212,7 @@ func TestMissingExpiryIsNotForEver(t *testing.T) {
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 			tokens := NewTokenSource(cfg)
 			for range 3 {
-				if _, err := tokens.token(t.Context()); err != nil {
+				if _, err := tokens.token(t.Context(), ""); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(20 * time.Minute)
@@ -230,7 +230,7 @@ func TestDeniedCredentialsEndAtOnce(t *testing.T) {
 	} {
 		handler := func(w http.ResponseWriter, r *http.Request) { deny(w, "Zoom's reason with s3cret-value", code) }
 		endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-			_, err := NewTokenSource(cfg).token(t.Context())
+			_, err := NewTokenSource(cfg).token(t.Context(), "")
 			denied, ok := errors.AsType[*CredentialsError](err)
 			if !ok || denied.Code != code || denied.Grant != "client_credentials" || denied.Status != 400 {
 				t.Fatalf("%v", err)
@@ -258,7 +258,7 @@ func TestDeniedLater(t *testing.T) {
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 		tokens := NewTokenSource(cfg)
 		for _, want := range []string{"eyJ1", "eyJ5"} {
-			if token, err := tokens.token(t.Context()); err != nil || token.value != want {
+			if token, err := tokens.token(t.Context(), ""); err != nil || token.value != want {
 				t.Fatalf("%q, %v; want %s", token.value, err, want)
 			}
 			time.Sleep(101 * time.Second)
@@ -280,7 +280,7 @@ func TestTokenFollowsItsContext(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if _, err := tokens.token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := tokens.token(ctx, ""); !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 			})
@@ -303,7 +303,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if token, err := NewTokenSource(cfg).token(ctx); err == nil {
+		if token, err := NewTokenSource(cfg).token(ctx, ""); err == nil {
 			t.Errorf("got %q", token.value)
 		}
 	})

@@ -25,7 +25,8 @@ const (
 	some       = "[subscription=ID] " // without it, all
 	lasting    = "[for=5m] [off=true] "
 	counted    = "[for=5m] [count=3] [off=true] "
-	dialModes  = "http503|old|new"
+	dialModes  = "http503|http|close|cut|old|new"
+	refusals   = "mode=" + dialModes + " [status=403] [code=1008] [retry-after=5s] "
 	tokenModes = "http500|html|no-expires|slow|hang|429|invalid-client|unsupported-grant"
 )
 
@@ -60,11 +61,10 @@ var actions = []action{
 			done.Sockets = s.Freeze(sub, p.duration("for"), p.yes("dials"))
 			return nil
 		}},
-	standing(faultRefuse, `refuses dials: no upgrade, or success:false in the old ("Invalid Token") or the new ("Token is invalid") wording`,
-		"mode="+dialModes+" [retry-after=5s] "+some+counted,
-		func(p params) any {
-			return Refusal{Mode: RefuseMode(p.Get("mode")), RetryAfter: p.duration("retry-after")}
-		}),
+	standing(faultRefuse, `refuses dials: no upgrade, a close or a reset without a word, or success:false in the old ("Invalid Token") or the new ("Token is invalid") wording`,
+		refusals+some+counted, refusal),
+	standing(faultRefuseDead, "changes how dials with a dead token are refused",
+		refusals+some+counted, refusal),
 	standing(faultDisplace, "keeps displaced sockets open for a while, without events; with frame, the reason is in a frame, not in the close frame",
 		"[linger=2s] [frame=true] "+some+counted,
 		func(p params) any { return Displacement{Linger: p.duration("linger"), Frame: p.yes("frame")} }),
@@ -86,6 +86,9 @@ var actions = []action{
 			return TokenFault{Mode: TokenMode(p.Get("mode")), Delay: p.duration("delay"), RetryAfter: p.duration("retry-after")}
 		}),
 	standing(faultRotate, "makes a new token kill the older ones", counted, nothing),
+	standing(faultRival, "has another program of the app fetch a token so long after each, which kills it",
+		"after=1s "+counted,
+		func(p params) any { return p.duration("after") }),
 	{"reset", "lifts every fault", "", func(s *Sim, _ string, _ params, done *Done) error {
 		done.Lifted = s.lift("", "")
 		return nil
@@ -101,6 +104,10 @@ func standing(name, does, usage string, value func(params) any) action {
 }
 
 func nothing(params) any { return nil }
+
+func refusal(p params) any {
+	return Refusal{Mode: RefuseMode(p.Get("mode")), RetryAfter: p.duration("retry-after"), Status: p.number("status"), Code: p.number("code")}
+}
 
 func emit(s *Sim, subscription string, p params, done *Done) error {
 	e := Event{

@@ -32,7 +32,7 @@ func TestControlListsWhatItTakes(t *testing.T) {
 			t.Errorf("%s is not described", a.Name)
 		}
 	}
-	for _, name := range strings.Fields("emit raw garbage cut close freeze refuse displace slow-reader mute late duplicate same-tracking object token rotate reset") {
+	for _, name := range strings.Fields("emit raw garbage cut close freeze refuse displace slow-reader mute late duplicate same-tracking object token rotate refuse-dead rival reset") {
 		if !names[name] {
 			t.Errorf("%s is missing", name)
 		}
@@ -53,7 +53,7 @@ func TestEveryFaultStandsAndIsLiftedOverHTTP(t *testing.T) {
 	for _, query := range []string{
 		"freeze?for=1h&dials=true", "freeze?subscription=S1", "refuse?mode=http503&retry-after=3s&count=2", "displace?linger=1s&frame=true",
 		"slow-reader?rate=5", "mute?subscription=S1&count=3", "late?by=2h&for=1m", "duplicate?times=3", "same-tracking", "object?subscription=S1",
-		"token?mode=429&retry-after=5s", "rotate?for=1m",
+		"token?mode=429&retry-after=5s", "rotate?for=1m", "refuse-dead?mode=close&code=1008", "refuse?mode=http&status=400", "rival?after=1s&count=2",
 	} {
 		name, params, _ := strings.Cut(query, "?")
 		if status, text := z.post("/control/"+query, ""); status != 200 {
@@ -87,7 +87,7 @@ func TestControlRefusesInOneLine(t *testing.T) {
 		"late?by=-1h":                            `late: by="-1h" is not of the form by=2h`,
 		"duplicate?times=x":                      `duplicate: times="x" is not of the form times=3`,
 		"duplicate?times=-1":                     `duplicate: times="-1" is not of the form times=3`,
-		"refuse?mode=maybe":                      `refuse: mode="maybe" is not of the form mode=http503|old|new`,
+		"refuse?mode=maybe":                      `refuse: mode="maybe" is not of the form mode=http503|http|close|cut|old|new`,
 		"close?code=1006":                        `close: code 1006 cannot be sent`,
 		"token?mode=x":                           `token: mode="x" is not of the form mode=http500|html|`,
 		"garbage":                                `garbage: subscription is needed`,

@@ -17,6 +17,9 @@ type RefuseMode string
 // The ways to refuse a dial.
 const (
 	RefuseHTTP503 RefuseMode = "http503" // no upgrade
+	RefuseHTTP    RefuseMode = "http"    // no upgrade, but Status
+	RefuseClose   RefuseMode = "close"   // upgrade, then a close frame with Code and no word
+	RefuseCut     RefuseMode = "cut"     // upgrade, then a TCP reset
 	RefuseOld     RefuseMode = "old"     // upgrade, then success:false "Invalid Token" (2023)
 	RefuseNew     RefuseMode = "new"     // upgrade, then success:false "Token is invalid" (2025)
 )
@@ -24,7 +27,9 @@ const (
 // Refusal is how dials are refused.
 type Refusal struct {
 	Mode       RefuseMode
-	RetryAfter time.Duration // of mode http503; 0: no such header
+	RetryAfter time.Duration // of modes http503 and http; 0: no such header
+	Status     int           // of mode http, from 400 to 599; else 403
+	Code       int           // of mode close; 0: 1008
 }
 
 // TokenMode says how the token endpoint fails.
@@ -117,6 +122,20 @@ func (s *Sim) Refuse(subscription string, r Refusal, span Span) error {
 	s.stand(faultRefuse, subscription, r, span)
 	return nil
 }
+
+// RefuseDead changes how dials with a dead token are refused; unchanged it is as in
+// mode new. A Count counts dials.
+func (s *Sim) RefuseDead(subscription string, r Refusal, span Span) error {
+	if !alike(string(r.Mode), dialModes) {
+		return fmt.Errorf("refuse-dead: mode %q is none of %s", r.Mode, dialModes)
+	}
+	s.stand(faultRefuseDead, subscription, r, span)
+	return nil
+}
+
+// Rival is another program of the app that fetches a token so long after each, and
+// so kills it. A Count counts tokens.
+func (s *Sim) Rival(after time.Duration, span Span) { s.stand(faultRival, "", after, span) }
 
 // FailTokens makes the token endpoint fail. A Count counts requests.
 func (s *Sim) FailTokens(f TokenFault, span Span) error {

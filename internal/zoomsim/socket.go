@@ -51,17 +51,21 @@ type farewell struct {
 	reason string
 }
 
-// run is the whole life of a socket, which is refused with a content that is
-// not empty.
-func (k *socket) run(subscription, remote, refusal string) {
+// run is the whole life of a socket, which is refused if there is a refusal; one
+// without a code is a reset.
+func (k *socket) run(subscription, remote string, refusal *farewell) {
 	k.enter(subscription, remote)
 	var reader sync.WaitGroup
 	reader.Go(k.read)
-	if refusal == "" {
+	switch {
+	case refusal == nil:
 		k.serve()
-	} else {
+	case refusal.code == 0:
 		k.retireNow(CauseRefused)
-		k.part(&farewell{frame: refusalFrame(refusal), code: websocket.StatusNormalClosure})
+		k.wire.cut()
+	default:
+		k.retireNow(CauseRefused)
+		k.part(refusal)
 	}
 	k.conn.CloseNow()
 	reader.Wait()

@@ -32,6 +32,44 @@ func TestHeartbeatsAreAnswered(t *testing.T) {
 	}
 }
 
+// TestRefusalsWithoutAWord: a status, a close code, a reset; of every dial, or of those
+// with a dead token.
+func TestRefusalsWithoutAWord(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	for _, dead := range []bool{false, true} {
+		action, token, spared := "refuse", z.IssueToken(), "eyJ.dead"
+		if dead {
+			action, token, spared = "refuse-dead", "eyJ.dead", z.IssueToken()
+		}
+		answered := func(query string) (int, error) {
+			z.do(action + query)
+			conn, answer, err := websocket.Dial(t.Context(), z.url("S1", token), &websocket.DialOptions{HTTPClient: z.client})
+			if err != nil {
+				return answer.StatusCode, nil
+			}
+			defer conn.CloseNow() //nolint:errcheck
+			_, _, err = conn.Read(t.Context())
+			return http.StatusSwitchingProtocols, err
+		}
+		for query, want := range map[string]int{"?mode=http": 403, "?mode=http&status=500": 500, "?mode=http503": 503, "?mode=http&status=99": 403} {
+			if got, err := answered(query); got != want || err != nil {
+				t.Errorf("%s%s: %d, %v", action, query, got, err)
+			}
+		}
+		for query, want := range map[string]websocket.StatusCode{"?mode=close": 1008, "?mode=close&code=4001": 4001, "?mode=cut": -1} {
+			if got, err := answered(query); got != 101 || err == nil || websocket.CloseStatus(err) != want {
+				t.Errorf("%s%s: %d, %v", action, query, got, err)
+			}
+		}
+		if dead {
+			if f := z.dial("S1", spared).next(); !*f.Success {
+				t.Error("a good token is refused like a dead one")
+			}
+		}
+		z.do("reset")
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	refuse := func(mode zoomsim.RefuseMode) func() {

@@ -22,6 +22,8 @@ const (
 	faultObject       = "object"        // nil
 	faultToken        = "token"         // TokenFault
 	faultRotate       = "rotate"        // nil
+	faultRefuseDead   = "refuse-dead"   // Refusal
+	faultRival        = "rival"         // time.Duration
 )
 
 // Span says for how long a fault stands. The zero Span is until it is lifted.

@@ -39,8 +39,12 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, refusal)
 		return
 	}
+	token := s.IssueToken()
+	if after, is := s.rival(); is {
+		time.AfterFunc(after, func() { s.kill(token) })
+	}
 	answer := map[string]any{
-		"access_token": s.IssueToken(),
+		"access_token": token,
 		"token_type":   "bearer",
 		"expires_in":   max(1, int(s.opt.TokenLifetime/time.Second)),
 		"scope":        "marketplace:write:websocket_connection meeting:read:meeting:admin recording:read:list_user_recordings:admin",
@@ -116,6 +120,24 @@ func (s *Sim) IssueToken() string {
 	}
 	s.tokens[token] = now.Add(s.opt.TokenLifetime)
 	return token
+}
+
+// rival is how soon another program fetches a token too, if there is one.
+func (s *Sim) rival() (after time.Duration, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.use(faultRival, "")
+	if f == nil {
+		return 0, false
+	}
+	return f.value.(time.Duration), true
+}
+
+// kill makes a token worthless for dials to come.
+func (s *Sim) kill(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tokens, token)
 }
 
 // tokenExpiry says until when the token opens sockets, if it does.

@@ -160,3 +160,28 @@ func TestRotateKillsOlderTokens(t *testing.T) {
 		t.Error("the new token opened none")
 	}
 }
+
+func TestRivalKillsTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z, end := onPipe(t, zoomsim.Options{})
+		defer end()
+		z.do("rival?after=3s&count=1")
+		fetch := func() string {
+			_, text := z.ask("id", "s", "", formType, "grant_type=client_credentials")
+			_, rest, _ := strings.Cut(text, `"access_token":"`)
+			token, _, _ := strings.Cut(rest, `"`)
+			return token
+		}
+		first, second := fetch(), fetch()
+		if f := z.dial("S1", first).next(); !*f.Success {
+			t.Error("it is dead at once")
+		}
+		time.Sleep(4 * time.Second)
+		if f := z.dial("S1", first).next(); *f.Success {
+			t.Error("it lives on")
+		}
+		if f := z.dial("S1", second).next(); !*f.Success {
+			t.Error("the next one is dead too")
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package zoomsim
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/coder/websocket"
@@ -18,14 +19,26 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	refusal := useNow[Refusal](s, faultRefuse, id)
-	if refusal.Mode == RefuseHTTP503 {
+	expires, valid := s.tokenExpiry(token)
+	if !valid && refusal.Mode == "" {
+		refusal = useNow[Refusal](s, faultRefuseDead, id)
+	}
+	switch refusal.Mode {
+	case RefuseHTTP503:
+		refusal.Status = http.StatusServiceUnavailable
+		fallthrough
+	case RefuseHTTP:
+		status := refusal.Status
+		if status < 400 || status > 599 {
+			status = http.StatusForbidden
+		}
 		setRetryAfter(w, refusal.RetryAfter)
-		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	expires, valid := s.tokenExpiry(token)
 	var content string // of success:false
 	switch {
+	case refusal.Mode == RefuseClose, refusal.Mode == RefuseCut: // without a word
 	case refusal.Mode == RefuseOld:
 		content = contentInvalidOld
 	case refusal.Mode == RefuseNew:
@@ -49,5 +62,18 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.conn = conn
-	k.run(id, r.RemoteAddr, content)
+	k.run(id, r.RemoteAddr, farewellOf(refusal, content))
+}
+
+// farewellOf is how a refused dial ends, once it is upgraded; nil: it is not refused.
+func farewellOf(r Refusal, content string) *farewell {
+	switch {
+	case r.Mode == RefuseCut:
+		return &farewell{}
+	case r.Mode == RefuseClose:
+		return &farewell{code: websocket.StatusCode(cmp.Or(r.Code, int(websocket.StatusPolicyViolation)))}
+	case content != "":
+		return &farewell{frame: refusalFrame(content), code: websocket.StatusNormalClosure}
+	}
+	return nil
 }
