@@ -75,6 +75,7 @@ type Candidate struct {
 	takes, successions *rate.Limiter
 
 	reconnects atomic.Uint64 // of the connection to NATS, when hush last looked
+	away       atomic.Bool   // the latest read of a lease had no answer: NATS is away, or was just now
 
 	mu        sync.Mutex
 	electors  map[string]*elector
@@ -149,6 +150,17 @@ func (c *Candidate) Run(ctx context.Context) error {
 func (c *Candidate) deliver() {
 	if c.nc.IsConnected() {
 		c.nc.FlushTimeout(deliverTimeout) //nolint:errcheck // then it is as if this replica had died
+	}
+}
+
+// heard notes whether a lease could be read. While NATS is away nobody renews, and
+// that may come to light without a reconnection, as by a server that stood still: so
+// its end gives every holder the quiet time, too.
+func (c *Candidate) heard(answered bool) {
+	if !answered {
+		c.away.Store(true)
+	} else if c.away.Swap(false) {
+		c.peers.quiet()
 	}
 }
 

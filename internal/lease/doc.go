@@ -51,13 +51,17 @@
 //   - the holder's process is gone: every replica answers requests on a subject
 //     of its own; the server answers for a dead one at once that there is no
 //     responder. Twice in a row is a death. A time-out is not: it may be the way.
-//     Nor is anything in the first seconds after a reconnection of one's own, nor
-//     of a replica that is heard but has never answered, nor for a term that began
-//     after the death was found: questions may not get through;
+//     Nor is it one of a replica that is heard but has never answered, nor for a term
+//     that began after the death was found: questions may not get through;
 //   - the revision has not changed for the TTL and a little more, on the
 //     follower's own clock: a watcher can be silent for 17 s, and the server's
 //     expiry needs a leader. Where the watcher misses a renewal, the entry is
 //     read, once a second until it tells of one again.
+//
+// None of them counts while NATS is away, nor in the first seconds after it: after a
+// reconnection of one's own, or when a lease can be read again that could not. In
+// that time the holder finds NATS again, too, and renews or takes back its lease. A
+// release needs no such time.
 //
 // A holder that was cut off, and not dead, finds its record replaced, or finds
 // out when Zoom closes its connection because the new leader connected. That is

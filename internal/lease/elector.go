@@ -82,12 +82,16 @@ func (e *elector) follow(ctx context.Context) *Term {
 			}
 			wait = e.c.timing.retry/5 + rand.N(e.c.timing.retry/5)
 		case moveLook:
-			_, err := e.read(ctx)
-			if err == nil {
+			found, err := e.read(ctx)
+			switch {
+			case err != nil:
+				e.log.Debug().Str("code", "lease.unread").Err(err).Msg("lease not read")
+				wait = e.c.timing.retry + rand.N(e.c.timing.retry)
+			case found != h:
 				continue
+			default: // the watcher was faster: the next one counts
+				wait = time.Millisecond
 			}
-			e.log.Debug().Str("code", "lease.unread").Err(err).Msg("lease not read")
-			wait = e.c.timing.retry + rand.N(e.c.timing.retry)
 		}
 		e.pause(ctx, wait)
 	}
@@ -97,14 +101,17 @@ func (e *elector) follow(ctx context.Context) *Term {
 // next decides by what is known of the lease, and how long that may hold.
 func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	timing := e.c.timing
-	if !h.known {
+	if !h.known || e.c.away.Load() { // what was heard before NATS answers again says nothing
 		return moveLook, 0
 	}
-	if quiet := e.c.peers.quietFor(now); !h.held && h.freed && !h.purged && quiet > 0 {
+	// After NATS was away, nobody judges a holder before it had the time to come back,
+	// whatever the lease looks like by then. One that was released has none.
+	quiet := e.c.peers.quietFor(now)
+	if !h.held && h.freed && !h.purged && quiet > 0 {
 		if !h.read {
 			return moveLook, 0
 		}
-		return moveStay, quiet // NATS was away: its holder may come back for it
+		return moveStay, quiet
 	}
 	if !h.held {
 		return at(later(h.changed.Add(e.c.patience(e.subscription)), e.reticent), now)
@@ -120,6 +127,8 @@ func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	unread := now.Sub(h.heard)
 	unchanged := now.Sub(h.changed)
 	switch {
+	case unchanged >= timing.takeover && quiet > 0:
+		return moveStay, quiet
 	case unchanged >= timing.takeover && unread < timing.retry:
 		return moveTake, 0
 	case unchanged >= timing.takeover, now.Sub(h.told) >= timing.silence && unread >= timing.look:
@@ -200,6 +209,7 @@ func (e *elector) read(ctx context.Context) (holding, error) {
 	defer cancel()
 	began := time.Now()
 	entry, err := e.c.bucket.Get(ctx, e.key)
+	e.c.heard(err == nil)
 	if err != nil {
 		return holding{}, err
 	}

@@ -1,0 +1,104 @@
+package lease
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/pipenet"
+)
+
+// lengths of an outage of NATS: shorter than the TTL, about it, and many of it.
+var lengths = []time.Duration{time.Second, 9 * time.Second, 12 * time.Second, ttl - time.Second, ttl, ttl + time.Second, 2 * ttl, 5 * ttl}
+
+// outages are the ways in which NATS is away for everybody: connections are reset
+// and refused, or nothing is said, as by a server that stands still. A server that
+// was down has not taken away the lease when it is asked again.
+var outages = map[string]struct {
+	begin     func(*pipenet.Link)
+	unexpired bool
+}{
+	"cut": {begin: (*pipenet.Link).Cut}, "silent": {begin: (*pipenet.Link).BlackHole}, "down": {begin: (*pipenet.Link).Cut, unexpired: true},
+}
+
+// keepForEver writes the lease of the world's subscription as it is, without a TTL.
+func (w *world) keepForEver() {
+	bucket, err := w.js.KeyValue(w.t.Context(), "leases")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	entry, err := bucket.Get(w.t.Context(), "lease."+sub)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := bucket.Put(w.t.Context(), "lease."+sub, entry.Value()); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond) // all have heard of it
+}
+
+// However long NATS was away, whoever finds it again first and in whatever state the
+// lease is by then: its holder keeps it.
+func TestOutageMovesNoLease(t *testing.T) {
+	for how, outage := range outages {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				a := w.leader("a")
+				b := w.join("b", sub)
+				for n, length := range lengths {
+					for _, behind := range []time.Duration{-2000, -50, 0, 800, 2000} { // ms by which the holder is later
+						behind *= time.Millisecond
+						time.Sleep(10*time.Second + time.Duration(n)*700*time.Millisecond) // not always at the same time of a renewal
+						if outage.unexpired {
+							w.keepForEver()
+						}
+						outage.begin(a.link)
+						outage.begin(b.link)
+						time.Sleep(length)
+						first, second := a.link, b.link
+						if behind > 0 {
+							first, second = second, first
+						}
+						first.Heal()
+						time.Sleep(behind.Abs())
+						second.Heal()
+						time.Sleep(8 * time.Second)
+						if a.reigns() != 1 || b.reigns() != 0 || !a.trusted() {
+							t.Fatalf("after %s, and the holder %s later than the other one: %d and %d terms, trusted %v", length, behind, a.reigns(), b.reigns(), a.trusted())
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// Who died in an outage is replaced soon after it: it had its time, which begins when
+// the other one has found its way back.
+func TestDeathInAnOutageIsFoundAfterIt(t *testing.T) {
+	for how, outage := range outages {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				a, b := w.leader("a"), w.join("b", sub)
+				for n, length := range lengths {
+					time.Sleep(10 * time.Second)
+					if outage.unexpired {
+						w.keepForEver()
+					}
+					outage.begin(a.link)
+					outage.begin(b.link)
+					time.Sleep(length / 2)
+					a.crash()
+					time.Sleep(length / 2)
+					b.link.Heal()
+					took := w.await("the other one leads", ttl+time.Second, func() bool { return b.leads(sub) })
+					const back = 2 * time.Second // after a silence, the connection may turn out to be dead just then
+					if took > back+quietPeriod+time.Second {
+						t.Errorf("after %s: taken %s after NATS was back", length, took)
+					}
+					a, b = b, w.join(fmt.Sprint("c", n), sub)
+				}
+			})
+		})
+	}
+}
