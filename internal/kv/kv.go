@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -41,7 +40,7 @@ type Bucket struct {
 type Entry struct {
 	Revision uint64
 	Value    []byte // nil: none
-	Purged   bool   // on purpose; Get tells, Watch does not
+	Purged   bool   // on purpose
 }
 
 // Open returns the bucket, creating it if it is missing.
@@ -130,11 +129,17 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
 	}
-	entry := Entry{Revision: answer.Message.Sequence, Purged: header.Get("KV-Operation") != "" && header.Get("Nats-Marker-Reason") == ""}
-	if header.Get("KV-Operation") == "" && header.Get("Nats-Marker-Reason") == "" {
-		entry.Value = append([]byte{}, answer.Message.Data...)
+	return entry(answer.Message.Sequence, header, answer.Message.Data), nil
+}
+
+// entry is what a message of the bucket's stream says.
+func entry(revision uint64, header nats.Header, data []byte) Entry {
+	operation, marker := header.Get("KV-Operation"), header.Get("Nats-Marker-Reason")
+	e := Entry{Revision: revision, Purged: operation != "" && marker == ""}
+	if operation == "" && marker == "" {
+		e.Value = append([]byte{}, data...)
 	}
-	return entry, nil
+	return e
 }
 
 func decodeHeader(raw []byte) (nats.Header, error) {
@@ -180,53 +185,4 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, key string, expecte
 		return 0, fmt.Errorf("write %s at revision %d: %w", b.failed(key), expected, err)
 	}
 	return ack.Sequence, nil
-}
-
-// Watch calls f, one call at a time, with the entries that match a pattern,
-// and with each change, until the context ends. It is a hint and no proof: it
-// can be silent for 17 s after a NATS node has died, and repeat what it said.
-func (b *Bucket) Watch(ctx context.Context, pattern string, f func(key string, e Entry)) {
-	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(time.Second), backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
-	for ctx.Err() == nil {
-		if b.watch(ctx, pattern, f) {
-			pause.Reset()
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause.NextBackOff()):
-		}
-	}
-}
-
-// watch reports whether it heard anything before it ended.
-func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry)) (heard bool) {
-	bucket, err := b.js.KeyValue(ctx, b.opt.Name)
-	if err != nil {
-		return false
-	}
-	// It is not stopped, which may wait for an answer for 5 s: its life is that
-	// of the connection, and the server forgets a consumer without one.
-	watcher, err := bucket.Watch(ctx, pattern)
-	if err != nil {
-		return false
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return heard
-		case update, open := <-watcher.Updates():
-			if !open {
-				return heard
-			}
-			heard = true
-			if update == nil { // all there was at the start is told
-				continue
-			}
-			e := Entry{Revision: update.Revision()}
-			if update.Operation() == jetstream.KeyValuePut {
-				e.Value = append([]byte{}, update.Value()...)
-			}
-			f(update.Key(), e)
-		}
-	}
 }

@@ -1,0 +1,91 @@
+package kv
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// watchHeartbeat is how often the server says that there is nothing new.
+	watchHeartbeat = 5 * time.Second
+	// watchSilence is how long it may say nothing.
+	watchSilence = 2*watchHeartbeat + time.Second
+	// watchBuffer entries wait until they are told; of more, the server is asked anew.
+	watchBuffer = 4096
+)
+
+// Watch calls f, one call at a time, with the entries that match a pattern,
+// and with each change, until the context ends. It is a hint and no proof: it
+// can be silent for 17 s after a NATS node has died, and repeat what it said.
+//
+// nats.go's watcher is not used: it holds a mutex while it waits for the server's
+// answer, for which each entry that comes before that answer then waits.
+func (b *Bucket) Watch(ctx context.Context, pattern string, f func(key string, e Entry)) {
+	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
+	for ctx.Err() == nil {
+		began := time.Now()
+		b.watch(ctx, pattern, f)
+		if time.Since(began) > watchHeartbeat {
+			pause.Reset()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// watch returns when it may miss something.
+func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry)) {
+	nc := b.js.Conn()
+	connected := nc.StatusChanged(nats.CONNECTED) // anew: what it was told by may be gone
+	defer nc.RemoveStatusListener(connected)
+	inbox, messages := nc.NewInbox(), make(chan *nats.Msg, watchBuffer)
+	sub, err := nc.ChanSubscribe(inbox, messages)
+	if err != nil {
+		return
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // then the connection is gone
+	// It is not deleted, which may wait for an answer for 5 s: the server forgets a
+	// consumer that nobody listens to.
+	asking, cancel := context.WithTimeout(ctx, watchHeartbeat)
+	defer cancel()
+	_, err = b.js.CreatePushConsumer(asking, b.stream(), jetstream.ConsumerConfig{
+		DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, AckPolicy: jetstream.AckNonePolicy, FilterSubject: b.subject(pattern),
+		IdleHeartbeat: watchHeartbeat, MaxDeliver: 1, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		return
+	}
+	silence := time.NewTimer(watchSilence)
+	defer silence.Stop()
+	for told := uint64(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-connected:
+			return
+		case <-silence.C:
+			return
+		case msg := <-messages:
+			silence.Reset(watchSilence)
+			if msg.Header.Get("Status") != "" {
+				if last := msg.Header.Get("Nats-Last-Consumer"); last != strconv.FormatUint(told, 10) {
+					return // some are lost, or the consumer is
+				}
+				continue
+			}
+			meta, err := msg.Metadata()
+			if err != nil || meta.Sequence.Consumer != told+1 {
+				return
+			}
+			told++
+			f(msg.Subject[len(b.subject("")):], entry(meta.Sequence.Stream, msg.Header, msg.Data))
+		}
+	}
+}
