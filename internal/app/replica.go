@@ -28,6 +28,10 @@ const (
 	// subscriptions lose theirs at once.
 	dialsPerSecond = 200
 	dialsAtOnce    = 20
+
+	// epochTimeout bounds the look at the epochs that there were, before a connection
+	// is opened.
+	epochTimeout = 2 * time.Second
 )
 
 // replica is one connector among others, ready to serve.
@@ -63,11 +67,26 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 	}
 	r.candidate = lease.New(nc, leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Transition: m.transition, Changed: m.leads,
+		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openPipeline()
 	return r, nil
+}
+
+// lastEpoch is the highest epoch of a subscription that NATS knows beside the lease.
+func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
+	defer cancel()
+	js, err := jetstream.New(r.nc)
+	if err != nil {
+		return 0
+	}
+	epoch, err := bridge.LastEpoch(ctx, js, r.states, r.o.Config.Stream, subscription)
+	if err != nil {
+		r.o.Log.Warn().Str("code", "epoch.unread").Err(err).Str("subscription", subscription).Msg("it is not known for certain which epochs of the subscription there were; if the bucket of the leases was made anew, one may come again")
+	}
+	return epoch
 }
 
 // serve campaigns for every subscription until the context ends or one fails.

@@ -52,8 +52,8 @@ func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err err
 	if b.over.Load() {
 		return last, 0, errSuperseded
 	}
-	// Unless this term holds the lease all the same: then that bucket was made
-	// anew and counts from the start again.
+	// Unless this term holds the lease all the same: then the state is no later
+	// term's, whatever it says.
 	if err := b.cfg.Term.Prove(ctx); err != nil {
 		if b.over.Load() {
 			return last, 0, errSuperseded

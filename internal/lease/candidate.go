@@ -51,6 +51,10 @@ type Options struct {
 	// Unsafe is how long ago the oldest of what would be lost with this process came;
 	// others learn it with each sign of life. It must be quick. nil: nothing ever would.
 	Unsafe func() time.Duration
+	// Epoch is the highest epoch that is known of a subscription elsewhere. It is asked
+	// while a lease is taken, where the lease's own revisions do not prove that no epoch
+	// was higher; may be nil.
+	Epoch func(ctx context.Context, subscription string) uint64
 	// Transition is told of each beginning and end of a leadership of this
 	// replica, and why (see show.go for the reasons); may be nil.
 	Transition func(subscription, reason string)

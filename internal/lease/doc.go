@@ -15,7 +15,8 @@
 // # The term
 //
 // A [Term] begins with the write that took the lease; its epoch is the revision
-// of that write. It is trusted until TTL - margin after the start of the request
+// of that write. Of a bucket that was made anew revisions begin at 1 again: then it is
+// one more than any that the record, this process, or [Options].Epoch knows. It is trusted until TTL - margin after the start of the request
 // by which it was last proven: a slow answer cannot stretch it. Only a trusted
 // term may open a connection. Nor is it trusted while the connection to NATS is
 // gone, and until it is proven anew by the next one: others may have found its

@@ -178,14 +178,38 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 		}
 		revision = found.revision
 	}
+	epoch := e.epoch(ctx, h.epoch, revision)
+	if epoch != revision { // which the record must tell before anything is done under it
+		record.Epoch = epoch
+		if revision, err = e.write(ctx, record, revision); err != nil {
+			e.log.Debug().Str("code", "lease.untaken").Err(err).Msg("lease not taken")
+			return nil // the record is ours, and is taken again
+		}
+	}
 	reason := e.reason(h)
-	e.log.Info().Str("code", "lease.taken").Uint64("epoch", revision).Str("from", h.record.Replica).Str("reason", reason).Msg("lease taken")
+	e.log.Info().Str("code", "lease.taken").Uint64("epoch", epoch).Str("from", h.record.Replica).Str("reason", reason).Msg("lease taken")
 	e.transition(reason)
 	from := h.record
 	if h.held {
 		from.Epoch = cmp.Or(from.Epoch, h.revision)
 	}
+	record.Epoch = epoch
 	return newTerm(e.c.nc, e.subscription, from, record, revision, p)
+}
+
+// epoch is that of a term that began with a revision: above all that were before. The
+// revision itself is, as long as the bucket is the same; one that was made anew counts
+// from 1 again.
+func (e *elector) epoch(ctx context.Context, seen, revision uint64) uint64 {
+	if seen > 0 && revision > seen {
+		return revision
+	}
+	if e.c.opt.Epoch != nil {
+		if elsewhere := e.c.opt.Epoch(ctx, e.subscription); elsewhere < kv.MaxRevision {
+			seen = max(seen, elsewhere)
+		}
+	}
+	return max(revision, seen+1)
 }
 
 // write makes one compare-and-swap.

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -30,6 +31,7 @@ type holding struct {
 	known    bool
 	revision uint64    // of the entry or its marker; 0: nothing is left
 	record   Record    // of the holder
+	epoch    uint64    // the highest that was ever seen of the lease
 	held     bool      // there is one
 	freed    bool      // there is none any more
 	purged   bool      // it was released
@@ -51,5 +53,9 @@ func decode(e kv.Entry) holding {
 	if h.record, err = record.ReadLease(e.Value); err != nil {
 		h.record = Record{Replica: record.Unknown}
 	}
+	if h.record.Epoch >= kv.MaxRevision {
+		h.record.Epoch = 0
+	}
+	h.epoch = cmp.Or(h.record.Epoch, h.revision)
 	return h
 }

@@ -53,7 +53,7 @@ func (t timing) trustedUntil(began time.Time) time.Time { return began.Add(t.ttl
 // Term is one leadership of one subscription. It is safe for concurrent use.
 type Term struct {
 	Subscription string
-	Epoch        uint64 // revision of the lease when it was taken; grows from term to term
+	Epoch        uint64 // revision of the lease when it was taken, or more; grows from term to term
 	From         Record // of the term that it was taken from, if that did not release it
 
 	nc        *nats.Conn
@@ -80,9 +80,8 @@ func (c *Candidate) newProof() proof {
 }
 
 func newTerm(nc *nats.Conn, subscription string, from, record Record, revision uint64, p proof) *Term {
-	record.Epoch = revision
 	return &Term{
-		Subscription: subscription, Epoch: revision, From: from, nc: nc, record: record, revision: revision, proof: p,
+		Subscription: subscription, Epoch: record.Epoch, From: from, nc: nc, record: record, revision: revision, proof: p,
 		renew: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }

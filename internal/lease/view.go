@@ -87,6 +87,7 @@ func (v *view) read(subscription string, e kv.Entry, began time.Time) holding {
 func (v *view) set(subscription string, h holding) holding {
 	old := v.leases[subscription]
 	h.heard, h.changed, h.since = time.Now(), time.Now(), time.Now()
+	h.epoch = max(h.epoch, old.epoch)
 	if old.held && h.held && sameTerm(old.record, h.record) {
 		h.since = old.since
 	}

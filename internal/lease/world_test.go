@@ -43,7 +43,8 @@ type world struct {
 	s  *server.Server
 	js jetstream.JetStream
 
-	deaf bool // members cannot ask one another
+	deaf      bool                                 // members cannot ask one another
+	elsewhere func(context.Context, string) uint64 // see Options.Epoch
 
 	mu   sync.Mutex
 	held map[string][]*member // who leads, by subscription; a lost term counts until it is known
@@ -115,7 +116,7 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	}
 	m.Candidate = New(m.nc, bucket, Options{
 		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
-		Describe: func(question string) []byte { return []byte(name + " on " + question) },
+		Epoch: w.elsewhere, Describe: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())

@@ -14,7 +14,7 @@ type Lease struct {
 	Host    string    `json:"host"`
 	PID     int       `json:"pid"`
 	Since   time.Time `json:"since"`           // when this term's first write began
-	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it is
+	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it mostly is
 }
 
 // ReadLease reads the value of a lease.

@@ -1,10 +1,15 @@
 package simulation
 
 import (
+	"context"
 	"fmt"
-	"github.com/coder/websocket"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/coder/websocket"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -96,6 +101,8 @@ func (w *world) do(s step) {
 		w.strangers.Go(func() { w.stranger(sub, s) })
 	case faultBurst:
 		w.burst(sub, s.n)
+	case faultDelete:
+		w.deleteStreams(strings.Fields(s.mode))
 	default:
 		w.zoomFault(s, sub)
 	}
@@ -181,6 +188,23 @@ func (w *world) loseNATS(s step) {
 	}
 	for _, slot := range w.slots {
 		w.lose(slot.current, slot.current.nats, how, s.last)
+	}
+}
+
+func (w *world) deleteStreams(names []string) {
+	nc, err := nats.Connect("", nats.InProcessServer(&w.nats))
+	if err != nil {
+		panic(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		panic(err)
+	}
+	for _, name := range names {
+		if err := js.DeleteStream(context.Background(), name); err != nil {
+			panic(err)
+		}
 	}
 }
 

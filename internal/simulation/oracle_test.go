@@ -16,6 +16,7 @@ func (v *evidence) check() []string {
 	v.once()
 	v.complete()
 	v.ordered()
+	v.numbered()
 	v.secrets()
 	for _, l := range v.timelines() {
 		v.epochs(l)
@@ -120,6 +121,22 @@ func (v *evidence) ordered() {
 			v.blame("P2 order", "%s is stored as %d, before event %d as %d", v.describe(e), m.sequence, last[p].N, sequence[p])
 		}
 		last[p], sequence[p] = e, m.sequence
+	}
+}
+
+// numbered: no pair of epoch and number is there twice.
+func (v *evidence) numbered() {
+	type number struct{ subscription, epoch, seq string }
+	seen := make(map[number]uint64)
+	for _, m := range v.stored {
+		n := number{m.subscription, m.header.Get("Zoom-Epoch"), m.header.Get("Zoom-Seq")}
+		if n.epoch == "" {
+			continue
+		}
+		if first, twice := seen[n]; twice {
+			v.blame("P2 number", "messages %d and %d of %s are both number %s of epoch %s", first, m.sequence, n.subscription, n.seq, n.epoch)
+		}
+		seen[n] = m.sequence
 	}
 }
 

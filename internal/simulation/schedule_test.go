@@ -34,6 +34,7 @@ const (
 	faultSplit      fault = "split-nats" // of the leader from NATS, in silence, until after its lease
 	faultGarbage    fault = "garbage"    // frames that are no events
 	faultBurst      fault = "burst"      // of events
+	faultDelete     fault = "delete"     // the streams of buckets, their names separated by spaces
 	_               fault = ""           //
 )
 

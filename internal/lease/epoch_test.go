@@ -1,0 +1,102 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+)
+
+// rise fails the test unless each epoch is above the one before.
+func rise(t *testing.T, what string, epochs ...uint64) {
+	t.Helper()
+	for n := 1; n < len(epochs); n++ {
+		if epochs[n] <= epochs[n-1] {
+			t.Errorf("%s: epochs %v", what, epochs)
+			return
+		}
+	}
+}
+
+// The bucket is deleted under replicas that run, again and again, and its revisions
+// begin at 1. The leader keeps its term; each later one has a later epoch, whether the
+// leader before has stopped or died, and the record tells of it at once.
+func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, b := w.leader("a"), w.join("b", sub)
+		time.Sleep(10 * time.Minute) // many renewals: a high revision
+		epochs := []uint64{a.term().Epoch}
+		for n := range 8 {
+			if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
+				t.Fatal(err)
+			}
+			if n%2 == 0 {
+				time.Sleep(ttl / 2)
+			} else {
+				time.Sleep(5 * time.Minute)
+			}
+			if a.reigns() > 1 || !a.trusted() {
+				t.Fatalf("%d terms, trusted %v", a.reigns(), a.trusted())
+			}
+			if n%3 == 0 {
+				a.crash()
+			} else {
+				go a.stop()
+			}
+			w.await("the other one leads", ttl+2*time.Second, func() bool { return b.leads(sub) })
+			epochs = append(epochs, b.term().Epoch)
+			bucket, err := w.js.KeyValue(t.Context(), "leases")
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry, err := bucket.Get(t.Context(), "lease."+sub)
+			var r Record
+			if err != nil || json.Unmarshal(entry.Value(), &r) != nil || max(r.Epoch, entry.Revision()) < b.term().Epoch {
+				t.Errorf("the record tells of epoch %d at revision %d, the term is %d: %v", r.Epoch, entry.Revision(), b.term().Epoch, err)
+			}
+			a, b = b, w.join(fmt.Sprint("c", n), sub)
+			time.Sleep(5 * time.Second)
+		}
+		rise(t, "handed over and died", epochs...)
+	})
+}
+
+// Nobody runs when the bucket is deleted: what is known elsewhere counts, unless nobody
+// can have counted so far.
+func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		known, asked := uint64(500), 0
+		w.elsewhere = func(context.Context, string) uint64 { asked++; return known }
+		a := w.leader("a")
+		first := a.term().Epoch
+		rise(t, "a first term", known, first)
+		a.stop()
+		if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
+			t.Fatal(err)
+		}
+		known = first
+		b := w.leader("b")
+		rise(t, "a new bucket", known, b.term().Epoch)
+		second := b.term().Epoch
+		b.stop()
+		known = kv.MaxRevision
+		c := w.leader("c")
+		if c.term().Epoch >= kv.MaxRevision {
+			t.Errorf("epoch %d from what was forged", c.term().Epoch)
+		}
+		// Where the revisions are above all epochs that this process has seen, nobody is
+		// asked.
+		known, asked = 0, 0
+		d := w.join("d", sub)
+		time.Sleep(time.Hour)
+		c.StepDown()
+		w.await("d leads", time.Second, func() bool { return d.leads(sub) })
+		rise(t, "a high revision", second, d.term().Epoch)
+		if asked > 0 {
+			t.Errorf("asked elsewhere %d times", asked)
+		}
+	})
+}
