@@ -2,14 +2,15 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // epochSearch is how many of the stream's last messages may be looked at for an epoch.
@@ -25,12 +26,10 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 	if err != nil {
 		return 0, err
 	}
-	var state State
-	if entry.Value == nil || json.Unmarshal(entry.Value, &state) != nil {
-		search = epochSearch
-	}
-	if state.Epoch < kv.MaxRevision {
+	if state, _, err := record.ReadState(entry.Value, subscription, time.Now()); err == nil {
 		last = state.Epoch
+	} else {
+		search = epochSearch
 	}
 	s, err := js.Stream(ctx, stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -49,7 +48,7 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 			return last, fmt.Errorf("read message %d of stream %s: %w", sequence, stream, err)
 		}
 		epoch, err := strconv.ParseUint(msg.Header.Get(headerEpoch), 10, 64)
-		if err == nil && epoch < kv.MaxRevision { // also a neighbour's, since all count from one bucket
+		if err == nil && epoch < record.MaxNumber { // also a neighbour's, since all count from one bucket
 			last = max(last, epoch)
 		}
 		if err == nil && msg.Header.Get(headerSubscription) == subscription {

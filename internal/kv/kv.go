@@ -87,10 +87,6 @@ func (b *Bucket) stream() string            { return "KV_" + b.opt.Name }
 func (b *Bucket) subject(key string) string { return "$KV." + b.opt.Name + "." + key }
 func (b *Bucket) failed(key string) string  { return "bucket " + b.opt.Name + ", key " + key }
 
-// MaxRevision is more than any revision will ever be, and than every reader of JSON can
-// read as a whole number. What pretends to be one and is not below was forged.
-const MaxRevision = 1 << 53
-
 // Error codes of JetStream (nats-server, server/errors.json).
 const (
 	codeStreamNotFound = 10059

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // elector campaigns for one subscription.
@@ -205,7 +206,7 @@ func (e *elector) epoch(ctx context.Context, seen, revision uint64) uint64 {
 		return revision
 	}
 	if e.c.opt.Epoch != nil {
-		if elsewhere := e.c.opt.Epoch(ctx, e.subscription); elsewhere < kv.MaxRevision {
+		if elsewhere := e.c.opt.Epoch(ctx, e.subscription); elsewhere < record.MaxNumber {
 			seen = max(seen, elsewhere)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // rise fails the test unless each epoch is above the one before.
@@ -82,9 +82,9 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 		rise(t, "a new bucket", known, b.term().Epoch)
 		second := b.term().Epoch
 		b.stop()
-		known = kv.MaxRevision
+		known = record.MaxNumber
 		c := w.leader("c")
-		if c.term().Epoch >= kv.MaxRevision {
+		if c.term().Epoch >= record.MaxNumber {
 			t.Errorf("epoch %d from what was forged", c.term().Epoch)
 		}
 		// Where the revisions are above all epochs that this process has seen, nobody is

@@ -53,9 +53,6 @@ func decode(e kv.Entry) holding {
 	if h.record, err = record.ReadLease(e.Value); err != nil {
 		h.record = Record{Replica: record.Unknown}
 	}
-	if h.record.Epoch >= kv.MaxRevision {
-		h.record.Epoch = 0
-	}
 	h.epoch = cmp.Or(h.record.Epoch, h.revision)
 	return h
 }

@@ -43,7 +43,7 @@ type Gap struct {
 func (g *Gap) valid(subscription string) bool {
 	return g.Subscription == subscription && strings.HasPrefix(g.ID, "gap:"+subscription+":") && len(g.ID) <= maxID &&
 		!strings.ContainsFunc(g.ID, func(r rune) bool { return r <= ' ' || r > '~' }) &&
-		!g.To.IsZero() && causes.MatchString(string(g.Cause)) && g.Epoch <= maxNumber && checkNames(g.Replica, g.PreviousReplica) == nil
+		!g.To.IsZero() && causes.MatchString(string(g.Cause)) && g.Epoch < MaxNumber && checkNames(g.Replica, g.PreviousReplica) == nil
 }
 
 // bound cuts a gap to what can have been, and reports whether it is one of this

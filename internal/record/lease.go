@@ -25,7 +25,7 @@ func ReadLease(value []byte) (l Lease, err error) {
 	if err := json.Unmarshal(value, &l); err != nil {
 		return Lease{}, err
 	}
-	if l.Epoch > maxNumber {
+	if l.Epoch >= MaxNumber {
 		return Lease{}, errors.New("there are never so many epochs")
 	}
 	l.Host = Cut(l.Host)

@@ -19,12 +19,12 @@ const (
 	// MaxUnstored is how many gaps a state keeps, the newest ones: with more, NATS has
 	// been away for long.
 	MaxUnstored = 100
+	// MaxNumber is beyond all epochs and connections, and exact in any JSON reader.
+	MaxNumber = 1 << 53
 
 	maxLeaseBytes = 4 << 10
 	maxText       = 512 // bytes of a text for people
 	maxID         = 512
-	// maxNumber is beyond all epochs and connections, and exact in any JSON reader.
-	maxNumber = 1 << 53
 	// longest is beyond all gaps.
 	longest = 10 * 365 * 24 * time.Hour
 )

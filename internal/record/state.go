@@ -93,7 +93,7 @@ func parseState(value []byte) (s State, err error) {
 	switch {
 	case !slices.Contains(connStates, s.State):
 		return State{}, fmt.Errorf("%.40q is no state of a connection", s.State)
-	case s.Epoch > maxNumber || s.Connection > maxNumber:
+	case s.Epoch >= MaxNumber || s.Connection >= MaxNumber:
 		return State{}, fmt.Errorf("epoch %d, connection %d: there are never so many", s.Epoch, s.Connection)
 	}
 	return s, checkNames(s.Replica, s.Nonce)
