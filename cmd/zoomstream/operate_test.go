@@ -47,11 +47,24 @@ func TestReload(t *testing.T) {
 	p.says(&p.stderr, `"code":"config.reloaded","secrets_changed":true`)
 	sim.Emit(testSubscription, zoomsim.Event{Body: zoomsim.Body("meeting.started")})
 	p.says(&p.stderr, `"code":"event"`)
+	if sum := sim.Summary(testSubscription); sum.Ready != 1 || sum.Live != 1 {
+		t.Errorf("the connection did not stay: %+v", sum)
+	}
+
+	write(secret, testSecret+"\n") // and nobody says so
+	if _, err := sim.Do("rotate?count=1"); err != nil {
+		t.Fatal(err)
+	}
+	sim.IssueToken()
+	sim.Cut(testSubscription)
+	p.says(&p.stderr, `"code":"config.reread"`)
+	await(t, sim)
+	cut := sim.Summary(testSubscription).Ready
 
 	write(file, "log_level: loud\n")
 	p.signal(syscall.SIGHUP)
 	p.says(&p.stderr, `"code":"config.refused"`)
-	if sum := sim.Summary(testSubscription); sum.Ready != 1 || sum.Live != 1 {
+	if sum := sim.Summary(testSubscription); sum.Ready != cut || sum.Live != 1 {
 		t.Errorf("the connection did not stay: %+v", sum)
 	}
 	p.signal(syscall.SIGTERM)

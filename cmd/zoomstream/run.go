@@ -46,6 +46,7 @@ func (c *runCmd) Run(p *process) error {
 	err = app.Run(p.ctx, app.Options{
 		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit,
 		StepDown: p.stepDown, Reload: reloaded, Notify: notifier(), Log: log,
+		Reread: func() (*config.Config, error) { return config.Load(c.Settings, c.Config, p.environ) },
 	})
 	close(ended)
 	reloading.Wait()

@@ -31,9 +31,12 @@ type Options struct {
 	HTTP     *http.Client               // to Zoom; nil: the default
 	StepDown <-chan struct{}            // each receive hands all subscriptions to other replicas; may be nil
 	Reload   <-chan *config.Config      // each has its secrets used from then on; may be nil
-	Notify   func(state string)         // tells the supervisor (sd_notify(3)); may be nil
-	Clock    func(time.Time) time.Time  // maps a time to this machine's wall clock; nil: as it is
-	Log      zerolog.Logger
+	// Reread reads the configuration anew, for the secrets in its files: those at hand
+	// were refused. It may be called from several goroutines at once; may be nil.
+	Reread func() (*config.Config, error)
+	Notify func(state string)        // tells the supervisor (sd_notify(3)); may be nil
+	Clock  func(time.Time) time.Time // maps a time to this machine's wall clock; nil: as it is
+	Log    zerolog.Logger
 }
 
 // StreamError says that the existing stream cannot take the events.
@@ -90,7 +93,7 @@ func orderly(ctx context.Context, err error) error {
 // connect connects to the configured servers, or starts the embedded one.
 func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
 	options := natsconn.Settings(o.Config.NATS).Options()
-	options.InProcess, options.Name, options.Denied, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.wasDenied, o.Log
+	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.wasDenied, m.reread, o.Log
 	options.Secrets = func() (password, token string) {
 		s := m.secrets.Load()
 		return s.natsPassword, s.natsToken

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/metrics"
@@ -31,6 +33,7 @@ type monitor struct {
 	replica  atomic.Pointer[replica]
 	draining atomic.Bool
 	secrets  atomic.Pointer[secrets]
+	unread   zerolog.Logger // sampled
 
 	page   *page.Page
 	server *ops.Server // nil: there is none
@@ -48,6 +51,7 @@ func newMonitor(o Options) (*monitor, error) {
 	m := &monitor{
 		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all),
 	}
+	m.unread = o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	m.host, _ = os.Hostname()
 	m.secrets.Store(secretsOf(o.Config))
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)

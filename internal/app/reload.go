@@ -29,14 +29,37 @@ func (m *monitor) reload(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case cfg := <-m.o.Reload:
-			now := secretsOf(cfg)
-			changed := *now != *m.secrets.Swap(now)
-			if r := m.replica.Load(); r != nil {
-				r.replaceSecrets()
-			}
+			changed := m.use(cfg)
 			m.o.Log.Info().Str("code", "config.reloaded").Bool("secrets_changed", changed).Msg("secrets and log level are read again")
 		}
 	}
+}
+
+// reread uses the secrets as their files hold them now: Zoom or NATS has refused
+// those at hand, and nobody sends SIGHUP where files change by themselves. It may be
+// called from any goroutine.
+func (m *monitor) reread() {
+	if m.o.Reread == nil {
+		return
+	}
+	cfg, err := m.o.Reread()
+	if err != nil {
+		m.unread.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; going on with what was read before")
+		return
+	}
+	if m.use(cfg) {
+		m.o.Log.Info().Str("code", "config.reread").Msg("secrets were refused and have changed meanwhile; going on with the new ones")
+	}
+}
+
+// use reports whether the secrets are others.
+func (m *monitor) use(cfg *config.Config) bool {
+	now := secretsOf(cfg)
+	changed := *now != *m.secrets.Swap(now)
+	if r := m.replica.Load(); r != nil {
+		r.replaceSecrets()
+	}
+	return changed
 }
 
 func (r *replica) replaceSecrets() {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,40 @@ func TestRightSecretComesByReload(t *testing.T) {
 	corrected := time.Now()
 	h.await("the right one is used", 10*time.Second, func() bool { s := h.status(); return s.Token.Refreshes > 1 && s.Subscriptions[0].State == "connected" })
 	t.Logf("connected %s after the secret was corrected", time.Since(corrected))
+}
+
+// TestRefusedSecretsAreReadAgain: what Zoom or NATS refuses has changed in its file,
+// and nobody says so.
+func TestRefusedSecretsAreReadAgain(t *testing.T) {
+	h := newMonitored(t)
+	right, err := config.Load(h.settings, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("half written")
+	h.settings.ZoomClientSecret = "wrong-must-not-leak"
+	calls := 0
+	h.startWith(func(o *Options) {
+		o.Reread = func() (*config.Config, error) {
+			if calls++; calls == 1 {
+				return nil, broken
+			}
+			return right, nil
+		}
+	})
+	select {
+	case err := <-h.ended:
+		if text := h.log.String(); !strings.Contains(text, "half written") || !strings.Contains(err.Error(), "invalid_client") {
+			t.Errorf("%v\n%s", err, text)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a secret that cannot be read again ends nothing")
+	}
+	h.startWith(func(o *Options) { o.Reread = func() (*config.Config, error) { return right, nil } })
+	h.ready()
+	if text := h.log.String(); !strings.Contains(text, "config.reread") {
+		t.Errorf("%s", text)
+	}
 }
 
 // TestReloadedWhileNATSIsAway: who corrects the secret before NATS is there has done

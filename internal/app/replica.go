@@ -62,7 +62,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 		o: o, monitor: m, nc: nc, stream: stream, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 		tokens: zoom.NewTokenSource(zoom.TokenConfig{
 			ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
-			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Log: o.Log,
+			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Log: o.Log,
 		}),
 	}
 	r.candidate = lease.New(nc, leases, lease.Options{

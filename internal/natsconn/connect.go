@@ -32,6 +32,7 @@ type Options struct {
 	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; the settings above are not used
 	// Secrets gives Password and Token anew for each time it connects; nil: they stay.
 	Secrets func() (password, token string)
+	Refused func()              // is called whenever the server has refused the credentials; may be nil
 	Denied  func(detail string) // is told of each subject that the server denies to this user; may be nil
 	Log     zerolog.Logger
 }
@@ -44,7 +45,7 @@ type Options struct {
 // would deliver late and out of order. The server can still end it for good (a protocol violation): that is logged
 // as an error, and seen with nc.StatusChanged(nats.CLOSED).
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
-	events := &events{log: o.Log, target: "in process", denied: o.Denied}
+	events := &events{log: o.Log, target: "in process", denied: o.Denied, refused: o.Refused}
 	nc, err := dial(o, events)
 	if err != nil {
 		return nil, err

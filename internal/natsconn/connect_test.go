@@ -133,6 +133,31 @@ func TestRefusedLater(t *testing.T) {
 	log.await(t, "NATS connection is back")
 }
 
+// TestRefusedSecretsAreAskedForAgain: the server wants others, at first and later, and
+// the one who is told has them.
+func TestRefusedSecretsAreAskedForAgain(t *testing.T) {
+	opts := &server.Options{Authorization: "first"}
+	srv := runServer(t, opts)
+	log, logger := newLog()
+	var token atomic.Value // what Secrets gives
+	var wanted atomic.Value
+	token.Store("old")
+	wanted.Store("first")
+	connect(t, Options{
+		URL: srv.ClientURL(), Token: "old", Log: logger,
+		Secrets: func() (string, string) { return "", token.Load().(string) },
+		Refused: func() { token.Store(wanted.Load()) },
+	})
+	wanted.Store("second")
+	changed := opts.Clone()
+	changed.Authorization = "second"
+	if err := srv.ReloadOptions(changed); err != nil {
+		t.Fatal(err)
+	}
+	log.await(t, "NATS connection lost")
+	log.await(t, "NATS connection is back")
+}
+
 func TestReconnects(t *testing.T) {
 	opts := &server.Options{}
 	srv := runServer(t, opts)

@@ -13,9 +13,10 @@ import (
 // events logs what happens to one connection. nats.go calls its handlers from one goroutine; await joins in while
 // the first connection is made.
 type events struct {
-	log    zerolog.Logger
-	denied func(detail string) // see Options
-	target string              // the servers, without secrets; set before the first connection
+	log     zerolog.Logger
+	refused func()              // see Options
+	denied  func(detail string) // see Options
+	target  string              // the servers, without secrets; set before the first connection
 
 	mu     sync.Mutex
 	pace   pacer
@@ -61,6 +62,9 @@ func (e *events) reachable() time.Duration {
 func (e *events) unreachable(nc *nats.Conn, err error) {
 	if nc.IsConnected() || errors.Is(err, nats.ErrNoServers) {
 		return
+	}
+	if e.refused != nil && refused(err) {
+		e.refused()
 	}
 	e.mu.Lock()
 	due := e.pace.due(time.Now())

@@ -23,6 +23,8 @@ const (
 	unknownLifetime = 30 * time.Minute
 	// Credentials that have worked before may work again: asked this slowly.
 	deniedPause = time.Minute
+	// Meanwhile it is looked so often whether others have come.
+	rereadPeriod = 5 * time.Second
 )
 
 // TokenConfig describes an app.
@@ -31,7 +33,10 @@ type TokenConfig struct {
 	AccountID              string // set: grant account_credentials, else client_credentials
 	URL                    string // token endpoint
 	HTTP                   *http.Client
-	Log                    zerolog.Logger
+	// Reread may Replace the credentials by what their files hold now. It is called
+	// when Zoom has refused them, and now and then until it takes some; may be nil.
+	Reread func()
+	Log    zerolog.Logger
 }
 
 func (c TokenConfig) grant() string {
@@ -210,12 +215,16 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 			return accessToken{}, context.Cause(ctx)
 		}
 		t.failed(err)
+		denied := denial(err)
+		if denied != nil && t.reread(changed) {
+			continue
+		}
 		if old := t.current(); old.valid() && old.value != refused {
 			t.cfg.Log.Warn().Str("code", "token.unrenewed").Err(err).Msg("access token could not be renewed; the old one is still valid")
 			return old, nil
 		}
 		wait := pause.NextBackOff()
-		if denied := denial(err); denied != nil {
+		if denied != nil {
 			if !t.hasWorked() {
 				return accessToken{}, denied
 			}
@@ -223,16 +232,47 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 		}
 		wait = max(wait, retryAfter(err))
 		t.cfg.Log.Warn().Str("code", "token.failed").Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
-		waiting, cancel := context.WithTimeout(ctx, wait)
-		select {
-		case <-waiting.Done():
-		case <-changed:
+		if t.rest(ctx, wait, changed, denied != nil) {
 			pause.Reset()
 		}
-		cancel()
 		if ctx.Err() != nil {
 			return accessToken{}, context.Cause(ctx)
 		}
+	}
+}
+
+// rest waits, and reports whether other credentials have come. Those that were denied
+// are read again now and then.
+func (t *TokenSource) rest(ctx context.Context, wait time.Duration, changed <-chan struct{}, denied bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	look := time.NewTicker(rereadPeriod)
+	defer look.Stop()
+	for {
+		select {
+		case <-changed:
+			return true
+		case <-ctx.Done():
+			return denied && t.reread(changed)
+		case <-look.C:
+			if denied {
+				t.reread(changed)
+			}
+		}
+	}
+}
+
+// reread reports whether other credentials have come, now or since the channel was
+// got from watched.
+func (t *TokenSource) reread(changed <-chan struct{}) bool {
+	if t.cfg.Reread != nil {
+		t.cfg.Reread()
+	}
+	select {
+	case <-changed:
+		return true
+	default:
+		return false
 	}
 }
 

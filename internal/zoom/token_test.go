@@ -271,6 +271,57 @@ func TestDeniedLater(t *testing.T) {
 	})
 }
 
+// TestDeniedCredentialsAreReadAgain: their files may have changed, before Zoom refused
+// the old ones or after. The new ones are tried at once, and no old ones meanwhile.
+func TestDeniedCredentialsAreReadAgain(t *testing.T) {
+	for _, worked := range []bool{false, true} {
+		for _, after := range []time.Duration{0, 20 * time.Second, 90 * time.Second} {
+			if !worked && after > 0 {
+				continue // what never worked ends at once
+			}
+			right, requests := "right-1", 0
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				if _, secret, _ := r.BasicAuth(); secret != right {
+					deny(w, "Invalid client_id or client_secret", "invalid_client")
+					return
+				}
+				grant(w, fmt.Sprintf("eyJ%d", requests), `,"expires_in":3600`)
+			}
+			endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
+				file := "right-1"
+				var tokens *TokenSource
+				cfg.ClientSecret = "wrong"
+				cfg.Reread = func() { tokens.Replace("id", file, "") }
+				tokens = NewTokenSource(cfg)
+				if worked {
+					tokens.Replace("id", "right-1", "")
+					if _, err := tokens.token(t.Context(), ""); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(55 * time.Minute) // the token lives on, and is to be renewed
+					right = "right-2"
+				}
+				if after == 0 {
+					file = right
+				} else {
+					time.Sleep(10 * time.Minute) // now it is dead
+					time.AfterFunc(after, func() { file = right })
+				}
+				before, began := requests, time.Now()
+				token, err := tokens.token(t.Context(), "")
+				if err != nil || token.value == "eyJ1" {
+					t.Fatalf("worked %t, swapped after %s: %q, %v", worked, after, token.value, err)
+				}
+				took, denied := time.Since(began), requests-before-1
+				if took > after+rereadPeriod || denied > 1+int(after/deniedPause) {
+					t.Errorf("worked %t, swapped after %s: taken after %s, %d denials", worked, after, took, denied)
+				}
+			})
+		}
+	}
+}
+
 func TestTokenFollowsItsContext(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
 	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
