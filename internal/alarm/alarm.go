@@ -23,7 +23,7 @@ var OfSubscription = []string{Late, Silent, Contested}
 // The alarms of a whole replica.
 const (
 	Token     = "token"      // Zoom gives no access token
-	Stream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted
+	Stream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted; or a bucket is gone
 	Spooling  = "spooling"   // NATS has not taken events for a while; they are kept on disk or in memory
 	Spool     = "spool"      // the spool cannot be used, or has lost something
 	SpoolFull = "spool-full" // the spool is at its bound

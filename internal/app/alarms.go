@@ -78,15 +78,29 @@ func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	return fmt.Sprintf("Zoom gives no access token since %s: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 }
 
-// streamTrouble is why the stream takes nothing, if NATS is there and it has not for
-// a while. As long as NATS is away, nobody can say.
+// bucketTrouble says which bucket is gone and cannot be made again: "": none.
+func (r *replica) bucketTrouble() string {
+	if err := r.leases.Lost(); err != nil {
+		return fmt.Sprintf("the bucket of the leases was deleted and cannot be created again: %v", err)
+	}
+	if err := r.states.Lost(); err != nil {
+		return fmt.Sprintf("the bucket of the states was deleted and cannot be created again: %v", err)
+	}
+	return ""
+}
+
+// streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
+// and that has been so for a while. As long as NATS is away, nobody can say.
 func (r *replica) streamTrouble() (text string, known bool) {
-	st := r.pipeline.Stats()
-	if st.Direct {
+	st, bucket := r.pipeline.Stats(), r.bucketTrouble()
+	if st.Direct && bucket == "" {
 		r.refusing = time.Time{}
 		return "", true
 	}
-	text = r.refusal(cmp.Or(st.Publisher.Err, st.Trouble))
+	text = bucket
+	if !st.Direct {
+		text = cmp.Or(r.refusal(cmp.Or(st.Publisher.Err, st.Trouble)), bucket)
+	}
 	switch {
 	case text == "" || !r.nc.IsConnected():
 		r.refusing = time.Time{}

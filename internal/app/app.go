@@ -137,13 +137,13 @@ func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replic
 		return nil, err
 	}
 	leases, err := openBucket(ctx, o, js, kv.Options{
-		Name: cfg.Bucket, Description: "zoomstream: which replica holds each subscription", Replicas: cfg.StreamReplicas, TTLs: true,
+		Name: cfg.Bucket, Description: "zoomstream: which replica holds each subscription", Replicas: cfg.StreamReplicas, TTLs: true, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	states, err := openBucket(ctx, o, js, kv.Options{
-		Name: cfg.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: cfg.StreamReplicas,
+		Name: cfg.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: cfg.StreamReplicas, Log: o.Log,
 	})
 	if err != nil {
 		return nil, err

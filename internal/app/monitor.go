@@ -121,6 +121,8 @@ func (m *monitor) ready() error {
 		return errors.New(string(status.Starting))
 	case !r.nc.IsConnected():
 		return ops.ErrNoNATS
+	case r.bucketTrouble() != "":
+		return errors.New(r.bucketTrouble())
 	}
 	return nil
 }

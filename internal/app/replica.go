@@ -39,6 +39,7 @@ type replica struct {
 	o         Options
 	nc        *nats.Conn
 	stream    *jetstream.StreamInfo
+	leases    *kv.Bucket
 	states    *kv.Bucket
 	mode      dedupe.Mode
 	tokens    *zoom.TokenSource
@@ -59,7 +60,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 		return nil, err
 	}
 	r := &replica{
-		o: o, monitor: m, nc: nc, stream: stream, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		o: o, monitor: m, nc: nc, stream: stream, leases: leases, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 		tokens: zoom.NewTokenSource(zoom.TokenConfig{
 			ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
 			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Log: o.Log,

@@ -59,6 +59,7 @@ func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 	if st.Trouble != nil {
 		p.Trouble = st.Trouble.Error()
 	}
+	p.Bucket = r.bucketTrouble()
 	if st.SpoolErr != nil {
 		p.Disk = st.SpoolErr.Error()
 	}

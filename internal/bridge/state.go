@@ -26,6 +26,10 @@ const (
 
 const statePrefix = "state."
 
+// storeTimeout bounds one write, so that it leaves time to find out what is wrong: where
+// the bucket is gone and somebody listens to its subjects, nobody answers.
+const storeTimeout = journalTimeout / 2
+
 // errSuperseded says that a later term has written the state.
 var errSuperseded = errors.New("a later term has written the state")
 
@@ -69,5 +73,7 @@ func (b *Bridge) store(ctx context.Context, s State, revision uint64) (uint64, e
 	if err != nil {
 		return 0, fmt.Errorf("encode the state: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	return b.cfg.States.Put(ctx, statePrefix+b.cfg.Subscription, value, revision, 0)
 }

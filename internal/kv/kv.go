@@ -13,10 +13,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 )
 
 // Options of a bucket. They count when it is created; one that exists is used
@@ -26,12 +28,15 @@ type Options struct {
 	Description string
 	Replicas    int
 	TTLs        bool // entries may have a TTL (nats-server 2.11)
+	Log         zerolog.Logger
 }
 
 // Bucket is a bucket. It is safe for concurrent use.
 type Bucket struct {
-	js  jetstream.JetStream
-	opt Options
+	js     jetstream.JetStream
+	opt    Options
+	making chan struct{}         // held by who makes it again
+	lost   atomic.Pointer[error] // it is gone, and could not be made again; nil: it is there, as far as is known
 }
 
 // Entry is what a bucket has under a key. Without a value, the entry is
@@ -45,7 +50,7 @@ type Entry struct {
 
 // Open returns the bucket, creating it if it is missing.
 func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, error) {
-	b := &Bucket{js: js, opt: opt}
+	b := &Bucket{js: js, opt: opt, making: make(chan struct{}, 1)}
 	stream, err := js.Stream(ctx, b.stream())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err := b.create(ctx); err != nil {
@@ -79,6 +84,45 @@ func (b *Bucket) create(ctx context.Context) error {
 	_, err := b.js.CreateKeyValue(ctx, cfg)
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return fmt.Errorf("create bucket %s: %w", b.opt.Name, err)
+	}
+	return nil
+}
+
+// recreate makes a bucket again that JetStream says is not there.
+func (b *Bucket) recreate(ctx context.Context) error {
+	select {
+	case b.making <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-b.making }()
+	if _, err := b.js.Stream(ctx, b.stream()); err == nil {
+		return nil // somebody was faster
+	}
+	err := b.create(ctx)
+	switch {
+	case err == nil:
+		b.lost.Store(nil)
+		b.opt.Log.Warn().Str("code", "bucket.recreated").Str("bucket", b.opt.Name).Msg("the bucket was gone (deleted, or NATS came back without its data); it is created again")
+	case errors.Is(err, context.Canceled): // that says nothing
+	case b.lost.Swap(&err) == nil:
+		b.opt.Log.Error().Str("code", "bucket.gone").Err(err).Str("bucket", b.opt.Name).Msg("the bucket was deleted and cannot be created again; trying on")
+	}
+	return err
+}
+
+// there notes that the bucket has answered.
+func (b *Bucket) there() {
+	if b.lost.Load() != nil {
+		b.lost.Store(nil)
+	}
+}
+
+// Lost is why the bucket, which is gone, cannot be made again; nil: it is there, as far
+// as is known.
+func (b *Bucket) Lost() error {
+	if err := b.lost.Load(); err != nil {
+		return *err
 	}
 	return nil
 }
@@ -119,12 +163,14 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	switch {
 	case answer.Error == nil:
 	case answer.Error.ErrorCode == codeNoMessage:
+		b.there()
 		return Entry{}, nil
 	case answer.Error.ErrorCode == codeStreamNotFound:
-		return Entry{}, b.create(ctx)
+		return Entry{}, b.recreate(ctx)
 	default:
 		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), answer.Error)
 	}
+	b.there()
 	header, err := decodeHeader(answer.Message.Header)
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
@@ -184,5 +230,6 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, key string, expecte
 	if err != nil {
 		return 0, fmt.Errorf("write %s at revision %d: %w", b.failed(key), expected, err)
 	}
+	b.there()
 	return ack.Sequence, nil
 }

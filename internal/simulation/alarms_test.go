@@ -406,3 +406,39 @@ func alarmsOf(t *testing.T, seed uint64) (judged map[string]int, wrong []string)
 	})
 	return judged, wrong
 }
+
+// A bucket is deleted, and something stands in the way of making it again: of the
+// leases, and of the states.
+func TestBucketAlarm(t *testing.T) {
+	for _, bucket := range []string{"zoomstream", "zoomstream-state"} {
+		direct(t, scenario(1, 6*time.Minute), func(w *world) {
+			w.after(2*time.Minute, func() {
+				w.administer(func(js jetstream.JetStream) error {
+					if err := js.DeleteKeyValue(context.Background(), bucket); err != nil {
+						return err
+					}
+					_, err := js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"$KV." + bucket + ".>"}})
+					return err
+				})
+			})
+			w.after(4*time.Minute, func() { w.deleteStreams([]string{"OTHER"}) })
+		}, func(t *testing.T, v *evidence) {
+			var all []bridge.Alarm
+			for _, a := range v.alarms(t) {
+				if a.Name == alarm.Stream {
+					all = append(all, a)
+				}
+			}
+			if len(all) != 2 || !all[0].Raised || all[1].Raised || !strings.Contains(all[0].Detail, "create bucket "+bucket+":") {
+				t.Fatalf("%s: alarms %+v", bucket, all)
+			}
+			since := v.start.Add(2 * time.Minute)
+			if took := all[0].At.Sub(since); took > 40*time.Second {
+				t.Errorf("%s: raised after %s", bucket, took)
+			}
+			if took := all[1].At.Sub(since.Add(2 * time.Minute)); took > 15*time.Second {
+				t.Errorf("%s: cleared after %s", bucket, took)
+			}
+		})
+	}
+}

@@ -192,6 +192,18 @@ func (w *world) loseNATS(s step) {
 }
 
 func (w *world) deleteStreams(names []string) {
+	w.administer(func(js jetstream.JetStream) error {
+		for _, name := range names {
+			if err := js.DeleteStream(context.Background(), name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// administer does something to NATS.
+func (w *world) administer(do func(jetstream.JetStream) error) {
 	nc, err := nats.Connect("", nats.InProcessServer(&w.nats))
 	if err != nil {
 		panic(err)
@@ -201,10 +213,8 @@ func (w *world) deleteStreams(names []string) {
 	if err != nil {
 		panic(err)
 	}
-	for _, name := range names {
-		if err := js.DeleteStream(context.Background(), name); err != nil {
-			panic(err)
-		}
+	if err := do(js); err != nil {
+		panic(err)
 	}
 }
 

@@ -138,6 +138,7 @@ type Pipeline struct {
 	Age      float64 `json:"spool_age_s,omitempty"` // of the oldest message in it
 	Trouble  string  `json:"trouble,omitempty"`     // why publishing pauses
 	Disk     string  `json:"disk_trouble,omitempty"`
+	Bucket   string  `json:"bucket_trouble,omitempty"` // why leases or states cannot be written
 }
 
 // Token is the access token of the app.

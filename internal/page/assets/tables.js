@@ -109,7 +109,7 @@ export class Replicas {
       this.rows.set(key, r);
     }
     const p = m.pipeline ?? {}, c = r.cells;
-    const troubles = m.answered ? [p.trouble, p.disk_trouble, m.token?.trouble && "token: " + m.token.trouble].filter(Boolean) : [];
+    const troubles = m.answered ? [p.trouble, p.disk_trouble, p.bucket_trouble, m.token?.trouble && "token: " + m.token.trouble].filter(Boolean) : [];
     const bad = !m.answered || !p.nats_connected;
     setAttr(r.node, "data-level", bad || troubles.length ? "warn" : "ok");
     set(r.host, [m.host, m.pid && "pid " + m.pid].filter(Boolean).join(", "));

@@ -1,0 +1,63 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// recreated reports whether a bucket was made again, by what the log says.
+func (h *harness) recreated(bucket string) bool {
+	return strings.Contains(h.log.String(), `"code":"bucket.recreated","bucket":"`+bucket+`"`)
+}
+
+// TestDeletedBuckets are made again, which is told. What cannot be made again is told
+// in all places, and it is over when it can.
+func TestDeletedBuckets(t *testing.T) {
+	h := newMonitored(t)
+	h.settings.LeaseTTL = "3s"
+	h.startWith(func(*Options) {})
+	h.ready()
+	// Who listens to the subjects hides that nobody answers for them.
+	if _, err := h.js.Conn().Subscribe("$KV.>", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range []string{"zoomstream", "zoomstream-state"} {
+		if err := h.js.DeleteKeyValue(t.Context(), bucket); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.sim.WaitReady(t.Context(), subID); err != nil {
+			t.Fatal(err)
+		}
+		h.sim.Cut(subID) // the state changes
+		h.await(bucket+" is made again", 10*time.Second, func() bool { return h.recreated(bucket) })
+		h.ready()
+		h.await("it is ready", 10*time.Second, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
+
+		// Now something stands in the way.
+		other := jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"$KV." + bucket + ".>"}, NoAck: true}
+		h.await("there is another stream", 10*time.Second, func() bool {
+			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may be faster to make it again
+			_, err := h.js.CreateStream(t.Context(), other)
+			return err == nil
+		})
+		h.sim.Cut(subID)
+		h.await("the status tells", 15*time.Second, func() bool {
+			return strings.Contains(h.status().Pipeline.Bucket, "was deleted and cannot be created again")
+		})
+		if code, text := h.get("/readyz"); code == http.StatusOK || !strings.Contains(text, "bucket of the") {
+			t.Errorf("/readyz: %d %s", code, text)
+		}
+		if !strings.Contains(h.log.String(), `"code":"bucket.gone"`) {
+			t.Error("the log does not tell")
+		}
+		if err := h.js.DeleteStream(t.Context(), "OTHER"); err != nil {
+			t.Fatal(err)
+		}
+		h.await("it is over", 10*time.Second, func() bool { return h.status().Pipeline.Bucket == "" })
+	}
+}
