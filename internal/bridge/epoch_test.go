@@ -56,11 +56,11 @@ func TestLastEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	state(`{"epoch":90}`)
+	state(`{"state":"connected","replica":"r","nonce":"n","epoch":90,"since":"2026-11-01T00:00:00Z"}`)
 	expect("a state", 90)
 	store("a", "95")
 	expect("a message ahead of the state", 95)
-	state(`{"epoch":9223372036854775808}`)
+	state(`{"state":"connected","replica":"r","nonce":"n","epoch":9223372036854775808,"since":"2026-11-01T00:00:00Z"}`)
 	expect("a forged state", 95)
 	state(`junk`)
 	expect("no state", 95)

@@ -9,6 +9,7 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,21 @@ type Options struct {
 	Name        string
 	Description string
 	Replicas    int
-	TTLs        bool // entries may have a TTL (nats-server 2.11)
+	MaxBytes    int64 // 0: DefaultMaxBytes
+	TTLs        bool  // entries may have a TTL (nats-server 2.11)
 	Log         zerolog.Logger
+}
+
+// DefaultMaxBytes is room for some 20,000 leases, or as many states. A bucket
+// always has a bound: accounts may demand one of every stream, and reserve it.
+const DefaultMaxBytes = 16 << 20
+
+// Stream is the configuration of the stream that holds a bucket with these
+// options, as far as a server's and an account's limits go by it.
+func (o Options) Stream() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: "KV_" + o.Name, Replicas: max(o.Replicas, 1), MaxBytes: cmp.Or(o.MaxBytes, DefaultMaxBytes), Storage: jetstream.FileStorage,
+	}
 }
 
 // Bucket is a bucket. It is safe for concurrent use.
@@ -48,23 +62,41 @@ type Entry struct {
 	Purged   bool   // on purpose
 }
 
+func newBucket(js jetstream.JetStream, opt Options) *Bucket {
+	return &Bucket{js: js, opt: opt, making: make(chan struct{}, 1)}
+}
+
 // Open returns the bucket, creating it if it is missing.
 func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, error) {
-	b := &Bucket{js: js, opt: opt, making: make(chan struct{}, 1)}
-	stream, err := js.Stream(ctx, b.stream())
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	b, info, err := Find(ctx, js, opt)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		b = newBucket(js, opt)
 		if err := b.create(ctx); err != nil {
 			return nil, err
 		}
-		stream, err = js.Stream(ctx, b.stream())
+		b, info, err = Find(ctx, js, opt)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at bucket %s: %w", opt.Name, err)
+		return nil, err
 	}
-	if opt.TTLs && !stream.CachedInfo().Config.AllowMsgTTL {
+	if opt.TTLs && !info.Config.AllowMsgTTL {
 		return nil, ErrNoTTL
 	}
 	return b, nil
+}
+
+// Find returns a bucket that exists, whatever it is like, and the stream that
+// holds it. The error wraps jetstream.ErrBucketNotFound if there is none.
+func Find(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, *jetstream.StreamInfo, error) {
+	b := newBucket(js, opt)
+	stream, err := js.Stream(ctx, b.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil, fmt.Errorf("bucket %s: %w", opt.Name, jetstream.ErrBucketNotFound)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at bucket %s: %w", opt.Name, err)
+	}
+	return b, stream.CachedInfo(), nil
 }
 
 // ErrNoTTL says that an existing bucket was made without TTLs per entry.
@@ -76,6 +108,7 @@ func (b *Bucket) create(ctx context.Context) error {
 		Description: b.opt.Description,
 		History:     1, // with more, the server raises short TTLs
 		Replicas:    b.opt.Replicas,
+		MaxBytes:    b.opt.Stream().MaxBytes,
 		Storage:     jetstream.FileStorage,
 	}
 	if b.opt.TTLs {

@@ -30,6 +30,9 @@ func openBucket(t *testing.T) (*Bucket, jetstream.JetStream) {
 	if _, err := Open(t.Context(), js, Options{Name: "leases", TTLs: true}); err != nil {
 		t.Fatalf("opened a second time: %v", err)
 	}
+	if _, info, err := Find(t.Context(), js, Options{Name: "leases"}); err != nil || info.Config.MaxBytes != DefaultMaxBytes {
+		t.Fatalf("made without a bound: %+v, %v", info, err)
+	}
 	return b, js
 }
 
@@ -104,6 +107,9 @@ func TestTTL(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, b, 0, "")
+	if _, info, err := Find(ctx, js, Options{Name: "leases"}); err != nil || info.Config.MaxBytes != DefaultMaxBytes {
+		t.Fatalf("made anew without a bound: %+v, %v", info, err)
+	}
 	if _, err := b.Put(ctx, "key", []byte("a"), 0, time.Second); err != nil {
 		t.Fatal(err)
 	}
