@@ -188,6 +188,9 @@ func (m *monitor) states() *status.Replica {
 	for _, p := range r.candidate.Peers() {
 		s.Others = append(s.Others, status.Other{Replica: p.Replica, Nonce: p.Nonce, Heard: m.clock(p.Heard).UTC(), Leaving: p.Leaving})
 	}
+	for _, p := range r.candidate.Gone() {
+		s.Gone = append(s.Gone, status.Other{Replica: p.Replica, Nonce: p.Nonce, Heard: m.clock(p.Heard).UTC()})
+	}
 	for _, id := range subscriptions(m.o.Config) {
 		s.Subscriptions = append(s.Subscriptions, r.shown(id))
 	}

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -58,6 +59,41 @@ type Peer struct {
 func (c *Candidate) Peers() []Peer {
 	all := c.peers.heard()
 	slices.SortFunc(all, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Replica, b.Replica), cmp.Compare(a.Nonce, b.Nonce)) })
+	return all
+}
+
+// goneFor is how long a replica that vanished is told of.
+const goneFor = 10 * time.Minute
+
+// Gone are the replicas that vanished lately without having said that they leave, by
+// name, of each name the latest. While this replica is cut off from NATS it hears
+// nobody, so none is told of then.
+func (c *Candidate) Gone() []Peer {
+	c.hush()
+	if !c.nc.IsConnected() || c.peers.quietFor(time.Now()) > 0 {
+		return nil
+	}
+	latest := make(map[string]Peer)
+	for _, p := range c.peers.vanished() {
+		if p.Heard.After(latest[p.Replica].Heard) {
+			latest[p.Replica] = p
+		}
+	}
+	for _, p := range c.Peers() {
+		delete(latest, p.Replica) // it was started again
+	}
+	return slices.SortedFunc(maps.Values(latest), func(a, b Peer) int { return cmp.Compare(a.Replica, b.Replica) })
+}
+
+func (p *peers) vanished() (all []Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for nonce, k := range p.all {
+		heard := later(k.heard, k.alive)
+		if !k.heard.IsZero() && !k.present() && !k.leaving && time.Since(heard) < goneFor {
+			all = append(all, Peer{Replica: k.name, Nonce: nonce, Heard: heard})
+		}
+	}
 	return all
 }
 

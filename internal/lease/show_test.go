@@ -127,6 +127,51 @@ func TestPeersAreListed(t *testing.T) {
 	})
 }
 
+// TestGoneAreListed for ten minutes: those that were killed, not those that left, nor
+// anybody by one that is cut off itself.
+func TestGoneAreListed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		killed, left, cut := w.join("killed", sub), w.join("left", sub), w.join("cut", "another")
+		b := w.join("b", "another")
+		gone := func(m *member) (names []string) {
+			for _, p := range m.Gone() {
+				names = append(names, p.Replica)
+				if p.Nonce == "" || time.Since(p.Heard) > goneFor {
+					t.Errorf("%+v", p)
+				}
+			}
+			return names
+		}
+		time.Sleep(5 * time.Second)
+		if all := gone(b); all != nil {
+			t.Errorf("%v are gone, and none is", all)
+		}
+		left.stop()
+		time.Sleep(time.Second)
+		killed.crash()
+		cut.link.BlackHole()
+		w.await("both are gone", forgetAfter+time.Second, func() bool { return slices.Equal(gone(b), []string{"cut", "killed"}) })
+		time.Sleep(time.Minute)
+		if all := gone(cut); all != nil {
+			t.Errorf("one that hears nobody says that %v are gone", all)
+		}
+		cut.link.Heal()
+		w.await("one of them is back", time.Minute, func() bool {
+			return slices.Equal(gone(b), []string{"killed"}) && slices.Equal(gone(cut), []string{"killed"})
+		})
+		w.join("killed", sub)
+		w.await("the other one is started again", 10*time.Second, func() bool { return gone(b) == nil })
+		again := w.join("again", sub)
+		time.Sleep(time.Second)
+		again.crash()
+		w.await("another one is gone", forgetAfter+time.Second, func() bool { return slices.Equal(gone(b), []string{"again"}) })
+		time.Sleep(goneFor)
+		if all := gone(b); all != nil {
+			t.Errorf("after %s %v are told of", goneFor, all)
+		}
+	})
+}
+
 // TestTransitions are counted with their reasons: a planned change, a death, a host
 // that is lost.
 func TestTransitions(t *testing.T) {

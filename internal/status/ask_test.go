@@ -133,6 +133,45 @@ func TestSilentStandby(t *testing.T) {
 	}
 }
 
+// A replica that vanished is shown as gone by whoever remembers it, and nobody waits
+// for it: not one that was started again, nor twice, nor one that somebody hears.
+func TestGone(t *testing.T) {
+	w := newWorld(t)
+	w.buckets()
+	a := made("a", leads("sub-1", "a", w.lease("sub-1", "a", 0)))
+	heard := time.Now().Add(-3 * time.Minute)
+	a.Gone = []Other{{Replica: "killed", Nonce: "1", Heard: heard}, {Replica: "a", Nonce: "2", Heard: heard}, {Replica: "b", Nonce: "b", Heard: heard}}
+	b := made("b", standsBy("sub-1", "a", 1))
+	b.Gone = []Other{{Replica: "killed", Nonce: "1", Heard: heard.Add(time.Second)}, {Replica: "killed", Nonce: "0", Heard: heard.Add(-time.Minute)}}
+	w.serve(w.connect(), a)
+	w.serve(w.connect(), b)
+	w.state("abandoned", "x", "disconnected", time.Now())
+	o, took := w.ask(w.connect(), AskOptions{Wait: 30 * time.Second})
+	wantLines(t, o,
+		`abandoned: leader "" epoch 0 state "disconnected" answered false from "" standbys []`,
+		`sub-1: leader "a" epoch 1 state "connected" answered true from "a" standbys [b]`,
+		`replica a: answered true heard false leads 1 stands by 0`,
+		`replica b: answered true heard false leads 0 stands by 1`,
+		`replica killed: answered false heard true leads 0 stands by 0`,
+	)
+	if m := o.Replicas[2]; !m.Gone || !m.Heard.Equal(heard.Add(time.Second)) || o.Replicas[0].Gone || o.Replicas[1].Gone {
+		t.Errorf("%+v", o.Replicas)
+	}
+	if !o.Subscriptions[0].Unused || o.Verdict() != nil {
+		t.Errorf("a replica that is gone is trouble: %v, %+v", o.Verdict(), o.Subscriptions[0])
+	}
+	var table strings.Builder
+	if err := o.Table(&table); err != nil || !strings.Contains(table.String(), "killed   gone, last seen ") {
+		t.Errorf("%s", &table)
+	}
+	if took > 10*time.Second {
+		t.Errorf("it waited %s for a replica that is gone", took)
+	}
+	if alone := Alone("zoomstream", a); len(alone.Replicas) != 1 {
+		t.Errorf("one that cannot ask tells of %+v", alone.Replicas)
+	}
+}
+
 // Those that leave, were heard long ago or run again under their name are not.
 func TestNotWaitedFor(t *testing.T) {
 	w := newWorld(t)

@@ -248,6 +248,7 @@ func (m *merger) addMembers() {
 			silent.Heard = later(silent.Heard, state.LastFrame)
 		}
 	}
+	m.addGone()
 	for _, member := range m.members {
 		m.o.Replicas = append(m.o.Replicas, *member)
 	}
@@ -256,15 +257,35 @@ func (m *merger) addMembers() {
 	})
 }
 
+// addGone adds those that vanished lately, each name once.
+func (m *merger) addGone() {
+	named := make(map[string]bool)
+	for _, member := range m.members {
+		named[member.Replica] = true
+	}
+	for _, r := range m.answers {
+		for _, gone := range r.Gone {
+			member := m.members[gone.Nonce]
+			if member == nil && !named[gone.Replica] {
+				member = m.silent(gone.Nonce, gone.Replica)
+				named[gone.Replica] = true
+			}
+			if member != nil && !member.Answered {
+				member.Gone, member.Heard = true, later(member.Heard, gone.Heard)
+			}
+		}
+	}
+}
+
 // markUnused marks what only the bucket of the states has: nobody leads it, and
-// each replica tells that it would not. While one is silent that is not known; and
-// a leader that died, whose last word is that it is connected, may come back.
+// each replica tells that it would not. While one is silent that is not known; one
+// that is gone counts no more, and a leader that died, whose last word is that it is connected, may come back.
 func (m *merger) markUnused() {
 	if len(m.answers) == 0 || len(m.stored.errs) > 0 {
 		return
 	}
 	for _, member := range m.o.Replicas {
-		if !member.Answered {
+		if !member.Answered && !member.Gone {
 			return
 		}
 	}

@@ -16,7 +16,9 @@ type Overview struct {
 
 // Alone is the overview of one that cannot ask the others.
 func Alone(bucket string, r *Replica) *Overview {
-	return merge(bucket, r.Now, map[string]*Replica{r.Nonce: r}, buckets{}, nil)
+	alone := *r
+	alone.Gone = nil // it hears nobody
+	return merge(bucket, r.Now, map[string]*Replica{r.Nonce: &alone}, buckets{}, nil)
 }
 
 // Line is a subscription in an overview.
@@ -39,6 +41,7 @@ type Member struct {
 	Phase    Phase     `json:"phase,omitempty"`
 	HTTP     string    `json:"http,omitempty"`
 	Answered bool      `json:"answered"`       // false: others have heard of it, or the buckets name it
+	Gone     bool      `json:"gone,omitempty"` // it vanished in the last ten minutes without a word
 	Heard    time.Time `json:"heard,omitzero"` // last sign of life, if it did not answer
 	Leads    int       `json:"leads"`          // subscriptions
 	StandsBy int       `json:"stands_by"`      // for subscriptions

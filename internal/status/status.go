@@ -24,8 +24,9 @@ type Replica struct {
 	Phase   Phase     `json:"phase"`
 	HTTP    string    `json:"http,omitempty"` // address of its status page
 
-	Subscriptions few[Subscription] `json:"subscriptions"` // those that it would lead
-	Others        few[Other]        `json:"others"`        // replicas that it hears
+	Subscriptions few[Subscription] `json:"subscriptions"`  // those that it would lead
+	Others        few[Other]        `json:"others"`         // replicas that it hears
+	Gone          few[Other]        `json:"gone,omitempty"` // that vanished in the last ten minutes without a word
 	Pipeline      Pipeline          `json:"pipeline"`
 	Token         Token             `json:"token"`
 	Alarms        few[Alarm]        `json:"alarms"` // that are raised

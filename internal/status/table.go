@@ -239,7 +239,11 @@ func (t *table) replicas() {
 			if !m.Heard.IsZero() {
 				seen = "last seen " + t.clock(m.Heard)
 			}
-			rows = append(rows, []string{m.Replica, "no answer, " + seen, fmt.Sprint(m.Leads), "", "", "", m.Host, "", ""})
+			state := "no answer"
+			if m.Gone {
+				state = "gone"
+			}
+			rows = append(rows, []string{m.Replica, state + ", " + seen, fmt.Sprint(m.Leads), "", "", "", m.Host, "", ""})
 			continue
 		}
 		spool := fmt.Sprint(m.Pipeline.Spooled)

@@ -82,7 +82,7 @@ function judge(o, old) {
   const up = all.filter(connected).length;
   const silentOnes = o.replicas.filter((r) => !r.answered), quiet = silentOnes.length, cut = o.replicas.filter((r) => r.answered && !r.pipeline?.nats_connected).length;
   const more = [`${up} of ${plural(all.length, "subscription")} connected`, `${o.replicas.length - quiet} of ${plural(o.replicas.length, "replica")} answer`]
-    .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} silent` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
+    .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} ${r.gone ? "gone" : "silent"}` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
     .concat(cut ? [`${cut} cut off from NATS`] : [])
     .concat(rate(all.reduce((sum, l) => sum + (l.events_per_second ?? 0), 0)).replace("/s", " events/s")).join(" · ");
   if (lost || away) return { level: "bad", text: lost ? "No answer" : "NATS does not answer", more: partial() ? alone(all, up) : "when last heard: " + more };
@@ -93,7 +93,7 @@ function judge(o, old) {
   if (delayed && !o.alarms.some((a) => a.alarm === "late")) parts.push(`events late in ${plural(delayed, "subscription")}`);
   if (cut) parts.push(`NATS away from ${plural(cut, "replica")}`);
   if (level.bad || cut) return { level: "bad", text: parts.join(", "), more };
-  if (quiet) parts.push(`${plural(quiet, "replica")} silent`);
+  if (quiet) parts.push(`${plural(quiet, "replica")} ${silentOnes.every((r) => r.gone) ? "gone" : "silent"}`);
   if (level.warn && !parts.length) parts.push(`${plural(level.warn, "subscription")} in doubt`);
   if (old > stale) parts.push("data is old");
   if (parts.length) return { level: "warn", text: parts.join(", "), more };

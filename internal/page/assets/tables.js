@@ -115,7 +115,7 @@ export class Replicas {
     set(r.host, [m.host, m.pid && "pid " + m.pid].filter(Boolean).join(", "));
     r.trouble.hidden = !troubles.length;
     set(r.trouble, "! " + troubles.join(" · "));
-    set(c[1], m.answered ? m.phase : "unknown");
+    set(c[1], m.answered ? m.phase : m.gone ? "gone" : "unknown");
     set(c[2], count(m.leads));
     set(c[3], count(m.stands_by));
     set(c[4], !m.answered ? "–" : p.nats_connected ? "✓ connected" : "✕ away");
@@ -125,7 +125,7 @@ export class Replicas {
     setAttr(c[6], "data-level", p.spool_messages ? "warn" : "none");
     set(c[7], m.version || "–");
     setTime(c[8], ms(m.started), m.started ? agoOf(m.started) : "–");
-    setTime(c[9], ms(m.heard), m.answered ? "✓ answers" : m.heard ? "! " + agoOf(m.heard) : "! no answer");
+    setTime(c[9], ms(m.heard), m.answered ? "✓ answers" : m.heard ? "! " + (m.gone ? "last " : "") + agoOf(m.heard) : "! no answer");
   }
 }
 
