@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/redact"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/subjects"
 )
@@ -74,6 +75,16 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	}
 	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
 	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())
+}
+
+// mask returns a copy without credentials. The text need not be well-formed,
+// and may end anywhere.
+func (q *Quarantine) mask(raw []byte) []byte {
+	var secrets []string
+	if q.secrets != nil {
+		secrets = q.secrets()
+	}
+	return []byte(redact.Text(string(raw), secrets...))
 }
 
 func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {

@@ -1,13 +1,13 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/zoomstream/zoomstream/internal/redact"
 )
 
 // Validate makes it a usage error to give a flag twice; kong would take the
@@ -52,16 +52,7 @@ func RedactArgs(message string, args []string) string {
 			hidden = append(hidden, value)
 		}
 	}
-	slices.SortFunc(hidden, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // one may be part of another
-	for _, value := range hidden {
-		if len(value) < 4 {
-			continue
-		}
-		quoted := strconv.Quote(value)
-		message = strings.ReplaceAll(message, value, masked)
-		message = strings.ReplaceAll(message, quoted[1:len(quoted)-1], masked)
-	}
-	return message
+	return redact.Known(message, hidden...)
 }
 
 func isSetting(flag string) bool {

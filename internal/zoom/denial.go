@@ -37,7 +37,7 @@ func retryAfter(err error) time.Duration {
 // explain turns oauth2's error, which hides Zoom's reason or shows a whole
 // HTML page, into one for people.
 func explain(err error, cfg TokenConfig) error {
-	redact := redactor{cfg.ClientSecret, cfg.basic()}
+	redact := redactor{cfg.ClientSecret, cfg.basic(), cfg.ClientID, cfg.AccountID}
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		return &tokenError{detail: "zoom: the token request failed: " + redact.error(err)}

@@ -7,12 +7,13 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/zoomstream/zoomstream/internal/redact"
 )
 
 // Cause classifies why there is no session, for logs, metrics and gap markers.
@@ -61,9 +62,9 @@ func (e *CredentialsError) Error() string {
 }
 
 // ended classifies the error of a read or write on an established connection.
-func ended(err error, redact redactor) *Error {
+func ended(err error, secrets redactor) *Error {
 	if closed, ok := errors.AsType[websocket.CloseError](err); ok {
-		e := &Error{Cause: CauseClosed, Code: closed.Code, Detail: redact.text(fmt.Sprintf("code %d, reason %q", closed.Code, closed.Reason))}
+		e := &Error{Cause: CauseClosed, Code: closed.Code, Detail: fmt.Sprintf("code %d, reason %q", closed.Code, secrets.text(closed.Reason))}
 		if displacing(closed.Reason) {
 			e.Cause = CauseDisplaced
 		}
@@ -77,7 +78,7 @@ func ended(err error, redact redactor) *Error {
 	case errors.Is(err, net.ErrClosed):
 		return &Error{Cause: CauseStopped, Detail: "the connection was closed on this side"}
 	}
-	return &Error{Cause: CauseReset, Detail: redact.error(err)}
+	return &Error{Cause: CauseReset, Detail: secrets.error(err)}
 }
 
 // displacing reports whether Zoom's text says that another connection of the
@@ -86,14 +87,9 @@ func displacing(text string) bool {
 	return strings.Contains(strings.ToLower(text), "another place")
 }
 
-// redactor removes known secrets, and anything that looks like one, from text.
+// redactor removes known secrets, and anything that looks like one, from text. It is
+// used before a text is quoted, which changes what it would look for.
 type redactor []string
-
-var (
-	tokenInURL = regexp.MustCompile(`(?i)(access_token=)[^&\s"']*`)
-	userInfo   = regexp.MustCompile(`(://)[^/\s"'@]*@`)
-	scheme     = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[^\s"']+`)
-)
 
 const (
 	maxDetail = 300     // bytes of a text that are shown
@@ -102,15 +98,7 @@ const (
 
 func (r redactor) text(s string) string {
 	s = s[:min(len(s), maxRedact)]
-	for _, secret := range r {
-		if len(secret) >= 4 {
-			s = strings.ReplaceAll(s, secret, "***")
-			s = strings.ReplaceAll(s, url.QueryEscape(secret), "***")
-		}
-	}
-	s = tokenInURL.ReplaceAllString(s, "${1}***")
-	s = scheme.ReplaceAllString(s, "${1} ***")
-	s = userInfo.ReplaceAllString(s, "${1}***@")
+	s = redact.Text(s, r...)
 	if len(s) > maxDetail {
 		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
 	}

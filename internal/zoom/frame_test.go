@@ -221,6 +221,25 @@ func TestErrorsAreRedacted(t *testing.T) {
 	}
 }
 
+// TestErrorsAreRedactedBeforeTheyAreQuoted has tokens that look different when they are.
+func TestErrorsAreRedactedBeforeTheyAreQuoted(t *testing.T) {
+	for _, token := range []string{"to\"ken-with-a-quote", "token\r\nof-two-lines", `token\with\backslashes`, "token%2Bwith%percent", "tökèn-beyond-ASCII"} {
+		r := redactor{token}
+		s := &Session{redact: r}
+		for _, err := range []error{
+			ended(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
+			errors.New(r.error(fmt.Errorf("the other side said %q", token))),
+			s.refusal(envelope{module: moduleBuild, refused: true, content: []byte(fmt.Sprintf("%q is no token", token))}, nil, false),
+			s.refusal(envelope{module: token, refused: true}, nil, false),
+		} {
+			text, part := err.Error(), token[len(token)-8:]
+			if strings.Contains(text, part) || !strings.Contains(text, "***") {
+				t.Errorf("%q: %s", token, text)
+			}
+		}
+	}
+}
+
 // FuzzEnvelope feeds any frame: decoding never panics, errors are Malformed,
 // and what is decoded is what encoding/json decodes.
 func FuzzEnvelope(f *testing.F) {

@@ -285,7 +285,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	case moduleMessage, moduleBuild, "":
 	default:
 		s.unknown++
-		s.noisy.Warn().Str("code", "zoom.unknown_module").Str("module", s.redact.text(strconv.QuoteToASCII(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
+		s.noisy.Warn().Str("code", "zoom.unknown_module").Str("module", strconv.QuoteToASCII(s.redact.text(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
 	}
 	return nil
 }
@@ -316,9 +316,9 @@ func (s *Session) refusal(env envelope, raw []byte, event bool) *Error {
 	if !env.refused {
 		return nil
 	}
-	detail := fmt.Sprintf("module %q, success false", env.module)
+	detail := fmt.Sprintf("module %q, success false", s.redact.text(env.module))
 	if env.module != moduleMessage && !event { // an event's body is not for logs
-		detail += fmt.Sprintf(": %q", env.content[:min(len(env.content), maxDetail)])
+		detail += fmt.Sprintf(": %q", s.redact.text(string(env.content)))
 	}
 	if env.module == moduleBuild {
 		detail += "; if that stays, check in Zoom's Marketplace that the app is activated and the subscription is its own"
