@@ -35,6 +35,9 @@ func (c *runCmd) Run(p *process) error {
 			e.Str(v.Name, v.Value+" ("+v.Source+")")
 		}
 	}).Msg("settings")
+	for _, e := range cfg.Exposed() {
+		log.Warn().Str("code", "config.exposed").Str("setting", e.Setting).Str("path", e.Path).Str("mode", e.Mode.String()).Str("fix", e.Fix).Msg("others on this machine may read or write what should be this user's alone")
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}

@@ -89,3 +89,31 @@ func TestFilesThatNeverEnd(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestExposed tells of what others may read or write.
+func TestExposed(t *testing.T) {
+	vars := working()
+	delete(vars, "ZOOM_CLIENT_SECRET")
+	vars["ZOOM_CLIENT_SECRET_FILE"], vars["NATS_KEY"], vars["NATS_CERT"], vars["NATS_CA"] = writeFile(t, "x"), writeFile(t, "x"), writeFile(t, "x"), writeFile(t, "x")
+	vars["NATS_URL"], vars["ZOOMSTREAM_DATA_DIR"], vars["ZOOMSTREAM_SPOOL_DIR"] = "nats://127.0.0.1:4222", t.TempDir(), t.TempDir()
+	file := writeFile(t, "zoom_secret_token: x\n")
+	for mode, exposed := range map[os.FileMode]bool{0o600: false, 0o440: false, 0o640: false, 0o644: true, 0o620: true, 0o602: true} {
+		for _, path := range []string{vars["ZOOM_CLIENT_SECRET_FILE"], vars["NATS_KEY"], vars["NATS_CERT"], vars["NATS_CA"], file, vars["ZOOMSTREAM_DATA_DIR"], vars["ZOOMSTREAM_SPOOL_DIR"]} {
+			if info, err := os.Stat(path); err != nil || os.Chmod(path, mode|info.Mode().Perm()&0o100) != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := Load(Settings{}, file, environ(vars))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range c.Exposed() {
+			names = append(names, e.Setting)
+		}
+		want := "ZOOM_CLIENT_SECRET_FILE NATS_KEY --config ZOOMSTREAM_DATA_DIR ZOOMSTREAM_SPOOL_DIR"
+		if got := strings.Join(names, " "); exposed && got != want || !exposed && got != "" {
+			t.Errorf("mode %o: %q", mode, got)
+		}
+	}
+}

@@ -58,7 +58,8 @@ type Config struct {
 	LogLevel      string // trace, debug, info, warn, error
 	LogFormat     string // json, console, auto
 
-	values []Value
+	values      []Value
+	secretFiles []Value // settings and paths of files that hold secrets
 }
 
 // AutoSilent is the AlarmSilent that goes by the subscription's own rhythm.

@@ -65,7 +65,7 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
-	c.values = l.values()
+	c.values, c.secretFiles = l.values(), l.secretFiles(configFile)
 	return c, nil
 }
 
@@ -73,6 +73,7 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 type given struct {
 	value  string
 	source string
+	file   string // that it was read from, of a secret
 }
 
 // layer is what one source gives, by name of the setting. A value in it is
@@ -132,7 +133,7 @@ func pick(r row, layers []layer) (given, error) {
 			return direct, nil
 		case isFile:
 			secret, err := readSecret(file.value)
-			return given{value: secret, source: file.source}, err
+			return given{value: secret, source: file.source, file: file.value}, err
 		}
 	}
 	return given{value: r.preset, source: fromDefault}, nil
@@ -227,6 +228,27 @@ func (l *loader) values() []Value {
 		if g, ok := l.found[r.setting]; ok {
 			all = append(all, Value{Name: r.setting, Value: r.redact(g.value), Source: g.source})
 		}
+	}
+	return all
+}
+
+// secretFiles are the files that hold secrets, the configuration too if it has one.
+func (l *loader) secretFiles(configFile string) (all []Value) {
+	inConfig := false
+	for _, r := range table {
+		g := l.found[r.setting]
+		switch {
+		case g.value == "":
+		case g.file != "":
+			all = append(all, Value{Name: r.setting + fileSuffix, Value: g.file, Source: g.source})
+		case slices.Contains([]string{"NATS_CREDS", "NATS_NKEY", "NATS_KEY"}, r.setting):
+			all = append(all, Value{Name: r.setting, Value: g.value, Source: g.source})
+		case r.kind == "secret" && strings.HasPrefix(g.source, "file "):
+			inConfig = true
+		}
+	}
+	if inConfig {
+		all = append(all, Value{Name: "--config", Value: configFile, Source: "flag --config"})
 	}
 	return all
 }
