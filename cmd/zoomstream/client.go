@@ -27,19 +27,19 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, *nats
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, err := connectNATS(p.ctx, cfg, "zoomstream "+command)
+	nc, err := connectNATS(p, cfg, "zoomstream "+command)
 	return cfg, nc, err
 }
 
 // connectNATS connects as the connector would. Without a setting of NATS that is
 // to the server which the connector embeds, in another process.
-func connectNATS(ctx context.Context, cfg *config.Config, name string) (*nats.Conn, error) {
+func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error) {
 	options := natsconn.Settings(cfg.NATS).Options()
 	options.Name = name
 	if cfg.NATS.Embedded() {
-		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir)
+		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir, p.ports.nats)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
+	ctx, cancel := context.WithTimeoutCause(p.ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
 	defer cancel()
 	nc, err := natsconn.ConnectNow(ctx, options)
 	if unreachable, ok := errors.AsType[*natsconn.Unreachable](err); ok {

@@ -6,11 +6,14 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 // TestCluster kills servers of a NATS cluster, each time the one that leads the
@@ -88,7 +91,10 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := freePorts(t, 6)
+	var ports []string
+	for range 6 {
+		ports = append(ports, strconv.Itoa(natstest.Port(t)))
+	}
 	var urls, routes []string
 	for n := range 3 {
 		urls = append(urls, "nats://127.0.0.1:"+ports[n])
@@ -181,23 +187,4 @@ func current(t *testing.T, js jetstream.JetStream, stream string) bool {
 		}
 	}
 	return true
-}
-
-// freePorts are ports that were free a moment ago: a server that is started
-// again needs its old ones.
-func freePorts(t *testing.T, n int) (ports []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, port)
-	}
-	return ports
 }

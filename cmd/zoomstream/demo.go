@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -98,10 +99,10 @@ func (c *demoCmd) Run(p *process) error {
 
 // startNATS takes the default port, or any if that is taken.
 func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
-	options := natsconn.EmbeddedOptions{DataDir: dir, Log: d.log}
+	options := natsconn.EmbeddedOptions{DataDir: dir, Port: d.ports.nats, Log: d.log}
 	d.nats, err = natsconn.StartEmbedded(ctx, options)
 	if errors.Is(err, natsconn.ErrPortInUse) {
-		fmt.Fprintln(d.stdout, "Port 4222 is taken; NATS uses another one.")
+		fmt.Fprintf(d.stdout, "Port %d is taken; NATS uses another one.\n", d.ports.nats)
 		options.Port = -1
 		d.nats, err = natsconn.StartEmbedded(ctx, options)
 	}
@@ -110,9 +111,9 @@ func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
 
 // listen does the same for the simulator.
 func (d *demo) listen() (err error) {
-	d.listener, err = net.Listen("tcp", "127.0.0.1:8481")
+	d.listener, err = net.Listen("tcp", loopback(d.ports.zoom))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		fmt.Fprintln(d.stdout, "Port 8481 is taken; the simulated Zoom uses another one.")
+		fmt.Fprintf(d.stdout, "Port %d is taken; the simulated Zoom uses another one.\n", d.ports.zoom)
 		d.listener, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	if err != nil {
@@ -120,6 +121,8 @@ func (d *demo) listen() (err error) {
 	}
 	return nil
 }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func (d *demo) introduce(c *demoCmd) {
 	fmt.Fprintf(d.stdout, `

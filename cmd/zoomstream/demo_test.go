@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -120,18 +118,19 @@ func TestDemoKeys(t *testing.T) {
 
 // TestDemoOnTakenPorts ends by Ctrl-C.
 func TestDemoOnTakenPorts(t *testing.T) {
-	for _, address := range []string{"127.0.0.1:4222", "127.0.0.1:8481"} {
-		listener, err := net.Listen("tcp", address)
-		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+	var taken []int
+	for range 2 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err == nil {
-			defer listener.Close()
-		}
+		defer listener.Close()
+		taken = append(taken, listener.Addr().(*net.TCPAddr).Port)
 	}
-	p := start(t, nil, "demo", "--rate", "50")
-	p.says(&p.stdout, "Port 4222 is taken")
-	p.says(&p.stdout, "Port 8481 is taken")
+	p := start(t, []string{portSetting(taken[0], taken[1])}, "demo", "--rate", "50")
+	for _, port := range taken {
+		p.says(&p.stdout, fmt.Sprintf("Port %d is taken", port))
+	}
 	p.says(&p.stdout, "#10 ")
 	p.signal(os.Interrupt)
 	p.exit(exitOK)

@@ -47,7 +47,7 @@ func (d *demo) newReplicas(dir string) []*replica {
 	})
 	var replicas []*replica
 	for i, name := range []string{"replica-1", "replica-2"} {
-		r := &replica{name: name, dir: filepath.Join(dir, name), page: freeAddress(demoPages[i]), say: d.say, ended: make(chan struct{})}
+		r := &replica{name: name, dir: filepath.Join(dir, name), page: freeAddress(loopback(d.ports.pages[i])), say: d.say, ended: make(chan struct{})}
 		r.environ = append(slices.Clip(own), "ZOOMSTREAM_REPLICA="+name, "ZOOMSTREAM_DATA_DIR="+r.dir,
 			"ZOOM_CLIENT_ID="+demoClient, "ZOOM_CLIENT_SECRET="+demoSecret, "ZOOM_ACCOUNT_ID="+demoAccount,
 			"ZOOM_OAUTH_URL=http://"+d.listener.Addr().String()+"/oauth/token",
@@ -57,9 +57,6 @@ func (d *demo) newReplicas(dir string) []*replica {
 	}
 	return replicas
 }
-
-// demoPages are where the replicas serve their status pages, if they can.
-var demoPages = []string{"127.0.0.1:8480", "127.0.0.1:8482"}
 
 // freeAddress is the wanted one, or another if that is taken. The replica takes it a
 // moment later, and whenever it is started again.

@@ -26,10 +26,21 @@ import (
 // a test has started, starts it so.
 func TestMain(m *testing.M) {
 	if os.Getenv("ZS_TEST_MAIN") != "" {
-		main()
+		begin(portsOf(os.Getenv("ZS_TEST_PORTS")))
 	}
 	os.Exit(m.Run())
 }
+
+// portsOf are those that a test has chosen for a program: of NATS, and of the
+// simulated Zoom. All others are any.
+func portsOf(setting string) ports {
+	p := ports{nats: -1}
+	fmt.Sscan(setting, &p.nats, &p.zoom) //nolint:errcheck // the program needs none
+	return p
+}
+
+// portSetting has a program use ports of the test, which nobody else has.
+func portSetting(nats, zoom int) string { return fmt.Sprintf("ZS_TEST_PORTS=%d %d", nats, zoom) }
 
 // program is a running zoomstream process.
 type program struct {
@@ -58,13 +69,13 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start starts zoomstream in a folder of its own with nothing but the given
-// environment.
+// start starts zoomstream in a folder of its own and with ports of its own, with
+// nothing but the given environment.
 func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", "TMPDIR=" + t.TempDir()}, environ...)
+	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", portSetting(natstest.Port(t), 0), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir()}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err == nil {
@@ -288,11 +299,12 @@ func TestRunAndStop(t *testing.T) {
 }
 
 // TestEmbeddedSurvivesKill kills the program with its embedded server: what was
-// acknowledged is there when it starts again. It needs port 4222.
+// acknowledged is there when it starts again.
 func TestEmbeddedSurvivesKill(t *testing.T) {
-	const url = "nats://127.0.0.1:4222"
+	port := natstest.Port(t)
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 	sim, settings := startZoom(t)
-	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir())
+	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir(), portSetting(port, 0))
 	total := 0
 	for range 3 {
 		p := start(t, settings, "run")

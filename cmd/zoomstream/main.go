@@ -49,13 +49,26 @@ type process struct {
 	stepDown       <-chan struct{} // SIGUSR2 came
 	stdout, stderr io.Writer
 	environ        []string
+	ports          ports
 	log            zerolog.Logger
 }
 
-func main() {
+// ports are those of 127.0.0.1 that the program takes where no setting names one.
+// Tests have others, so that they need not be free.
+type ports struct {
+	nats, zoom int
+	pages      [2]int // of the demo's replicas
+}
+
+var usualPorts = ports{nats: 4222, zoom: 8481, pages: [2]int{8480, 8482}}
+
+func main() { begin(usualPorts) }
+
+// begin runs the program to the end of the process.
+func begin(taken ports) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := &process{ctx: ctx, stepDown: stepDowns(ctx), stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	p := &process{ctx: ctx, stepDown: stepDowns(ctx), stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), ports: taken}
 	os.Exit(run(p, os.Args[1:]))
 }
 

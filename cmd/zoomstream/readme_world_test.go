@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 // readmePatience bounds each command; the first build of the nats tool takes
@@ -38,7 +39,7 @@ func newReadmeWorld(t *testing.T, blocks []readmeBlock) *readmeWorld {
 	t.Helper()
 	w := &readmeWorld{dir: t.TempDir(), free: map[string]string{}}
 	for _, port := range []string{"4222", "8480", "8481", "8482", "8443"} {
-		w.free[port] = readmeFreePort(t)
+		w.free[port] = strconv.Itoa(natstest.Port(t))
 	}
 	w.copyTree(t, "../..")
 	w.write(t, "client-secret.txt", "your-client-secret\n")
@@ -254,14 +255,4 @@ func (c *readmeProcess) ended(t *testing.T, exit int, pattern string) {
 	if !regexp.MustCompile("(?m)" + pattern).MatchString(c.output()) {
 		t.Errorf("%s\nended without %q in its output:\n%s", c.line, pattern, c.output())
 	}
-}
-
-func readmeFreePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 }

@@ -3,12 +3,10 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
@@ -136,21 +134,15 @@ func refusedFolder(s *scene) {
 func (s *scene) embed() { s.set("NATS_URL=") }
 
 func refusedPort(s *scene) {
-	s.take("127.0.0.1:4222")
+	s.take(fmt.Sprintf("127.0.0.1:%d", s.port))
 	s.embed()
 	s.ends(exitFailure)
 }
 
-// take listens at an address, unless somebody else does and goes on doing so.
+// take listens at an address.
 func (s *scene) take(address string) string {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", address)
-	for deadline := time.Now().Add(15 * time.Second); errors.Is(err, syscall.EADDRINUSE); listener, err = net.Listen("tcp", address) {
-		if time.Now().After(deadline) {
-			return address
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 	if err != nil {
 		s.t.Fatal(err)
 	}

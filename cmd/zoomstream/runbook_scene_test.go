@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +28,7 @@ import (
 type scene struct {
 	t       *testing.T
 	sim     *zoomsim.Sim
+	port    int // where a replica with its own NATS listens, for the reader's 4222
 	nats    *server.Server
 	dir     string // of the nats-server
 	environ []string
@@ -42,30 +41,16 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, dir: t.TempDir(), client: &http.Client{Timeout: 2 * time.Second}}
+	s := &scene{t: t, port: natstest.Port(t), dir: t.TempDir(), client: &http.Client{Timeout: 2 * time.Second}}
 	s.sim, s.environ = startZoom(t)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the logs:\n%s", s.look(seenLog))
 		}
 	})
-	s.nats = natsAt(t, s.dir, quietPort())
-	s.set("NATS_URL="+s.nats.ClientURL(), "ZOOMSTREAM_LOG_LEVEL=info", "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_DATA_DIR="+t.TempDir())
+	s.nats = natsAt(t, s.dir, natstest.Port(t))
+	s.set(portSetting(s.port, 0), "NATS_URL="+s.nats.ClientURL(), "ZOOMSTREAM_LOG_LEVEL=info", "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_DATA_DIR="+t.TempDir())
 	return s
-}
-
-var lastPort atomic.Int32
-
-// quietPort is a port that the system gives to nobody by itself, so that nobody
-// else listens there while a nats-server is down.
-func quietPort() int {
-	for {
-		port := 21000 + int(lastPort.Add(1))%9000
-		if listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			listener.Close()
-			return port
-		}
-	}
 }
 
 // set changes settings of what is started from now on: the last one counts.
@@ -123,7 +108,7 @@ func (s *scene) down() { natstest.Stop(s.nats) }
 func (s *scene) instead(options *server.Options) {
 	s.t.Helper()
 	natstest.Stop(s.nats)
-	options.Host, options.Port, options.StoreDir = "127.0.0.1", quietPort(), s.dir
+	options.Host, options.Port, options.StoreDir = "127.0.0.1", -1, s.dir
 	s.nats = natstest.Start(s.t, options)
 	s.set("NATS_URL=" + s.nats.ClientURL())
 }
@@ -213,7 +198,7 @@ func (s *scene) get(p *program, page string) string {
 // command is what another command prints with the same settings.
 func (s *scene) command(args ...string) string {
 	cmd := exec.CommandContext(s.t.Context(), os.Args[0], args...)
-	cmd.Env, cmd.Dir = append([]string{"ZS_TEST_MAIN=1"}, s.environ...), s.t.TempDir()
+	cmd.Env, cmd.Dir = append([]string{"ZS_TEST_MAIN=1", portSetting(s.port, 0)}, s.environ...), s.t.TempDir()
 	text, _ := cmd.CombinedOutput() // that something is wrong is why it is asked
 	return string(text)
 }
@@ -227,7 +212,7 @@ func (s *scene) sees(spans []runbookSpan) {
 		clear(texts)
 		missing = slices.DeleteFunc(missing, func(q runbookSpan) bool {
 			if _, known := texts[q.place]; !known {
-				texts[q.place] = plainText(s.look(q.place))
+				texts[q.place] = strings.ReplaceAll(plainText(s.look(q.place)), fmt.Sprintf("127.0.0.1:%d", s.port), "127.0.0.1:4222")
 			}
 			return q.pattern.MatchString(texts[q.place])
 		})

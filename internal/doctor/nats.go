@@ -96,7 +96,8 @@ func (e *exam) dial(ctx context.Context) *nats.Conn {
 // embedded is where a connector with this data folder runs its NATS server; "": it
 // does not run.
 func (e *exam) embedded() string {
-	address, noted := natsconn.EmbeddedURL(e.cfg.DataDir)
+	usual := natsconn.UsualURL(e.o.NATSPort)
+	address, noted := natsconn.EmbeddedURL(e.cfg.DataDir, e.o.NATSPort)
 	if noted && listens(address) {
 		return address
 	}
@@ -105,12 +106,12 @@ func (e *exam) embedded() string {
 			"process %d holds the lock of %s, and its NATS server does not answer: it is starting, or hangs", pid, e.cfg.DataDir)
 		return ""
 	}
-	if listens(nats.DefaultURL) {
-		e.fail(Server, "if it is a NATS server with JetStream (another zoomstream runs one), join it with NATS_URL="+nats.DefaultURL+", else stop it",
-			"no zoomstream runs in %s, and its NATS server could not start: something else listens at %s", e.cfg.DataDir, nats.DefaultURL)
+	if listens(usual) {
+		e.fail(Server, "if it is a NATS server with JetStream (another zoomstream runs one), join it with NATS_URL="+usual+", else stop it",
+			"no zoomstream runs in %s, and its NATS server could not start: something else listens at %s", e.cfg.DataDir, usual)
 		return ""
 	}
-	e.skip(Server, "NATS is not set, so that zoomstream runs its own, and none runs in %s; at %s, where it would listen, nobody does", e.cfg.DataDir, nats.DefaultURL)
+	e.skip(Server, "NATS is not set, so that zoomstream runs its own, and none runs in %s; at %s, where it would listen, nobody does", e.cfg.DataDir, usual)
 	return ""
 }
 

@@ -27,6 +27,7 @@ type world struct {
 	web     *httptest.Server
 	nats    *server.Server
 	environ []string
+	port    int                 // where a connector with its own NATS would listen
 	js      jetstream.JetStream // of a user who may do everything
 	nc      *nats.Conn
 }
@@ -34,7 +35,7 @@ type world struct {
 // newWorld starts both; change is given the options of nats-server.
 func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 	t.Helper()
-	w := &world{t: t, sim: zoomsim.New(zoomsim.Options{ClientID: "client-must-not-leak", ClientSecret: "secret-must-not-leak", AccountID: "account-must-not-leak"})}
+	w := &world{t: t, port: natstest.Port(t), sim: zoomsim.New(zoomsim.Options{ClientID: "client-must-not-leak", ClientSecret: "secret-must-not-leak", AccountID: "account-must-not-leak"})}
 	w.web = httptest.NewServer(w.sim.Handler())
 	t.Cleanup(func() { w.sim.Close(); w.web.Close() })
 
@@ -123,6 +124,7 @@ func (w *world) options(settings ...string) (o Options) {
 		name, _, _ := strings.Cut(s, "=")
 		environ = append(slices.DeleteFunc(environ, func(e string) bool { return strings.HasPrefix(e, name+"=") }), s)
 	}
+	o.NATSPort = w.port
 	if o.Config, o.Errors = config.Load(config.Settings{}, "", environ); o.Errors != nil {
 		o.Config, _ = config.LoadWithoutZoom(config.Settings{}, "", environ)
 	}

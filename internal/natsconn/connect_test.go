@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,10 +11,12 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 func TestStartsBeforeTheServer(t *testing.T) {
-	port := freePort(t)
+	port := natstest.Port(t)
 	log, logger := newLog()
 	nc := make(chan *nats.Conn, 1)
 	go func() {
@@ -45,22 +46,12 @@ func TestStartsBeforeTheServer(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func TestStopsWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	log, logger := newLog()
 	done := make(chan error, 1)
 	go func() {
-		_, err := Connect(ctx, Options{URL: fmt.Sprintf("127.0.0.1:%d", freePort(t)), Log: logger})
+		_, err := Connect(ctx, Options{URL: fmt.Sprintf("127.0.0.1:%d", natstest.Port(t)), Log: logger})
 		done <- err
 	}()
 	log.await(t, "waiting for NATS")
@@ -87,7 +78,7 @@ func (g *gate) Check(server.ClientAuthentication) bool {
 
 // TestRefusedCredentials: never silent, also when nothing was there at first, and never the end.
 func TestRefusedCredentials(t *testing.T) {
-	port := freePort(t)
+	port := natstest.Port(t)
 	log, logger := newLog()
 	done := make(chan error, 1)
 	go func() {

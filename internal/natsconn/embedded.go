@@ -61,7 +61,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: data folder %q: %w", o.DataDir, err)
 	}
-	lock, err := lockFolder(dir)
+	lock, err := lockFolder(dir, o.Port)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func startError(err error, opts *server.Options) error {
 }
 
 // lockFolder creates the data folder and takes its lock, which the system drops with the process, however that ends.
-func lockFolder(dir string) (*flock.Flock, error) {
+func lockFolder(dir string, port int) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded NATS: data folder: %w; make it writable or set ZOOMSTREAM_DATA_DIR", err)
 	}
@@ -142,19 +142,23 @@ func lockFolder(dir string) (*flock.Flock, error) {
 		_ = os.Remove(urlFile(dir)) // left behind by a killed process; written anew in a moment
 		return lock, nil
 	}
-	url, _ := EmbeddedURL(dir) // a guess, for one that is still starting
+	url, _ := EmbeddedURL(dir, port) // a guess, for one that is still starting
 	return nil, fmt.Errorf("embedded NATS: %w: another process runs its NATS server in %s; join it with NATS_URL=%s, "+
 		"or give this process another ZOOMSTREAM_DATA_DIR", ErrFolderInUse, dir, url)
 }
 
 // EmbeddedURL is where the embedded server of a process with this data folder listens, if noted; else where it would.
-func EmbeddedURL(dataDir string) (url string, noted bool) {
+// The port is as in [EmbeddedOptions].
+func EmbeddedURL(dataDir string, port int) (url string, noted bool) {
 	text, _ := secretfile.Read(urlFile(dataDir), secretfile.MaxSecret) // none: it does not run
 	if url = strings.TrimSpace(string(text)); url != "" {
 		return url, true
 	}
-	return fmt.Sprintf("nats://127.0.0.1:%d", embeddedPort), false
+	return UsualURL(port), false
 }
+
+// UsualURL is where an embedded server listens that has this port in its [EmbeddedOptions], and no host.
+func UsualURL(port int) string { return fmt.Sprintf("nats://127.0.0.1:%d", cmp.Or(port, embeddedPort)) }
 
 func urlFile(dir string) string { return filepath.Join(dir, "nats.url") }
 

@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 func TestContext(t *testing.T) {
 	srv := runServer(t, &server.Options{Users: []*server.User{{Username: "u", Password: "p"}, {Username: "v", Password: "q"}}})
-	dead := fmt.Sprintf("nats://127.0.0.1:%d", freePort(t))
+	dead := fmt.Sprintf("nats://127.0.0.1:%d", natstest.Port(t))
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", home)
 	dir := filepath.Join(home, "nats", "context")

@@ -9,7 +9,7 @@ import (
 )
 
 // Run starts a server with JetStream on 127.0.0.1 that ends with the test. It
-// keeps its data in dir; port -1 takes any free one.
+// keeps its data in dir; port -1 takes one of its own, see [Port].
 func Run(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
 	return Start(t, &server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir})
@@ -19,6 +19,9 @@ func Run(t testing.TB, dir string, port int) *server.Server {
 func Start(t testing.TB, options *server.Options) *server.Server {
 	t.Helper()
 	options.NoSigs, options.NoLog = true, true
+	if options.Port == -1 {
+		options.Port = Port(t)
+	}
 	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
