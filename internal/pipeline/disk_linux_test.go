@@ -38,6 +38,7 @@ func limitFiles(t *testing.T, size uint64) {
 // messages: the pipeline goes on in memory, says why, and tries the disk again.
 // What is on it comes first all the same when the stream takes messages.
 func TestDiskFails(t *testing.T) {
+	t.Parallel()
 	const child = "PIPELINE_TEST_DISK_FAILS"
 	if os.Getenv(child) == "" { // the limit would meet the files of go test too
 		cmd := exec.Command(os.Args[0], "-test.run=^TestDiskFails$", "-test.timeout=100s")
@@ -101,6 +102,7 @@ func TestDiskFails(t *testing.T) {
 
 // TestFolderIsGone removes the spool's files under its feet.
 func TestFolderIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.start("1", plenty)
 	w.down()
@@ -130,6 +132,7 @@ func TestFolderIsGone(t *testing.T) {
 
 // TestLeftOverCannotBeRead goes on without it before long, and says so.
 func TestLeftOverCannotBeRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ func (w *world) once(count int) {
 // TestStreamCreatedAgain counts from 1 again in a new stream: what was sent to that
 // one is looked up there.
 func TestStreamCreatedAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shortWindow(500 * time.Millisecond)
 	r := w.start("1", plenty)
@@ -69,6 +70,7 @@ func TestStreamCreatedAgain(t *testing.T) {
 
 // TestCopiesAndOriginalsAreLeft has two records under one id, both in doubt.
 func TestCopiesAndOriginalsAreLeft(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.shortWindow(time.Second)
 	r := w.start("1", plenty)
@@ -94,6 +96,7 @@ func TestCopiesAndOriginalsAreLeft(t *testing.T) {
 // TestLeftOverOpensLate cannot be opened at the start, and is opened during the
 // next outage: neither it nor what has come since is lost.
 func TestLeftOverOpensLate(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.start("1", plenty)
 	w.down()
@@ -127,6 +130,7 @@ func TestLeftOverOpensLate(t *testing.T) {
 
 // TestCopiesComeLast on disk, behind what their Line published before.
 func TestCopiesComeLast(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	js := w.jetstream()
 	if err := js.DeleteStream(t.Context(), "ZOOM"); err != nil {

@@ -67,6 +67,7 @@ func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch str
 // killed and stop, and the spool may be small: what was safe when its process ended
 // is stored, once, and each Line is in order.
 func TestStress(t *testing.T) {
+	t.Parallel()
 	seed := *stressSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
