@@ -28,6 +28,10 @@ const (
 // AskSeen asks all replicas for the repetitions of messages. Each remembers the
 // latest in memory only. Without an answer nothing is known.
 func AskSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string) ([]SeenAnswer, error) {
+	return askSeen(ctx, nc, bucket, ids, answersWithin)
+}
+
+func askSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string, within time.Duration) ([]SeenAnswer, error) {
 	request, err := json.Marshal(map[string][]string{"ids": ids})
 	if err != nil {
 		return nil, fmt.Errorf("ask the replicas: %w", err)
@@ -42,7 +46,7 @@ func AskSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string) ([
 	if err := nc.PublishRequest("zoomstream."+bucket+".seen", inbox, request); err != nil {
 		return nil, fmt.Errorf("ask the replicas: %w", err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, answersWithin)
+	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var all []SeenAnswer
 	for len(all) < maxAnswers {

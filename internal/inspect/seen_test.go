@@ -35,13 +35,10 @@ func (w *world) answer(replica string, handle func(request micro.Request)) {
 }
 
 func TestAskSeen(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	began := time.Now()
-	if answers, err := AskSeen(t.Context(), w.nc, "zoomstream", []string{"id"}); err != nil || len(answers) != 0 {
+	if answers, err := askSeen(t.Context(), w.nc, "zoomstream", []string{"id"}, time.Hour); err != nil || len(answers) != 0 {
 		t.Errorf("nobody answers %v, %v", answers, err)
-	}
-	if time.Since(began) > 400*time.Millisecond {
-		t.Errorf("that took %v", time.Since(began))
 	}
 
 	at := time.Date(2026, 11, 21, 10, 0, 0, 5, time.UTC)
@@ -57,7 +54,7 @@ func TestAskSeen(t *testing.T) {
 	w.answer("ill", func(request micro.Request) { request.Error("500", "no memory", nil) }) //nolint:errcheck
 	w.answer("odd", func(request micro.Request) { request.Respond([]byte("nonsense")) })    //nolint:errcheck
 	w.answer("mute", func(micro.Request) {})
-	answers, err := AskSeen(t.Context(), w.nc, "zoomstream", []string{"one", "two"})
+	answers, err := askSeen(t.Context(), w.nc, "zoomstream", []string{"one", "two"}, 3*time.Second) // one never answers
 	slices.SortFunc(answers, func(a, b SeenAnswer) int { return int(a.Replica[0]) - int(b.Replica[0]) })
 	if err != nil || len(answers) != 2 || answers[0].Replica != "a" || answers[1].Replica != "b" ||
 		!slices.Equal(answers[1].Seen, []status.Seen{{ID: "two", Times: 2, Where: "local", First: at, Last: at.Add(time.Second)}}) {

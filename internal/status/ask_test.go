@@ -209,6 +209,7 @@ func TestTwoClaims(t *testing.T) {
 		{"no lease", "", 0, "b", "true"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.buckets()
 			if c.holder != "" {
@@ -216,7 +217,11 @@ func TestTwoClaims(t *testing.T) {
 			}
 			w.serve(w.connect(), hears(made("a", leads("sub-1", "a", 5)), "b"))
 			w.serve(w.connect(), hears(made("b", leads("sub-1", "b", 7)), "a"))
-			o, _ := w.ask(w.connect(), AskOptions{Wait: 300 * time.Millisecond})
+			patience := 30 * time.Second
+			if c.holder == "c" { // which never answers
+				patience = 2 * time.Second
+			}
+			o, _ := w.ask(w.connect(), AskOptions{Wait: patience})
 			l := o.Subscriptions[0]
 			if len(o.Subscriptions) != 1 || l.Leader != c.leader || fmt.Sprint(l.Answered) != c.answer || len(l.Standbys) != 0 {
 				t.Errorf("the leader is %q, answered %v, standbys %v; want %q, %s", l.Leader, l.Answered, l.Standbys, c.leader, c.answer)
@@ -234,7 +239,7 @@ func TestDrainingIsNoStandby(t *testing.T) {
 	b := made("b", standsBy("sub-1", "a", e))
 	b.Phase = Draining
 	w.serve(w.connect(), b)
-	o, _ := w.ask(w.connect(), AskOptions{})
+	o, _ := w.ask(w.connect(), AskOptions{Wait: 30 * time.Second})
 	if len(o.Replicas) != 2 || len(o.Subscriptions[0].Standbys) != 0 {
 		t.Errorf("it is %q", lines(o))
 	}
