@@ -44,7 +44,10 @@ func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error
 	nc, err := natsconn.ConnectNow(ctx, options)
 	if unreachable, ok := errors.AsType[*natsconn.Unreachable](err); ok {
 		err = fmt.Errorf("%w; check: %s", err, unreachable.Advice)
-		if cfg.NATS.Embedded() {
+		switch {
+		case cfg.NATS.Embedded() && unreachable.Refused:
+			err = fmt.Errorf("%w; the token of the NATS server built in is in %s: may this user read it, and is it of the zoomstream that runs?", err, natsconn.URLFile(cfg.DataDir))
+		case cfg.NATS.Embedded():
 			err = fmt.Errorf("%w; does zoomstream run on this machine, and with NATS built in? If not, set NATS_URL or NATS_CONTEXT as there", err)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -78,7 +77,7 @@ func (c *demoCmd) Run(p *process) error {
 		return err
 	}
 	defer d.nats.Shutdown()
-	nc, err := nats.Connect("", nats.InProcessServer(d.nats.Server()), nats.Name("zoomstream demo: consumer"))
+	nc, err := natsconn.Connect(ctx, d.nats.Inside(natsconn.Options{Name: "zoomstream demo: consumer", Log: d.log}))
 	if err != nil {
 		return fmt.Errorf("connect the demo's consumer: %w", err)
 	}
@@ -99,7 +98,9 @@ func (c *demoCmd) Run(p *process) error {
 
 // startNATS takes the default port, or any if that is taken.
 func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
-	options := natsconn.EmbeddedOptions{DataDir: dir, Port: d.ports.nats, Log: d.log}
+	options := natsconn.EmbeddedOptions{
+		DataDir: dir, Port: d.ports.nats, Log: d.log, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
+	}
 	d.nats, err = natsconn.StartEmbedded(ctx, options)
 	if errors.Is(err, natsconn.ErrPortInUse) {
 		fmt.Fprintf(d.stdout, "Port %d is taken; NATS uses another one.\n", d.ports.nats)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -304,7 +305,8 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	port := natstest.Port(t)
 	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 	sim, settings := startZoom(t)
-	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir(), portSetting(port, 0))
+	dir := t.TempDir()
+	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+dir, portSetting(port, 0))
 	total := 0
 	for range 3 {
 		p := start(t, settings, "run")
@@ -319,12 +321,12 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 
 		second := start(t, settings, "run")
 		second.exit(exitFailure)
-		if !strings.Contains(second.stderr.String(), "NATS_URL="+url) {
+		if !strings.Contains(second.stderr.String(), "NATS_URL_FILE="+filepath.Join(dir, "nats.url")) {
 			t.Errorf("a second process on the folder is not told how to join:\n%s", &second.stderr)
 		}
 		other := start(t, append(settings, "ZOOMSTREAM_DATA_DIR="+t.TempDir()), "run")
 		other.exit(exitFailure)
-		if !strings.Contains(other.stderr.String(), "NATS_URL=") {
+		if !strings.Contains(other.stderr.String(), "NATS_URL_FILE=") {
 			t.Errorf("a second process on the port is not told how to join:\n%s", &other.stderr)
 		}
 

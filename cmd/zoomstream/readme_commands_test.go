@@ -87,7 +87,7 @@ var readmeStory = []readmeChapter{
 	}},
 	{section: "Replicas", beside: readmeZoom, env: readmeSettings, steps: []readmeStep{
 		{line: "./zoomstream run", stays: true, prints: readmeConnected, bye: readmeStored},
-		{line: "NATS_URL=nats://127.0.0.1:4222 ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
+		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
 		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
 		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
 	}},
@@ -107,6 +107,7 @@ var readmeStory = []readmeChapter{
 		{line: "./zoomstream run", stays: true, prints: readmeConnected, shown: readmeOneEvent, bye: readmeStored},
 		{line: "./zoomstream status", prints: `your-subscription-id +\S+ .*connected`},
 		{line: "nats micro info zoomstream", prints: `zoomstream\.zoomstream\.status`},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 30d --force", prints: `Maximum Age: 30d`},
 		{line: "./zoomstream doctor", prints: `(?s)nats\.permissions.*subscription\.lease.*doctor: `},
 		{line: "./zoomstream gaps --since 24h", prints: `gaps? since`},
 		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)found by +payload\.object\.uuid.*received +20`},

@@ -105,18 +105,35 @@ func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconn
 		}
 		return nc, nc.Close, nil, nil
 	}
-	embedded, err := natsconn.StartEmbedded(ctx, natsconn.EmbeddedOptions{DataDir: o.Config.DataDir, Port: o.NATSPort, Log: o.Log})
+	embedded, err := natsconn.StartEmbedded(ctx, embeddedOptions(o))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	options.InProcess = embedded.Server()
-	nc, err = natsconn.Connect(ctx, options)
+	nc, err = natsconn.Connect(ctx, embedded.Inside(options))
 	if err != nil {
 		embedded.Shutdown()
 		return nil, nil, nil, err
 	}
-	o.Log.Info().Str("code", "nats.hint").Msgf("watch the events with: nats sub -s %s '%s.>'", embedded.ClientURL(), o.Config.Prefix)
+	o.Log.Info().Str("code", "nats.hint").Msg(hint(o.Config, embedded))
 	return nc, func() { nc.Close(); embedded.Shutdown() }, embedded.Failed(), nil
+}
+
+func embeddedOptions(o Options) natsconn.EmbeddedOptions {
+	options := natsconn.EmbeddedOptions{DataDir: o.Config.DataDir, Port: o.NATSPort, Log: o.Log}
+	if o.Config.NATSAnonymous == "read" {
+		options.Readers = &natsconn.Readable{Prefix: o.Config.Prefix, Stream: o.Config.Stream, Bucket: o.Config.Bucket}
+	}
+	return options
+}
+
+// hint has commands for the nats tool. The token is in the environment there: arguments are seen in ps.
+func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
+	login := "NATS_URL=$(cat '" + strings.ReplaceAll(embedded.URLFile(), "'", `'\''`) + "') nats"
+	if cfg.NATSAnonymous == "none" {
+		return fmt.Sprintf("watch the events with: %s sub '%s.>'", login, cfg.Prefix)
+	}
+	return fmt.Sprintf("watch the events with: nats sub -s %s '%s.>'; what needs more than the right to read: %s …",
+		embedded.ClientURL(), cfg.Prefix, login)
 }
 
 // prepare sees to it that the stream and the buckets are there.

@@ -20,7 +20,8 @@
 //     variables, so one never hides a lower layer.
 //   - All errors are reported at once. No secret, and nothing of a URL that
 //     may be one, is in an error or in [Config.Effective].
-//   - A secret may be given as NAME_FILE instead, the path of a file with it.
+//   - A secret, or NATS_URL, which may hold one, may be given as NAME_FILE
+//     instead, the path of a file with it.
 package config
 
 import "time"
@@ -29,6 +30,8 @@ import "time"
 type Config struct {
 	Zoom Zoom
 	NATS NATS
+
+	NATSAnonymous string // what the embedded server lets a client without a login do: "read" or "none"
 
 	Stream         string
 	StreamReplicas int           // 1 to 5

@@ -43,6 +43,7 @@ func fields(c *Config) []field {
 		{"NATS_CA", checked(&c.NATS.CA, readable)},
 		{"NATS_CERT", checked(&c.NATS.Cert, readable)},
 		{"NATS_KEY", checked(&c.NATS.Key, readable)},
+		{"ZOOMSTREAM_NATS_ANONYMOUS", oneOf(&c.NATSAnonymous, "read", "none")},
 
 		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
 		{"ZOOMSTREAM_STREAM_REPLICAS", number(&c.StreamReplicas, 1, 5)},

@@ -120,8 +120,8 @@ func (l *loader) resolve(layers ...layer) {
 	}
 }
 
-// pick returns the setting's value from the first layer that has it. A secret
-// may be there as itself or as NAME_FILE, but not as both.
+// pick returns the setting's value from the first layer that has it. It may be
+// there as itself or, where the table has that, as NAME_FILE, but not as both.
 func pick(r row, layers []layer) (given, error) {
 	for _, l := range layers {
 		direct, isDirect := l[r.setting]

@@ -79,7 +79,8 @@ func TestDefaults(t *testing.T) {
 			ClientID: "id", ClientSecret: "secret", OAuthURL: "https://zoom.us/oauth/token",
 			Endpoints: []Endpoint{{URL: endpoint + "sub", Subscription: "sub"}},
 		},
-		Stream: "ZOOM", StreamReplicas: 1, StreamMaxAge: 7 * 24 * time.Hour,
+		NATSAnonymous: "read",
+		Stream:        "ZOOM", StreamReplicas: 1, StreamMaxAge: 7 * 24 * time.Hour,
 		Prefix: "zoom", Bucket: "zoomstream",
 		LeaseTTL: 15 * time.Second, Heartbeat: 25 * time.Second,
 		Renew: "auto", Dedupe: "tracking", DuplicateWindow: 30 * time.Minute,
@@ -113,6 +114,7 @@ func samples(t *testing.T) map[string][3]string {
 		"NATS_CA":                     {file("a"), file("b"), file("c")},
 		"NATS_CERT":                   {file("a"), file("b"), file("c")},
 		"NATS_KEY":                    {file("a"), file("b"), file("c")},
+		"ZOOMSTREAM_NATS_ANONYMOUS":   {"read", "none", "read"},
 		"ZOOMSTREAM_STREAM":           {"a", "b", "c"},
 		"ZOOMSTREAM_STREAM_REPLICAS":  {"2", "3", "5"},
 		"ZOOMSTREAM_STREAM_MAX_AGE":   {"1d", "7d", "36h"},
@@ -137,7 +139,7 @@ func samples(t *testing.T) map[string][3]string {
 }
 
 // Every setting works from the file, the environment (which wins) and as a
-// flag (which wins over both), secrets also as NAME_FILE in each, and kong
+// flag (which wins over both), some also as NAME_FILE in each, and kong
 // puts each flag into its field.
 func TestPrecedence(t *testing.T) {
 	values := samples(t)

@@ -35,6 +35,9 @@ func TestNoSecretIsShown(t *testing.T) {
 		if r.kind == "path" { // the content pasted instead of the path
 			breaks[r.setting] = "-----BEGIN " + marker
 		}
+		if r.setting == "NATS_URL" {
+			breaks[r.setting+fileSuffix] = writeFile(t, "nats://user:"+marker+"@h\nnats://user:1#"+marker+"@h")
+		}
 		if r.kind == "secret" {
 			breaks[r.setting] = marker + "\n" + marker + "\"'\x00"
 			breaks[r.setting+fileSuffix] = writeFile(t, marker+"\x01 '"+marker)

@@ -10,8 +10,8 @@ package config
 //	preset   default (not kong's "default", which kong would fill in itself)
 //	derived  how documentation shows a default that is computed
 //	kind     how careful to be with the value:
-//	         secret  never shown; may also be given as NAME_FILE
-//	         file    path of such a file
+//	         secret  never shown
+//	         file    NAME_FILE, path of a file with the value of NAME
 //	         url     shown without credentials and query
 //	         path    not shown in errors: some paste the content instead
 //	where    where Zoom shows the value, of a setting that must be set
@@ -28,6 +28,7 @@ type Settings struct {
 	ZoomSecretTokenFile  string `name:"zoom-secret-token-file" setting:"ZOOM_SECRET_TOKEN_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the secret token."`
 
 	NATSURL          string `name:"nats-url" setting:"NATS_URL" group:"NATS" placeholder:"URL" kind:"url" help:"NATS servers, comma separated. Without it and a context, an embedded server is started."`
+	NATSURLFile      string `name:"nats-url-file" setting:"NATS_URL_FILE" group:"NATS" placeholder:"FILE" kind:"file" help:"File that holds the NATS servers, with a login perhaps, as nats.url in the data folder of an embedded server does."`
 	NATSContext      string `name:"nats-context" setting:"NATS_CONTEXT" group:"NATS" placeholder:"NAME" help:"Context of the nats command line tool to connect with."`
 	NATSCreds        string `name:"nats-creds" setting:"NATS_CREDS" group:"NATS" placeholder:"FILE" kind:"path" help:"Credentials file."`
 	NATSNKey         string `name:"nats-nkey" setting:"NATS_NKEY" group:"NATS" placeholder:"FILE" kind:"path" help:"File that holds an nkey seed."`
@@ -39,6 +40,8 @@ type Settings struct {
 	NATSCA           string `name:"nats-ca" setting:"NATS_CA" group:"NATS" placeholder:"FILE" kind:"path" help:"Certificates of the authorities to trust (PEM)."`
 	NATSCert         string `name:"nats-cert" setting:"NATS_CERT" group:"NATS" placeholder:"FILE" kind:"path" help:"Client certificate (PEM); needs a key."`
 	NATSKey          string `name:"nats-key" setting:"NATS_KEY" group:"NATS" placeholder:"FILE" kind:"path" help:"Private key of the client certificate (PEM)."`
+
+	NATSAnonymous string `name:"nats-anonymous" setting:"ZOOMSTREAM_NATS_ANONYMOUS" group:"NATS" placeholder:"RIGHTS" preset:"read" help:"What the embedded server lets a client without a login do: read (events, consumers, status) or none."`
 
 	Stream          string `name:"stream" setting:"ZOOMSTREAM_STREAM" group:"Stream" placeholder:"NAME" preset:"ZOOM" help:"Stream for the events; created if missing, never altered."`
 	StreamReplicas  string `name:"stream-replicas" setting:"ZOOMSTREAM_STREAM_REPLICAS" group:"Stream" placeholder:"N" preset:"1" help:"Copies of the stream and of the buckets in the NATS cluster, 1 to 5, when they are created."`

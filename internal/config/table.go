@@ -98,7 +98,7 @@ func Markdown() string {
 		if r.shown != "" {
 			preset = "`" + r.shown + "`"
 		}
-		if r.kind == "secret" {
+		if _, ok := rowOf(r.setting + fileSuffix); ok {
 			help += fmt.Sprintf(" Also as `%s%s`.", r.setting, fileSuffix)
 		}
 		fmt.Fprintf(&b, "| `%s` | `--%s` | `%s` | %s | %s |\n", r.setting, r.flag, r.key, preset, help)

@@ -14,7 +14,7 @@ import (
 // The names and defaults that users rely on, written down a second time.
 const contract = `
 ZOOM_CLIENT_ID ZOOM_CLIENT_SECRET ZOOM_ACCOUNT_ID ZOOM_WEBSOCKET_URL ZOOM_OAUTH_URL=https://zoom.us/oauth/token ZOOM_SECRET_TOKEN
-NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY
+NATS_URL NATS_CONTEXT NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY ZOOMSTREAM_NATS_ANONYMOUS=read
 ZOOMSTREAM_STREAM=ZOOM ZOOMSTREAM_STREAM_REPLICAS=1 ZOOMSTREAM_STREAM_MAX_AGE=7d ZOOMSTREAM_STREAM_MAX_BYTES=0
 ZOOMSTREAM_PREFIX=zoom ZOOMSTREAM_DEDUPE=tracking ZOOMSTREAM_DUPLICATE_WINDOW=30m ZOOMSTREAM_BUCKET=zoomstream ZOOMSTREAM_REPLICA
 ZOOMSTREAM_LEASE_TTL=15s ZOOMSTREAM_HEARTBEAT=25s ZOOMSTREAM_RENEW=auto ZOOMSTREAM_DATA_DIR=./data ZOOMSTREAM_SPOOL_DIR ZOOMSTREAM_SPOOL_MAX=1GiB
@@ -27,7 +27,7 @@ func TestTable(t *testing.T) {
 		if r.kind != "file" {
 			got = append(got, strings.TrimSuffix(r.setting+"="+r.preset, "="))
 		}
-		if next := table[min(i+1, len(table)-1)]; r.kind == "secret" && (next.setting != r.setting+fileSuffix || next.kind != "file") {
+		if next := table[min(i+1, len(table)-1)]; (r.kind == "secret" || r.setting == "NATS_URL") && (next.setting != r.setting+fileSuffix || next.kind != "file") {
 			t.Errorf("%s has no %s", r.setting, fileSuffix)
 		}
 		flag := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(r.setting, "ZOOMSTREAM_"), "_", "-"))
@@ -56,6 +56,7 @@ func TestMarkdown(t *testing.T) {
 		"| `ZOOMSTREAM_LEASE_TTL` | `--lease-ttl` | `lease_ttl` | `15s` | Life of a lease, ",
 		"| `ZOOMSTREAM_SPOOL_DIR` | `--spool-dir` | `spool_dir` | `<data dir>/spool` | ",
 		"| `NATS_TOKEN` | `--nats-token` | `nats_token` | – | Token to log in with. Also as `NATS_TOKEN_FILE`. |\n",
+		"| `NATS_URL` | `--nats-url` | `nats_url` | – | NATS servers, comma separated. Without it and a context, an embedded server is started. Also as `NATS_URL_FILE`. |\n",
 	} {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("no line %q in\n%s", line, text)

@@ -97,8 +97,8 @@ func (e *exam) dial(ctx context.Context) *nats.Conn {
 // does not run.
 func (e *exam) embedded() string {
 	usual := natsconn.UsualURL(e.o.NATSPort)
-	address, noted := natsconn.EmbeddedURL(e.cfg.DataDir, e.o.NATSPort)
-	if noted && listens(address) {
+	address, runs := natsconn.EmbeddedURL(e.cfg.DataDir, e.o.NATSPort)
+	if runs && listens(address) {
 		return address
 	}
 	if pid, locked := locker(natsLock(e.cfg.DataDir)); locked {
@@ -107,7 +107,7 @@ func (e *exam) embedded() string {
 		return ""
 	}
 	if listens(usual) {
-		e.fail(Server, "if it is a NATS server with JetStream (another zoomstream runs one), join it with NATS_URL="+usual+", else stop it",
+		e.fail(Server, "if it is another zoomstream's, join it with NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url, if a NATS server of your own, with NATS_URL="+usual+", else stop it",
 			"no zoomstream runs in %s, and its NATS server could not start: something else listens at %s", e.cfg.DataDir, usual)
 		return ""
 	}

@@ -69,8 +69,9 @@ func TestConfRunsAsItIs(t *testing.T) {
 	likeTheConnector(t, connect(t, Options{URL: srv.ClientURL()}))
 }
 
-// TestConfUsers switches the users on as the file says and works with their rights.
-func TestConfUsers(t *testing.T) {
+// confWithUsers switches the users on as the file says.
+func confWithUsers(t *testing.T) (file string) {
+	t.Helper()
 	conf, err := os.ReadFile(confFile)
 	if err != nil {
 		t.Fatal(err)
@@ -79,12 +80,25 @@ func TestConfUsers(t *testing.T) {
 		t.Error("nats.conf no longer says how its users are switched on")
 	}
 	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
-	file := filepath.Join(t.TempDir(), "nats.conf")
+	file = filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
 	t.Setenv("NATS_READER_PASSWORD", "offen")
+	return file
+}
+
+func confUsers(t *testing.T) []*server.User {
+	t.Helper()
+	opts, err := server.ProcessConfigFile(confWithUsers(t))
+	must(t, err)
+	return opts.Users
+}
+
+// TestConfUsers works with their rights.
+func TestConfUsers(t *testing.T) {
+	file := confWithUsers(t)
 	srv, _ := runConf(t, file)
 
 	log, logger := newLog()

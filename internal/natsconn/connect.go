@@ -29,7 +29,7 @@ type Options struct {
 	Key      string // path of a PEM file
 
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
-	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; the settings above are not used
+	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; of the above, User and Password count
 	// Secrets gives Password and Token anew for each time it connects; nil: they stay.
 	Secrets func() (password, token string)
 	Refused func()              // is called whenever the server has refused the credentials; may be nil
@@ -75,6 +75,7 @@ func dial(o Options, e *events) (*nats.Conn, error) {
 		nats.NoCallbacksAfterClientClose(),
 	)
 	if o.InProcess != nil {
+		opts = append(opts, nats.UserInfo(o.User, o.Password))
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...)
 		if err != nil {
 			return nil, fmt.Errorf("NATS in process: %w", err)

@@ -59,13 +59,13 @@ func TestStopsWaiting(t *testing.T) {
 	want(t, <-done, "waiting for NATS at nats://127.0.0.1", "told to stop")
 }
 
-// gate refuses everybody until it is open.
-type gate struct {
+// lock refuses everybody until it is open.
+type lock struct {
 	open    atomic.Bool
 	refused chan struct{}
 }
 
-func (g *gate) Check(server.ClientAuthentication) bool {
+func (g *lock) Check(server.ClientAuthentication) bool {
 	if g.open.Load() {
 		return true
 	}
@@ -89,7 +89,7 @@ func TestRefusedCredentials(t *testing.T) {
 		done <- err
 	}()
 	log.await(t, "connection refused")
-	g := &gate{refused: make(chan struct{}, 3)}
+	g := &lock{refused: make(chan struct{}, 3)}
 	runServer(t, &server.Options{Port: port, CustomClientAuthentication: g})
 	log.await(t, "the server refuses the credentials: NATS_CREDS")
 	log.await(t, "Authorization Violation")

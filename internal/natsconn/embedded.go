@@ -3,6 +3,7 @@ package natsconn
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -38,21 +39,30 @@ type EmbeddedOptions struct {
 	DataDir string         // created if missing; the server uses the nats folder in it
 	Host    string         // empty: 127.0.0.1
 	Port    int            // 0: 4222; -1: any free one
+	Readers *Readable      // what clients without a login may read; nil: the server refuses them
 	Log     zerolog.Logger // for the server's log too: its notices at debug, its debug lines at trace
 }
 
 // Embedded is a nats-server with JetStream inside this process. Its methods may be used concurrently.
 type Embedded struct {
-	srv     *server.Server
-	log     zerolog.Logger
-	lock    *flock.Flock
-	urlFile string
-	failed  chan error
-	stop    sync.Once
+	srv   *server.Server
+	log   zerolog.Logger
+	lock  *flock.Flock
+	dir   string // absolute
+	token string // with which a client may do everything
+
+	listener net.Listener
+	gate     *gate // has the listener, once there is one
+
+	failed chan error
+	stop   sync.Once
 }
 
 // StartEmbedded locks the data folder, starts the server in it and returns once clients can connect.
 // The lock comes first because nats-server has none: two servers on one folder would both come up and ruin it.
+//
+// Its clients may do everything if they have the token, which the first start makes and which stays in the file
+// nats.url of the folder, readable by this user alone; o.Readers says what others may do.
 //
 // A folder or a port that another process uses gives an error that wraps [ErrFolderInUse] or [ErrPortInUse] and
 // tells how to join that process. ctx is looked at when the server has read its streams back.
@@ -61,13 +71,18 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS: data folder %q: %w", o.DataDir, err)
 	}
-	lock, err := lockFolder(dir, o.Port)
+	lock, err := lockFolder(dir)
 	if err != nil {
 		return nil, err
 	}
+	e := &Embedded{log: o.Log, lock: lock, dir: dir, token: cmp.Or(tokenIn(notedURL(dir)), rand.Text()), failed: make(chan error, 1)}
 	opts := embeddedOptions(o, dir)
-	e := &Embedded{log: o.Log, lock: lock, urlFile: urlFile(dir), failed: make(chan error, 1)}
-	if err := e.start(ctx, opts); err != nil {
+	who := &logins{token: e.token, password: rand.Text()}
+	if o.Readers != nil {
+		who.readable = o.Readers.permissions()
+	}
+	opts.CustomClientAuthentication = who
+	if err := e.start(ctx, opts, who); err != nil {
 		e.Shutdown()
 		return nil, err
 	}
@@ -79,10 +94,11 @@ func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 	return &server.Options{
 		ServerName:             embeddedName,
 		Host:                   cmp.Or(o.Host, "127.0.0.1"),
-		Port:                   cmp.Or(o.Port, embeddedPort),
+		Port:                   max(0, cmp.Or(o.Port, embeddedPort)), // 0: any free one
 		MaxPayload:             embeddedMaxPayload,
 		PingInterval:           embeddedPing,
 		MaxPingsOut:            embeddedMaxPings,
+		DontListen:             true, // the gate does
 		JetStream:              true,
 		StoreDir:               filepath.Join(dir, "nats"),
 		SyncAlways:             true, // there is no replica that could hold what the page cache loses
@@ -93,7 +109,13 @@ func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 	}
 }
 
-func (e *Embedded) start(ctx context.Context, opts *server.Options) error {
+func (e *Embedded) start(ctx context.Context, opts *server.Options, who *logins) error {
+	listener, err := net.Listen("tcp", address(opts))
+	if err != nil {
+		return startError(err, opts)
+	}
+	e.listener = listener
+	opts.Port = listener.Addr().(*net.TCPAddr).Port
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
@@ -101,7 +123,7 @@ func (e *Embedded) start(ctx context.Context, opts *server.Options) error {
 	e.srv = srv
 	srv.SetLoggerV2(&serverLog{log: e.log.With().Str("component", "nats-server").Logger(), failed: e.failed}, true, false, false)
 
-	srv.Start() // returns when the streams are read back and the listener is open, or has failed
+	srv.Start() // returns when the streams are read back, or has failed
 	select {
 	case err := <-e.failed:
 		return startError(err, opts)
@@ -111,25 +133,44 @@ func (e *Embedded) start(ctx context.Context, opts *server.Options) error {
 		return fmt.Errorf("embedded NATS: %w", context.Cause(ctx))
 	}
 	if !srv.ReadyForConnections(embeddedWaitForPort) {
-		return fmt.Errorf("embedded NATS: not ready for connections on %s", address(opts))
+		return errors.New("embedded NATS: not ready for connections")
 	}
-	// The file is a help for a second process only, so a failure is not worth a failed start.
-	if err := os.WriteFile(e.urlFile, []byte(srv.ClientURL()+"\n"), 0o600); err != nil {
-		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address in the data folder")
+	e.gate = newGate(listener, srv.InProcessConn, who.password)
+	// The files are for other processes only, so a failure is not worth a failed start.
+	if err := e.note(); err != nil {
+		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address and token in the data folder")
 	}
 	return nil
+}
+
+// note writes the address with the token, and that a server runs there. The address stays when it has stopped: a
+// replica that joins it may start before it does.
+func (e *Embedded) note() error {
+	file, err := os.CreateTemp(e.dir, "nats.url-*") // readable by this user alone
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(e.URL() + "\n")
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), URLFile(e.dir))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return os.WriteFile(pidFile(e.dir), fmt.Appendln(nil, os.Getpid()), 0o600)
 }
 
 func startError(err error, opts *server.Options) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("embedded NATS in %s: %w", opts.StoreDir, err)
 	}
-	return fmt.Errorf("embedded NATS: %w: something listens on %s already; if it is a NATS server with JetStream "+
-		"(another zoomstream runs one), join it with NATS_URL=nats://%[2]s, else stop it", ErrPortInUse, address(opts))
+	return fmt.Errorf("embedded NATS: %w: something listens on %s already; if it is another zoomstream's NATS server, join it "+
+		"with NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url, if one of your own, with NATS_URL=nats://%[2]s, else stop it",
+		ErrPortInUse, address(opts))
 }
 
 // lockFolder creates the data folder and takes its lock, which the system drops with the process, however that ends.
-func lockFolder(dir string, port int) (*flock.Flock, error) {
+func lockFolder(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded NATS: data folder: %w; make it writable or set ZOOMSTREAM_DATA_DIR", err)
 	}
@@ -139,28 +180,39 @@ func lockFolder(dir string, port int) (*flock.Flock, error) {
 		return nil, fmt.Errorf("embedded NATS: data folder: %w; make it writable or set ZOOMSTREAM_DATA_DIR", err)
 	}
 	if locked {
-		_ = os.Remove(urlFile(dir)) // left behind by a killed process; written anew in a moment
+		_ = os.Remove(pidFile(dir)) // left behind by a killed process; written anew in a moment
 		return lock, nil
 	}
-	url, _ := EmbeddedURL(dir, port) // a guess, for one that is still starting
-	return nil, fmt.Errorf("embedded NATS: %w: another process runs its NATS server in %s; join it with NATS_URL=%s, "+
-		"or give this process another ZOOMSTREAM_DATA_DIR", ErrFolderInUse, dir, url)
+	return nil, fmt.Errorf("embedded NATS: %w: another process runs its NATS server in %s; join it with NATS_URL_FILE=%s, "+
+		"or give this process another ZOOMSTREAM_DATA_DIR", ErrFolderInUse, dir, URLFile(dir))
 }
 
-// EmbeddedURL is where the embedded server of a process with this data folder listens, if noted; else where it would.
+// EmbeddedURL is where the embedded server of a process with this data folder listens, with its token, if that is
+// noted; else where it would. It runs there unless it was killed.
+//
 // The port is as in [EmbeddedOptions].
-func EmbeddedURL(dataDir string, port int) (url string, noted bool) {
-	text, _ := secretfile.Read(urlFile(dataDir), secretfile.MaxSecret) // none: it does not run
-	if url = strings.TrimSpace(string(text)); url != "" {
-		return url, true
+func EmbeddedURL(dataDir string, port int) (url string, runs bool) {
+	if url = notedURL(dataDir); url == "" {
+		return UsualURL(port), false
 	}
-	return UsualURL(port), false
+	_, err := os.Stat(pidFile(dataDir))
+	return url, err == nil
 }
 
 // UsualURL is where an embedded server listens that has this port in its [EmbeddedOptions], and no host.
 func UsualURL(port int) string { return fmt.Sprintf("nats://127.0.0.1:%d", cmp.Or(port, embeddedPort)) }
 
-func urlFile(dir string) string { return filepath.Join(dir, "nats.url") }
+// URLFile is the file in a data folder that holds the address of its embedded server, with the token.
+func URLFile(dataDir string) string { return filepath.Join(dataDir, "nats.url") }
+
+// notedURL is what that file holds; empty if there is none.
+func notedURL(dir string) string {
+	text, _ := secretfile.Read(URLFile(dir), secretfile.MaxSecret)
+	return strings.TrimSpace(string(text))
+}
+
+// pidFile is there while the server of a data folder runs.
+func pidFile(dir string) string { return filepath.Join(dir, "nats.pid") }
 
 func address(opts *server.Options) string {
 	return net.JoinHostPort(opts.Host, strconv.Itoa(opts.Port))
@@ -169,8 +221,20 @@ func address(opts *server.Options) string {
 // ClientURL is the address for clients, such as nats://127.0.0.1:4222.
 func (e *Embedded) ClientURL() string { return e.srv.ClientURL() }
 
-// Server is for connections inside the process, which need no socket (see Options.InProcess).
+// URL is the address with the token: for clients that may do everything. It is a secret.
+func (e *Embedded) URL() string { return withToken(e.ClientURL(), e.token) }
+
+// URLFile is the absolute path of the file that holds URL.
+func (e *Embedded) URLFile() string { return URLFile(e.dir) }
+
+// Server is the server itself, to look at.
 func (e *Embedded) Server() *server.Server { return e.srv }
+
+// Inside is o for a connection inside the process, which needs no socket and may do everything.
+func (e *Embedded) Inside(o Options) Options {
+	o.InProcess, o.User, o.Password = e.srv, embeddedUser, e.token
+	return o
+}
 
 // Failed gives a fatal error that the server reported after its start. The library itself goes on running then,
 // so whoever started it has to end the process.
@@ -180,11 +244,16 @@ func (e *Embedded) Failed() <-chan error { return e.failed }
 // they would try to reconnect. Further calls do nothing.
 func (e *Embedded) Shutdown() {
 	e.stop.Do(func() {
+		if e.gate != nil {
+			e.gate.close()
+		} else if e.listener != nil {
+			e.listener.Close() //nolint:errcheck // nothing can be done
+		}
 		if e.srv != nil {
 			e.srv.Shutdown()
 			e.srv.WaitForShutdown()
 		}
-		if err := errors.Join(os.RemoveAll(e.urlFile), e.lock.Unlock()); err != nil {
+		if err := errors.Join(os.RemoveAll(pidFile(e.dir)), e.lock.Unlock()); err != nil {
 			e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot release the data folder")
 		}
 	})

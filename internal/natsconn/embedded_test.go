@@ -24,7 +24,7 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 	dir := t.TempDir()
 	big := strings.Repeat("x", 7<<20)
 	e := startEmbedded(t, dir)
-	nc := connect(t, Options{URL: e.ClientURL()})
+	nc := connect(t, Options{URL: e.URL()})
 	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -44,10 +44,10 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "nats", "jetstream", "$G", "streams", "ZOOM")); err != nil {
 		t.Errorf("the layout of the data folder: %v", err)
 	}
-	if _, err := os.Stat(urlFile(dir)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the address is left behind: %v", err)
+	if url, runs := EmbeddedURL(dir, 0); url != e.URL() || runs {
+		t.Errorf("stopped: the address is kept: %v; it runs: %v", url == e.URL(), runs)
 	}
-	nc = connect(t, Options{InProcess: startEmbedded(t, dir).Server()})
+	nc = connect(t, startEmbedded(t, dir).Inside(Options{}))
 	js, _ = jetstream.New(nc)
 	if got := stored(t, js, "ZOOM"); !slices.Equal(got, []string{"one", big}) {
 		t.Errorf("%d messages after the restart", len(got))
@@ -77,7 +77,7 @@ func TestStartSaysLittle(t *testing.T) {
 }
 
 func TestListensOnLoopbackOnly(t *testing.T) {
-	addr := startEmbedded(t, t.TempDir()).Server().Addr().(*net.TCPAddr)
+	addr := startEmbedded(t, t.TempDir()).listener.Addr().(*net.TCPAddr)
 	if !addr.IP.IsLoopback() {
 		t.Errorf("it listens on %v", addr)
 	}
@@ -116,10 +116,10 @@ func TestFolderCannotBeUsed(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	first := startEmbedded(t, t.TempDir())
-	port := first.Server().Addr().(*net.TCPAddr).Port
+	port := first.listener.Addr().(*net.TCPAddr).Port
 	dir := t.TempDir()
 	_, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: port})
-	want(t, err, "NATS_URL="+first.ClientURL())
+	want(t, err, "NATS_URL="+first.ClientURL(), "NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url")
 	if !errors.Is(err, ErrPortInUse) {
 		t.Errorf("%v is no ErrPortInUse", err)
 	}
@@ -185,11 +185,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 		t.Fatalf("the child published only %d", len(acked))
 	}
 	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: -1})
-	noted, readErr := os.ReadFile(urlFile(dir))
-	if readErr != nil {
-		t.Fatal(readErr)
-	}
-	want(t, err, dir, "NATS_URL="+strings.TrimSpace(string(noted)), "ZOOMSTREAM_DATA_DIR")
+	want(t, err, dir, "NATS_URL_FILE="+URLFile(dir), "ZOOMSTREAM_DATA_DIR")
 	if !errors.Is(err, ErrFolderInUse) {
 		t.Errorf("%v is no ErrFolderInUse", err)
 	}
@@ -201,7 +197,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	_ = child.Wait()
 	killed = true
 
-	nc := connect(t, Options{InProcess: startEmbedded(t, dir).Server()})
+	nc := connect(t, startEmbedded(t, dir).Inside(Options{}))
 	js, _ := jetstream.New(nc)
 	got := stored(t, js, "ZOOM")
 	if len(got) < len(acked) || !slices.Equal(got[:len(acked)], acked) {
@@ -214,7 +210,7 @@ func publishUntilKilled(dir string) {
 	ctx := context.Background()
 	e, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Port: -1})
 	exitOn(err)
-	nc, err := Connect(ctx, Options{InProcess: e.Server()})
+	nc, err := Connect(ctx, e.Inside(Options{}))
 	exitOn(err)
 	js, err := AwaitJetStream(ctx, nc, zerolog.Nop())
 	exitOn(err)

@@ -92,7 +92,12 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 		e.denied(text)
 	}
 	if count := e.count(text); count&(count-1) == 0 {
-		e.log.Error().Str("code", "nats.error").Str("error", text).Int("count", count).Msg(failureTitle(err))
+		e.log.Error().Str("code", "nats.error").Str("error", text).Int("count", count).Func(func(line *zerolog.Event) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				line.Str("check", "the rights of this user (nats.conf lists them); on the NATS server of another zoomstream, "+
+					"whether NATS_URL_FILE is nats.url in its data folder, which has the token")
+			}
+		}).Msg(failureTitle(err))
 	}
 }
 

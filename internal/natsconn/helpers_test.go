@@ -131,7 +131,7 @@ func connect(t *testing.T, o Options) *nats.Conn {
 // embeddedJetStream is JetStream on a fresh embedded server.
 func embeddedJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	nc := connect(t, Options{InProcess: startEmbedded(t, t.TempDir()).Server()})
+	nc := connect(t, startEmbedded(t, t.TempDir()).Inside(Options{}))
 	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

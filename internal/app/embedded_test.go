@@ -1,0 +1,85 @@
+package app
+
+import (
+	"errors"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// TestEmbeddedAnonymous reads what a connector with NATS built in has stored, without a login where that is allowed, and
+// has a second one join by the file.
+func TestEmbeddedAnonymous(t *testing.T) {
+	t.Parallel()
+	for anonymous, allowed := range map[string]bool{"": true, "read": true, "none": false} {
+		t.Run(anonymous, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.settings.NATSURL, h.settings.NATSAnonymous = "", anonymous
+			h.connected()
+			noted, runs := natsconn.EmbeddedURL(h.settings.DataDir, -1)
+			if !runs {
+				t.Fatal("it does not run")
+			}
+			u, err := url.Parse(noted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, _ := u.User.Password()
+			u.User = nil
+
+			nc, err := nats.Connect(u.String())
+			if allowed != (err == nil) || !allowed && !errors.Is(err, nats.ErrAuthorization) {
+				t.Fatalf("without a login: %v", err)
+			}
+			if allowed {
+				defer nc.Close()
+				sub, err := nc.SubscribeSync("zoom.>")
+				if err == nil {
+					err = nc.Flush()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+				if _, err := sub.NextMsg(10 * time.Second); err != nil {
+					t.Error(err)
+				}
+			}
+
+			other := *h // with the same simulator
+			other.log, other.stop = &logBuffer{}, nil
+			other.settings.NATSURLFile = natsconn.URLFile(h.settings.DataDir)
+			other.settings.DataDir, other.settings.Replica = t.TempDir(), "replica-2"
+			other.start()
+			defer other.end()
+			h.await("the other replica", 20*time.Second, func() bool { return strings.Contains(h.log.String(), "replica.there") })
+
+			file, err := filepath.Abs(natsconn.URLFile(h.settings.DataDir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			hints := []string{"NATS_URL=$(cat '" + file + "') nats sub 'zoom.>'"}
+			if allowed {
+				hints = []string{"nats sub -s " + u.String() + " 'zoom.>'", "NATS_URL=$(cat '" + file + "') nats"}
+			}
+			for _, hint := range hints {
+				if !strings.Contains(h.log.String(), hint) {
+					t.Errorf("it does not say %s", hint)
+				}
+			}
+			for _, log := range []*logBuffer{h.log, other.log} {
+				if strings.Contains(log.String(), token) {
+					t.Errorf("the token is logged:\n%s", log)
+				}
+			}
+		})
+	}
+}
