@@ -163,7 +163,7 @@ func (d *demo) play(ctx context.Context, c *demoCmd) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	parts, ctx := errgroup.WithContext(ctx)
-	server := &http.Server{Handler: d.sim.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: guarded(d.sim, d.listener.Addr()), ReadHeaderTimeout: 10 * time.Second}
 	parts.Go(func() error {
 		if err := server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the simulated Zoom: %w", err)

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zoomstream/zoomstream/internal/guard"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -58,7 +59,7 @@ func (c *simCmd) Run(p *process) error {
 		TokenLifetime: c.TokenLifetime, CloseOnExpiry: c.CloseOnExpiry, IdleTimeout: c.IdleTimeout,
 		Linger: c.Linger, DisplaceFrame: c.DisplaceFrame, Log: p.log,
 	})
-	server := &http.Server{Handler: sim.Handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(p.log, "", 0)}
+	server := &http.Server{Handler: guarded(sim, listener.Addr()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(p.log, "", 0)}
 	c.printSettings(p.stdout, listener.Addr())
 
 	ctx := p.ctx
@@ -88,6 +89,18 @@ func (c *simCmd) Run(p *process) error {
 	err = work.Wait()
 	printLedger(p.stdout, sim.Summary(""))
 	return err
+}
+
+// guarded serves a simulator whose controls no web page gets at.
+func guarded(sim *zoomsim.Sim, at net.Addr) http.Handler {
+	checks := []guard.Check{guard.NoPage}
+	if guard.Loopback(at) {
+		checks = append(checks, guard.ThisMachine)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", sim.Handler())
+	mux.Handle("/control/", guard.Handler(sim.Handler(), checks...))
+	return mux
 }
 
 // emit sends the events of one subscription. That the context ends is no error.

@@ -7,7 +7,9 @@
 //	              never depends on Zoom or NATS
 //	/readyz       200 while this replica leads or stands by
 //	/status       what this replica knows, as JSON (status.Replica)
-//	/debug/pprof/ for the Go tools, on loopback only
+//	/debug/pprof/ for the Go tools, on loopback only, and neither for web pages nor by way of a proxy
+//
+// It answers GET and HEAD.
 package ops
 
 import (
@@ -18,6 +20,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +30,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/guard"
 	"github.com/zoomstream/zoomstream/internal/status"
 )
 
@@ -35,6 +39,7 @@ const (
 	writeTimeout    = 30 * time.Second // of an answer
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 2 * time.Second
+	longestProfile  = 60 // seconds
 )
 
 // Options of a Server.
@@ -68,8 +73,7 @@ func Listen(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ZOOMSTREAM_HTTP_ADDR: cannot listen on %s: %w; name another address, or off", opt.Address, err)
 	}
-	address, _ := listener.Addr().(*net.TCPAddr)
-	s := &Server{opt: opt, listener: listener, loopback: address != nil && address.IP.IsLoopback()}
+	s := &Server{opt: opt, listener: listener, loopback: guard.Loopback(listener.Addr())}
 	opt.Log.Info().Str("code", "http.listening").Str("url", s.URL()).Msg("status page, metrics and health")
 	return s, nil
 }
@@ -118,40 +122,52 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /{$}", s.opt.Page)
 	mux.Handle("GET /assets/", s.opt.Page)
 	mux.Handle("GET /events", s.opt.Page)
-	if s.loopback {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", http.NotFound) // flags may hold secrets
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if !s.loopback {
+		return looksOnly(mux)
 	}
-	return s.guard(mux)
+	mux.Handle("/debug/pprof/", guard.Handler(profiles(), guard.NoPage, guard.NoProxy))
+	return guard.Handler(looksOnly(mux), guard.ThisMachine)
 }
 
-// guard refuses, on loopback, requests for other hosts: a page on the internet
-// could have its own name resolve to this machine and read along.
-func (s *Server) guard(next http.Handler) http.Handler {
+// profiles serves the Go tools.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", http.NotFound) // flags may hold secrets
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.loopback && !local(r.Host) {
-			http.Error(w, "this address is for this machine only", http.StatusForbidden)
-			return
+		query := r.URL.Query()
+		for _, text := range query["seconds"] {
+			if seconds, err := strconv.Atoi(text); err != nil || seconds < 1 || seconds > longestProfile {
+				http.Error(w, fmt.Sprintf("seconds is a whole number from 1 to %d", longestProfile), http.StatusBadRequest)
+				return
+			}
 		}
-		if r.URL.Path != "/events" && !strings.HasPrefix(r.URL.Path, "/debug/") { // which take long
-			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) //nolint:errcheck // then there is none
-		}
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
+		r.URL.RawQuery = query.Encode() // what was checked is what counts
+		mux.ServeHTTP(w, r)
 	})
 }
 
-// local reports whether a Host header names this machine.
-func local(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+// looksOnly refuses what is no question, and bounds the time of an answer.
+func looksOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD are answered here", http.StatusMethodNotAllowed)
+			return
+		}
+		limit := writeTimeout
+		if strings.HasPrefix(r.URL.Path, "/debug/") {
+			limit += longestProfile * time.Second
+		}
+		if r.URL.Path != "/events" { // which takes as long as somebody looks
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit)) //nolint:errcheck // then there is none
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {

@@ -165,7 +165,8 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodOptions} {
-		for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/status", "/events"} {
+		for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/status", "/events", "/assets/x", "/nothing",
+			"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/symbol", "/debug/pprof/profile"} {
 			if got := h.do(method, path, ""); got.code != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d", method, path, got.code)
 			}
@@ -250,6 +251,32 @@ func TestOtherHosts(t *testing.T) {
 		// The absolute form goes before the header.
 		if line := h.raw("GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.Contains(line, " 403 ") {
 			t.Errorf("absolute form: %q", line)
+		}
+	}
+}
+
+// TestProfilesAreForTools: not for pages in a browser, also one of this server's own, nor by way of a proxy, nor for long.
+func TestProfilesAreForTools(t *testing.T) {
+	h := serve(t, "127.0.0.1:0")
+	const request = "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n"
+	for _, header := range []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin",
+		"X-Forwarded-For: 10.0.0.1", "Forwarded: for=10.0.0.1", "Via: 1.1 proxy"} {
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine?debug=2", "/debug/pprof/profile?seconds=1",
+			"/debug/pprof/trace?seconds=1", "/debug/pprof/symbol", "/debug/pprof/cmdline"} {
+			if line := h.raw(fmt.Sprintf(request, path, header+"\r\n")); !strings.Contains(line, " 403 ") {
+				t.Errorf("%s with %s: %q", path, header, line)
+			}
+		}
+		if line := h.raw(fmt.Sprintf(request, "/", header+"\r\n")); !strings.Contains(line, " 200 ") {
+			t.Errorf("the page with %s: %q", header, line)
+		}
+	}
+	for _, path := range []string{"profile", "trace", "heap", "goroutine", "allocs"} {
+		for _, seconds := range []string{"61", "99999999999", "0", "-1", "x", "", "0.5", "Inf", "1&seconds=3600"} {
+			line := h.raw(fmt.Sprintf(request, "/debug/pprof/"+path+"?seconds="+seconds, ""))
+			if !strings.Contains(line, " 400 ") {
+				t.Errorf("%s of %s seconds: %q", path, seconds, line)
+			}
 		}
 	}
 }

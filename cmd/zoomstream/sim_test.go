@@ -1,0 +1,70 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+// TestSimControlsAreForTools: no web page cuts connections or emits events, nor reads what was sent; Zoom's own paths ask
+// for nothing of that.
+func TestSimControlsAreForTools(t *testing.T) {
+	sim := zoomsim.New(zoomsim.Options{})
+	t.Cleanup(sim.Close)
+	for _, server := range []struct {
+		at    string
+		names map[string]bool // hosts that may be asked for
+	}{
+		{"127.0.0.1", map[string]bool{"": true, "localhost": true, "evil.example": false}},
+		{"0.0.0.0", map[string]bool{"": true, "sim.example": true}},
+	} {
+		web := httptest.NewUnstartedServer(nil)
+		web.Listener.Close()
+		var err error
+		if web.Listener, err = net.Listen("tcp", server.at+":0"); err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := net.SplitHostPort(web.Listener.Addr().String())
+		web.Config.Handler = guarded(sim, web.Listener.Addr())
+		web.Start()
+		t.Cleanup(web.Close)
+		ask := func(method, path, name string, header http.Header) int {
+			t.Helper()
+			request, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:"+port+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host, request.Header = name, header
+			response, err := web.Client().Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			return response.StatusCode
+		}
+		for _, control := range [][2]string{
+			{"POST", "/control/cut"}, {"POST", "/control/emit?subscription=demo&event=meeting.started"},
+			{"GET", "/control/"}, {"GET", "/control/ledger"}, {"GET", "/control/ledger/summary"},
+		} {
+			for name, may := range server.names {
+				if code := ask(control[0], control[1], name, nil); may != (code == http.StatusOK) || !may && code != http.StatusForbidden {
+					t.Errorf("%s of host %q at %s: %d", control, name, server.at, code)
+				}
+			}
+			for _, header := range []http.Header{
+				{"Origin": {"https://evil.example"}}, {"Origin": {"null"}}, {"Origin": {"http://127.0.0.1:" + port}},
+				{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}},
+			} {
+				if code := ask(control[0], control[1], "", header); code != http.StatusForbidden {
+					t.Errorf("%s with %v at %s: %d", control, header, server.at, code)
+				}
+			}
+		}
+		if code := ask("POST", "/oauth/token", "", http.Header{"Origin": {"https://evil.example"}}); code == http.StatusForbidden {
+			t.Errorf("a token is refused because of a header")
+		}
+	}
+}
