@@ -202,6 +202,9 @@ func (l *loader) compare(c *Config) {
 		l.fail("ZOOMSTREAM_DUPLICATE_WINDOW", fmt.Errorf("longer than ZOOMSTREAM_STREAM_MAX_AGE, which is %s; shorten it or keep events longer",
 			l.found["ZOOMSTREAM_STREAM_MAX_AGE"].value))
 	}
+	if prefix, own := c.Prefix+".", "zoomstream."+c.Bucket+"."; strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own) {
+		l.fail("ZOOMSTREAM_PREFIX", fmt.Errorf("the stream would answer what replicas ask each other on %s>, so that dead ones look alive; use another one", own))
+	}
 	for _, pair := range [][2]string{
 		{"NATS_CERT", "NATS_KEY"}, {"NATS_KEY", "NATS_CERT"}, {"NATS_USER", "NATS_PASSWORD"}, {"NATS_PASSWORD", "NATS_USER"},
 	} {
