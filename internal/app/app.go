@@ -94,10 +94,7 @@ func orderly(ctx context.Context, err error) error {
 func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
 	options := natsconn.Settings(o.Config.NATS).Options()
 	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.wasDenied, m.reread, o.Log
-	options.Secrets = func() (password, token string) {
-		s := m.secrets.Load()
-		return s.natsPassword, s.natsToken
-	}
+	options.Secrets = func() natsconn.Secrets { return m.secrets.Load().nats }
 	if o.NATS != nil || !o.Config.NATS.Embedded() {
 		nc, err := natsconn.Connect(ctx, options)
 		if err != nil {

@@ -4,19 +4,20 @@ import (
 	"context"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
 // secrets are the settings that may change while this process runs: those that can
 // be given as files.
 type secrets struct {
 	clientID, clientSecret, accountID, secretToken string
-	natsPassword, natsToken                        string
+	nats                                           natsconn.Secrets
 }
 
 func secretsOf(c *config.Config) *secrets {
 	return &secrets{
 		clientID: c.Zoom.ClientID, clientSecret: c.Zoom.ClientSecret, accountID: c.Zoom.AccountID, secretToken: c.Zoom.SecretToken,
-		natsPassword: c.NATS.Password, natsToken: c.NATS.Token,
+		nats: natsconn.Secrets{URL: c.NATS.URL, Password: c.NATS.Password, Token: c.NATS.Token},
 	}
 }
 

@@ -30,12 +30,15 @@ type Options struct {
 
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
 	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; of the above, User and Password count
-	// Secrets gives Password and Token anew for each time it connects; nil: they stay.
-	Secrets func() (password, token string)
+	// Secrets gives anew, for each time it connects, what may be secret of the above; nil: it stays.
+	Secrets func() Secrets
 	Refused func()              // is called whenever the server has refused the credentials; may be nil
 	Denied  func(detail string) // is told of each subject that the server denies to this user; may be nil
 	Log     zerolog.Logger
 }
+
+// Secrets may be others than when the connection was made. Of URL only the login counts, and only if it names one server.
+type Secrets struct{ URL, Password, Token string }
 
 // Connect returns an established connection. A server that is not up, or refuses the credentials, is no error: it
 // says what it waits for, at once and then at growing intervals, until the server is there or ctx ends (one dial in

@@ -136,7 +136,7 @@ func TestRefusedSecretsAreAskedForAgain(t *testing.T) {
 	wanted.Store("first")
 	connect(t, Options{
 		URL: srv.ClientURL(), Token: "old", Log: logger,
-		Secrets: func() (string, string) { return "", token.Load().(string) },
+		Secrets: func() Secrets { return Secrets{URL: srv.ClientURL(), Token: token.Load().(string)} },
 		Refused: func() { token.Store(wanted.Load()) },
 	})
 	wanted.Store("second")

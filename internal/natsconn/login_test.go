@@ -10,9 +10,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -264,5 +266,39 @@ func TestTokenIsKept(t *testing.T) {
 		if strings.Contains(log.String(), token) {
 			t.Errorf("the token is logged:\n%s", log)
 		}
+	}
+}
+
+// TestLoginOfTheURLIsTakenAnew: the server comes back with another token, and the file that NATS_URL was read from has it.
+func TestLoginOfTheURLIsTakenAnew(t *testing.T) {
+	t.Parallel()
+	for name, with := range map[string]func(address, secret string) string{
+		"user and password": withToken,
+		"bare token":        func(address, secret string) string { return strings.Replace(address, "://", "://"+secret+"@", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := func(port int, secret string) *server.Options {
+				if name == "bare token" {
+					return &server.Options{Port: port, Authorization: secret}
+				}
+				return &server.Options{Port: port, Username: embeddedUser, Password: secret}
+			}
+			first := runServer(t, opts(0, "geheim-1"))
+			var now atomic.Value
+			now.Store(with(first.ClientURL(), "geheim-1"))
+			log, logger := newLog()
+			nc := connect(t, Options{URL: now.Load().(string), Log: logger, Secrets: func() Secrets { return Secrets{URL: now.Load().(string)} }})
+			port := first.Addr().(*net.TCPAddr).Port
+			first.Shutdown()
+			first.WaitForShutdown()
+			runServer(t, opts(port, "geheim-2"))
+			log.await(t, "authorization violation")
+			now.Store(with(first.ClientURL(), "geheim-2"))
+			log.await(t, "NATS connection is back")
+			if !nc.IsConnected() || strings.Contains(log.String(), "geheim") {
+				t.Errorf("connected: %v, log:\n%s", nc.IsConnected(), log)
+			}
+		})
 	}
 }

@@ -46,7 +46,12 @@ func explicitSettings(o Options) ([]nats.Option, error) {
 		opts = append(opts, withoutCredentials)
 	}
 	if o.URL != "" {
-		add("NATS_URL", func(opts *nats.Options) error { return setServers(opts, o.URL) })
+		servers := o.URL
+		if user, _, bare := login(o.URL); bare || user != "" {
+			servers = withoutUser(o.URL)
+			opts = append(opts, o.loginAnew(bare))
+		}
+		add("NATS_URL", func(opts *nats.Options) error { return setServers(opts, servers) })
 	}
 	if o.Creds != "" {
 		add("NATS_CREDS", credentials(o.Creds))
@@ -56,14 +61,12 @@ func explicitSettings(o Options) ([]nats.Option, error) {
 	}
 	if o.User != "" || o.Password != "" {
 		add("NATS_USER", nats.UserInfoHandler(func() (string, string) {
-			password, _ := o.secrets()
-			return o.User, password
+			return o.User, o.secrets().Password
 		}))
 	}
 	if o.Token != "" {
 		add("NATS_TOKEN", nats.TokenHandler(func() string {
-			_, token := o.secrets()
-			return token
+			return o.secrets().Token
 		}))
 	}
 	if o.User != "" && o.Password == "" {
@@ -86,11 +89,39 @@ func explicitSettings(o Options) ([]nats.Option, error) {
 	return opts, errors.Join(wrong...)
 }
 
-func (o Options) secrets() (password, token string) {
+func (o Options) secrets() Secrets {
 	if o.Secrets == nil {
-		return o.Password, o.Token
+		return Secrets{URL: o.URL, Password: o.Password, Token: o.Token}
 	}
 	return o.Secrets()
+}
+
+// loginAnew takes the login of the URL for each connection, as NATS_URL_FILE may have another one by then.
+func (o Options) loginAnew(bare bool) nats.Option {
+	if bare {
+		return nats.TokenHandler(func() string {
+			token, _, _ := login(o.secrets().URL)
+			return token
+		})
+	}
+	return nats.UserInfoHandler(func() (string, string) {
+		user, password, _ := login(o.secrets().URL)
+		return user, password
+	})
+}
+
+// login is that of an address, a bare token as a user without a password. Of a list with several servers it is none:
+// each may have its own.
+func login(address string) (user, password string, bare bool) {
+	if strings.Contains(address, ",") {
+		return "", "", false
+	}
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.User == nil || u.Hostname() == "" {
+		return "", "", false
+	}
+	password, given := u.User.Password()
+	return u.User.Username(), password, !given
 }
 
 // given names the settings that say who we are. nats.go would take the one or the other without a word.
