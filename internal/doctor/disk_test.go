@@ -110,3 +110,17 @@ func TestEmbedded(t *testing.T) {
 	w.run(settings...).has(Server, Fail, "something else listens at "+usual, "NATS_URL="+usual)
 	w.sockets(1)
 }
+
+// TestEmbeddedIsJoined by a second replica, without the token and with it.
+func TestEmbeddedIsJoined(t *testing.T) {
+	w := newWorld(t)
+	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{
+		DataDir: t.TempDir(), Port: -1, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
+	})
+	must(t, err)
+	defer embedded.Shutdown()
+	r := w.run("NATS_URL="+embedded.ClientURL(), "NATS_USER=", "NATS_PASSWORD=")
+	r.failed(true)
+	r.has(Permissions, Fail, `may not publish "zoom.>"`, "NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url")
+	w.run("NATS_URL=", "NATS_URL_FILE="+embedded.URLFile(), "NATS_USER=", "NATS_PASSWORD=").fine()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
 // need is a right that the connector's NATS user needs, as a server's configuration
@@ -111,7 +112,11 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 		if len(denied) < len(n.samples) {
 			only = " (denied: " + strings.Join(denied, ", ") + ")"
 		}
-		e.reject(Permissions, "add "+strconv.Quote(n.subject)+" to what this NATS user may "+n.right+" (nats.conf has the whole list)",
+		fix := "add " + strconv.Quote(n.subject) + " to what this NATS user may " + n.right + " (nats.conf has the whole list)"
+		if nc.ConnectedServerName() == natsconn.EmbeddedName && nc.Opts.User == "" && nc.Opts.UserInfo == nil && nc.Opts.TokenHandler == nil {
+			fix = "log in; if it is the NATS server of another zoomstream, by NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url; else " + fix
+		}
+		e.reject(Permissions, fix,
 			"this NATS user may not %s %q%s: %s", n.right, n.subject, only, n.purpose)
 	}
 	if tested < len(list) {

@@ -22,9 +22,11 @@ import (
 	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
+// EmbeddedName is the name of the embedded server, and of one that nats.conf describes.
+const EmbeddedName = "zoomstream"
+
 // Limits of the embedded server. nats.conf sets the same ones, and a test compares them.
 const (
-	embeddedName        = "zoomstream"
 	embeddedPort        = 4222
 	embeddedMaxPayload  = 8 << 20   // bytes; above, the server itself warns
 	embeddedMaxMemory   = 256 << 20 // bytes of memory streams, which zoomstream does not use
@@ -92,7 +94,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 
 func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 	return &server.Options{
-		ServerName:             embeddedName,
+		ServerName:             EmbeddedName,
 		Host:                   cmp.Or(o.Host, "127.0.0.1"),
 		Port:                   max(0, cmp.Or(o.Port, embeddedPort)), // 0: any free one
 		MaxPayload:             embeddedMaxPayload,
