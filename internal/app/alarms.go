@@ -56,6 +56,7 @@ func (r *replica) judge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		r.candidate.SetFitness(fitness(r.tokens.Stats()))
 		for _, t := range all {
 			text, known := t.why()
 			if is := text != ""; known && (is || raised[t.name]) {
@@ -72,6 +73,9 @@ func (r *replica) judge(ctx context.Context) {
 // a while (as long as the one at hand is valid nobody does), or why none lasts.
 func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	why := st.Trouble()
+	if st.Credentials == zoom.CredentialsDenied && why != "" { // that is sure at once
+		return fmt.Sprintf("Zoom refuses this replica's credentials since %s, so it cannot connect: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
+	}
 	if why == "" || time.Since(st.Since) < tokenPatience {
 		return st.Rivals
 	}

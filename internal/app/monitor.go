@@ -16,6 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/ops"
 	"github.com/zoomstream/zoomstream/internal/page"
 	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // monitor is what others see of this process: it is there before NATS is, and
@@ -112,7 +113,7 @@ func (m *monitor) sample(ctx context.Context) {
 	}
 }
 
-// ready is why this replica is not, or nil: it leads or stands by.
+// ready is why this replica is not, or nil: it leads, or stands by and could lead.
 func (m *monitor) ready() error {
 	switch r := m.replica.Load(); {
 	case m.draining.Load():
@@ -123,6 +124,8 @@ func (m *monitor) ready() error {
 		return ops.ErrNoNATS
 	case r.bucketTrouble() != "":
 		return errors.New(r.bucketTrouble())
+	case r.tokens.Stats().Credentials == zoom.CredentialsDenied:
+		return errors.New("Zoom refuses the credentials")
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type replica struct {
 	dials     *rate.Limiter
 	bridges   bridges
 	refusing  time.Time // since when the stream refuses messages; judge's own
+	stays     bool      // it lives on though its credentials never worked; denied's own
 	monitor   *monitor
 
 	pipeline   *pipeline.Pipeline
@@ -61,11 +62,11 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamIn
 	}
 	r := &replica{
 		o: o, monitor: m, nc: nc, stream: stream, leases: leases, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
-		tokens: zoom.NewTokenSource(zoom.TokenConfig{
-			ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
-			URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Log: o.Log,
-		}),
 	}
+	r.tokens = zoom.NewTokenSource(zoom.TokenConfig{
+		ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
+		URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Denied: r.denied, Log: o.Log,
+	})
 	r.candidate = lease.New(nc, leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Transition: m.transition, Changed: m.leads,
@@ -125,6 +126,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		r.answer(beside)
 		return nil
 	})
+	group.Go(func() error { return orderly(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
 		r.repair(beside)
 		return nil

@@ -84,6 +84,7 @@ type Candidate struct {
 	mu        sync.Mutex
 	electors  map[string]*elector
 	resting   time.Time // stepped down until then
+	fitness   Fitness
 	shedAgain time.Time // no lease is shed before
 	leaving   bool
 }
@@ -143,6 +144,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 			c.announce(false, false)
 		}
 		if n%balanceTicks == 0 {
+			c.yieldUnfit()
 			c.balance()
 		}
 	}
@@ -226,8 +228,49 @@ func (c *Candidate) Leave() {
 	c.announce(false, true)
 }
 
+// Fitness is whether a replica could do what a leader does.
+type Fitness string
+
+// The values. An unfit replica takes a lease only if nobody else does, and gives away
+// those that it has as soon as a fit one is there.
+const (
+	Untried Fitness = ""
+	Fit     Fitness = "fit"
+	Unfit   Fitness = "unfit"
+)
+
+// SetFitness tells the others how this replica fares.
+func (c *Candidate) SetFitness(is Fitness) {
+	c.mu.Lock()
+	changed := c.fitness != is
+	c.fitness = is
+	c.mu.Unlock()
+	if changed {
+		c.announce(false, true)
+		c.view.wakeAll("")
+	}
+}
+
+// yieldUnfit gives away what a fit replica would lead, if this one is unfit.
+func (c *Candidate) yieldUnfit() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fitness != Unfit {
+		return
+	}
+	for _, e := range c.electors {
+		if c.peers.fit(e.subscription) {
+			e.yield()
+		}
+	}
+}
+
+// FitOther reports whether another replica would lead a subscription and is known to be
+// fit.
+func (c *Candidate) FitOther(subscription string) bool { return c.peers.fit(subscription) }
+
 // Others is the number of other replicas that would take the lease of a
-// subscription, were it free.
+// subscription, were it free; the unfit ones do not count.
 func (c *Candidate) Others(subscription string) int { return c.peers.count(subscription, false) }
 
 // pace bounds the taking of a lease.
@@ -241,7 +284,7 @@ func (c *Candidate) pace(h holding) *rate.Limiter {
 func (c *Candidate) reluctance() (leaving, resting bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.leaving, time.Now().Before(c.resting)
+	return c.leaving, c.fitness == Unfit || time.Now().Before(c.resting)
 }
 
 func (c *Candidate) renewAll() {

@@ -28,11 +28,12 @@ func (c *Candidate) presenceSubject() string { return "zoomstream." + c.opt.Buck
 
 // presence is an announcement.
 type presence struct {
-	Replica string `json:"replica"`
-	Nonce   string `json:"nonce"`
-	Leaving bool   `json:"leaving,omitempty"` // it takes no leases any more
-	Resting bool   `json:"resting,omitempty"` // it takes those that nobody else takes
-	Hello   bool   `json:"hello,omitempty"`   // it wants to know who is there
+	Replica string  `json:"replica"`
+	Nonce   string  `json:"nonce"`
+	Leaving bool    `json:"leaving,omitempty"` // it takes no leases any more
+	Resting bool    `json:"resting,omitempty"` // it takes those that nobody else takes
+	Hello   bool    `json:"hello,omitempty"`   // it wants to know who is there
+	Fitness Fitness `json:"fitness,omitempty"`
 	// Subscriptions are those that it would lead; absent: as it said before.
 	Subscriptions []string `json:"subscriptions,omitempty"`
 }
@@ -99,7 +100,10 @@ func (c *Candidate) answer() (leave func(), err error) {
 // subscriptions it would lead.
 func (c *Candidate) announce(hello, full bool) {
 	leaving, resting := c.reluctance()
-	p := presence{Replica: c.opt.Replica, Nonce: c.nonce, Leaving: leaving, Resting: resting, Hello: hello}
+	c.mu.Lock()
+	fitness := c.fitness
+	c.mu.Unlock()
+	p := presence{Fitness: fitness, Replica: c.opt.Replica, Nonce: c.nonce, Leaving: leaving, Resting: resting, Hello: hello}
 	if full {
 		p.Subscriptions = c.opt.Subscriptions
 	}

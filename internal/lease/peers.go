@@ -25,10 +25,11 @@ const (
 // peer is another replica.
 type peer struct {
 	name    string
-	first   time.Time       // when it became known
-	heard   time.Time       // its last announcement; zero: none
-	leaving bool            // it takes no leases any more
-	resting bool            // it takes those that nobody else takes
+	first   time.Time // when it became known
+	heard   time.Time // its last announcement; zero: none
+	leaving bool      // it takes no leases any more
+	resting bool      // it takes those that nobody else takes
+	fitness Fitness
 	leads   map[string]bool // the subscriptions of this replica that it would lead, too
 	alive   time.Time       // its last answer
 	safe    time.Time       // before that it had nothing to lose, by this answer
@@ -102,8 +103,9 @@ func (p *peers) announced(a presence) (first, changed bool) {
 	}
 	known := p.peer(a.Nonce)
 	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
-	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting
+	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting || known.fitness != a.Fitness
 	known.name, known.heard, known.leaving, known.resting, known.died = a.Replica, time.Now(), a.Leaving, a.Resting, time.Time{}
+	known.fitness = a.Fitness
 	if a.Subscriptions != nil {
 		known.leads = make(map[string]bool)
 		for _, subscription := range a.Subscriptions {
@@ -116,17 +118,29 @@ func (p *peers) announced(a presence) (first, changed bool) {
 }
 
 // count counts those that would take a free lease of a subscription, at once or
-// at all.
+// at all, and could lead.
 func (p *peers) count(subscription string, atOnce bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
 	for _, k := range p.all {
-		if k.present() && k.leads[subscription] && !(atOnce && k.resting) {
+		if k.present() && k.fitness != Unfit && k.leads[subscription] && !(atOnce && k.resting) {
 			n++
 		}
 	}
 	return n
+}
+
+// fit reports whether one that is known to be fit would take a lease.
+func (p *peers) fit(subscription string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range p.all {
+		if k.present() && k.fitness == Fit && k.leads[subscription] {
+			return true
+		}
+	}
+	return false
 }
 
 // sharing lists those that would lead any of this replica's subscriptions, and which.

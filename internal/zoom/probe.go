@@ -54,7 +54,7 @@ func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
 		}
 		return info, err
 	}
-	t.keep(token)
+	t.keep(token, nil)
 	return info, nil
 }
 

@@ -25,6 +25,10 @@ const (
 	deniedPause = time.Minute
 	// Meanwhile it is looked so often whether others have come.
 	rereadPeriod = 5 * time.Second
+	// Credentials are proven anew so long after the last token. Whether others find them
+	// denied is looked at so often.
+	provenPeriod = 24 * time.Hour
+	provenLook   = time.Minute
 )
 
 // TokenConfig describes an app.
@@ -36,6 +40,9 @@ type TokenConfig struct {
 	// Reread may Replace the credentials by what their files hold now. It is called
 	// when Zoom has refused them, and now and then until it takes some; may be nil.
 	Reread func()
+	// Denied decides, when Zoom has refused credentials that have never worked, whether
+	// they are tried again all the same, after a minute each. It may wait; nil: never.
+	Denied func(context.Context) (again bool)
 	Log    zerolog.Logger
 }
 
@@ -60,7 +67,8 @@ type TokenSource struct {
 
 	mu     sync.Mutex
 	cached accessToken
-	worked bool // the credentials have been accepted once
+	worked bool // some credentials have been accepted once
+	proven Credentials
 	rivals rivalry
 	mortal bool // Zoom was seen to close a session when its token expired
 	stats  TokenStats
@@ -77,7 +85,19 @@ type TokenStats struct {
 	Since     time.Time // of the failures since the last token; zero: there was none
 	Err       error     // of the latest of them
 	Rivals    string    // why somebody else seems to fetch tokens for the app; "": nobody does
+
+	Credentials Credentials // those at hand
 }
+
+// Credentials is what Zoom says to an app's credentials.
+type Credentials int
+
+// The answers.
+const (
+	CredentialsUntried Credentials = iota
+	CredentialsAccepted
+	CredentialsDenied
+)
 
 // Replace has other credentials used from the next request on. The token at hand
 // stays in use as long as it lives.
@@ -88,6 +108,7 @@ func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 		return
 	}
 	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
+	t.proven = CredentialsUntried
 	t.rivals = rivalry{} // it may be another app
 	t.wake()             // who waits for the others to be accepted need not
 }
@@ -113,9 +134,9 @@ func (t *TokenSource) config() TokenConfig {
 	return t.cfg
 }
 
-// Trouble is why somebody waits for a token in vain, or "".
+// Trouble is why somebody waits for a token in vain, or would, or "".
 func (s TokenStats) Trouble() string {
-	if !s.Waiting || s.Err == nil {
+	if s.Err == nil || !s.Waiting && s.Credentials != CredentialsDenied {
 		return ""
 	}
 	return s.Err.Error()
@@ -126,6 +147,7 @@ func (t *TokenSource) Stats() TokenStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	st := t.stats
+	st.Credentials = t.proven
 	if t.cached.value != "" && !t.cached.refused {
 		st.Expires = t.cached.asked.Add(t.cached.life)
 	}
@@ -189,14 +211,77 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 	}
 	select {
 	case t.fetching <- struct{}{}:
-		defer func() { <-t.fetching }()
-	case <-ctx.Done():
-		return accessToken{}, context.Cause(ctx)
+	default:
+		if old := t.current(); old.valid() && old.value != refused {
+			return old, nil // until somebody has fetched another one
+		}
+		if err := t.begin(ctx); err != nil {
+			return accessToken{}, err
+		}
 	}
+	defer func() { <-t.fetching }()
 	if token := t.current(); token.fresh() && token.value != refused {
 		return token, nil // somebody fetched it meanwhile
 	}
 	return t.renew(ctx, refused)
+}
+
+// begin waits until this is the only one who fetches a token.
+func (t *TokenSource) begin(ctx context.Context) error {
+	select {
+	case t.fetching <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Prove has Zoom accept the credentials before they are needed: at once, when they were
+// replaced or denied, and when the last token is a day old; no oftener, since a new token
+// may make the app's older ones worthless. It returns the context's error when that
+// ends, or a *CredentialsError if they have never worked and are not to be tried again.
+func (t *TokenSource) Prove(ctx context.Context) error {
+	for {
+		changed := t.watched()
+		wait := t.provenFor()
+		if wait <= 0 {
+			if err := t.prove(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		waiting, cancel := context.WithTimeout(ctx, min(wait, provenLook))
+		select {
+		case <-waiting.Done():
+		case <-changed:
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (t *TokenSource) prove(ctx context.Context) error {
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	defer func() { <-t.fetching }()
+	if t.provenFor() > 0 {
+		return nil // somebody fetched a token meanwhile
+	}
+	_, err := t.renew(ctx, t.current().value)
+	return err
+}
+
+// provenFor is how long the credentials need no proof.
+func (t *TokenSource) provenFor() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.proven != CredentialsAccepted {
+		return 0
+	}
+	return provenPeriod - time.Since(t.cached.asked)
 }
 
 func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, error) {
@@ -207,15 +292,15 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 		changed := t.watched()
 		token, err := t.fetch(ctx)
 		if err == nil {
-			t.keep(token)
+			t.keep(token, changed)
 			t.cfg.Log.Info().Str("code", "token.obtained").Str("grant", t.config().grant()).Stringer("lifetime", token.life).Msg("access token obtained")
 			return token, nil
 		}
 		if ctx.Err() != nil {
 			return accessToken{}, context.Cause(ctx)
 		}
-		t.failed(err)
 		denied := denial(err)
+		t.failed(err, denied != nil && !isClosed(changed))
 		if denied != nil && t.reread(changed) {
 			continue
 		}
@@ -225,7 +310,8 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 		}
 		wait := pause.NextBackOff()
 		if denied != nil {
-			if !t.hasWorked() {
+			again := t.hasWorked() || t.cfg.Denied != nil && t.cfg.Denied(ctx)
+			if !again {
 				return accessToken{}, denied
 			}
 			wait = max(wait, deniedPause)
@@ -268,8 +354,12 @@ func (t *TokenSource) reread(changed <-chan struct{}) bool {
 	if t.cfg.Reread != nil {
 		t.cfg.Reread()
 	}
+	return isClosed(changed)
+}
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-changed:
+	case <-c:
 		return true
 	default:
 		return false
@@ -352,9 +442,13 @@ func (t *TokenSource) hasWorked() bool {
 	return t.worked
 }
 
-func (t *TokenSource) keep(token accessToken) {
+// keep keeps a new token. before is from before its request.
+func (t *TokenSource) keep(token accessToken, before <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !isClosed(before) { // else the credentials may be others by now
+		t.proven = CredentialsAccepted
+	}
 	if t.cached.refused {
 		t.rivals.replace(time.Now())
 	}
@@ -371,9 +465,12 @@ func (t *TokenSource) waits(is bool) {
 	t.stats.Waiting = is
 }
 
-func (t *TokenSource) failed(err error) {
+func (t *TokenSource) failed(err error, denied bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if denied {
+		t.proven = CredentialsDenied
+	}
 	t.stats.Failures++
 	t.stats.Err = err
 	if t.stats.Since.IsZero() {

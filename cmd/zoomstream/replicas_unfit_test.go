@@ -1,0 +1,38 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestStandbyThatCouldNotLead has a wrong secret: it says so at once, outlives the
+// leader, and gives the lease to the first who can lead.
+func TestStandbyThatCouldNotLead(t *testing.T) {
+	f := newFleet(t, fleetNATS(t), testSubscription)
+	leader := f.add()
+	right := slices.Clone(f.settings)
+	f.settings = append(slices.Clone(right), "ZOOM_CLIENT_SECRET=wrong-must-not-leak")
+	standby := f.add()
+	standby.says(&standby.stderr, `Zoom refuses this replica's credentials since`)
+	shown := start(t, right, "status")
+	shown.exit(exitOK)
+	shown.says(&shown.stdout, "invalid_client")
+	if n := f.sim.Summary(testSubscription).Sockets; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+
+	f.kill(leader)
+	standby.says(&standby.stderr, `"code":"lease.taken"`)
+	f.settings = right
+	back := f.add()
+	f.live()
+	if f.leader() != back {
+		t.Errorf("%s does not lead", back.name)
+	}
+	select {
+	case <-standby.exited:
+		t.Errorf("the standby has ended:\n%s", &standby.stderr)
+	default:
+	}
+	f.finish()
+}

@@ -1,0 +1,100 @@
+package zoom
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestProve: credentials are proven at once, when they were replaced, and once a day at
+// most; what is denied is told at once, and a connection goes on with the token that it has.
+func TestProve(t *testing.T) {
+	right, requests := "s3cret-value", 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if _, secret, _ := r.BasicAuth(); secret != right {
+			deny(w, "Invalid client_id or client_secret", "invalid_client")
+			return
+		}
+		grant(w, fmt.Sprintf("eyJ%d", requests), `,"expires_in":3600`)
+	}
+	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
+		tokens := NewTokenSource(cfg)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tokens.Prove(ctx) }()
+		stands := func(when string, want Credentials, fetched int) {
+			t.Helper()
+			synctest.Wait()
+			if st := tokens.Stats(); st.Credentials != want || requests != fetched || (st.Trouble() != "") != (want == CredentialsDenied) {
+				t.Errorf("%s: %+v after %d requests, want %d and %d", when, st, requests, want, fetched)
+			}
+		}
+		stands("at the start", CredentialsAccepted, 1)
+		time.Sleep(23 * time.Hour)
+		stands("within a day", CredentialsAccepted, 1)
+		time.Sleep(2 * time.Hour)
+		stands("after a day", CredentialsAccepted, 2)
+		if token, err := tokens.token(ctx, ""); err != nil || token.value != "eyJ3" {
+			t.Errorf("%q, %v", token.value, err)
+		}
+		stands("after a connection had another token", CredentialsAccepted, 3)
+
+		tokens.Replace("id", "left-behind", "")
+		stands("replaced by wrong ones", CredentialsDenied, 4)
+		if token, err := tokens.token(ctx, ""); err != nil || token.value != "eyJ3" {
+			t.Errorf("the token at hand is not used meanwhile: %q, %v", token.value, err)
+		}
+		time.Sleep(50 * time.Minute) // it is to be renewed, and cannot be
+		if token, err := tokens.token(ctx, ""); err != nil || token.value != "eyJ3" {
+			t.Errorf("the token at hand is not used meanwhile: %q, %v", token.value, err)
+		}
+		time.Sleep(10*time.Minute + time.Second)
+		fetched := requests
+		if fetched > 4+61 {
+			t.Errorf("%d requests in an hour of wrong credentials", fetched-4)
+		}
+		tokens.Replace("id", right, "")
+		stands("replaced by right ones", CredentialsAccepted, fetched+1)
+
+		right = "revoked" // and a connection is the first to find out
+		time.Sleep(2 * time.Hour)
+		waiting, enough := context.WithTimeout(ctx, time.Second)
+		tokens.token(waiting, "") //nolint:errcheck // it fails
+		enough()
+		stands("revoked", CredentialsDenied, fetched+2)
+		right = "s3cret-value"
+		time.Sleep(deniedPause + provenLook + time.Second)
+		stands("restored", CredentialsAccepted, fetched+3)
+		cancel()
+		if err := <-done; err != context.Canceled { //nolint:errorlint // as it is
+			t.Error(err)
+		}
+	})
+}
+
+// TestDeniedForGood: who never worked ends, unless somebody says otherwise.
+func TestDeniedForGood(t *testing.T) {
+	requests := 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests < 4 {
+			deny(w, "Invalid client_id or client_secret", "invalid_client")
+			return
+		}
+		grant(w, "eyJ1", "")
+	}
+	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
+		if err := NewTokenSource(cfg).Prove(t.Context()); !is[*CredentialsError](err) {
+			t.Error(err)
+		}
+		asked := 0
+		cfg.Denied = func(context.Context) bool { asked++; return true }
+		began := time.Now()
+		if token, err := NewTokenSource(cfg).token(t.Context(), ""); err != nil || token.value != "eyJ1" || asked != 2 || time.Since(began) < 2*deniedPause {
+			t.Errorf("%q, %v, asked %d times, after %s", token.value, err, asked, time.Since(began))
+		}
+	})
+}
