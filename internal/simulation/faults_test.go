@@ -60,7 +60,7 @@ func (w *world) do(s step) {
 	} else {
 		w.journal.note("%s", s)
 	}
-	i := incident{fault: s.fault, span: span{time.Now(), time.Now().Add(s.last)}, step: s}
+	i := incident{fault: s.fault, span: span{time.Now(), time.Now().Add(s.last + s.behind.Abs())}, step: s}
 	if r != nil {
 		i.replica = r.name
 	} else if ofSubscription[s.fault] {
@@ -95,6 +95,9 @@ func (w *world) do(s step) {
 	case faultNATSDown:
 		w.nats.halt()
 		w.after(s.last, w.reboot)
+		if s.behind != 0 {
+			w.loseNATS(s)
+		}
 	case faultEverywhere:
 		w.loseNATS(s)
 	case faultStranger, faultFlapping:
@@ -186,8 +189,15 @@ func (w *world) loseNATS(s step) {
 	if s.mode == "hole" {
 		how = (*pipenet.Link).BlackHole
 	}
+	leader := w.leader(subscription(max(0, s.sub)))
 	for _, slot := range w.slots {
-		w.lose(slot.current, slot.current.nats, how, s.last)
+		last := s.last
+		if slot == leader {
+			last += max(0, s.behind)
+		} else {
+			last += max(0, -s.behind)
+		}
+		w.lose(slot.current, slot.current.nats, how, last)
 	}
 }
 

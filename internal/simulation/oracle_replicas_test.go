@@ -36,6 +36,29 @@ func (v *evidence) planned(l timeline) {
 	}
 }
 
+// outages: while NATS is away for all, and after it, whoever finds it first, a
+// subscription stays with its replica, and no marker tells of a gap. (Promise 6.)
+func (v *evidence) outages(l timeline) {
+	const before, after = 20 * time.Second, 15 * time.Second
+	for _, i := range v.incidents {
+		if i.fault != faultEverywhere && i.fault != faultNATSDown || !v.alone(i, before, i.length()+after) {
+			continue
+		}
+		v.judged["P6 outage"]++
+		window := span{i.from, i.to.Add(after)}
+		for _, k := range l.sockets {
+			if k.Cause == zoomsim.CauseDisplaced && window.meets(k.Retired, k.Retired) {
+				v.blame("P6 outage", "the socket of %s for %s was displaced at %s, though NATS was away for all from %s", k.Remote, l.sub, v.clock(k.Retired), v.spanText(i.span))
+			}
+		}
+		for _, m := range l.markers {
+			if window.meets(m.from, m.to) {
+				v.blame("P6 outage", "a gap marker of %s tells of %s (%s), though only NATS was away, for all, from %s", l.sub, v.spanText(m.span), m.Cause, v.spanText(i.span))
+			}
+		}
+	}
+}
+
 // takeovers: a crash with a standby leaves a gap of a second at most, the loss
 // of a machine one of the lease's life and a second. (Promise 4.)
 func (v *evidence) takeovers(l timeline) {

@@ -21,6 +21,7 @@ func (v *evidence) check() []string {
 	for _, l := range v.timelines() {
 		v.epochs(l)
 		v.planned(l)
+		v.outages(l)
 		v.takeovers(l)
 		v.gaps(l)
 		v.peace(l)

@@ -45,6 +45,7 @@ type step struct {
 	slot   int           // of a replica; -1: of the subscription's leader
 	sub    int           // of a subscription; -1: all
 	last   time.Duration // until it is lifted, or the replica starts again
+	behind time.Duration // of an outage for all: by how much its leader is later than the others to find NATS again, or sooner
 	mode   string
 	rename bool // the replica starts again under another name
 	n      int
@@ -69,6 +70,9 @@ func (s step) String() string {
 	}
 	if s.last > 0 {
 		fmt.Fprintf(&b, " for %s", s.last)
+	}
+	if s.behind != 0 {
+		fmt.Fprintf(&b, ", the leader later by %s", s.behind)
 	}
 	if s.rename {
 		b.WriteString(", back under another name")
@@ -198,9 +202,17 @@ func (p *plan) step(d dice) step {
 		s.last = d.between(time.Second, 12*time.Second) // between two
 	case faultNATSDown:
 		s.last = d.between(100*time.Millisecond, 20*time.Second)
+		if d.chance(30) {
+			s.last = d.between(leaseTTL-2*time.Second, 5*leaseTTL)
+		}
+		s.behind = d.between(0, 4*time.Second) - 2*time.Second
 	case faultEverywhere:
 		s.last = d.between(100*time.Millisecond, 20*time.Second)
 		s.mode = pick(d, "cut", "hole")
+		if d.chance(30) { // a life of the lease, or many
+			s.last = d.between(leaseTTL-2*time.Second, 5*leaseTTL)
+		}
+		s.behind = d.between(0, 4*time.Second) - 2*time.Second
 	case faultSplit:
 		s.last = d.between(leaseTTL, leaseTTL+30*time.Second)
 	case faultFreeze:
