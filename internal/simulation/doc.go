@@ -10,9 +10,7 @@
 // A seed decides the plan: how many replicas and subscriptions, which faults
 // hit whom and when. It does not decide which goroutine runs first, nor what
 // others draw from the runtime's random numbers, so a rare failure may need a
-// few runs (-count) to show again. The first 200 seeds, which are run without a
-// flag, fail only what shows twice; the rest is logged (-v). With -seeds or -seed
-// once is enough.
+// few runs (-count) to show again.
 //
 // Bytes take a few milliseconds over each link. Without that nothing would
 // ever be in flight when a fault strikes: a bubble's clock stands still until

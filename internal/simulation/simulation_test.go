@@ -1,15 +1,12 @@
 package simulation
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server/ats"
 )
@@ -18,7 +15,6 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed only")
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (100; 20 with -short or -race)")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
-	twiceFlag = flag.Bool("twice", false, "fail a seed only if it fails twice in a row")
 )
 
 // slowed: by the race detector a seed takes four times as long.
@@ -47,22 +43,12 @@ func TestSimulation(t *testing.T) {
 		if testing.Short() || slowed {
 			seeds = 20
 		}
-		guarded(t, seeds)
-		return
 	}
 	judged := make(map[string]int)
 	for n := range uint64(seeds) {
 		p := newPlan(*fromFlag + n)
 		t.Run(fmt.Sprintf("seed=%d", p.seed), func(t *testing.T) {
 			times, problems := simulate(t, p, false, nil)
-			if len(problems) > 0 && *twiceFlag {
-				// What chance decides beside the seed can be found, but not
-				// judged, by an ordinary run: it must show twice.
-				if _, again := simulate(t, newPlan(p.seed), false, nil); len(again) == 0 {
-					t.Logf("once, and not again: %q\n%s", problems, p)
-					problems = nil
-				}
-			}
 			report(t, p, problems)
 			for promise, n := range times {
 				judged[promise] += n
@@ -70,33 +56,6 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("promises put to the test: %v", judged)
-}
-
-// guarded runs seeds in processes of their own, a few in each. The client library
-// holds a mutex while it waits for the server's answer to a new watcher, and in a
-// bubble whoever waits for a mutex stops the clock: once in many hundred seeds
-// nothing goes on any more. Such a process is ended, and its seeds are run again.
-func guarded(t *testing.T, seeds int) {
-	const few, patience = 10, 3 * time.Minute
-	for n := 0; n < seeds; n += few {
-		from := *fromFlag + uint64(n)
-		t.Run(fmt.Sprintf("seeds=%d-%d", from, from+few-1), func(t *testing.T) {
-			for try := 1; ; try++ {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestSimulation$", "-test.timeout=0", "-twice", fmt.Sprint("-seeds=", few), fmt.Sprint("-from=", from))
-				out, err := cmd.CombinedOutput()
-				stuck := ctx.Err() != nil
-				cancel()
-				if err == nil {
-					return
-				}
-				if !stuck || try > 1 {
-					t.Fatalf("%v\n%s", err, out)
-				}
-				t.Logf("nothing went on for %s; once more", patience)
-			}
-		})
-	}
 }
 
 // report fails the test if there are problems.
