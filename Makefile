@@ -8,13 +8,16 @@ DEMO_FLAGS  ?=
 FUZZTIME    ?= 10s
 BENCH       ?= .
 
+# Most tests of processes wait most of the time: so many run at once.
+BESIDE       = -parallel 4
+
 SEEDS       ?= 1000
 FROM        ?= 1
 
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo test race lint fuzz bench simulate mutants soak nats readme screenshot rules clean
+.PHONY: help build demo test race unraced lint fuzz bench simulate mutants soak nats readme screenshot rules clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -27,10 +30,17 @@ demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rat
 	./zoomstream demo $(DEMO_FLAGS)
 
 test: ## Run all tests
-	go test ./...
+	go test $(BESIDE) ./...
 
 race: ## Run all tests with the race detector
-	go test -race ./...
+	go test -race $(BESIDE) ./...
+
+# Of the simulation it runs more than race does, which takes four times as long for it.
+unraced: ## Run the tests that race leaves out
+	@list() { go list $$1 -f '{{range .TestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | sort; }; \
+	with=$$(mktemp) && list -race >$$with && files=$$(list | comm -23 - $$with) && rm $$with && \
+	names=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | paste -sd'|') && \
+	go test $(BESIDE) -run "^($$names|TestSimulation)$$" $$(dirname $$files | sort -u) ./internal/simulation
 
 lint: ## Check format, vet, staticcheck and go.mod
 	@files=$$(gofmt -l .) && if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files; exit 1; fi

@@ -14,6 +14,7 @@ import (
 // TestPageOfReplicas looks at a standby's status page in a browser while the leader
 // hands over, and while what Zoom sends tries to be more than text.
 func TestPageOfReplicas(t *testing.T) {
+	t.Parallel()
 	const hostile = `<img src=x onerror=document.title='broken'>`
 	b := browsertest.Open(t, 1280, 900, false)
 	sim, zoom := startZoom(t)

@@ -20,6 +20,7 @@ import (
 // leases' or the events' stream. The connection to Zoom stays, and nothing is
 // lost.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	f := newFleet(t, c.url, testSubscription)
 	f.settings = append(f.settings, "ZOOMSTREAM_STREAM_REPLICAS=3")

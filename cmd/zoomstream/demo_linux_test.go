@@ -65,7 +65,9 @@ func (f demoFamily) await(replicas int) []int {
 
 // TestDemoLeavesNobody ends a demo in every way.
 func TestDemoLeavesNobody(t *testing.T) {
+	t.Parallel()
 	t.Run("Ctrl-C", func(t *testing.T) {
+		t.Parallel()
 		f := startFamily(t)
 		f.await(2)
 		f.signal(os.Interrupt)
@@ -73,6 +75,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 		f.await(0)
 	})
 	t.Run("kill -9", func(t *testing.T) {
+		t.Parallel()
 		f := startFamily(t)
 		f.await(2)
 		f.signal(syscall.SIGKILL)
@@ -80,6 +83,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 		f.await(0)
 	})
 	t.Run("a replica that does not heed", func(t *testing.T) {
+		t.Parallel()
 		f := startFamily(t)
 		if err := syscall.Kill(f.await(2)[0], syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -89,6 +93,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 		f.await(0)
 	})
 	t.Run("second Ctrl-C", func(t *testing.T) {
+		t.Parallel()
 		f := startFamily(t)
 		f.await(2)
 		// The first one waits for an event that a frozen Zoom still has to send.
@@ -120,6 +125,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 
 // TestDemoReplicaDies kills a replica behind the demo's back.
 func TestDemoReplicaDies(t *testing.T) {
+	t.Parallel()
 	f := startFamily(t)
 	pids := f.await(2)
 	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pids[0]) + "/environ")

@@ -25,6 +25,7 @@ import (
 // TestEtcMetrics compares what the rules and the dashboard ask for with what a
 // replica says that has connected, lost its connection and raised an alarm.
 func TestEtcMetrics(t *testing.T) {
+	t.Parallel()
 	series := scrapeRun(t)
 	used := make(map[string]bool)
 	for _, r := range readAlerts(t) {

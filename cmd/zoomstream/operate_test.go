@@ -21,6 +21,7 @@ import (
 
 // TestReload changes a secret and the log level while it runs.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	sim, zoom := startZoom(t)
 	zoom = slices.DeleteFunc(zoom, func(s string) bool {
 		return strings.HasPrefix(s, "ZOOM_CLIENT_SECRET=") || strings.HasPrefix(s, "ZOOMSTREAM_LOG_LEVEL=")
@@ -77,6 +78,7 @@ func TestReload(t *testing.T) {
 // TestSystemd is what systemd hears of a service: ready once it leads or stands by,
 // what it does, that it lives, and that it stops.
 func TestSystemd(t *testing.T) {
+	t.Parallel()
 	sim, zoom := startZoom(t)
 	dir, err := os.MkdirTemp("", "zs") // a socket's path must be short
 	if err != nil {
@@ -148,6 +150,7 @@ func getPage(t *testing.T, url string) (int, string) {
 
 // TestHTTP looks at a replica that waits for NATS, at a leader, and at a standby.
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	sim, zoom := startZoom(t)
 	zoom = append(zoom, "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0")
 	lonely := start(t, append(zoom, "NATS_URL=nats://127.0.0.1:1"), "run")

@@ -210,17 +210,14 @@ func (f *fleet) kill(m *member) {
 	f.gone(m)
 }
 
-// stop ends a replica by SIGTERM: it must exit 0 within 5 s.
+// stop ends a replica by SIGTERM, and tells how long that took.
 func (f *fleet) stop(m *member) (took time.Duration) {
 	f.t.Helper()
 	began := time.Now()
 	m.signal(syscall.SIGTERM)
 	m.exit(exitOK)
 	f.gone(m)
-	if took = time.Since(began); took > 5*time.Second {
-		f.t.Errorf("%s took %v to stop:\n%s", m.name, took, &m.stderr)
-	}
-	return took
+	return time.Since(began)
 }
 
 // finish ends the traffic, waits until Zoom has written it, and stops all.

@@ -43,7 +43,7 @@ func kill9(t *testing.T, replicas, kills int) {
 	median, worst := spread(holes)
 	t.Logf("%d kills: median %v, worst %v without a socket; %d events found nobody, %d were lost in flight",
 		kills, median.Round(time.Millisecond), worst.Round(time.Millisecond), len(e.nobody), len(e.missing))
-	if worst > 3*time.Second {
+	if worst > 10*time.Second { // by the lease's life it would be 15 s
 		t.Errorf("%v without a socket", worst)
 	}
 	for i, s := range e.gaps {
@@ -74,6 +74,9 @@ func TestSIGTERM(t *testing.T) {
 		t.Errorf("%d sockets, want %d", got, want)
 	}
 	median, worst := spread(took)
+	if median > 5*time.Second {
+		t.Errorf("it takes %v to stop", median)
+	}
 	t.Logf("%d stops: median %v, worst %v; %d events", len(took), median, worst, len(e.stored))
 }
 

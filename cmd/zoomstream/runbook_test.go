@@ -134,6 +134,7 @@ func TestRunbook(t *testing.T) {
 
 // TestRunbookOfGoodHealth finds no case where nothing is wrong.
 func TestRunbookOfGoodHealth(t *testing.T) {
+	t.Parallel()
 	s := newScene(t)
 	s.set("ZOOM_SECRET_TOKEN=")
 	s.connected()
