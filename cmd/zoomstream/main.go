@@ -15,11 +15,11 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/app"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/doctor"
 	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -118,7 +118,7 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 	if is[*config.Error](err) || is[*config.MissingError](err) || is[*natsconn.ConfigError](err) ||
-		is[*zoom.CredentialsError](err) || is[*app.StreamError](err) {
+		is[*zoom.CredentialsError](err) || is[*provision.StreamError](err) {
 		return exitConfig
 	}
 	return exitFailure

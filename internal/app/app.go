@@ -4,20 +4,18 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/provision"
 )
 
 // Options of a connector.
@@ -37,16 +35,6 @@ type Options struct {
 	Notify func(state string)        // tells the supervisor (sd_notify(3)); may be nil
 	Clock  func(time.Time) time.Time // maps a time to this machine's wall clock; nil: as it is
 	Log    zerolog.Logger
-}
-
-// StreamError says that the existing stream cannot take the events.
-type StreamError struct {
-	Stream   string
-	Problems []string
-}
-
-func (e *StreamError) Error() string {
-	return fmt.Sprintf("stream %s cannot take the events: %s", e.Stream, strings.Join(e.Problems, "; "))
 }
 
 // Run runs a connector until the context ends, and then until everything
@@ -135,84 +123,16 @@ func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 
 // prepare sees to it that the stream and the buckets are there.
 func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replica, error) {
-	cfg := o.Config
 	js, err := natsconn.AwaitJetStream(ctx, nc, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	info, created, findings, err := natsconn.EnsureStream(ctx, js, streamOptions(o, nc))
+	wanted := provision.Options{
+		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Log: o.Log,
+	}
+	found, err := provision.Prepare(ctx, js, wanted)
 	if err != nil {
 		return nil, err
 	}
-	if created {
-		o.Log.Info().Str("code", "stream.created").Str("stream", cfg.Stream).Str("subjects", cfg.Prefix+".>").Msg("stream created")
-	}
-	if err := report(o.Log, cfg.Stream, findings); err != nil {
-		return nil, err
-	}
-	leases, err := openBucket(ctx, o, js, kv.Options{
-		Name: cfg.Bucket, Description: "zoomstream: which replica holds each subscription", Replicas: cfg.StreamReplicas, TTLs: true, Log: o.Log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	states, err := openBucket(ctx, o, js, kv.Options{
-		Name: cfg.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: cfg.StreamReplicas, Log: o.Log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newReplica(o, m, nc, info, leases, states)
-}
-
-func streamOptions(o Options, nc *nats.Conn) natsconn.StreamOptions {
-	cfg := o.Config
-	return natsconn.StreamOptions{
-		Name: cfg.Stream, Prefix: cfg.Prefix, Replicas: cfg.StreamReplicas, MaxAge: cfg.StreamMaxAge, MaxBytes: cfg.StreamMaxBytes,
-		DuplicateWindow: cfg.DuplicateWindow, MaxMessage: int(nc.MaxPayload()), Version: o.Version, Log: o.Log,
-	}
-}
-
-func openBucket(ctx context.Context, o Options, js jetstream.JetStream, options kv.Options) (bucket *kv.Bucket, err error) {
-	err = natsconn.Retry(ctx, o.Log, "waiting for bucket "+options.Name, func(ctx context.Context) (err error) {
-		bucket, err = kv.Open(ctx, js, options)
-		return err
-	})
-	return bucket, bucketError(options.Name, err)
-}
-
-// bucketError makes what the server refuses for good an error of the settings.
-func bucketError(bucket string, err error) error {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	switch {
-	case ok && api.ErrorCode == codeNoCluster:
-		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_STREAM_REPLICAS", Err: fmt.Errorf("more than one needs a NATS cluster: %w", err)}
-	case errors.Is(err, kv.ErrNoTTL):
-		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf(
-			"bucket %s cannot hold leases (it needs a TTL per message: LimitMarkerTTL); delete it or name another: %w", bucket, err)}
-	case errors.Is(err, jetstream.ErrLimitMarkerTTLNotSupported):
-		return &natsconn.ConfigError{Setting: "NATS_URL", Err: fmt.Errorf("leases need nats-server 2.11 or newer: %w", err)}
-	case ok:
-		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: fmt.Errorf("the NATS server refuses bucket %s: %w", bucket, err)}
-	}
-	return err
-}
-
-// codeNoCluster is JetStream's "replicas > 1 not supported in non-clustered
-// mode" (nats-server, server/errors.json).
-const codeNoCluster = 10074
-
-func report(log zerolog.Logger, stream string, findings []natsconn.Finding) error {
-	var fatal []string
-	for _, f := range findings {
-		if f.Fatal {
-			fatal = append(fatal, f.Problem+"; "+f.Fix)
-			continue
-		}
-		log.Warn().Str("code", "stream.unfit").Str("stream", stream).Str("fix", f.Fix).Msg(f.Problem)
-	}
-	if len(fatal) > 0 {
-		return &StreamError{Stream: stream, Problems: fatal}
-	}
-	return nil
+	return newReplica(o, m, nc, found)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -319,7 +320,7 @@ func TestStreamThatCannotTakeTheEvents(t *testing.T) {
 	}
 	h.start()
 	err := <-h.ended
-	if _, ok := errors.AsType[*StreamError](err); !ok || !strings.Contains(err.Error(), "zoom.>") {
+	if _, ok := errors.AsType[*provision.StreamError](err); !ok || !strings.Contains(err.Error(), "zoom.>") {
 		t.Errorf("ended with %v", err)
 	}
 	stream, err := h.js.Stream(t.Context(), "ZOOM")

@@ -10,6 +10,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/provision"
 )
 
 // finishTimeout bounds the wait for NATS when nothing more is received.
@@ -87,7 +88,7 @@ func (r *replica) recreate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, _, _, err = natsconn.EnsureStream(ctx, js, streamOptions(r.o, r.nc))
+	_, _, _, err = natsconn.EnsureStream(ctx, js, provision.Options{Config: r.o.Config, Version: r.o.Version, MaxMessage: int(r.nc.MaxPayload()), Log: r.o.Log}.Stream())
 	return err
 }
 

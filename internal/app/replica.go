@@ -19,6 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -54,20 +55,20 @@ type replica struct {
 	quarantine *bridge.Quarantine
 }
 
-func newReplica(o Options, m *monitor, nc *nats.Conn, stream *jetstream.StreamInfo, leases, states *kv.Bucket) (*replica, error) {
+func newReplica(o Options, m *monitor, nc *nats.Conn, found *provision.Prepared) (*replica, error) {
 	cfg := o.Config
 	mode, err := dedupe.ParseMode(cfg.Dedupe)
 	if err != nil {
 		return nil, err
 	}
 	r := &replica{
-		o: o, monitor: m, nc: nc, stream: stream, leases: leases, states: states, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		o: o, monitor: m, nc: nc, stream: found.Stream, leases: found.Leases, states: found.States, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 	}
 	r.tokens = zoom.NewTokenSource(zoom.TokenConfig{
 		ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
 		URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Denied: r.denied, Log: o.Log,
 	})
-	r.candidate = lease.New(nc, leases, lease.Options{
+	r.candidate = lease.New(nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,

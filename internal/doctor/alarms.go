@@ -11,22 +11,36 @@ import (
 // repliesWait is for replicas that are known and have not answered.
 const repliesWait = 500 * time.Millisecond
 
-// alarms asks the replicas which ones are raised, and keeps what they say.
-func (e *exam) alarms(ctx context.Context, s *site) {
-	if s.missing["subscribe _INBOX.>"] {
+// askReplicas keeps what the replicas say of themselves.
+func (e *exam) askReplicas(ctx context.Context, s *site) {
+	if s.missing[hearing] {
+		return
+	}
+	if overview, err := status.Ask(ctx, s.nc, status.AskOptions{Bucket: e.cfg.Bucket, Wait: repliesWait}); err == nil {
+		s.overview = overview
+	}
+}
+
+// running is how many replicas answer.
+func (s *site) running() (answered int) {
+	if s.overview == nil {
+		return 0
+	}
+	for _, member := range s.overview.Replicas {
+		if member.Answered {
+			answered++
+		}
+	}
+	return answered
+}
+
+// alarms tells of those that replicas have raised.
+func (e *exam) alarms(s *site) {
+	if s.missing[hearing] {
 		e.skip(Alarms, "needs the right to get answers")
 		return
 	}
-	overview, err := status.Ask(ctx, s.nc, status.AskOptions{Bucket: e.cfg.Bucket, Wait: repliesWait})
-	answered := 0
-	if err == nil {
-		s.overview = overview
-		for _, member := range overview.Replicas {
-			if member.Answered {
-				answered++
-			}
-		}
-	}
+	answered, overview := s.running(), s.overview
 	if answered == 0 {
 		e.skip(Alarms, "no replica answers")
 		return

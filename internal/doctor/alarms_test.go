@@ -16,7 +16,11 @@ func TestAlarms(t *testing.T) {
 	w.buckets()
 	w.run().has(Alarms, Skip, "no replica answers")
 	one := w.serve("zoomstream", status.Replica{Replica: "r1", Nonce: "n1", Others: []status.Other{{Replica: "r2", Nonce: "n2", Heard: time.Now()}}})
-	w.run().has(Alarms, Pass, "no alarm is raised (1 replica answers)")
+	r := w.run()
+	r.has(Alarms, Pass, "no alarm is raised (1 replica answers)")
+	r.has(Stream, Fail, "stream ZOOM is gone, and there is 1 running replica", "docs/runbook.md#stream")
+	r.failed(false)
+	w.stream()
 	others := []status.Other{{Replica: "r1", Nonce: "n1", Heard: time.Now()}} // as replicas know of each other
 	w.serve("zoomstream", status.Replica{Replica: "r2", Nonce: "n2", Others: others})
 	w.run().has(Alarms, Pass, "(2 replicas answer)")
@@ -27,7 +31,7 @@ func TestAlarms(t *testing.T) {
 		{Alarm: "contested", Subscription: "sub-1", Replica: "r1", Since: since, Detail: "somebody else \x1b connects"},
 		{Alarm: "spool-full", Replica: "r1", Since: since, Detail: "the spool is full"},
 	}})
-	r := w.run()
+	r = w.run()
 	r.has(Alarms, Warn, "alarm contested is raised since "+clock(since)+" by replica r1: somebody else", "docs/runbook.md#contested")
 	r.has(Alarms, Warn, "alarm spool-full is raised", "the spool is full", "docs/runbook.md#spool-full")
 	if r.Result != Warn {

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/status"
 )
 
@@ -24,6 +24,7 @@ type site struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	missing map[string]bool // rights
+	survey  *provision.Survey
 	stream  bucketState
 	leases  bucketState
 	states  bucketState
@@ -34,7 +35,7 @@ type site struct {
 
 // may reports whether the user may ask JetStream something.
 func (s *site) may(api string) bool {
-	return !s.missing["publish $JS.API."+api] && !s.missing["subscribe _INBOX.>"]
+	return !s.missing["publish $JS.API."+api] && !s.missing[hearing]
 }
 
 // nats looks at NATS and what is kept there. The site is nil if there is no
@@ -53,12 +54,14 @@ func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
 		return nil, leave
 	}
 	if !e.jetStream(ctx, s) {
-		e.alarms(ctx, s)
+		e.askReplicas(ctx, s)
+		e.alarms(s)
 		return nil, leave
 	}
+	e.askReplicas(ctx, s)
 	e.stream(ctx, s)
 	e.buckets(ctx, s)
-	e.alarms(ctx, s)
+	e.alarms(s)
 	if s.leases.known && !s.leases.exists {
 		s.traces = e.traces(ctx, s)
 	}
@@ -159,11 +162,12 @@ func (e *exam) jetStream(ctx context.Context, s *site) bool {
 		e.fail(JetStream, "run doctor again", "%v", err)
 		return false
 	}
-	account, err := s.js.AccountInfo(ctx)
+	s.survey, err = provision.NewSurvey(ctx, s.js, provision.Options{Config: e.cfg, MaxMessage: int(s.nc.MaxPayload())})
 	if err != nil {
 		e.fail(JetStream, "enable JetStream on the server and for this account (jetstream {} in its configuration); in a cluster this may be an election, which passes", "JetStream does not answer: %v", err)
 		return false
 	}
+	account := s.survey.Room.Account
 	most := account.Limits.MaxStore
 	if most <= 0 {
 		e.pass(JetStream, "%s in use by this account, which has no bound of its own", size(int64(account.Store)))
@@ -192,12 +196,4 @@ func older(version string, major, minor int) bool {
 		}
 	}
 	return got[0] < major || got[0] == major && got[1] < minor
-}
-
-// streamOptions are those by which zoomstream makes and judges the stream.
-func streamOptions(c *config.Config, nc *nats.Conn) natsconn.StreamOptions {
-	return natsconn.StreamOptions{
-		Name: c.Stream, Prefix: c.Prefix, Replicas: c.StreamReplicas, MaxAge: c.StreamMaxAge, MaxBytes: c.StreamMaxBytes,
-		DuplicateWindow: c.DuplicateWindow, MaxMessage: int(nc.MaxPayload()),
-	}
 }

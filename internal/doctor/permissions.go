@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -20,14 +21,29 @@ type need struct {
 	subject string
 	samples []string // subjects that it must cover
 	purpose string
+	weight  weight
 }
+
+// weight is what comes of a right that is missing.
+type weight int
+
+const (
+	vital    weight = iota // zoomstream does not work
+	creating               // it works, while the stream and the buckets exist
+	comfort                // something for people does not work
+)
 
 func publish(subject, purpose string, samples ...string) need {
-	return need{"publish", subject, samples, purpose}
+	return need{right: "publish", subject: subject, samples: samples, purpose: purpose}
 }
 
-// needs lists them, in the order of nats.conf.
-func needs(c *config.Config, nonce string) []need {
+func (n need) of(w weight) need {
+	n.weight = w
+	return n
+}
+
+// needs lists them, in the order of nats.conf. Answers come to subjects below inbox.
+func needs(c *config.Config, inbox, nonce string) []need {
 	sub := "doctor"
 	if len(c.Zoom.Endpoints) > 0 {
 		sub = c.Zoom.Endpoints[0].Subscription
@@ -39,12 +55,12 @@ func needs(c *config.Config, nonce string) []need {
 		publish("$KV."+c.Bucket+"-state.>", "states", "$KV."+c.Bucket+"-state.state."+sub),
 		publish("zoomstream.>", "replicas ask each other whether they live", replicas(c)+"replica."+nonce, replicas(c)+"presence"),
 		publish("$JS.API.INFO", "to see whether JetStream is there"),
-		publish("$JS.API.STREAM.NAMES", "to see which streams hold the subjects"),
+		publish("$JS.API.STREAM.NAMES", "to see which streams hold the subjects").of(creating),
 	}
 	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + c.Bucket + "-state"}
 	for i, stream := range streams {
 		all = append(all,
-			publish("$JS.API.STREAM.CREATE."+stream, "to create it if it is missing"),
+			publish("$JS.API.STREAM.CREATE."+stream, "to create it if it is missing").of(creating),
 			publish("$JS.API.STREAM.INFO."+stream, "to look at it"),
 			publish("$JS.API.STREAM.MSG.GET."+stream, "to read from its leader"))
 		if i == 0 {
@@ -60,14 +76,22 @@ func needs(c *config.Config, nonce string) []need {
 			publish("$JS.API.CONSUMER.DELETE."+stream+".>", "to watch it", "$JS.API.CONSUMER.DELETE."+stream+"."+nonce))
 		if i == 0 {
 			all = append(all,
-				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce),
-				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce))
+				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce).of(comfort),
+				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort))
 		}
 	}
+	subscribe := func(subject, purpose, sample string) need {
+		return need{right: "subscribe", subject: subject, samples: []string{sample}, purpose: purpose}
+	}
 	return append(all,
-		need{"subscribe", "_INBOX.>", []string{nats.InboxPrefix + nonce}, "answers"},
-		need{"subscribe", "zoomstream.>", []string{replicas(c) + "replica." + nonce}, "questions of other replicas, and of zoomstream status"},
-		need{"subscribe", "$SRV.>", []string{"$SRV.PING.zoomstream." + nonce}, "to be found by nats micro"})
+		subscribe(inbox+".>", "answers", inbox+"."+nonce),
+		subscribe("zoomstream.>", "questions of other replicas, and of zoomstream status", replicas(c)+"replica."+nonce),
+		subscribe("$SRV.>", "to be found by nats micro", "$SRV.PING.zoomstream."+nonce).of(comfort))
+}
+
+// inboxOf is where answers to a connection's requests go: a context of the nats tool may name its own.
+func inboxOf(nc *nats.Conn) string {
+	return cmp.Or(nc.Opts.InboxPrefix, strings.TrimSuffix(nats.InboxPrefix, "."))
 }
 
 // replicas begins the subjects by which replicas know of one another.
@@ -81,19 +105,23 @@ type rights struct {
 	dest  string // where traces go, which must be a subject that may be published to
 }
 
-// answering names the right to answer requests as nats-server's option does.
-const answering = "allow_responses"
+const (
+	answering = "allow_responses" // names the right to answer requests as nats-server's option does
+	hearing   = "answers"         // the right to get answers to one's own
+)
 
 // permissions reports what is missing, by subject of the right. It returns nil if
 // the server cannot be asked.
 func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 	r := &rights{nc: nc, nonce: nuid.Next()}
-	list := needs(e.cfg, r.nonce)
+	inbox := inboxOf(nc)
+	list := needs(e.cfg, inbox, r.nonce)
 	if err := r.trace(ctx, e.cfg); err != nil {
 		e.fail(Permissions, "run doctor again", "the connection to NATS broke: %v", err)
 		return nil
 	}
-	missing, tested := make(map[string]bool), 0
+	missing, tested, bad := make(map[string]bool), 0, false
+	var unneeded []string
 	for _, n := range list {
 		if n.right == "publish" && r.dest == "" && n.subject != "zoomstream.>" && n.subject != "$JS.API.INFO" {
 			continue // cannot be tested before one of these is granted
@@ -108,27 +136,43 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 			continue
 		}
 		missing[n.right+" "+n.subject] = true
+		if n.subject == inbox+".>" {
+			missing[hearing] = true
+		}
+		if n.weight == creating { // whether it is needed is seen when the stream is looked at
+			unneeded = append(unneeded, n.subject)
+			continue
+		}
+		bad = true
 		only := ""
 		if len(denied) < len(n.samples) {
 			only = " (denied: " + strings.Join(denied, ", ") + ")"
+		}
+		tell := e.reject
+		if n.weight == comfort {
+			tell = e.warn
 		}
 		fix := "add " + strconv.Quote(n.subject) + " to what this NATS user may " + n.right + " (nats.conf has the whole list)"
 		if nc.ConnectedServerName() == natsconn.EmbeddedName && nc.Opts.User == "" && nc.Opts.UserInfo == nil && nc.Opts.TokenHandler == nil {
 			fix = "log in; if it is the NATS server of another zoomstream, by NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url; else " + fix
 		}
-		e.reject(Permissions, fix,
+		tell(Permissions, fix,
 			"this NATS user may not %s %q%s: %s", n.right, n.subject, only, n.purpose)
 	}
 	if tested < len(list) {
 		e.skip(Permissions, "%d other rights can be tested when this user may publish zoomstream.>", len(list)-tested)
 	}
-	if !missing["publish zoomstream.>"] && !missing["subscribe zoomstream.>"] && !missing["subscribe _INBOX.>"] {
+	if !missing["publish zoomstream.>"] && !missing["subscribe zoomstream.>"] && !missing[hearing] {
 		tested++
 		if e.answers(ctx, r) {
-			missing[answering] = true
+			missing[answering], bad = true, true
 		}
 	}
-	if len(missing) == 0 {
+	switch {
+	case bad:
+	case len(unneeded) > 0:
+		e.pass(Permissions, "all rights that are needed are there, as long as the stream and the buckets exist; this NATS user may not publish %s", strings.Join(unneeded, ", "))
+	default:
 		e.pass(Permissions, "all %d rights that are needed are there", tested)
 	}
 	return missing
@@ -140,7 +184,7 @@ func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 	may, err := r.mayAnswer(ctx, replicas(e.cfg)+"replica."+r.nonce)
 	if err == nil && may {
 		var closed, stalls bool
-		closed, err = r.mayNotPublish(ctx, nats.InboxPrefix+r.nonce)
+		closed, err = r.mayNotPublish(ctx, inboxOf(r.nc)+"."+r.nonce)
 		if err == nil && !closed { // it is given by subjects
 			stalls, err = r.mayNotPublish(ctx, "$JS.FC.KV_"+e.cfg.Bucket+".doctor."+r.nonce)
 		}

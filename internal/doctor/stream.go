@@ -6,56 +6,79 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/provision"
 )
 
 // stream looks at the stream of the events.
 func (e *exam) stream(ctx context.Context, s *site) {
 	name := e.cfg.Stream
-	if !s.may("STREAM.INFO."+name) || !s.may("STREAM.NAMES") {
-		e.skip(Stream, "needs the rights to ask $JS.API.STREAM.INFO.%s and $JS.API.STREAM.NAMES", name)
+	if !s.may("STREAM.INFO." + name) {
+		e.skip(Stream, "needs the right to ask $JS.API.STREAM.INFO.%s", name)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	info, findings, err := natsconn.InspectStream(ctx, s.js, streamOptions(e.cfg, s.nc))
-	if err != nil {
-		e.fail(Stream, askFix, "stream %s: %v", name, err)
-		return
-	}
-	for _, f := range findings {
-		if f.Fatal {
-			e.reject(Stream, f.Fix, "%s", f.Problem)
-		} else {
-			e.warn(Stream, f.Fix, "%s", f.Problem)
-		}
-	}
-	s.stream = bucketState{known: true, exists: info != nil}
+	info, good, state := e.part(ctx, s, Stream, name, s.survey.Stream)
+	s.stream = state
 	if info == nil {
-		if len(findings) == 0 {
-			e.absent(s, Stream, "stream "+name)
-		}
 		return
 	}
-	if len(findings) == 0 {
+	if good {
 		e.pass(Stream, "stream %s holds %s.>, duplicate window %s, keeps events for %s", name, e.cfg.Prefix, info.Config.Duplicates, orEver(info.Config.MaxAge))
 	}
 	e.streamState(info)
 }
 
-// absent reports what run will create, if it can.
-func (e *exam) absent(s *site, code Code, what string) {
-	if n := e.cfg.StreamReplicas; n > 1 && s.nc.ConnectedClusterName() == "" {
-		e.reject(code, "set ZOOMSTREAM_STREAM_REPLICAS=1, or NATS_URL to a cluster",
-			"%s does not exist yet, and cannot be created with %d replicas: server %s runs alone, without a cluster", what, n, s.nc.ConnectedServerName())
-		return
+// part looks at the stream or a bucket (stream is the name of the stream that holds it) as run does, and tells of all
+// that is wrong; good is whether nothing is. Without info, there is no more to say.
+func (e *exam) part(ctx context.Context, s *site, code Code, stream string, look func(context.Context) (provision.Part, error)) (info *jetstream.StreamInfo, good bool, state bucketState) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	part, err := look(ctx)
+	if err != nil {
+		takes := "it takes no events"
+		if code != Stream {
+			takes = "it takes no writes: " + withoutWrites(code)
+		}
+		e.fail(code, "bring the missing NATS servers back: nats server report jetstream", "%s has no leader that answers, so that %s: %v", part.Name, takes, err)
+		return nil, false, bucketState{}
 	}
-	e.pass(code, "%s does not exist yet; zoomstream run creates it", what)
+	if part.Info == nil {
+		e.absent(s, code, stream, part)
+		return nil, false, bucketState{known: true}
+	}
+	for _, f := range part.Findings {
+		if f.Fatal {
+			e.reject(code, f.Fix, "%s", f.Problem)
+		} else {
+			e.warn(code, f.Fix, "%s", f.Problem)
+		}
+	}
+	return part.Info, len(part.Findings) == 0, bucketState{known: true, exists: true}
+}
+
+// absent tells whether run will create what is missing.
+func (e *exam) absent(s *site, code Code, stream string, part provision.Part) {
+	refused, _ := errors.AsType[*natsconn.ConfigError](part.Refused)
+	switch {
+	case refused != nil:
+		e.reject(code, "correct "+refused.Setting+" or what it depends on", "%s does not exist yet: %v", part.Name, refused)
+	case s.running() > 0:
+		e.fail(code, "docs/runbook.md#stream; the log of the replicas has it all", "%s is gone, and there is %s with bucket %s", part.Name, count(s.running(), "running replica"), e.cfg.Bucket)
+	case !s.may("STREAM.CREATE." + stream):
+		e.reject(code, "create it, or add "+strconv.Quote("$JS.API.STREAM.CREATE."+stream)+" to what this NATS user may publish (nats.conf has the whole list)",
+			"%s does not exist, and this NATS user may not create it", part.Name)
+	case code == Stream && !s.may("STREAM.NAMES"):
+		e.warn(code, `create it, or add "$JS.API.STREAM.NAMES" to what this NATS user may publish (nats.conf has the whole list)`,
+			"%s does not exist yet; whether zoomstream run can create it is not known, since this NATS user may not ask which streams hold its subjects", part.Name)
+	default:
+		e.pass(code, "%s does not exist yet; zoomstream run creates it", part.Name)
+	}
 }
 
 const askFix = "look at the NATS servers: nats server report jetstream"
@@ -129,77 +152,51 @@ func missingPeers(c *jetstream.ClusterInfo) string {
 	return strings.Join(gone, ", ")
 }
 
-// bucketState is a bucket as it was found.
+// bucketState is a bucket, or the stream, as it was found.
 type bucketState struct {
 	known  bool // whether it exists
 	exists bool
-	usable bool
+	usable bool // it can be read as what it is
 }
 
 // buckets looks at the buckets of leases and states. It makes none of them.
 func (e *exam) buckets(ctx context.Context, s *site) {
-	s.leases = e.bucket(ctx, s, LeaseBucket, e.cfg.Bucket, true)
-	s.states = e.bucket(ctx, s, StateBucket, e.cfg.Bucket+"-state", false)
+	s.leases = e.bucket(ctx, s, LeaseBucket, e.cfg.Bucket, s.survey.Leases)
+	s.states = e.bucket(ctx, s, StateBucket, e.cfg.Bucket+"-state", s.survey.States)
 	if s.leases.exists {
 		e.otherLeases(ctx, s)
 	}
 }
 
-func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, leases bool) bucketState {
+func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, look func(context.Context) (provision.Part, error)) bucketState {
 	if !s.may("STREAM.INFO.KV_" + name) {
 		e.skip(code, "needs the right to ask $JS.API.STREAM.INFO.KV_%s", name)
 		return bucketState{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	stream, err := s.js.Stream(ctx, "KV_"+name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		e.absent(s, code, "bucket "+name)
-		return bucketState{known: true}
+	info, good, state := e.part(ctx, s, code, "KV_"+name, look)
+	if info == nil {
+		return state
 	}
-	if err != nil {
-		e.fail(code, "bring the missing NATS servers back: nats server report jetstream", "bucket %s has no leader that answers, and takes no writes: %s: %v", name, withoutWrites(leases), err)
-		return bucketState{}
+	state.usable = code != LeaseBucket || info.Config.AllowMsgTTL
+	if gone := missingPeers(info.Cluster); gone != "" {
+		good = false
+		e.warn(code, askFix, "bucket %s %s", name, gone)
 	}
-	info := stream.CachedInfo()
-	c := info.Config
-	good := true
-	complain := func(wrong bool, fix, format string, args ...any) {
-		if wrong {
-			good = false
-			e.warn(code, fix, "bucket "+name+" "+format, args...)
-		}
-	}
-	if c.Sealed { // reading goes on
-		e.reject(code, "a sealed bucket stays sealed: stop all replicas, delete it (nats kv del "+name+"), and start them: it is made anew",
-			"bucket %s is sealed and takes no writes: %s", name, withoutWrites(leases))
-		return bucketState{known: true, exists: true, usable: true}
-	}
-	if leases && !c.AllowMsgTTL {
-		e.reject(code, "delete it, so that zoomstream makes it anew, or name another with ZOOMSTREAM_BUCKET", "bucket %s cannot hold leases: its entries cannot have a life of their own (LimitMarkerTTL)", name)
-		return bucketState{known: true, exists: true}
-	}
-	complain(leases && c.MaxMsgsPerSubject != 1, "nats stream edit KV_"+name+" --max-msgs-per-subject=1", "keeps a history of %d: the server then lets short leases live longer", c.MaxMsgsPerSubject)
-	complain(!leases && c.MaxAge > 0, "nats stream edit KV_"+name+" --max-age=0", "forgets states after %s: a gap that is older has no beginning", c.MaxAge)
-	complain(c.Storage == jetstream.MemoryStorage, "delete it while zoomstream is stopped; it is made anew", "is kept in memory: a restart of its servers loses it")
-	complain(c.Replicas < e.cfg.StreamReplicas, fmt.Sprintf("nats stream edit KV_%s --replicas=%d", name, e.cfg.StreamReplicas), "has %d replica(s), %d wanted (ZOOMSTREAM_STREAM_REPLICAS)", c.Replicas, e.cfg.StreamReplicas)
-	gone := missingPeers(info.Cluster)
-	complain(gone != "", askFix, "%s", gone)
 	for _, b := range bounds(info) {
 		if b.reached {
 			good = false
-			e.fail(code, "nats stream edit KV_"+name+" --"+b.name+"=-1", "bucket %s is full and refuses writes (%s, %.0f %% in use): %s", name, b.name, 100*b.part, withoutWrites(leases))
+			e.fail(code, "nats stream edit KV_"+name+" --"+b.name+"=-1", "bucket %s is full and refuses writes (%s, %.0f %% in use): %s", name, b.name, 100*b.part, withoutWrites(code))
 		}
 	}
 	if good {
-		e.pass(code, "bucket %s, %s", name, count(c.Replicas, "replica"))
+		e.pass(code, "bucket %s, %s", name, count(info.Config.Replicas, "replica"))
 	}
-	return bucketState{known: true, exists: true, usable: true}
+	return state
 }
 
 // withoutWrites is what comes of a bucket that takes none.
-func withoutWrites(leases bool) string {
-	if leases {
+func withoutWrites(code Code) string {
+	if code == LeaseBucket {
 		return "no replica can lead"
 	}
 	return "events are withheld, since it cannot be stored who is connected"

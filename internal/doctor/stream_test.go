@@ -146,7 +146,7 @@ func TestNoCluster(t *testing.T) {
 	r := w.run("ZOOMSTREAM_STREAM_REPLICAS=3")
 	r.failed(true)
 	for _, code := range []Code{Stream, LeaseBucket, StateBucket} {
-		r.has(code, Fail, "cannot be created with 3 replicas", "ZOOMSTREAM_STREAM_REPLICAS=1")
+		r.has(code, Fail, "cannot be created: 3 replicas need a cluster", "ZOOMSTREAM_STREAM_REPLICAS", "use 1")
 	}
 	w.buckets()
 	_, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}})

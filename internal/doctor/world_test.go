@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -88,6 +89,13 @@ func confWithUsers(t *testing.T) *server.Options {
 // connector is the connector's user of nats.conf.
 func connector(o *server.Options) *server.User {
 	return o.Users[slices.IndexFunc(o.Users, func(u *server.User) bool { return u.Username == "zoomstream" })]
+}
+
+// stream makes the stream as run would.
+func (w *world) stream() {
+	w.t.Helper()
+	_, err := w.js.CreateStream(w.t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: time.Hour})
+	must(w.t, err)
 }
 
 // run runs doctor with settings that replace the world's, and checks that no

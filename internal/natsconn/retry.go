@@ -44,6 +44,9 @@ func Retry(ctx context.Context, log zerolog.Logger, waiting string, op func(cont
 
 // transient says that the same request may succeed later: no leader, no server, not enough of them.
 func transient(err error) bool {
+	if _, final := errors.AsType[*ConfigError](err); final {
+		return false
+	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return api.Code == 408 || api.Code == 429 || api.Code == 503 || api.ErrorCode == errNoPeers || api.ErrorCode == errNotLeader
 	}

@@ -16,11 +16,14 @@ import (
 const (
 	errNoPeers          jetstream.ErrorCode = 10005 // too few servers for the replicas
 	errNotLeader        jetstream.ErrorCode = 10009
+	errMaxStreams       jetstream.ErrorCode = 10027
 	errNoStorage        jetstream.ErrorCode = 10047
 	errInvalidConfig    jetstream.ErrorCode = 10052
+	errAccountLimits    jetstream.ErrorCode = 10053 // what 10027 and 10047 are in a cluster
 	errSubjectOverlap   jetstream.ErrorCode = 10065
 	errNotClustered     jetstream.ErrorCode = 10074
 	errMaxBytesRequired jetstream.ErrorCode = 10113
+	errNoLimits         jetstream.ErrorCode = 10120 // the account has no tier for so many replicas
 	errMaxBytesTooLarge jetstream.ErrorCode = 10122
 	streamOwner                             = "zoomstream"
 	streamDescription                       = "Zoom events, stored by zoomstream"
@@ -54,9 +57,8 @@ type Finding struct {
 // It waits, under ctx, while JetStream has no leader or does not answer. A [ConfigError] is a stream that cannot be
 // created from these settings.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (info *jetstream.StreamInfo, created bool, findings []Finding, err error) {
-	if o.MaxAge > 0 && o.DuplicateWindow > o.MaxAge {
-		return nil, false, nil, &ConfigError{Setting: "ZOOMSTREAM_DUPLICATE_WINDOW",
-			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets ids with their messages", o.DuplicateWindow, o.MaxAge)}
+	if err := o.check(); err != nil {
+		return nil, false, nil, err
 	}
 	err = Retry(ctx, o.Log, "waiting for stream "+o.Name, func(ctx context.Context) error {
 		info, created, err = findOrCreate(ctx, js, o)
@@ -66,6 +68,43 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) 
 		return nil, false, nil, fmt.Errorf("stream %s: %w", o.Name, err)
 	}
 	return info, created, checkStream(info.Config, o), nil
+}
+
+func (o StreamOptions) check() error {
+	if o.MaxAge > 0 && o.DuplicateWindow > o.MaxAge {
+		return &ConfigError{Setting: "ZOOMSTREAM_DUPLICATE_WINDOW",
+			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets ids with their messages", o.DuplicateWindow, o.MaxAge)}
+	}
+	return nil
+}
+
+// FindStream looks at the stream, once. The error is jetstream.ErrStreamNotFound if there is none.
+func FindStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (*jetstream.StreamInfo, []Finding, error) {
+	stream, err := js.Stream(ctx, o.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info := stream.CachedInfo()
+	return info, checkStream(info.Config, o), nil
+}
+
+// InspectStream is EnsureStream without a change: a stream that is missing stays so, and info is nil. A [ConfigError]
+// then says why it could not be created, as far as room and the other streams tell. It does not wait.
+func InspectStream(ctx context.Context, js jetstream.JetStream, room *Room, o StreamOptions) (info *jetstream.StreamInfo, findings []Finding, err error) {
+	info, findings, err = FindStream(ctx, js, o)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return info, findings, err
+	}
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	if owners := holders(ctx, js, o); len(owners) > 0 {
+		return nil, nil, overlap(owners, o)
+	}
+	if err := room.Plan(streamConfig(o)); err != nil {
+		return nil, nil, explainCreate(ctx, js, o, err)
+	}
+	return nil, nil, nil
 }
 
 // Ours reports whether a stream was created by zoomstream.
@@ -119,18 +158,16 @@ func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions,
 		return err
 	}
 	wrong := func(setting, format string, args ...any) error {
-		return &ConfigError{Setting: setting, Err: fmt.Errorf(format+" (the server says: %w)", append(args, err)...)}
+		return &ConfigError{Setting: setting, Err: fmt.Errorf(format+" (JetStream: %w)", append(args, err)...)}
 	}
 	switch api.ErrorCode {
 	case errSubjectOverlap:
-		return overlap(ctx, js, o)
-	case errNotClustered:
-		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "%d replicas need a cluster, and this server runs alone; use 1", o.Replicas)
+		return overlap(holders(ctx, js, o), o)
 	case errNoStorage:
 		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "the server or account has not enough storage for %d bytes; "+
 			"set less, or raise its limit (max_file_store)", o.MaxBytes)
 	case errMaxBytesRequired:
-		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "this account demands a bound for every stream; set one")
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "this account demands a bound for every stream; set one, for example 1GiB")
 	case errMaxBytesTooLarge:
 		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "%d is more than this account allows for a stream; set less", o.MaxBytes)
 	case errInvalidConfig:
@@ -139,17 +176,49 @@ func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions,
 		}
 		return wrong("ZOOMSTREAM_STREAM", "the server refuses this configuration")
 	}
+	return ExplainRefusal("stream "+o.Name, "ZOOMSTREAM_STREAM", o.Replicas, err)
+}
+
+// ExplainRefusal turns a limit by which the server refuses to create a stream or a bucket (what, by its setting) into
+// a [ConfigError]. Another error stays as it is.
+func ExplainRefusal(what, setting string, replicas int, err error) error {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return err
+	}
+	wrong := func(setting, format string, args ...any) error {
+		return &ConfigError{Setting: setting, Err: fmt.Errorf("%s cannot be created: "+format+" (JetStream: %w)",
+			append(append([]any{what}, args...), err)...)}
+	}
+	switch api.ErrorCode {
+	case errNotClustered:
+		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "%d replicas need a cluster, and this server runs alone; use 1", replicas)
+	case errNoLimits:
+		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "this account may have no stream with %d replica(s); use as many as it may have", replicas)
+	case errMaxStreams:
+		return wrong(setting, "this account has as many streams as it may (max_streams); zoomstream needs three, one for the events and "+
+			"two for its buckets: have the limit raised, or delete a stream")
+	case errNoStorage:
+		return wrong(setting, "the server or account has not enough storage left; have its limit raised (max_file), or delete or bound other streams")
+	case errAccountLimits:
+		return wrong(setting, "it is beyond the account's limits")
+	}
 	return err
 }
 
-// overlap names the streams that hold our subjects already.
-func overlap(ctx context.Context, js jetstream.JetStream, o StreamOptions) error {
-	var owners []string
+// holders are the streams that hold our subjects already. Whoever may not ask learns it when the stream is created.
+func holders(ctx context.Context, js jetstream.JetStream, o StreamOptions) (owners []string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // a right that is missing shows as silence
+	defer cancel()
 	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subjects(o)))
 	for name := range names.Name() {
 		owners = append(owners, name)
 	}
-	if names.Err() != nil || len(owners) == 0 {
+	return owners
+}
+
+func overlap(owners []string, o StreamOptions) error {
+	if len(owners) == 0 {
 		owners = []string{"(nats stream find --subject '" + subjects(o) + "' shows it)"}
 	}
 	return &ConfigError{Setting: "ZOOMSTREAM_STREAM", Err: fmt.Errorf(

@@ -1,0 +1,116 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+)
+
+// Part is the stream, or a bucket, as it was found.
+type Part struct {
+	Name     string                // such as "stream ZOOM"
+	Info     *jetstream.StreamInfo // nil: it is missing, and run creates it unless Refused says why not
+	Findings []natsconn.Finding    // what is wrong with what exists
+	Refused  error                 // a natsconn.ConfigError
+	stream   string                // of the events; "": it is a bucket
+}
+
+// unfit is why run cannot go on with it; nil: it can.
+func (p Part) unfit() error {
+	if p.Refused != nil {
+		return p.Refused
+	}
+	var problems []string
+	for _, f := range p.Findings {
+		if f.Fatal {
+			problems = append(problems, f.Problem+"; "+f.Fix)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	if p.stream == "" {
+		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: errors.New(problems[0])}
+	}
+	return &StreamError{Stream: p.stream, Problems: problems}
+}
+
+// Survey looks at the parts, in the order in which it is asked, and creates none: what is missing counts as planned for
+// those behind it. Its methods may not be used concurrently.
+type Survey struct {
+	Room *natsconn.Room
+	js   jetstream.JetStream
+	o    Options
+}
+
+// NewSurvey asks JetStream for the account's limits, once. It does not wait for it.
+func NewSurvey(ctx context.Context, js jetstream.JetStream, o Options) (*Survey, error) {
+	room, err := natsconn.FindRoom(ctx, js)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	return &Survey{Room: room, js: js, o: o}, nil
+}
+
+// Stream looks at the stream of the events. A Part that comes with an error has a name, and no more; so have those of
+// Leases and States.
+func (s *Survey) Stream(ctx context.Context) (Part, error) {
+	name := s.o.Config.Stream
+	p := Part{Name: "stream " + name, stream: name}
+	info, findings, err := natsconn.InspectStream(ctx, s.js, s.Room, s.o.Stream())
+	if _, refused := errors.AsType[*natsconn.ConfigError](err); refused {
+		p.Refused, err = err, nil
+	}
+	if err != nil {
+		return p, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	p.Info, p.Findings = info, findings
+	return p, nil
+}
+
+// Leases looks at the bucket of the leases.
+func (s *Survey) Leases(ctx context.Context) (Part, error) {
+	return s.bucket(ctx, leases(s.o.Config, s.Room))
+}
+
+// States looks at the bucket of the states.
+func (s *Survey) States(ctx context.Context) (Part, error) {
+	return s.bucket(ctx, states(s.o.Config, s.Room))
+}
+
+func (s *Survey) bucket(ctx context.Context, o kv.Options) (Part, error) {
+	p := Part{Name: "bucket " + o.Name}
+	_, info, err := kv.Find(ctx, s.js, o)
+	switch {
+	case err == nil:
+		p.Info, p.Findings = info, checkBucket(info.Config, o)
+		return p, nil
+	case !errors.Is(err, jetstream.ErrBucketNotFound):
+		return p, err
+	case o.TTLs && s.Room.Account.API.Level < 1:
+		p.Refused = tooOld(jetstream.ErrLimitMarkerTTLNotSupported)
+		return p, nil
+	}
+	p.Refused = bucketError(o, s.Room.Plan(o.Stream()))
+	return p, nil
+}
+
+func leases(c *config.Config, room *natsconn.Room) kv.Options {
+	return kv.Options{
+		Name: c.Bucket, Description: "zoomstream: which replica holds each subscription", Replicas: c.StreamReplicas,
+		MaxBytes: room.StreamBytes(kv.DefaultMaxBytes), TTLs: true,
+	}
+}
+
+func states(c *config.Config, room *natsconn.Room) kv.Options {
+	return kv.Options{
+		Name: c.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: c.StreamReplicas,
+		MaxBytes: room.StreamBytes(kv.DefaultMaxBytes),
+	}
+}
