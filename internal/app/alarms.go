@@ -96,6 +96,9 @@ func (r *replica) bucketTrouble() string {
 // streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
 // and that has been so for a while. As long as NATS is away, nobody can say.
 func (r *replica) streamTrouble() (text string, known bool) {
+	if why := r.watch.trouble(); why != "" {
+		return why, true
+	}
 	st, bucket := r.pipeline.Stats(), r.bucketTrouble()
 	if st.Direct && bucket == "" {
 		r.refusing = time.Time{}

@@ -128,11 +128,11 @@ func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replic
 		return nil, err
 	}
 	wanted := provision.Options{
-		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Log: o.Log,
+		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Waiting: m.streamMissing, Log: o.Log,
 	}
 	found, err := provision.Prepare(ctx, js, wanted)
 	if err != nil {
 		return nil, err
 	}
-	return newReplica(o, m, nc, found)
+	return newReplica(o, m, nc, js, found)
 }

@@ -147,6 +147,15 @@ func (m *monitor) clock(t time.Time) time.Time {
 // wasDenied is told of each subject that NATS denies.
 func (m *monitor) wasDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
 
+// streamMissing is told why this replica cannot begin, and with "" when it can.
+func (m *monitor) streamMissing(why string) {
+	if why == "" {
+		m.alarms.Clear(alarm.Stream, "", 0, "it is over")
+		return
+	}
+	m.alarms.Raise(alarm.Stream, "", 0, why, m.clock(time.Now()))
+}
+
 // leads is told who holds a lease.
 func (m *monitor) leads(subscription string, now lease.Holding) {
 	if now.Held {

@@ -39,6 +39,7 @@ const (
 type replica struct {
 	o         Options
 	nc        *nats.Conn
+	watch     *streamWatch
 	stream    *jetstream.StreamInfo
 	leases    *kv.Bucket
 	states    *kv.Bucket
@@ -55,7 +56,7 @@ type replica struct {
 	quarantine *bridge.Quarantine
 }
 
-func newReplica(o Options, m *monitor, nc *nats.Conn, found *provision.Prepared) (*replica, error) {
+func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, found *provision.Prepared) (*replica, error) {
 	cfg := o.Config
 	mode, err := dedupe.ParseMode(cfg.Dedupe)
 	if err != nil {
@@ -74,6 +75,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, found *provision.Prepared)
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openPipeline()
+	r.watch = newStreamWatch(r, js, found)
 	return r, nil
 }
 
@@ -129,7 +131,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	})
 	group.Go(func() error { return orderly(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
-		r.repair(beside)
+		r.watch.run(beside)
 		return nil
 	})
 	group.Go(func() error {

@@ -19,9 +19,12 @@ import (
 // stream looks at the stream of the events.
 func (e *exam) stream(ctx context.Context, s *site) {
 	name := e.cfg.Stream
-	if !s.may("STREAM.INFO." + name) {
-		e.skip(Stream, "needs the right to ask $JS.API.STREAM.INFO.%s", name)
-		return
+	states := "KV_" + e.cfg.Bucket + "-state" // it tells whose a stream was that is gone
+	for _, api := range []string{"STREAM.INFO." + name, "STREAM.INFO." + states, "STREAM.MSG.GET." + states} {
+		if !s.may(api) {
+			e.skip(Stream, "needs the right to ask $JS.API.%s", api)
+			return
+		}
 	}
 	info, good, state := e.part(ctx, s, Stream, name, s.survey.Stream)
 	s.stream = state
@@ -64,8 +67,11 @@ func (e *exam) part(ctx context.Context, s *site, code Code, stream string, look
 
 // absent tells whether run will create what is missing.
 func (e *exam) absent(s *site, code Code, stream string, part provision.Part) {
+	gone, _ := errors.AsType[*provision.GoneError](part.Refused)
 	refused, _ := errors.AsType[*natsconn.ConfigError](part.Refused)
 	switch {
+	case gone != nil: // run waits
+		e.fail(code, "restore it; or have zoomstream make one of its own: "+gone.Fix(), "%v", gone)
 	case refused != nil:
 		e.reject(code, "correct "+refused.Setting+" or what it depends on", "%s does not exist yet: %v", part.Name, refused)
 	case s.running() > 0:

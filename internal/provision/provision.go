@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -26,6 +27,8 @@ type Options struct {
 	Version    string // of zoomstream, noted in the stream's metadata
 	MaxMessage int    // bytes the connector may send in one message
 	Log        zerolog.Logger
+	// Waiting is told why Prepare waits for somebody to restore a stream, and with "" when that is over; may be nil.
+	Waiting func(why string)
 }
 
 // Stream are the options of the stream of the events.
@@ -40,6 +43,7 @@ func (o Options) Stream() natsconn.StreamOptions {
 // Prepared is what the connector needs.
 type Prepared struct {
 	Stream         *jetstream.StreamInfo
+	Findings       []natsconn.Finding // of the stream, if it existed; none is fatal, and they are logged
 	Leases, States *kv.Bucket
 }
 
@@ -53,16 +57,20 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("stream %s cannot take the events: %s", e.Stream, strings.Join(e.Problems, "; "))
 }
 
+// restorePeriod is how often a stream that somebody else must restore is looked for.
+const restorePeriod = 2 * time.Second
+
 // Prepare sees to it that the stream and the buckets are there. Nothing is created before all that can be looked at is
 // known to be fit, so that nothing half made is left behind.
 //
-// It waits, under ctx, while JetStream does not answer. What cannot work is a [natsconn.ConfigError] or a [StreamError].
+// It waits, under ctx, while JetStream does not answer, and while the stream is missing and was somebody else's. What
+// cannot work is a [natsconn.ConfigError] or a [StreamError].
 func Prepare(ctx context.Context, js jetstream.JetStream, o Options) (*Prepared, error) {
-	room, err := checkAll(ctx, js, o)
+	room, findings, err := awaitFit(ctx, js, o)
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{}
+	p := &Prepared{Findings: findings}
 	if p.Leases, err = openBucket(ctx, js, o, leases(o.Config, room)); err != nil {
 		return nil, err
 	}
@@ -80,15 +88,39 @@ func Prepare(ctx context.Context, js jetstream.JetStream, o Options) (*Prepared,
 	return p, nil
 }
 
-// checkAll returns the first thing that speaks against going on.
-func checkAll(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn.Room, error) {
+// awaitFit returns when nothing speaks against going on.
+func awaitFit(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn.Room, []natsconn.Finding, error) {
+	waiting := false
+	for {
+		room, findings, err := checkAll(ctx, js, o)
+		gone, ok := errors.AsType[*GoneError](err)
+		if waiting != ok && o.Waiting != nil {
+			o.Waiting(gone.why())
+		}
+		if !ok {
+			return room, findings, err
+		}
+		if !waiting {
+			o.Log.Error().Str("code", "stream.gone").Str("stream", o.Config.Stream).Msg(gone.Error())
+		}
+		waiting = true
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(restorePeriod):
+		}
+	}
+}
+
+// checkAll returns the first thing that speaks against going on, or what is wrong with the stream and may be left so.
+func checkAll(ctx context.Context, js jetstream.JetStream, o Options) (room *natsconn.Room, findings []natsconn.Finding, err error) {
 	var s *Survey
-	err := natsconn.Retry(ctx, o.Log, "waiting for JetStream", func(ctx context.Context) (err error) {
+	err = natsconn.Retry(ctx, o.Log, "waiting for JetStream", func(ctx context.Context) (err error) {
 		s, err = NewSurvey(ctx, js, o)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var all []Part
 	for _, look := range []func(context.Context) (Part, error){s.Stream, s.Leases, s.States} {
@@ -98,10 +130,10 @@ func checkAll(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := part.unfit(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, part)
 	}
@@ -110,7 +142,7 @@ func checkAll(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn
 			o.Log.Warn().Str("code", "stream.unfit").Str("stream", part.Info.Config.Name).Str("fix", f.Fix).Msg(f.Problem)
 		}
 	}
-	return s.Room, nil
+	return s.Room, all[0].Findings, nil
 }
 
 func openBucket(ctx context.Context, js jetstream.JetStream, o Options, options kv.Options) (bucket *kv.Bucket, err error) {

@@ -17,7 +17,7 @@ type Part struct {
 	Name     string                // such as "stream ZOOM"
 	Info     *jetstream.StreamInfo // nil: it is missing, and run creates it unless Refused says why not
 	Findings []natsconn.Finding    // what is wrong with what exists
-	Refused  error                 // a natsconn.ConfigError
+	Refused  error                 // a natsconn.ConfigError or a GoneError
 	stream   string                // of the events; "": it is a bucket
 }
 
@@ -39,6 +39,26 @@ func (p Part) unfit() error {
 		return &natsconn.ConfigError{Setting: "ZOOMSTREAM_BUCKET", Err: errors.New(problems[0])}
 	}
 	return &StreamError{Stream: p.stream, Problems: problems}
+}
+
+// GoneError says that the stream was made by somebody else and is missing.
+type GoneError struct{ Stream, Bucket string }
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("stream %s is gone, and it was not zoomstream's own: whoever made it must restore it; "+
+		"to have zoomstream make one of its own: %s", e.Stream, e.Fix())
+}
+
+// Fix is the command that lets zoomstream create the stream.
+func (e *GoneError) Fix() string {
+	return fmt.Sprintf("nats kv del %s %s", e.Bucket, ownerKey(e.Stream))
+}
+
+func (e *GoneError) why() string {
+	if e == nil {
+		return ""
+	}
+	return e.Error()
 }
 
 // Survey looks at the parts, in the order in which it is asked, and creates none: what is missing counts as planned for
@@ -71,6 +91,16 @@ func (s *Survey) Stream(ctx context.Context) (Part, error) {
 		return p, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	p.Info, p.Findings = info, findings
+	if info != nil {
+		return p, nil
+	}
+	foreign, err := s.foreign(ctx)
+	if err != nil {
+		return p, fmt.Errorf("%s is missing, and it cannot be read whose it was: %w", p.Name, err)
+	}
+	if foreign {
+		p.Refused = &GoneError{Stream: name, Bucket: states(s.o.Config, s.Room).Name}
+	}
 	return p, nil
 }
 

@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/provision"
+)
+
+const (
+	// watchPeriod is how often the stream is looked at while something is wrong with it, or takes no message: it may
+	// be gone. The server says so at once only while nobody else subscribes to the subject; else a publish times out.
+	watchPeriod = 2 * time.Second
+	// watchIdle is how often it is looked at while all is well: nobody may be publishing.
+	watchIdle = 15 * time.Second
+	// watchTimeout bounds one look.
+	watchTimeout = 5 * time.Second
+)
+
+// streamWatch looks at the stream again and again: it may be deleted or edited while this process runs. A stream of
+// zoomstream's own making is created again. Another team's is theirs to restore: the alarm stands, and events are
+// kept, until they have.
+type streamWatch struct {
+	r       *replica
+	js      jetstream.JetStream
+	wanted  natsconn.StreamOptions
+	problem atomic.Pointer[string] // read by others
+
+	// The rest is run's own.
+	last     time.Time
+	ours     bool
+	noted    bool // whose it is stands in the bucket
+	findings []natsconn.Finding
+}
+
+func newStreamWatch(r *replica, js jetstream.JetStream, found *provision.Prepared) *streamWatch {
+	wanted := provision.Options{Config: r.o.Config, Version: r.o.Version, MaxMessage: int(r.nc.MaxPayload()), Log: r.o.Log}.Stream()
+	return &streamWatch{r: r, js: js, wanted: wanted, ours: natsconn.Ours(found.Stream.Config), findings: found.Findings}
+}
+
+// trouble is what is wrong with the stream, so that it takes no events; "": nothing that is known. It may be called at
+// any time.
+func (w *streamWatch) trouble() string {
+	if problem := w.problem.Load(); problem != nil {
+		return *problem
+	}
+	return ""
+}
+
+// run watches until the context ends.
+func (w *streamWatch) run(ctx context.Context) {
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	for {
+		if w.due() {
+			w.check(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *streamWatch) due() bool {
+	if !w.r.nc.IsConnected() {
+		return false
+	}
+	return w.trouble() != "" || w.r.pipeline.Stats().Publisher.Err != nil || time.Since(w.last) >= watchIdle
+}
+
+func (w *streamWatch) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
+	w.last = time.Now()
+	info, findings, err := natsconn.FindStream(ctx, w.js, w.wanted)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		w.restore(ctx)
+	case err == nil:
+		w.noteOwner(ctx, info.Config)
+		w.compare(findings)
+	} // else nobody can say, and what was known stands
+}
+
+// restore deals with a stream that is gone.
+func (w *streamWatch) restore(ctx context.Context) {
+	log := w.r.o.Log.With().Str("stream", w.wanted.Name).Logger()
+	if !w.ours {
+		why := fmt.Sprintf("stream %s is gone, and it is not zoomstream's own: whoever made it must restore it; events are kept until then", w.wanted.Name)
+		if w.report(why) {
+			log.Error().Str("code", "stream.gone").Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
+		}
+		return
+	}
+	if _, _, _, err := natsconn.EnsureStream(ctx, w.js, w.wanted); err != nil {
+		if w.report(fmt.Sprintf("stream %s is gone and cannot be created again: %v", w.wanted.Name, err)) {
+			log.Error().Str("code", "stream.gone").Err(err).Msg("the stream was deleted and cannot be created again; trying on")
+		}
+		return
+	}
+	// The alarm ends with the next look that finds it.
+	w.report(fmt.Sprintf("stream %s was gone (deleted, or NATS came back without its data) and is created again; the events that it held are lost", w.wanted.Name))
+	log.Warn().Str("code", "stream.recreated").Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
+}
+
+// compare tells of what is newly wrong with the stream, and what of it stops all events.
+func (w *streamWatch) compare(findings []natsconn.Finding) {
+	problem := ""
+	for _, f := range findings {
+		if !slices.Contains(w.findings, f) {
+			w.r.o.Log.Warn().Str("code", "stream.unfit").Str("stream", w.wanted.Name).Str("fix", f.Fix).Msg(f.Problem)
+		}
+		if f.Fatal && problem == "" {
+			problem = f.Problem + "; " + f.Fix
+		}
+	}
+	w.findings = findings
+	w.report(problem)
+}
+
+// report has the alarm stand or end, and tells whether that is new.
+func (w *streamWatch) report(problem string) (changed bool) {
+	changed = w.trouble() != problem
+	w.problem.Store(&problem)
+	return changed
+}
+
+// noteOwner keeps in mind whose the stream is: it may be deleted, and made again by others.
+func (w *streamWatch) noteOwner(ctx context.Context, stream jetstream.StreamConfig) {
+	ours := natsconn.Ours(stream)
+	if w.noted && ours == w.ours {
+		return
+	}
+	w.ours = ours
+	err := provision.NoteOwner(ctx, w.r.states, stream)
+	w.noted = err == nil
+	if err != nil {
+		w.r.o.Log.Debug().Str("code", "stream.owner").Err(err).Msg("cannot note whose the stream is; trying again")
+	}
+}

@@ -1,0 +1,57 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+)
+
+// ownerKey is the entry of the states' bucket that says that a stream is somebody else's. That it is there is all that
+// counts. Its value is for people.
+func ownerKey(stream string) string { return "stream." + stream }
+
+type ownerNote struct {
+	Stream string `json:"stream"`
+	Note   string `json:"note"`
+}
+
+// NoteOwner keeps in mind whose the stream is, beyond its own life and that of this process: a stream that somebody
+// else has made and deleted must not be created by the next run either.
+func NoteOwner(ctx context.Context, states *kv.Bucket, stream jetstream.StreamConfig) error {
+	key := ownerKey(stream.Name)
+	entry, err := states.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	switch ours, noted := natsconn.Ours(stream), entry.Value != nil; {
+	case ours && noted:
+		_, err = states.Purge(ctx, key, entry.Revision)
+	case !ours && !noted:
+		var value []byte
+		value, err = json.Marshal(ownerNote{Stream: stream.Name, Note: "not made by zoomstream; while this entry is here, zoomstream does not create it"})
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", key, err)
+		}
+		_, err = states.Put(ctx, key, value, entry.Revision, 0)
+	}
+	return err
+}
+
+// foreign reports whether the stream, which is missing, was somebody else's.
+func (s *Survey) foreign(ctx context.Context) (bool, error) {
+	bucket, _, err := kv.Find(ctx, s.js, states(s.o.Config, s.Room))
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	entry, err := bucket.Get(ctx, ownerKey(s.o.Config.Stream))
+	return entry.Value != nil, err
+}
