@@ -156,7 +156,7 @@ func TestDoctorKilled(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
-	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LEASE_TTL=1h")
+	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LEASE_TTL=5m")
 	p := start(t, settings, "run") // it makes the buckets
 	p.says(&p.stderr, "connected to Zoom")
 	p.signal(syscall.SIGTERM)

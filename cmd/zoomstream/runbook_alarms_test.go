@@ -101,10 +101,10 @@ func caseSpool(s *scene) {
 }
 
 func caseSpoolFull(s *scene) {
-	s.set("ZOOMSTREAM_SPOOL_MAX=64KiB")
+	s.set("ZOOMSTREAM_SPOOL_MAX=16MiB")
 	s.stores()
 	s.down()
-	s.emit(20, zoomsim.Event{Body: zoomsim.SizedBody("meeting.started", 32<<10)})
+	s.emit(24, zoomsim.Event{Body: zoomsim.SizedBody("meeting.started", 900<<10)})
 }
 
 // What the alerts ask besides.

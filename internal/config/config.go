@@ -36,21 +36,21 @@ type Config struct {
 	Stream         string
 	StreamReplicas int           // 1 to 5
 	StreamMaxAge   time.Duration // 0: no bound
-	StreamMaxBytes int64         // 0: no bound
+	StreamMaxBytes int64         // 16 MiB or more; 0: no bound
 
 	Prefix  string // valid subject tokens, separated by dots
 	Bucket  string // of the leases
 	Replica string // usable as a subject token
 
-	LeaseTTL  time.Duration // whole seconds, at least 3
-	Heartbeat time.Duration // at least 1s
+	LeaseTTL  time.Duration // whole seconds, 3s to 5m
+	Heartbeat time.Duration // 1s to 60s
 	Renew     string        // of connections: "auto", "always" or "never"
 
 	Dedupe          string // "tracking" or "content"
 	DuplicateWindow time.Duration
 
 	SpoolDir string
-	SpoolMax int64 // bytes, above 0
+	SpoolMax int64 // bytes, 16 MiB or more
 	DataDir  string
 
 	AlarmLate   time.Duration // 0: off

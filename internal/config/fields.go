@@ -47,21 +47,21 @@ func fields(c *Config) []field {
 
 		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
 		{"ZOOMSTREAM_STREAM_REPLICAS", number(&c.StreamReplicas, 1, 5)},
-		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0)},
-		{"ZOOMSTREAM_STREAM_MAX_BYTES", size(&c.StreamMaxBytes, 0)},
+		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0, 0)},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes drops what it has just acknowledged
 		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
 		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
-		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond)}, // nats-server's least
+		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's least
 
 		{"ZOOMSTREAM_BUCKET", checked(&c.Bucket, natsName)},
 		{"ZOOMSTREAM_REPLICA", checked(&c.Replica, natsName)},
-		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second)}, // below, a renewal and its margin have no room
-		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second)},
+		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second, 5*time.Minute)}, // below, a renewal and its margin have no room
+		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second, time.Minute)},    // above, Zoom closes the connection as idle
 		{"ZOOMSTREAM_RENEW", oneOf(&c.Renew, "auto", "always", "never")},
 
 		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
 		{"ZOOMSTREAM_SPOOL_DIR", checked(&c.SpoolDir, oneLine)},
-		{"ZOOMSTREAM_SPOOL_MAX", size(&c.SpoolMax, 1)},
+		{"ZOOMSTREAM_SPOOL_MAX", size(&c.SpoolMax, leastSize)},
 
 		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
 		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
@@ -140,15 +140,27 @@ func number(to *int, least, most int) func(string) error {
 	}
 }
 
-func duration(to *time.Duration, least time.Duration) func(string) error {
+// duration reads one within bounds, both included; most 0 is no bound.
+func duration(to *time.Duration, least, most time.Duration) func(string) error {
 	return func(text string) error {
 		d, err := parseDuration(text)
-		if err != nil || d < least {
-			return fmt.Errorf("not a duration of %v or more; use for example 15s, 30m or 7d", least)
+		switch {
+		case most == 0 && (err != nil || d < least):
+			return fmt.Errorf("not a duration of %s or more; use for example 15s, 30m or 7d", short(least))
+		case most > 0 && (err != nil || d < least || d > most):
+			return fmt.Errorf("not a duration from %s to %s; use for example 15s", short(least), short(most))
 		}
 		*to = d
 		return nil
 	}
+}
+
+// short is a duration as people write it: 5m, not 5m0s.
+func short(d time.Duration) string {
+	if d%time.Minute == 0 && d > 0 {
+		return strings.TrimSuffix(d.String(), "0s")
+	}
+	return d.String()
 }
 
 // threshold reads a duration above 0, off, or another word.
@@ -187,10 +199,27 @@ func size(to *int64, least int64) func(string) error {
 		digits := strings.TrimRight(text, "KMGTiB")
 		unit, ok := units[text[len(digits):]]
 		n, err := strconv.ParseInt(digits, 10, 64)
-		if !ok || err != nil || n < least || n > math.MaxInt64/unit {
-			return fmt.Errorf("not a size of %d bytes or more; use for example 1GiB, 500MB or a number of bytes", least)
+		if !ok || err != nil || n < 0 || n > math.MaxInt64/unit || n*unit < least {
+			return fmt.Errorf("not a size of %d MiB or more; use for example 1GiB, 500MB or a number of bytes", least>>20)
 		}
 		*to = n * unit
+		return nil
+	}
+}
+
+// leastSize is the least for what holds events, an event of the largest size and its like behind it.
+const leastSize = 16 << 20
+
+// orNone reads 0, which is no bound, or a size.
+func orNone(to *int64, size func(string) error) func(string) error {
+	return func(text string) error {
+		if text == "0" {
+			*to = 0
+			return nil
+		}
+		if err := size(text); err != nil {
+			return fmt.Errorf("%w, or 0 for no bound", err)
+		}
 		return nil
 	}
 }

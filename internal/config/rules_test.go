@@ -19,13 +19,19 @@ func TestRules(t *testing.T) {
 		problem string
 	}{
 		{"ZOOMSTREAM_LEASE_TTL=3s", ""},
-		{"ZOOMSTREAM_LEASE_TTL=2999ms", "not a duration of 3s or more"},
+		{"ZOOMSTREAM_LEASE_TTL=2999ms", "not a duration from 3s to 5m"},
 		{"ZOOMSTREAM_LEASE_TTL=3500ms", "not whole seconds"},
 		{"ZOOMSTREAM_LEASE_TTL=15", "not a duration"},
 		{"ZOOMSTREAM_LEASE_TTL=-15s", "not a duration"},
 		{"ZOOMSTREAM_LEASE_TTL=99999999d", "not a duration"},
+		{"ZOOMSTREAM_LEASE_TTL=5m", ""},
+		{"ZOOMSTREAM_LEASE_TTL=301s", "not a duration from 3s to 5m"},
+		{"ZOOMSTREAM_LEASE_TTL=1h", "not a duration from 3s to 5m"},
 		{"ZOOMSTREAM_HEARTBEAT=1s", ""},
-		{"ZOOMSTREAM_HEARTBEAT=999ms", "not a duration of 1s or more"},
+		{"ZOOMSTREAM_HEARTBEAT=60s", ""},
+		{"ZOOMSTREAM_HEARTBEAT=61s", "not a duration from 1s to 1m"},
+		{"ZOOMSTREAM_HEARTBEAT=10m", "not a duration from 1s to 1m"},
+		{"ZOOMSTREAM_HEARTBEAT=999ms", "not a duration from 1s to 1m"},
 		{"ZOOMSTREAM_DUPLICATE_WINDOW=7d", ""},
 		{"ZOOMSTREAM_DUPLICATE_WINDOW=169h", "longer than ZOOMSTREAM_STREAM_MAX_AGE"},
 		{"ZOOMSTREAM_DUPLICATE_WINDOW=8d & ZOOMSTREAM_STREAM_MAX_AGE=0", ""},
@@ -36,7 +42,16 @@ func TestRules(t *testing.T) {
 		{server + " & ZOOMSTREAM_STREAM_REPLICAS=6", "from 1 to 5"},
 		{"ZOOMSTREAM_STREAM_REPLICAS=three", "from 1 to 5"},
 		{"ZOOMSTREAM_STREAM_MAX_BYTES=-1", "not a size"},
-		{"ZOOMSTREAM_SPOOL_MAX=0", "not a size of 1 bytes or more"},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=0", ""},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=1KB", "not a size of 16 MiB or more"},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=16777215", "or 0 for no bound"},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=16MiB", ""},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=9223372036854775807", ""},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES=8388608TiB", "not a size"},
+		{"ZOOMSTREAM_SPOOL_MAX=0", "not a size of 16 MiB or more"},
+		{"ZOOMSTREAM_SPOOL_MAX=1", "not a size of 16 MiB or more"},
+		{"ZOOMSTREAM_SPOOL_MAX=16777215", "not a size of 16 MiB or more"},
+		{"ZOOMSTREAM_SPOOL_MAX=16MiB", ""},
 		{"ZOOMSTREAM_SPOOL_MAX=1G", "not a size"},
 		{"ZOOMSTREAM_SPOOL_MAX=9999999TiB", "not a size"},
 		{"ZOOMSTREAM_STREAM=my_stream-1", ""},
@@ -208,13 +223,13 @@ func TestDurations(t *testing.T) {
 		"0": 0, "0s": 0, "15s": 15 * time.Second, "7d": 168 * time.Hour, "1.5h": 90 * time.Minute, "65535d": 65535 * 24 * time.Hour,
 	} {
 		var got time.Duration
-		if err := duration(&got, 0)(text); err != nil || got != want {
+		if err := duration(&got, 0, 0)(text); err != nil || got != want {
 			t.Errorf("%q is %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "1", "d", "-1s", "-1d", "1.5d", "1 d", "1D", "1y", "65536d", "9223372037s"} {
 		var got time.Duration
-		if err := duration(&got, 0)(text); err == nil || got != 0 {
+		if err := duration(&got, 0, 0)(text); err == nil || got != 0 {
 			t.Errorf("%q is %v, want an error", text, got)
 		}
 	}

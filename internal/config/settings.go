@@ -46,20 +46,20 @@ type Settings struct {
 	Stream          string `name:"stream" setting:"ZOOMSTREAM_STREAM" group:"Stream" placeholder:"NAME" preset:"ZOOM" help:"Stream for the events; created if missing, never altered."`
 	StreamReplicas  string `name:"stream-replicas" setting:"ZOOMSTREAM_STREAM_REPLICAS" group:"Stream" placeholder:"N" preset:"1" help:"Copies of the stream and of the buckets in the NATS cluster, 1 to 5, when they are created."`
 	StreamMaxAge    string `name:"stream-max-age" setting:"ZOOMSTREAM_STREAM_MAX_AGE" group:"Stream" placeholder:"DURATION" preset:"7d" help:"How long the stream keeps an event, when it is created; 0 is for ever."`
-	StreamMaxBytes  string `name:"stream-max-bytes" setting:"ZOOMSTREAM_STREAM_MAX_BYTES" group:"Stream" placeholder:"SIZE" preset:"0" help:"Size at which the stream drops its oldest events, when it is created; 0 is no bound."`
+	StreamMaxBytes  string `name:"stream-max-bytes" setting:"ZOOMSTREAM_STREAM_MAX_BYTES" group:"Stream" placeholder:"SIZE" preset:"0" help:"Size at which the stream drops its oldest events, when it is created, 16MiB or more; 0 is no bound."`
 	Prefix          string `name:"prefix" setting:"ZOOMSTREAM_PREFIX" group:"Stream" placeholder:"TOKENS" preset:"zoom" help:"First token(s) of every subject."`
 	Dedupe          string `name:"dedupe" setting:"ZOOMSTREAM_DEDUPE" group:"Stream" placeholder:"MODE" preset:"tracking" help:"Message id: tracking (Zoom's tracking id and a digest of the event) or content (the digest alone)."`
 	DuplicateWindow string `name:"duplicate-window" setting:"ZOOMSTREAM_DUPLICATE_WINDOW" group:"Stream" placeholder:"DURATION" preset:"30m" help:"Duplicate window of the stream, when it is created."`
 
 	Bucket    string `name:"bucket" setting:"ZOOMSTREAM_BUCKET" group:"Replicas" placeholder:"NAME" preset:"zoomstream" help:"Key-value bucket of the leases; the state is in the bucket of this name with -state added."`
 	Replica   string `name:"replica" setting:"ZOOMSTREAM_REPLICA" group:"Replicas" placeholder:"NAME" derived:"<host name>-<random>" help:"Name of this replica."`
-	LeaseTTL  string `name:"lease-ttl" setting:"ZOOMSTREAM_LEASE_TTL" group:"Replicas" placeholder:"DURATION" preset:"15s" help:"Life of a lease, in whole seconds, 3s or more; bounds the gap after the loss of a host."`
-	Heartbeat string `name:"heartbeat" setting:"ZOOMSTREAM_HEARTBEAT" group:"Replicas" placeholder:"DURATION" preset:"25s" help:"Period of the heartbeat to Zoom; a socket silent for two periods is dead."`
+	LeaseTTL  string `name:"lease-ttl" setting:"ZOOMSTREAM_LEASE_TTL" group:"Replicas" placeholder:"DURATION" preset:"15s" help:"Life of a lease, in whole seconds, 3s to 5m; bounds the gap after the loss of a host."`
+	Heartbeat string `name:"heartbeat" setting:"ZOOMSTREAM_HEARTBEAT" group:"Replicas" placeholder:"DURATION" preset:"25s" help:"Period of the heartbeat to Zoom, 1s to 60s; a socket silent for two periods is dead."`
 	Renew     string `name:"renew" setting:"ZOOMSTREAM_RENEW" group:"Replicas" placeholder:"WHEN" preset:"auto" help:"Whether a connection is replaced before its token expires: always, never, or auto: once Zoom was seen to close one then."`
 
 	DataDir  string `name:"data-dir" setting:"ZOOMSTREAM_DATA_DIR" group:"Disk" placeholder:"DIR" preset:"./data" help:"Folder of the embedded NATS server and the spool."`
 	SpoolDir string `name:"spool-dir" setting:"ZOOMSTREAM_SPOOL_DIR" group:"Disk" placeholder:"DIR" derived:"<data dir>/spool" help:"Folder for events that NATS does not take yet."`
-	SpoolMax string `name:"spool-max" setting:"ZOOMSTREAM_SPOOL_MAX" group:"Disk" placeholder:"SIZE" preset:"1GiB" help:"Bound of the spool."`
+	SpoolMax string `name:"spool-max" setting:"ZOOMSTREAM_SPOOL_MAX" group:"Disk" placeholder:"SIZE" preset:"1GiB" help:"Bound of the spool, 16MiB or more."`
 
 	AlarmLate   string `name:"alarm-late" setting:"ZOOMSTREAM_ALARM_LATE" group:"Operation" placeholder:"DURATION" preset:"5m" help:"Alarm late: most of the latest events took longer than this from their happening to their receipt; off disables it."`
 	AlarmSilent string `name:"alarm-silent" setting:"ZOOMSTREAM_ALARM_SILENT" group:"Operation" placeholder:"DURATION" preset:"auto" help:"Alarm silent: connected, and no event for so long; auto: for three hours in which at least 20 came in each of the two weeks before; off disables it."`

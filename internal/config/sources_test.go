@@ -81,7 +81,7 @@ nats_url: [ "nats://a", b:1 ]
 nats_user: yes
 nats_password: |
   two words
-stream_max_bytes: 1000000
+stream_max_bytes: 20000000
 stream_max_age: 7d
 http_addr: off
 lease_ttl: "20s"
@@ -95,7 +95,7 @@ lease_ttl: "20s"
 	got := fmt.Sprintln(c.Zoom.AccountID, c.Zoom.SecretToken, c.Zoom.Endpoints, c.NATS.URL, c.NATS.User, c.NATS.Password,
 		c.StreamMaxBytes, c.StreamMaxAge, c.HTTPAddr, c.LeaseTTL)
 	want := fmt.Sprintln("0012", "1e5", []Endpoint{{endpoint + "a", "a"}, {endpoint + "b", "b"}}, "nats://a,nats://b:1", "yes", "two words",
-		int64(1e6), "168h0m0s", "", "20s")
+		int64(20e6), "168h0m0s", "", "20s")
 	if got != want {
 		t.Errorf("file gives\n%s, want\n%s", got, want)
 	}

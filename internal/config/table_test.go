@@ -76,7 +76,7 @@ func TestHelp(t *testing.T) {
 	k.Parse([]string{"run", "--help"}) //nolint:errcheck // after the help it misses nothing
 	help := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"--lease-ttl=DURATION Life of a lease, in whole seconds, 3s or more; bounds the gap after the loss of a host. Default 15s. ($ZOOMSTREAM_LEASE_TTL)",
+		"--lease-ttl=DURATION Life of a lease, in whole seconds, 3s to 5m; bounds the gap after the loss of a host. Default 15s. ($ZOOMSTREAM_LEASE_TTL)",
 		"--spool-dir=DIR Folder for events that NATS does not take yet. Default <data dir>/spool. ($ZOOMSTREAM_SPOOL_DIR)",
 		"A flag is visible in ps: prefer the environment or --zoom-client-secret-file. ($ZOOM_CLIENT_SECRET)",
 		"YAML file with settings ($OTHER).",

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 		"ZOOM_OAUTH_URL=" + w.web.URL + "/oauth/token",
 		"ZOOM_WEBSOCKET_URL=ws" + strings.TrimPrefix(w.web.URL, "http") + "/ws?subscriptionId=" + subscription + "&access_token=pasted-must-not-leak",
 		"NATS_URL=" + w.nats.ClientURL(), "NATS_USER=zoomstream", "NATS_PASSWORD=geheim-must-not-leak",
-		"ZOOMSTREAM_DATA_DIR=" + t.TempDir(), "ZOOMSTREAM_SPOOL_MAX=1MiB", "ZOOMSTREAM_REPLICA=here",
+		"ZOOMSTREAM_DATA_DIR=" + t.TempDir(), "ZOOMSTREAM_SPOOL_MAX=16MiB", "ZOOMSTREAM_REPLICA=here",
 	}
 	return w
 }
