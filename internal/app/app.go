@@ -63,6 +63,7 @@ func connected(ctx context.Context, o Options, m *monitor) error {
 		return orderly(ctx, err)
 	}
 	defer disconnect()
+	m.nc.Store(nc)
 	r, err := prepare(ctx, o, m, nc)
 	if err != nil {
 		return orderly(ctx, err)

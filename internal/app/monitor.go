@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/alarm"
@@ -30,8 +31,9 @@ type monitor struct {
 	health   ops.Health
 	leaders  ops.Leaders
 	repeated repetitions
-	denied   atomic.Pointer[denial] // the latest
-	replica  atomic.Pointer[replica]
+	denied   atomic.Pointer[denial]    // the latest
+	nc       atomic.Pointer[nats.Conn] // to NATS, from the first connection on
+	replica  atomic.Pointer[replica]   // from when it campaigns on
 	draining atomic.Bool
 	secrets  atomic.Pointer[secrets]
 	unread   zerolog.Logger // sampled
@@ -158,9 +160,17 @@ func (m *monitor) streamMissing(why string) {
 
 // leads is told who holds a lease.
 func (m *monitor) leads(subscription string, now lease.Holding) {
-	if now.Held {
-		m.leaders.Leads(subscription, now.Replica, now.Since)
+	if !now.Held {
+		return
 	}
+	how := ""
+	switch now.Taken {
+	case lease.FromNobody:
+		how = page.Handover
+	case lease.FromDead, lease.FromStale:
+		how = page.Crash
+	}
+	m.leaders.Leads(subscription, now.Replica, how, now.Since)
 }
 
 func (m *monitor) transition(subscription, reason string) {
@@ -188,6 +198,9 @@ func (m *monitor) states() *status.Replica {
 	s.Pipeline.Stream, s.Pipeline.Max = m.o.Config.Stream, m.o.Config.SpoolMax
 	if m.server != nil {
 		s.HTTP = m.server.URL()
+	}
+	if nc := m.nc.Load(); nc != nil && nc.IsConnected() {
+		s.Pipeline.NATS, s.Pipeline.Server = true, nc.ConnectedServerName()
 	}
 	r := m.replica.Load()
 	if r == nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
@@ -406,5 +407,27 @@ func TestTooLargeIsCounted(t *testing.T) {
 	})
 	if told := h.status(); told.Subscriptions[0].Malformed != 3 {
 		t.Errorf("the status tells of %d", told.Subscriptions[0].Malformed)
+	}
+}
+
+// TestWaitingForJetStream has NATS, and does not say that it has none: not in its
+// status, nor on the page, nor to systemd.
+func TestWaitingForJetStream(t *testing.T) {
+	h := newMonitored(t)
+	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})
+	h.settings.NATSURL = core.ClientURL()
+	h.startWith(func(*Options) {})
+	h.await("it waits for JetStream", 10*time.Second, func() bool { return strings.Contains(h.log.String(), "waiting for JetStream") })
+	told := h.status()
+	if told.Phase != status.Starting || !told.Pipeline.NATS || summary(&told) != "waiting for JetStream" {
+		t.Errorf("%+v: %s", told, summary(&told))
+	}
+	if text := h.watch(1); !strings.Contains(text, "is connected to NATS and waits for JetStream") || strings.Contains(text, "no connection to NATS") {
+		t.Errorf("the page is told %s", text)
+	}
+	natstest.Stop(core)
+	h.await("it has lost NATS", 10*time.Second, func() bool { return !h.status().Pipeline.NATS })
+	if text := h.watch(1); !strings.Contains(text, "no connection to NATS") {
+		t.Errorf("the page is told %s", text)
 	}
 }

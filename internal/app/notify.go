@@ -56,6 +56,9 @@ func watchdogPeriod() time.Duration {
 // summary is one line for people, which changes only with what it tells.
 func summary(s *status.Replica) string {
 	if s.Phase == status.Starting {
+		if s.Pipeline.NATS {
+			return "waiting for JetStream"
+		}
 		return "waiting for NATS"
 	}
 	leads, connected := 0, 0

@@ -47,10 +47,6 @@ func (r *replica) shown(id string) status.Subscription {
 
 func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
 	st := r.pipeline.Stats()
-	p.NATS = r.nc.IsConnected()
-	if p.NATS {
-		p.Server = r.nc.ConnectedServerName()
-	}
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
 	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // else it is on its way
@@ -73,19 +69,23 @@ func (r *replica) showToken(t *status.Token) {
 	}
 }
 
-// conn is the connection to NATS; nil: there is none.
-func (m *monitor) conn() *nats.Conn {
-	if r := m.replica.Load(); r != nil && r.nc.IsConnected() {
-		return r.nc
+// conn is the connection to NATS, if something can be asked by it.
+func (m *monitor) conn() (*nats.Conn, error) {
+	nc := m.nc.Load()
+	switch {
+	case nc == nil || !nc.IsConnected():
+		return nil, ops.ErrNoNATS
+	case m.replica.Load() == nil:
+		return nil, ops.ErrWaiting
 	}
-	return nil
+	return nc, nil
 }
 
 // overview asks all replicas, or tells what this one knows if it cannot.
 func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
-	nc := m.conn()
-	if nc == nil {
-		return status.Alone(m.o.Config.Bucket, m.status(true)), ops.ErrNoNATS
+	nc, err := m.conn()
+	if err != nil {
+		return status.Alone(m.o.Config.Bucket, m.status(true)), err
 	}
 	o, err := status.Ask(ctx, nc, status.AskOptions{Bucket: m.o.Config.Bucket, History: history})
 	if err != nil {

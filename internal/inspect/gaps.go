@@ -96,7 +96,7 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 	known := map[string]bool{} // stored again after the duplicate window
 	l := look{subject: subjects.Control(s.prefix, subjects.Gap), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
 	_, err = s.scan(ctx, l, func(m *message) bool {
-		g, ok := readGap(m.body, m.stored)
+		g, ok := ReadGap(m.body, m.stored)
 		if !ok || g.To.Before(since) || subscription != "" && g.Subscription != subscription || known[g.ID] {
 			return true
 		}
@@ -118,8 +118,8 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 	return gaps, older, err
 }
 
-// readGap reads a marker, and bounds what it says.
-func readGap(body []byte, stored time.Time) (g Gap, ok bool) {
+// ReadGap reads a marker that was stored at a time, and bounds what it says.
+func ReadGap(body []byte, stored time.Time) (g Gap, ok bool) {
 	var m bridge.Gap
 	if json.Unmarshal(body, &m) != nil || m.To.Before(earliest) {
 		return g, false

@@ -169,7 +169,8 @@ func (e *elector) pause(ctx context.Context, d time.Duration) {
 func (e *elector) take(ctx context.Context, h holding) *Term {
 	ctx = context.WithoutCancel(ctx)
 	p := e.c.newProof()
-	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC()}
+	reason := e.reason(h)
+	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC(), Taken: reason}
 	revision, err := e.write(ctx, record, h.revision)
 	if err != nil {
 		found, unread := e.read(ctx)
@@ -187,7 +188,6 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 			return nil // the record is ours, and is taken again
 		}
 	}
-	reason := e.reason(h)
 	e.log.Info().Str("code", "lease.taken").Uint64("epoch", epoch).Str("from", h.record.Replica).Str("reason", reason).Msg("lease taken")
 	e.transition(reason)
 	from := h.record

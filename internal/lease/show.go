@@ -14,13 +14,21 @@ type Holding struct {
 	Nonce   string
 	Epoch   uint64
 	Since   time.Time // by the holder's clock
+	Taken   string    // from whom; empty: the holder does not say
 }
+
+// From whom a lease was taken.
+const (
+	FromNobody = taken      // it was free
+	FromDead   = takenDead  // from one whose process was gone
+	FromStale  = takenStale // from one that had not renewed it in time
+)
 
 func (h holding) shown() Holding {
 	if !h.held {
 		return Holding{}
 	}
-	return Holding{Held: true, Replica: h.record.Replica, Nonce: h.record.Nonce, Epoch: cmp.Or(h.record.Epoch, h.revision), Since: h.record.Since}
+	return Holding{Held: true, Replica: h.record.Replica, Nonce: h.record.Nonce, Epoch: cmp.Or(h.record.Epoch, h.revision), Since: h.record.Since, Taken: h.record.Taken}
 }
 
 // Holding is who holds the lease of a subscription.

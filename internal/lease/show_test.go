@@ -12,6 +12,7 @@ type told struct {
 	mu          sync.Mutex
 	transitions []string
 	holders     []string
+	taken       []string // from whom each was
 }
 
 func (d *told) transition(_, reason string) {
@@ -24,6 +25,9 @@ func (d *told) changed(_ string, now Holding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.holders = append(d.holders, now.Replica)
+	if now.Held {
+		d.taken = append(d.taken, now.Taken)
+	}
 }
 
 func (d *told) reasons() []string {
@@ -240,7 +244,12 @@ func TestChangesOfHolders(t *testing.T) {
 		a.stop()
 		w.await("b leads", time.Second, func() bool { return b.leads(sub) })
 		time.Sleep(2 * time.Minute)
-		b.stop()
+		c := w.join("c", sub)
+		time.Sleep(2 * time.Second)
+		b.crash()
+		w.await("c leads", ttl, func() bool { return c.leads(sub) })
+		time.Sleep(time.Second)
+		c.stop()
 		time.Sleep(2 * time.Second)
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -250,7 +259,10 @@ func TestChangesOfHolders(t *testing.T) {
 				holders = append(holders, h)
 			}
 		}
-		if !slices.Equal(holders, []string{"a", "b"}) || d.holders[len(d.holders)-1] != "" {
+		if !slices.Equal(d.taken[len(d.taken)-3:], []string{FromNobody, FromNobody, FromDead}) {
+			t.Errorf("%q", d.taken)
+		}
+		if !slices.Equal(holders, []string{"a", "b", "c"}) || d.holders[len(d.holders)-1] != "" {
 			t.Errorf("%q", d.holders)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/page"
+	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -35,7 +36,7 @@ const (
 // Feed reads what the status page shows of the stream, as long as somebody looks.
 // Each of its methods is for one goroutine at a time.
 type Feed struct {
-	Conn    func() *nats.Conn // nil: there is none
+	Conn    func() (*nats.Conn, error) // or why there is none
 	Stream  string
 	Prefix  string // of the subjects
 	Leaders *Leaders
@@ -80,23 +81,29 @@ func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
 }
 
 func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
-	nc := f.Conn()
-	if nc == nil {
-		return nil, ErrNoNATS
+	nc, err := f.Conn()
+	if err != nil {
+		return nil, err
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
 	}
 	stream, err := js.Stream(ctx, f.Stream)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = status.ErrNoJetStream
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look at stream %s: %w", f.Stream, err)
 	}
 	return stream, nil
 }
 
-// ErrNoNATS says that nothing can be asked now.
-var ErrNoNATS = errors.New("this replica has no connection to NATS")
+// Why nothing can be asked now.
+var (
+	ErrNoNATS  = errors.New("this replica has no connection to NATS")
+	ErrWaiting = errors.New("this replica is connected to NATS and waits for JetStream, its stream and its buckets")
+)
 
 // event is what is shown of a message: nothing of its body but the topic.
 func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
@@ -142,8 +149,37 @@ func (f *Feed) Timeline(ctx context.Context) ([]page.Moment, error) {
 		all = append(all, page.Moment{At: f.control.created.UTC(), Kind: page.KindBegan})
 	}
 	all = append(all, f.Leaders.Moments(since)...)
+	nameCrashes(all)
 	slices.SortStableFunc(all, func(a, b page.Moment) int { return a.At.Compare(b.At) })
 	return all, err
+}
+
+// connectsWithin is how long after it has begun to lead a replica tells of the gap
+// that its connection ended.
+const connectsWithin = time.Minute
+
+// nameCrashes calls a change of leader a crash if the stream has the gap of one: a
+// lease that has expired was free, too.
+func nameCrashes(all []page.Moment) {
+	type leader struct{ subscription, replica string }
+	gaps := make(map[leader][]time.Time) // their ends
+	for _, m := range all {
+		if m.Kind == page.KindGap && m.Name == string(bridge.GapCrash) {
+			who := leader{m.Subscription, m.Replica}
+			gaps[who] = append(gaps[who], m.Until)
+		}
+	}
+	for i := range all {
+		m := &all[i]
+		if m.Kind != page.KindLeader || m.Name != page.Handover {
+			continue
+		}
+		if slices.ContainsFunc(gaps[leader{m.Subscription, m.Replica}], func(end time.Time) bool {
+			return !end.Before(m.At) && end.Sub(m.At) < connectsWithin
+		}) {
+			m.Name = page.Crash
+		}
+	}
 }
 
 // read reads the control messages: all of the last day at the first look, and then
@@ -179,7 +215,11 @@ func (f *Feed) read(ctx context.Context, since time.Time) error {
 }
 
 func (f *Feed) readAll(ctx context.Context, since time.Time) error {
-	stream, err := inspect.Open(ctx, f.Conn(), f.Stream, f.Prefix)
+	nc, err := f.Conn()
+	if err != nil {
+		return err
+	}
+	stream, err := inspect.Open(ctx, nc, f.Stream, f.Prefix)
 	if err != nil {
 		return err
 	}
@@ -199,14 +239,11 @@ func (f *Feed) keep(msg inspect.Message) {
 func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
 	switch strings.TrimPrefix(msg.Subject, f.Prefix+"._bridge.") {
 	case "gap":
-		var g bridge.Gap
-		if json.Unmarshal(msg.Body, &g) != nil {
-			return m, false
-		}
+		g, ok := inspect.ReadGap(msg.Body, msg.Stored)
 		return page.Moment{
 			At: g.From, Until: g.To, Kind: page.KindGap, Subscription: g.Subscription, Replica: g.Replica, Previous: g.PreviousReplica,
-			Name: string(g.Cause), Detail: g.Detail,
-		}, true
+			Name: g.Cause, Detail: g.Detail,
+		}, ok
 	case "alarm":
 		var a bridge.Alarm
 		if json.Unmarshal(msg.Body, &a) != nil {
@@ -216,11 +253,17 @@ func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
 		if a.Raised {
 			kind = page.KindAlarm
 		}
-		return page.Moment{At: a.At, Kind: kind, Subscription: a.Subscription, Replica: a.Replica, Name: a.Name, Detail: a.Detail}, true
+		if at := a.At; at.After(msg.Stored) || msg.Stored.Sub(at) > timelineSpan { // anybody may have made it up
+			a.At = msg.Stored.UTC()
+		}
+		return page.Moment{At: a.At, Kind: kind, Subscription: short(a.Subscription), Replica: short(a.Replica), Name: short(a.Name), Detail: short(a.Detail)}, true
 	case "malformed":
 		return page.Moment{
-			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: msg.Header.Get("Zoom-Subscription"), Detail: msg.Header.Get("Zoom-Reason"),
+			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: short(msg.Header.Get("Zoom-Subscription")), Detail: short(msg.Header.Get("Zoom-Reason")),
 		}, true
 	}
 	return m, false
 }
+
+// short is as much of a text as the page shows; a moment is kept for long.
+func short(text string) string { return status.Short(text, page.MaxText) }

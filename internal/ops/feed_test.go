@@ -42,11 +42,11 @@ func newSource(t *testing.T) *source {
 		t.Fatal(err)
 	}
 	s.create()
-	s.Feed = &Feed{Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}, Conn: func() *nats.Conn {
+	s.Feed = &Feed{Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}, Conn: func() (*nats.Conn, error) {
 		if !s.own.IsConnected() {
-			return nil
+			return nil, ErrNoNATS
 		}
-		return s.own
+		return s.own, nil
 	}}
 	return s
 }
@@ -410,8 +410,8 @@ func TestTimeline(t *testing.T) {
 	s.put(1, "zoom._bridge.gap", string(gap), nil)
 	s.put(1, "zoom._bridge.malformed", "x", nats.Header{"Zoom-Reason": {"not json"}, "Zoom-Subscription": {"sub-1"}})
 	s.alarm("late", false)
-	s.Leaders.Leads("sub-1", "replica-1", now.Add(-4*time.Hour))
-	s.Leaders.Leads("sub-1", "replica-0", now.Add(-25*time.Hour)) // too long ago
+	s.Leaders.Leads("sub-1", "replica-1", "", now.Add(-4*time.Hour))
+	s.Leaders.Leads("sub-1", "replica-0", "", now.Add(-25*time.Hour)) // too long ago
 	s.put(100, "zoom.meeting.started", "{}", nil)
 	s.put(1, "zoom._bridge.gap", "no json", nil)
 	s.put(1, "zoom._bridge.unknown", "{}", nil)
@@ -437,6 +437,34 @@ func TestTimeline(t *testing.T) {
 	s.alarm("silent", true)
 	if all := s.timeline(); len(all) != 6 || all[5].Name != "silent" {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestCrashesAreNamed by the lease, or by the gap of one whose lease has expired.
+func TestCrashesAreNamed(t *testing.T) {
+	s := newSource(t)
+	now := time.Now().UTC()
+	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	s.Leaders.Leads("sub-1", "a", page.Handover, at(-50))
+	s.Leaders.Leads("sub-1", "b", page.Handover, at(-40)) // stopped in order
+	s.Leaders.Leads("sub-1", "a", page.Crash, at(-30))    // killed
+	s.Leaders.Leads("sub-1", "b", page.Handover, at(-20)) // its host is gone: the lease expires
+	s.Leaders.Leads("sub-1", "a", "", at(-10))            // an older version
+	for _, end := range []time.Time{at(-20).Add(2 * time.Second), at(-39), at(-45)} {
+		gap, err := json.Marshal(bridge.Gap{Subscription: "sub-1", From: end.Add(-time.Second), To: end, Cause: bridge.GapCrash, Replica: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.put(1, "zoom._bridge.gap", string(gap), nil)
+	}
+	var how []string
+	for _, m := range s.timeline() {
+		if m.Kind == page.KindLeader {
+			how = append(how, m.Name)
+		}
+	}
+	if want := []string{"", page.Handover, page.Crash, page.Crash, ""}; !slices.Equal(how, want) {
+		t.Errorf("%q, want %q", how, want)
 	}
 }
 
@@ -533,8 +561,8 @@ func TestTimelineOfAStreamMadeAnew(t *testing.T) {
 }
 
 func TestWithoutAConnection(t *testing.T) {
-	f := &Feed{Conn: func() *nats.Conn { return nil }, Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}}
-	f.Leaders.Leads("sub-1", "replica-1", time.Now())
+	f := &Feed{Conn: func() (*nats.Conn, error) { return nil, ErrNoNATS }, Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}}
+	f.Leaders.Leads("sub-1", "replica-1", "", time.Now())
 	if all, err := f.Events(t.Context()); err == nil || all != nil {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -17,16 +17,19 @@ type Leaders struct {
 	moments []page.Moment
 }
 
-// Leads is told who leads a subscription from now on.
-func (l *Leaders) Leads(subscription, replica string, since time.Time) {
+// Leads is told who leads a subscription from now on, and how it came by that, as far
+// as is known.
+func (l *Leaders) Leads(subscription, replica, how string, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last == nil {
 		l.last = make(map[string]string)
 	}
-	l.moments = append(l.moments, page.Moment{
-		At: since.UTC(), Kind: page.KindLeader, Subscription: subscription, Replica: replica, Previous: l.last[subscription],
-	})
+	m := page.Moment{At: since.UTC(), Kind: page.KindLeader, Subscription: subscription, Replica: replica, Previous: l.last[subscription]}
+	if m.Previous != "" && m.Previous != replica {
+		m.Name = how
+	}
+	l.moments = append(l.moments, m)
 	l.moments = l.moments[max(0, len(l.moments)-keepMoments):]
 	l.last[subscription] = replica
 }

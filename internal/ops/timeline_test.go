@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/page"
 )
 
 func TestLeaders(t *testing.T) {
@@ -13,11 +15,11 @@ func TestLeaders(t *testing.T) {
 	if all := l.Moments(began); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
-	l.Leads("sub-1", "a", began.Add(time.Second))
-	l.Leads("sub-2", "a", began.Add(2*time.Second))
-	l.Leads("sub-1", "b", began.Add(3*time.Second))
+	l.Leads("sub-1", "a", page.Handover, began.Add(time.Second))
+	l.Leads("sub-2", "a", page.Crash, began.Add(2*time.Second))
+	l.Leads("sub-1", "b", page.Crash, began.Add(3*time.Second))
 	all := l.Moments(began)
-	if len(all) != 3 || all[0].Previous != "" || all[1].Previous != "" || all[2].Previous != "a" || all[2].Replica != "b" {
+	if len(all) != 3 || all[0].Previous != "" || all[1].Previous != "" || all[2].Previous != "a" || all[2].Replica != "b" || all[0].Name != "" || all[1].Name != "" || all[2].Name != page.Crash {
 		t.Errorf("%+v", all)
 	}
 	if late := l.Moments(began.Add(2 * time.Second)); len(late) != 1 || late[0].Replica != "b" {
@@ -36,7 +38,7 @@ func TestLeadersAreBounded(t *testing.T) {
 	for n := range 4 {
 		telling.Go(func() {
 			for i := range keepMoments {
-				l.Leads(fmt.Sprintf("sub-%d", n), fmt.Sprint(i), began.Add(time.Second))
+				l.Leads(fmt.Sprintf("sub-%d", n), fmt.Sprint(i), "", began.Add(time.Second))
 				l.Moments(began.Add(time.Hour))
 			}
 		})

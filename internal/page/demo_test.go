@@ -105,7 +105,7 @@ func demo(subscriptions int) *world {
 		since := now.Add(-7 * time.Minute).Add(time.Duration(i%24*17) * time.Second)
 		w.moments = append(w.moments,
 			page.Moment{At: now.Add(-11 * time.Minute), Until: now.Add(-11*time.Minute + 1400*time.Millisecond), Kind: page.KindGap, Subscription: name, Replica: others[0], Detail: "disconnected"},
-			page.Moment{At: since, Kind: page.KindLeader, Subscription: name, Replica: fmt.Sprintf("zoomstream-%d", leader), Previous: others[0]})
+			page.Moment{At: since, Kind: page.KindLeader, Subscription: name, Replica: fmt.Sprintf("zoomstream-%d", leader), Previous: others[0], Name: page.Handover})
 	}
 	kinds := []string{"meeting.started", "meeting.participant_joined", "recording.completed", "meeting.participant_left", "user.updated", "meeting.ended"}
 	topics := []string{"Weekly planning", "1:1 Ana / Jörg", "", "Vorstellung Q4 – Überblick", "", "Tägliches Stand-up"}

@@ -117,9 +117,9 @@ func TestShowsHandover(t *testing.T) {
 		l.Since, l.StateSince = time.Now(), time.Now()
 	})
 	b.Says(".card .facts", "zoomstream-1, for")
-	b.Says(".card .moments", "handover: zoomstream-0 → zoomstream-1")
+	b.Says(".card .moments", "new leader: zoomstream-0 → zoomstream-1") // how is not told yet
 	b.Until(marks + " === " + string(rune('0'+before+1)))
-	b.Says(".card .strip", "handover: zoomstream-0 → zoomstream-1")
+	b.Says(".card .strip", "new leader: zoomstream-0 → zoomstream-1")
 	b.Clean()
 }
 

@@ -186,7 +186,7 @@ func TestMessages(t *testing.T) {
 	m := next(t, r)
 	for ; len(m.Errors) == 0; m = next(t, r) {
 	}
-	if m.Overview != nil || len(m.Errors) != 1 || m.Errors[0] != "NATS does not answer: "+errAway.Error() {
+	if m.Overview != nil || len(m.Errors) != 1 || m.Errors[0] != "the replicas cannot be asked: "+errAway.Error() {
 		t.Errorf("without NATS: %+v", m)
 	}
 	// Who comes now gets what was known, and its history once NATS is back.

@@ -167,7 +167,7 @@ func (p *Page) poll(ctx context.Context, history bool) {
 // tell words the source's errors, and logs those that are new.
 func (p *Page) tell(errs [3]error) []string {
 	words := []string{}
-	for i, what := range []string{"NATS does not answer", "the latest events cannot be read", "the timeline cannot be read"} {
+	for i, what := range []string{"the replicas cannot be asked", "the latest events cannot be read", "the timeline cannot be read"} {
 		said := p.said[i]
 		p.said[i] = ""
 		if errs[i] == nil {

@@ -52,6 +52,12 @@ const (
 	KindMalformed    Kind = "malformed"    // a frame that is no event
 )
 
+// How a leader follows another one.
+const (
+	Handover = "handover" // that has given its lease back
+	Crash    = "crash"    // that could not be asked any more
+)
+
 // Moment is something that has happened.
 type Moment struct {
 	At           time.Time `json:"at"`
@@ -60,7 +66,7 @@ type Moment struct {
 	Subscription string    `json:"subscription,omitempty"` // empty: an alarm of the whole replica
 	Replica      string    `json:"replica,omitempty"`
 	Previous     string    `json:"previous,omitempty"`
-	Name         string    `json:"name,omitempty"` // of an alarm
+	Name         string    `json:"name,omitempty"` // of an alarm, a gap's cause, or how the leader changed; empty: not known
 	Detail       string    `json:"detail,omitempty"`
 }
 
@@ -69,8 +75,10 @@ type Moment struct {
 const (
 	maxEvents  = 100
 	maxMoments = 5000
-	maxText    = 600
 )
+
+// MaxText is how many bytes of a text a message to the browser holds at most.
+const MaxText = 600
 
 func bounded(events []Event) []Event {
 	kept := append([]Event{}, events[:min(len(events), maxEvents)]...)
@@ -92,6 +100,6 @@ func boundedMoments(moments []Moment) []Moment {
 
 func cut(texts ...*string) {
 	for _, t := range texts {
-		*t = status.Short(*t, maxText)
+		*t = status.Short(*t, MaxText)
 	}
 }

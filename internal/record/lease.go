@@ -14,6 +14,7 @@ type Lease struct {
 	Host    string    `json:"host"`
 	PID     int       `json:"pid"`
 	Since   time.Time `json:"since"`           // when this term's first write began
+	Taken   string    `json:"taken,omitempty"` // why it could be taken
 	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it mostly is
 }
 
@@ -27,6 +28,9 @@ func ReadLease(value []byte) (l Lease, err error) {
 	}
 	if l.Epoch >= MaxNumber {
 		return Lease{}, errors.New("there are never so many epochs")
+	}
+	if l.Taken != "" && !causes.MatchString(l.Taken) {
+		return Lease{}, fmt.Errorf("%.40q is no reason to take a lease", l.Taken)
 	}
 	l.Host = Cut(l.Host)
 	return l, checkNames(l.Replica, l.Nonce)

@@ -123,7 +123,26 @@ func size(n uint64) string {
 	if i == 0 || f >= 10 {
 		return fmt.Sprintf("%.0f %s", f, units[i])
 	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[i]
+}
+
+// kept says what becomes of the messages while publishing pauses; empty if it does not,
+// or if nothing waits.
+func (p Pipeline) kept() string {
+	events := func(n int) string {
+		if n == 1 {
+			return "1 event is"
+		}
+		return fmt.Sprintf("%d events are", n)
+	}
+	switch {
+	case p.Spooled > 0:
+		return fmt.Sprintf("nothing is lost: %s kept on disk, %s of %s", events(p.Spooled), size(p.Bytes), size(uint64(max(0, p.Max))))
+	case p.InFlight > 0 && (!p.NATS || p.Trouble != ""):
+		return fmt.Sprintf("nothing is lost as long as this process lives: %s kept in memory", events(p.InFlight))
+	default:
+		return ""
+	}
 }
 
 // rate is events per second.

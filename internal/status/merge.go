@@ -63,9 +63,11 @@ func (m *merger) gather() {
 	for _, r := range m.answers {
 		m.o.Stream = cmp.Or(m.o.Stream, r.Pipeline.Stream)
 		m.o.Alarms = append(m.o.Alarms, r.Alarms...)
+		pipeline := r.Pipeline
+		pipeline.Kept = r.Pipeline.kept()
 		m.members[r.Nonce] = &Member{
 			Replica: r.Replica, Nonce: r.Nonce, Host: r.Host, PID: r.PID, Version: r.Version, Started: r.Started,
-			Phase: r.Phase, HTTP: r.HTTP, Answered: true, Pipeline: r.Pipeline, Token: r.Token,
+			Phase: r.Phase, HTTP: r.HTTP, Answered: true, Pipeline: pipeline, Token: r.Token,
 		}
 		for i := range r.Subscriptions {
 			s := &r.Subscriptions[i]

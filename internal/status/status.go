@@ -140,6 +140,7 @@ type Pipeline struct {
 	Trouble  string  `json:"trouble,omitempty"`     // why publishing pauses
 	Disk     string  `json:"disk_trouble,omitempty"`
 	Bucket   string  `json:"bucket_trouble,omitempty"` // why leases or states cannot be written
+	Kept     string  `json:"kept,omitempty"`           // what that means for the messages, for people; in an overview only
 }
 
 // Token is the access token of the app.

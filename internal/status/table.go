@@ -143,7 +143,7 @@ func (t *table) troubles() {
 	}
 	for _, m := range t.o.Replicas {
 		for _, trouble := range [][2]string{
-			{"publishing to the stream pauses: ", m.Pipeline.Trouble}, {"disk: ", m.Pipeline.Disk}, {"", m.Pipeline.Bucket}, {"access token: ", m.Token.Trouble},
+			{"publishing to the stream pauses: ", m.Pipeline.Trouble}, {"", m.Pipeline.Kept}, {"disk: ", m.Pipeline.Disk}, {"", m.Pipeline.Bucket}, {"access token: ", m.Token.Trouble},
 		} {
 			if trouble[1] != "" {
 				lines = append(lines, "replica "+m.Replica+": "+trouble[0]+trouble[1])

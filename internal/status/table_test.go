@@ -79,11 +79,11 @@ none                        4 subscriptions
 zoomstream-0                sub-3
 zoomstream-1, zoomstream-2  Hk3vQ9xYRz2mT8pLwA1bCd
 
-REPLICA       STATE                          LEADS  STANDS BY  IN FLIGHT  SPOOL           HOST    UP    VERSION
-gone          no answer, last seen 11:59:40  1      -          -          -               node-3  -     -
-lost          no answer, never seen          0      -          -          -               -       -     -
-zoomstream-0  ready                          1      1          3          0               node-0  1d2h  v1.2.3
-zoomstream-1  draining                       2      0          0          1234 (5.0 MiB)  node-1  1m    v1.2.2
+REPLICA       STATE                          LEADS  STANDS BY  IN FLIGHT  SPOOL         HOST    UP    VERSION
+gone          no answer, last seen 11:59:40  1      -          -          -             node-3  -     -
+lost          no answer, never seen          0      -          -          -             -       -     -
+zoomstream-0  ready                          1      1          3          0             node-0  1d2h  v1.2.3
+zoomstream-1  draining                       2      0          0          1234 (5 MiB)  node-1  1m    v1.2.2
 
 ALARM     SUBSCRIPTION            REPLICA       FOR  DETAIL
 late      Hk3vQ9xYRz2mT8pLwA1bCd  zoomstream-0  12m  Zoom sends events 2h late
@@ -167,7 +167,7 @@ func TestHuman(t *testing.T) {
 			t.Errorf("%d is %q, want %q", d, got, want)
 		}
 	}
-	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 20: "5.0 MiB", 1 << 34: "16 GiB"} {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 20: "5 MiB", 1 << 34: "16 GiB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d is %q, want %q", n, got, want)
 		}
@@ -175,6 +175,29 @@ func TestHuman(t *testing.T) {
 	for r, want := range map[float64]string{0: "0", 0.001: "<0.01", 0.5: "0.50", 12.34: "12.3", 1234.5: "1234"} {
 		if got := rate(r); got != want {
 			t.Errorf("%v is %q, want %q", r, got, want)
+		}
+	}
+}
+
+// TestKept says what a pause of publishing means for the messages.
+func TestKept(t *testing.T) {
+	for want, p := range map[string]Pipeline{
+		"nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB":               {Spooled: 8, InFlight: 8, Bytes: 6656, Max: 1 << 30},
+		"nothing is lost: 1 event is kept on disk, 900 B of 1.5 GiB":                 {NATS: true, Trouble: "x", Spooled: 1, Bytes: 900, Max: 3 << 29},
+		"nothing is lost as long as this process lives: 3 events are kept in memory": {InFlight: 3, Disk: "full"},
+		"nothing is lost as long as this process lives: 1 event is kept in memory":   {NATS: true, InFlight: 1, Trouble: "x"},
+	} {
+		r := made("a", leads("sub-1", "a", 1))
+		r.Pipeline = p
+		o := Alone("zoomstream", r)
+		var table strings.Builder
+		if err := o.Table(&table); err != nil || o.Replicas[0].Pipeline.Kept != want || !strings.Contains(table.String(), "\nreplica a: "+want+"\n") {
+			t.Errorf("%+v: %q\n%s", p, o.Replicas[0].Pipeline.Kept, &table)
+		}
+	}
+	for _, p := range []Pipeline{{}, {NATS: true, InFlight: 5}, {NATS: true, Trouble: "x"}} {
+		if kept := p.kept(); kept != "" {
+			t.Errorf("%+v: %q", p, kept)
 		}
 	}
 }

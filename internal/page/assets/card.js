@@ -1,6 +1,6 @@
 // A subscription in full.
 import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setTime, since, span, svg } from "./format.js";
-import { alarmsOf, health, history, model, moments, partial } from "./model.js";
+import { alarmsOf, health, history, model, moments, partial, waiting } from "./model.js";
 import { describe, drawStrip } from "./strip.js";
 import { Hops } from "./hops.js";
 import { Plots } from "./plots.js";
@@ -118,6 +118,7 @@ function leaderOf(line) {
 
 function notHeard(line, why) {
   if (line.answered) return "";
+  if (waiting()) return "Not known: this replica waits for JetStream.";
   if (partial()) return "Not known: NATS does not answer, and this replica is not the leader.";
   return why[0].toUpperCase() + why.slice(1) + "; this is what " + (line.from_replica ? line.from_replica + " knows." : "the buckets in NATS tell.");
 }

@@ -1,6 +1,6 @@
 // Whose fault it is when events are late: Zoom, the delivery, or NATS.
 import { el, set, setAttr, span, svg } from "./format.js";
-import { health } from "./model.js";
+import { health, paused } from "./model.js";
 
 const tooLate = 10; // seconds
 
@@ -30,6 +30,8 @@ function hop(line, key, q) {
 export function verdict(line) {
   const { zoom, delivery: way, store } = line;
   if (!line.answered) return { level: "none", text: `Lateness is not known: ${health(line).why}.` };
+  const why = paused(line);
+  if (why) return { level: "bad", text: `Nothing is stored now: ${why}.` + (line.late?.count ? " The figures are of before." : "") };
   if (!line.late?.count) return { level: "none", text: "No event in the last five minutes." };
   const p50 = (h) => (h?.count ? h.p50 : 0), p99 = (h) => (h?.count ? h.p99 : 0);
   const worst = (of) => [[of(zoom), "Zoom"], [of(way), "delivery"], [of(store), "storage in NATS"]].sort((a, b) => b[0] - a[0])[0][1];

@@ -108,6 +108,16 @@ export const alarmsOf = (line) => (model.overview?.alarms ?? []).filter((a) =>
 // partial reports whether the overview is of one replica that cannot ask the others.
 export const partial = () => !!model.failed.overview?.partial;
 
+// waiting reports whether this replica has NATS and waits for its JetStream.
+export const waiting = () => partial() && model.overview.replicas.some((r) => r.phase === "starting" && r.pipeline?.nats_connected);
+
+// paused is why the leader of a subscription stores nothing now; empty if it does.
+export function paused(line) {
+  const p = model.overview?.replicas.find((r) => r.answered && r.nonce === line.leader_nonce)?.pipeline;
+  if (!line.answered || !p) return "";
+  return p.nats_connected ? p.trouble ?? "" : `${line.leader} has no connection to NATS`;
+}
+
 // connected: only the leader's own word counts.
 export const connected = (line) => !!line.leader && line.answered && line.state === "connected";
 
@@ -122,7 +132,7 @@ export function health(line) {
   const own = (model.overview?.alarms ?? []).some((a) => a.subscription === line.subscription);
   if (!line.leader) return { level: "bad", mark: "✕", state: "no leader" };
   if (line.state === "disconnected") return { level: "bad", mark: "✕", state };
-  if (line.state !== "connected" || own) return { level: "warn", mark: "!", state };
+  if (line.state !== "connected" || own || paused(line)) return { level: "warn", mark: "!", state };
   return { level: "ok", mark: "✓", state };
 }
 

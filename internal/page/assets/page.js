@@ -1,6 +1,6 @@
 // Listens to the server and keeps the page up to date.
 import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setClock, setTime, since, utc } from "./format.js";
-import { apply, connected, health, model, partial } from "./model.js";
+import { apply, connected, health, model, partial, waiting } from "./model.js";
 import { Card } from "./card.js";
 import { late } from "./hops.js";
 import { Events, Lines, Replicas } from "./tables.js";
@@ -67,6 +67,9 @@ function verdict(o, old) {
   set($("verdict-mark"), { ok: "✓", warn: "!", bad: "✕", none: "…" }[v.level]);
   set($("verdict-text"), v.text);
   set($("verdict-more"), v.more ?? "");
+  const kept = (o?.replicas ?? []).filter((r) => r.answered && r.pipeline?.kept);
+  $("verdict-kept").hidden = lost || !kept.length;
+  set($("verdict-kept"), kept.map((r) => `${r.replica}: ${r.pipeline.kept}`).join(" · "));
   const title = `${{ ok: "✓", warn: "!", bad: "✕", none: "…" }[v.level]} zoomstream ${clean(o?.bucket)}`;
   if (document.title !== title) document.title = title;
 }
@@ -85,6 +88,7 @@ function judge(o, old) {
     .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} ${r.gone ? "gone" : "silent"}` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
     .concat(cut ? [`${cut} cut off from NATS`] : [])
     .concat(rate(all.reduce((sum, l) => sum + (l.events_per_second ?? 0), 0)).replace("/s", " events/s")).join(" · ");
+  if (!lost && waiting()) return { level: "bad", text: "Waiting for JetStream", more: "NATS is connected, but its JetStream, the stream or the buckets are not there. This replica connects to Zoom only then." };
   if (lost || away) return { level: "bad", text: lost ? "No answer" : "NATS does not answer", more: partial() ? alone(all, up) : "when last heard: " + more };
   const parts = [];
   if (level.bad) parts.push(`${plural(level.bad, "subscription")} not connected`);

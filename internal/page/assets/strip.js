@@ -1,5 +1,5 @@
 // The strip of a subscription's last minutes or hours: band = connected, full
-// height = gap, a line with a triangle above = handover, with one below = alarm.
+// height = gap, a line with a triangle above = another leader, with one below = alarm.
 import { age, clean, clock, ms, now, plural, span, svg, utc } from "./format.js";
 import { health, model } from "./model.js";
 
@@ -41,7 +41,7 @@ function knownUntil(line) {
 export function describe(m) {
   const who = m.replica ? " " + m.replica : "";
   switch (m.kind) {
-    case "leader": return m.previous && m.previous !== m.replica ? `handover: ${m.previous} → ${m.replica}` : `${m.replica} leads`;
+    case "leader": return m.previous && m.previous !== m.replica ? `${m.name || "new leader"}: ${m.previous} → ${m.replica}` : `${m.replica} leads`;
     case "began": return "the stream was created";
     case "connected": return "connected" + (who && " by" + who);
     case "disconnected": return "not connected any more" + (m.detail ? ": " + m.detail : "");
@@ -97,8 +97,8 @@ export function drawStrip(node, moments, line, seconds, width, compact) {
 }
 
 function summary(drawn, gaps, line, seconds) {
-  const handovers = drawn.filter((m) => m.kind === "leader" && m.previous).length;
-  return `The last ${age(seconds)}: ${plural(gaps, "gap")}, ${plural(handovers, "handover")}; now ${health(line).state}`;
+  const changes = drawn.filter((m) => m.kind === "leader" && m.previous).length;
+  return `The last ${age(seconds)}: ${plural(gaps, "gap")}, ${plural(changes, "change of leader", "changes of leader")}; now ${health(line).state}`;
 }
 
 function ticks(from, to, x, width, height) {
