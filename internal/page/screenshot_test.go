@@ -21,7 +21,7 @@ var (
 	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
-	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), or alone (a standby without NATS)")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), alone (a standby without NATS), or spooling (a leader without NATS)")
 )
 
 // TestScreenshot writes a picture of the page, if asked to.
@@ -37,6 +37,10 @@ func TestScreenshot(t *testing.T) {
 		w.overview.Subscriptions = append(w.overview.Subscriptions, unused("abandoned"))
 	case "alone":
 		source = alone(w, 1)
+	case "spooling":
+		source = alone(w, 0)
+		p := &w.overview.Replicas[0].Pipeline
+		p.Spooled, p.Bytes, p.Kept = 8, 6656, "nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB"
 	}
 	b := browsertest.Open(t, *screenshotWidth, max(*screenshotTall, 100), *screenshotDark)
 	b.Run(chromedp.EmulateViewport(*screenshotWidth, max(*screenshotTall, 100), chromedp.EmulateScale(1.5)))
