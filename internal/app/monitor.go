@@ -127,7 +127,7 @@ func (m *monitor) ready() error {
 	case r.bucketTrouble() != "":
 		return errors.New(r.bucketTrouble())
 	case r.tokens.Stats().Credentials == zoom.CredentialsDenied:
-		return errors.New("Zoom refuses the credentials")
+		return errors.New("credentials refused by Zoom")
 	}
 	return nil
 }
