@@ -22,7 +22,7 @@ func TestFolders(t *testing.T) {
 	dir := t.TempDir()
 	r := w.run("ZOOMSTREAM_SPOOL_DIR=" + filepath.Join(dir, "a", "b"))
 	r.has(SpoolFolder, Pass, "can be made")
-	r.has(SpoolSpace, Pass, "1.0 MiB")
+	r.has(SpoolSpace, Pass, "16.0 MiB")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("it left %v, %v", entries, err)
 	}
