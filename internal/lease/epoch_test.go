@@ -27,16 +27,16 @@ func rise(t *testing.T, what string, epochs ...uint64) {
 func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, b := w.leader("a"), w.join("b", sub)
-		time.Sleep(10 * time.Minute) // many renewals: a high revision
+		time.Sleep(3 * time.Minute) // many renewals: a high revision
 		epochs := []uint64{a.term().Epoch}
-		for n := range 8 {
+		for n := range 6 {
 			if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
 				t.Fatal(err)
 			}
 			if n%2 == 0 {
 				time.Sleep(ttl / 2)
 			} else {
-				time.Sleep(5 * time.Minute)
+				time.Sleep(time.Minute)
 			}
 			if a.reigns() > 1 || !a.trusted() {
 				t.Fatalf("%d terms, trusted %v", a.reigns(), a.trusted())
@@ -68,7 +68,7 @@ func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
 // can have counted so far.
 func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		known, asked := uint64(500), 0
+		known, asked := uint64(50), 0
 		w.elsewhere = func(context.Context, string) uint64 { asked++; return known }
 		a := w.leader("a")
 		first := a.term().Epoch
@@ -91,7 +91,7 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 		// asked.
 		known, asked = 0, 0
 		d := w.join("d", sub)
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		c.StepDown()
 		w.await("d leads", time.Second, func() bool { return d.leads(sub) })
 		rise(t, "a high revision", second, d.term().Epoch)
