@@ -1,9 +1,11 @@
 package main
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -42,6 +44,40 @@ func TestKilledWithEventsInMemory(t *testing.T) {
 	for _, s := range e.stored { // Zoom tells in whole seconds when it sent an event
 		if s.gap == nil && s.epoch != gap.Epoch && s.at.After(gap.From.Add(time.Second+slack)) {
 			t.Fatalf("the marker begins at %v, and an event was stored at %v", gap.From, s.at)
+		}
+	}
+}
+
+// TestStandsStillWhileZoomCloses stops the only replica, not its process's life, while
+// Zoom closes the connection: it reads that seconds later, and the marker begins when
+// it happened all the same.
+func TestStandsStillWhileZoomCloses(t *testing.T) {
+	f := newFleet(t, fleetNATS(t), testSubscription)
+	m := f.add()
+	f.flow(50)
+	f.flows(20)
+	m.signal(syscall.SIGSTOP)
+	if _, err := f.sim.CloseSockets(testSubscription, websocket.StatusNormalClosure, "bye"); err != nil {
+		t.Fatal(err)
+	}
+	closed := time.Now()
+	f.nobody(150) // for three seconds
+	m.signal(syscall.SIGCONT)
+	f.sockets(2)
+	f.flows(50)
+	f.finish()
+
+	e := f.evidence()
+	if len(e.gaps) != 1 {
+		t.Fatalf("%d markers", len(e.gaps))
+	}
+	gap := e.gaps[0].gap
+	if gap.From.After(closed) || gap.From.Before(closed.Add(-3*time.Second)) {
+		t.Errorf("closed at %v, and the marker begins at %v", closed, gap.From)
+	}
+	for _, entry := range append(e.nobody, e.missing...) {
+		if entry.At.Before(gap.From) || entry.At.After(gap.To.Add(slack)) {
+			t.Errorf("the event of %v is lost, and the marker tells of %v to %v", entry.At, gap.From, gap.To)
 		}
 	}
 }

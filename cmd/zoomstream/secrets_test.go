@@ -287,7 +287,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 	}
 	search("spool", spooled)
-	srv = natstest.Start(t, options)
+	natstest.Start(t, options)
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.stderr.String(), `"code":"publish.resumed"`); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it does not go on:\n%s", &p.stderr)

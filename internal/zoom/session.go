@@ -37,6 +37,9 @@ type Session struct {
 	roundTrip atomic.Int64 // of the latest heartbeat that was answered
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
+	goodbye   atomic.Int64 // time since start at which this side closed; 0: it has not
+	awake     atomic.Int64 // time since start at which the process was last seen to run
+	stood     atomic.Pointer[standstill]
 	inHand    atomic.Int64 // time since start of the receipt of the frame that is handled; 0: none
 	inHandBy  atomic.Int64 // Unix seconds of its sending; 0: not known
 	nudge     chan struct{}
@@ -47,6 +50,9 @@ type Session struct {
 	unknown   uint64      // frames of unknown modules
 	noisy     zerolog.Logger
 }
+
+// standstill is a time in which the process did not run, as told by times since start.
+type standstill struct{ from, to int64 }
 
 type earlyFrame struct {
 	raw      []byte
@@ -95,7 +101,7 @@ func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.las
 // an error. It is the present unless reading is behind, a frame is being handled, or
 // the connection may be dead.
 func (s *Session) ReadUntil() time.Time {
-	until := time.Since(s.start)
+	until := time.Duration(s.runsSince(int64(time.Since(s.start))))
 	if behind := time.Duration(s.behind.Load()); behind > 0 {
 		until = min(until, behind)
 	}
@@ -120,18 +126,55 @@ func (s *Session) noteSent(sent, received time.Time) {
 }
 
 // LiveUntil is until when the session, which ended with the given error of Run,
-// is known to have lived. A close by the other side comes after all that it sent.
-// A connection that broke, fell silent, or was closed on this side while a
-// heartbeat was unanswered, may have been dead since its last frame.
+// is known to have lived. A close by the other side comes after all that it sent,
+// but may be read late by a process that stood still; after a close by this side
+// the other one sends nothing more. A connection that broke, fell silent, or was
+// closed on this side while a heartbeat was unanswered, may have been dead since
+// its last frame.
 func (s *Session) LiveUntil(err error) time.Time {
+	ended := s.ended.Load()
+	until := s.runsSince(ended)
 	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
-		return s.start.Add(time.Duration(behind))
+		return s.start.Add(time.Duration(min(until, behind)))
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Cause == CauseReset || e.Cause == CauseSilent || e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load() {
+	switch {
+	case !ok || e.Cause == CauseReset || e.Cause == CauseSilent:
 		return s.LastFrame()
+	case e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load():
+		return s.LastFrame()
+	case e.Cause == CauseStopped:
+		until = min(until, max(s.goodbye.Load(), s.lastFrame.Load()))
 	}
-	return s.start.Add(time.Duration(s.ended.Load()))
+	return s.start.Add(time.Duration(until))
+}
+
+const (
+	awakePeriod = time.Second
+	// overslept is how much later than that a process must be to count as one that
+	// stood still.
+	overslept = time.Second
+)
+
+// noteAwake notes that the process runs, and whether it did not until now.
+func (s *Session) noteAwake() {
+	now := int64(time.Since(s.start))
+	before := s.awake.Swap(now)
+	if now-before > int64(awakePeriod+overslept) {
+		s.stood.Store(&standstill{before, now})
+	}
+}
+
+// runsSince is the time from which on the process was seen to run without a break
+// until a time: that time itself, or where it fell asleep if it has only just woken.
+func (s *Session) runsSince(until int64) int64 {
+	if awake := s.awake.Load(); until-awake > int64(awakePeriod+overslept) {
+		return awake
+	}
+	if stood := s.stood.Load(); stood != nil && until-stood.to < int64(awakePeriod) {
+		return stood.from
+	}
+	return until
 }
 
 // stall is how long handling a frame takes at least that holds up reading, and
@@ -333,6 +376,9 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 	defer beat.Stop()
 	watch := time.NewTimer(2 * s.cfg.Heartbeat)
 	defer watch.Stop()
+	awake := time.NewTicker(awakePeriod)
+	defer awake.Stop()
+	s.noteAwake()
 	s.lastFrame.Store(int64(time.Since(s.start)))
 	s.beat(ctx)
 	for {
@@ -346,6 +392,8 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 			s.beat(ctx)
 		case <-s.nudge:
 			s.beat(ctx)
+		case <-awake.C:
+			s.noteAwake()
 		case <-watch.C:
 			left := s.untilSilent()
 			if left <= 0 {
@@ -362,6 +410,7 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 // of the end is still read.
 func (s *Session) leave(done <-chan struct{}) {
 	s.stopped.Store(true)
+	s.goodbye.Store(int64(time.Since(s.start)))
 	var closer sync.WaitGroup
 	defer closer.Wait()
 	closer.Go(func() {
