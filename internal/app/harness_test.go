@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -174,6 +175,26 @@ func (h *harness) waitStored(count int) {
 			h.t.Fatalf("%d messages are not stored\n%s", count, h.log)
 		}
 	}
+}
+
+// waitMeetings waits until the stream holds so many events of meetings.
+func (h *harness) waitMeetings(count int) {
+	h.t.Helper()
+	h.await(fmt.Sprint(count, " events of meetings are stored"), time.Minute, func() bool {
+		stream, err := h.js.Stream(h.t.Context(), "ZOOM")
+		if err != nil {
+			return false
+		}
+		info, err := stream.Info(h.t.Context(), jetstream.WithSubjectFilter("zoom.meeting.>"))
+		if err != nil {
+			return false
+		}
+		stored := 0
+		for _, n := range info.State.Subjects {
+			stored += int(n)
+		}
+		return stored >= count
+	})
 }
 
 func (h *harness) count() int {
