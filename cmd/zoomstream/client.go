@@ -37,7 +37,7 @@ func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error
 	options := natsconn.Settings(cfg.NATS).Options()
 	options.Name = name
 	if cfg.NATS.Embedded() {
-		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir, p.ports.nats)
+		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir, cfg.NATSAddr)
 	}
 	ctx, cancel := context.WithTimeoutCause(p.ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
 	defer cancel()

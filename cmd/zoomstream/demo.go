@@ -99,12 +99,12 @@ func (c *demoCmd) Run(p *process) error {
 // startNATS takes the default port, or any if that is taken.
 func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
 	options := natsconn.EmbeddedOptions{
-		DataDir: dir, Port: d.ports.nats, Log: d.log, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
+		DataDir: dir, Addr: loopback(d.ports.nats), Log: d.log, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
 	}
 	d.nats, err = natsconn.StartEmbedded(ctx, options)
 	if errors.Is(err, natsconn.ErrPortInUse) {
 		fmt.Fprintf(d.stdout, "Port %d is taken; NATS uses another one.\n", d.ports.nats)
-		options.Port = -1
+		options.Addr = loopback(0)
 		d.nats, err = natsconn.StartEmbedded(ctx, options)
 	}
 	return err

@@ -27,7 +27,7 @@ Exit code 0: nothing fails; there may be warnings. 78: something fails that a re
 // Run checks what can be checked, whatever is wrong with the rest. A failed check
 // is an error, a warning is none.
 func (c *doctorCmd) Run(p *process) error {
-	o := doctor.Options{Connect: c.Connect, NATSPort: p.ports.nats}
+	o := doctor.Options{Connect: c.Connect}
 	o.Config, o.Errors = config.Load(c.Settings, c.Config, p.environ)
 	if o.Errors != nil { // without what Zoom needs, NATS can be looked at all the same
 		o.Config, _ = config.LoadWithoutZoom(c.Settings, c.Config, p.environ)

@@ -32,16 +32,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// portsOf are those that a test has chosen for a program: of NATS, and of the
+// portsOf are those that a test has chosen for a demo: of NATS, and of the
 // simulated Zoom. All others are any.
-func portsOf(setting string) ports {
-	p := ports{nats: -1}
-	fmt.Sscan(setting, &p.nats, &p.zoom) //nolint:errcheck // the program needs none
+func portsOf(setting string) (p ports) {
+	fmt.Sscan(setting, &p.nats, &p.zoom) //nolint:errcheck // the demo needs none
 	return p
 }
 
-// portSetting has a program use ports of the test, which nobody else has.
-func portSetting(nats, zoom int) string { return fmt.Sprintf("ZS_TEST_PORTS=%d %d", nats, zoom) }
+// demoPorts has a demo use ports of the test.
+func demoPorts(nats, zoom int) string { return fmt.Sprintf("ZS_TEST_PORTS=%d %d", nats, zoom) }
+
+// natsAddr has a program's own NATS server listen on a port of the test.
+func natsAddr(port int) string { return fmt.Sprintf("ZOOMSTREAM_NATS_ADDR=127.0.0.1:%d", port) }
 
 // program is a running zoomstream process.
 type program struct {
@@ -76,7 +78,7 @@ func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", portSetting(natstest.Port(t), 0), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir()}, environ...)
+	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", natsAddr(natstest.Port(t)), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir()}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err == nil {
@@ -325,7 +327,7 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 	sim, settings := startZoom(t)
 	dir := t.TempDir()
-	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+dir, portSetting(port, 0))
+	settings = append(settings, "ZOOMSTREAM_DATA_DIR="+dir, natsAddr(port))
 	total := 0
 	for range 3 {
 		p := start(t, settings, "run")

@@ -53,8 +53,8 @@ type process struct {
 	log            zerolog.Logger
 }
 
-// ports are those of 127.0.0.1 that the program takes where no setting names one.
-// Tests have others, so that they need not be free.
+// ports are those of 127.0.0.1 that the demo, and the simulator, take if they are free.
+// Tests have others.
 type ports struct {
 	nats, zoom int
 	pages      [2]int // of the demo's replicas

@@ -47,7 +47,7 @@ func (c *runCmd) Run(p *process) error {
 	hangUp := hangUps(p.ctx)
 	reloading.Go(func() { c.reload(p, cfg, log, hangUp, reloaded, ended) })
 	err = app.Run(p.ctx, app.Options{
-		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit, NATSPort: p.ports.nats,
+		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit,
 		StepDown: p.stepDown, Reload: reloaded, Notify: notifier(), Log: log,
 		Reread: func() (*config.Config, error) { return config.Load(c.Settings, c.Config, p.environ) },
 	})

@@ -49,7 +49,7 @@ func newScene(t *testing.T) *scene {
 		}
 	})
 	s.nats = natsAt(t, s.dir, natstest.Port(t))
-	s.set(portSetting(s.port, 0), "NATS_URL="+s.nats.ClientURL(), "ZOOMSTREAM_LOG_LEVEL=info", "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_DATA_DIR="+t.TempDir())
+	s.set(natsAddr(s.port), "NATS_URL="+s.nats.ClientURL(), "ZOOMSTREAM_LOG_LEVEL=info", "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_DATA_DIR="+t.TempDir())
 	return s
 }
 
@@ -198,7 +198,7 @@ func (s *scene) get(p *program, page string) string {
 // command is what another command prints with the same settings.
 func (s *scene) command(args ...string) string {
 	cmd := exec.CommandContext(s.t.Context(), os.Args[0], args...)
-	cmd.Env, cmd.Dir = append([]string{"ZS_TEST_MAIN=1", portSetting(s.port, 0)}, s.environ...), s.t.TempDir()
+	cmd.Env, cmd.Dir = append([]string{"ZS_TEST_MAIN=1", natsAddr(s.port)}, s.environ...), s.t.TempDir()
 	text, _ := cmd.CombinedOutput() // that something is wrong is why it is asked
 	return string(text)
 }

@@ -20,11 +20,9 @@ import (
 
 // Options of a connector.
 type Options struct {
-	Config  *config.Config
-	Version string
-	Commit  string
-	// NATSPort is the embedded server's: 0 for 4222, -1 for any free one.
-	NATSPort int
+	Config   *config.Config
+	Version  string
+	Commit   string
 	NATS     nats.InProcessConnProvider // set: where to find NATS, whatever the configuration says
 	HTTP     *http.Client               // to Zoom; nil: the default
 	StepDown <-chan struct{}            // each receive hands all subscriptions to other replicas; may be nil
@@ -105,7 +103,7 @@ func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconn
 }
 
 func embeddedOptions(o Options) natsconn.EmbeddedOptions {
-	options := natsconn.EmbeddedOptions{DataDir: o.Config.DataDir, Port: o.NATSPort, Log: o.Log}
+	options := natsconn.EmbeddedOptions{DataDir: o.Config.DataDir, Addr: o.Config.NATSAddr, Log: o.Log}
 	if o.Config.NATSAnonymous == "read" {
 		options.Readers = &natsconn.Readable{Prefix: o.Config.Prefix, Stream: o.Config.Stream, Bucket: o.Config.Bucket}
 	}

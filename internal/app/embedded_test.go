@@ -24,7 +24,7 @@ func TestEmbeddedAnonymous(t *testing.T) {
 			h := newHarness(t)
 			h.settings.NATSURL, h.settings.NATSAnonymous = "", anonymous
 			h.connected()
-			noted, runs := natsconn.EmbeddedURL(h.settings.DataDir, -1)
+			noted, runs := natsconn.EmbeddedURL(h.settings.DataDir, "")
 			if !runs {
 				t.Fatal("it does not run")
 			}

@@ -75,7 +75,7 @@ func newHarness(t testing.TB) *harness {
 		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomAccountID: accountID, ZoomSecretToken: secretToken,
 		ZoomOAuthURL:     h.web.URL + "/oauth/token",
 		ZoomWebSocketURL: "ws" + strings.TrimPrefix(h.web.URL, "http") + "/ws?subscriptionId=" + subID,
-		NATSURL:          h.nats.ClientURL(), DataDir: t.TempDir(), HTTPAddr: "off", Replica: "replica-1",
+		NATSURL:          h.nats.ClientURL(), DataDir: t.TempDir(), HTTPAddr: "off", NATSAddr: "127.0.0.1:0", Replica: "replica-1",
 	}
 	h.js = connectNATS(t, h.nats.ClientURL())
 	t.Cleanup(func() {
@@ -115,7 +115,7 @@ func (h *harness) start() {
 	h.ended = done
 	go func() {
 		defer close(done)
-		done <- Run(ctx, Options{Config: cfg, Version: "test", NATSPort: -1, Log: zerolog.New(h.log).Level(zerolog.TraceLevel)})
+		done <- Run(ctx, Options{Config: cfg, Version: "test", Log: zerolog.New(h.log).Level(zerolog.TraceLevel)})
 	}()
 	h.stop = sync.OnceValue(func() error {
 		cancel()

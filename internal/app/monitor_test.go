@@ -30,7 +30,7 @@ func (h *harness) startWith(change func(*Options)) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	o := Options{Config: cfg, Version: "test", NATSPort: -1, Log: zerolog.New(h.log).Level(zerolog.TraceLevel)}
+	o := Options{Config: cfg, Version: "test", Log: zerolog.New(h.log).Level(zerolog.TraceLevel)}
 	change(&o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -31,6 +31,7 @@ type Config struct {
 	Zoom Zoom
 	NATS NATS
 
+	NATSAddr      string // where the embedded server listens
 	NATSAnonymous string // what the embedded server lets a client without a login do: "read" or "none"
 
 	Stream         string

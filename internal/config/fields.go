@@ -43,6 +43,7 @@ func fields(c *Config) []field {
 		{"NATS_CA", checked(&c.NATS.CA, readable)},
 		{"NATS_CERT", checked(&c.NATS.Cert, readable)},
 		{"NATS_KEY", checked(&c.NATS.Key, readable)},
+		{"ZOOMSTREAM_NATS_ADDR", checked(&c.NATSAddr, listenAddress)},
 		{"ZOOMSTREAM_NATS_ANONYMOUS", oneOf(&c.NATSAnonymous, "read", "none")},
 
 		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
@@ -108,12 +109,19 @@ func readable(path string) error {
 	return nil
 }
 
-func address(text string) error {
+func listenAddress(text string) error {
 	_, port, err := net.SplitHostPort(text)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	if err != nil && !strings.EqualFold(text, "off") {
+	if err != nil {
+		return errors.New("not a host and a port; use for example 127.0.0.1:4222")
+	}
+	return nil
+}
+
+func address(text string) error {
+	if listenAddress(text) != nil && !strings.EqualFold(text, "off") {
 		return errors.New("not a host and a port; use for example 127.0.0.1:8480, :8480 for all interfaces, or off")
 	}
 	return nil

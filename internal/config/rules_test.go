@@ -95,6 +95,8 @@ func TestRules(t *testing.T) {
 		{"ZOOMSTREAM_HTTP_ADDR=localhost", "host and a port"},
 		{"ZOOMSTREAM_HTTP_ADDR=localhost:99999", "host and a port"},
 		{"ZOOMSTREAM_HTTP_ADDR=http://localhost:80", "host and a port"},
+		{"ZOOMSTREAM_NATS_ADDR=:0", ""},
+		{"ZOOMSTREAM_NATS_ADDR=off", "host and a port"},
 
 		{"ZOOM_WEBSOCKET_URL=" + endpoint + "aA0_-= \t" + endpoint + "b," + endpoint + "c", ""},
 		{"ZOOM_WEBSOCKET_URL=ws://localhost:1/ws?subscriptionId=x", ""},

@@ -41,6 +41,7 @@ type Settings struct {
 	NATSCert         string `name:"nats-cert" setting:"NATS_CERT" group:"NATS" placeholder:"FILE" kind:"path" help:"Client certificate (PEM); needs a key."`
 	NATSKey          string `name:"nats-key" setting:"NATS_KEY" group:"NATS" placeholder:"FILE" kind:"path" help:"Private key of the client certificate (PEM)."`
 
+	NATSAddr      string `name:"nats-addr" setting:"ZOOMSTREAM_NATS_ADDR" group:"NATS" placeholder:"HOST:PORT" preset:"127.0.0.1:4222" help:"Where the embedded server listens; port 0 picks one."`
 	NATSAnonymous string `name:"nats-anonymous" setting:"ZOOMSTREAM_NATS_ANONYMOUS" group:"NATS" placeholder:"RIGHTS" preset:"read" help:"What the embedded server lets a client without a login do: read (events, consumers, status) or none."`
 
 	Stream          string `name:"stream" setting:"ZOOMSTREAM_STREAM" group:"Stream" placeholder:"NAME" preset:"ZOOM" help:"Stream for the events; created if missing, never altered."`

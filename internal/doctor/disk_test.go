@@ -77,7 +77,7 @@ func TestEmbedded(t *testing.T) {
 	w := newWorld(t)
 	own := []string{"NATS_URL=", "NATS_USER=", "NATS_PASSWORD="}
 	dir := t.TempDir()
-	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{DataDir: dir, Port: -1})
+	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	must(t, err)
 	settings := append(own, "ZOOMSTREAM_DATA_DIR="+dir)
 	r := w.run(settings...)
@@ -105,7 +105,7 @@ func TestEmbedded(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "nats.url"), []byte("nats://127.0.0.1:1\n"), 0o600)) // a killed process left it
 	w.run(settings...).has(Server, Skip, "none runs in "+dir)
 
-	usual := natsconn.UsualURL(w.port)
+	usual := fmt.Sprintf("nats://127.0.0.1:%d", w.port)
 	natstest.Run(t, t.TempDir(), w.port)
 	w.run(settings...).has(Server, Fail, "something else listens at "+usual, "NATS_URL="+usual)
 	w.sockets(1)
@@ -115,7 +115,7 @@ func TestEmbedded(t *testing.T) {
 func TestEmbeddedIsJoined(t *testing.T) {
 	w := newWorld(t)
 	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{
-		DataDir: t.TempDir(), Port: -1, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
+		DataDir: t.TempDir(), Addr: "127.0.0.1:0", Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
 	})
 	must(t, err)
 	defer embedded.Shutdown()

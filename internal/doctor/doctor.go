@@ -130,8 +130,6 @@ type Options struct {
 	Connect bool           // to Zoom, even if it is not known whether a replica is connected
 	HTTP    *http.Client   // to Zoom; nil: the default
 	Each    func(Check)    // is told of each check as it is done; may be nil
-	// NATSPort is the embedded server's, as in natsconn.EmbeddedOptions.
-	NATSPort int
 }
 
 // Run does all checks that can be done.

@@ -99,8 +99,8 @@ func (e *exam) dial(ctx context.Context) *nats.Conn {
 // embedded is where a connector with this data folder runs its NATS server; "": it
 // does not run.
 func (e *exam) embedded() string {
-	usual := natsconn.UsualURL(e.o.NATSPort)
-	address, runs := natsconn.EmbeddedURL(e.cfg.DataDir, e.o.NATSPort)
+	usual := "nats://" + e.cfg.NATSAddr
+	address, runs := natsconn.EmbeddedURL(e.cfg.DataDir, e.cfg.NATSAddr)
 	if runs && listens(address) {
 		return address
 	}

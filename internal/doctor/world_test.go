@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -127,12 +128,11 @@ func (w *world) connect(connect bool, settings ...string) report {
 }
 
 func (w *world) options(settings ...string) (o Options) {
-	environ := slices.Clone(w.environ)
+	environ := append(slices.Clone(w.environ), fmt.Sprintf("ZOOMSTREAM_NATS_ADDR=127.0.0.1:%d", w.port))
 	for _, s := range settings {
 		name, _, _ := strings.Cut(s, "=")
 		environ = append(slices.DeleteFunc(environ, func(e string) bool { return strings.HasPrefix(e, name+"=") }), s)
 	}
-	o.NATSPort = w.port
 	if o.Config, o.Errors = config.Load(config.Settings{}, "", environ); o.Errors != nil {
 		o.Config, _ = config.LoadWithoutZoom(config.Settings{}, "", environ)
 	}

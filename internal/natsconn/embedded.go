@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,7 +26,6 @@ const EmbeddedName = "zoomstream"
 
 // Limits of the embedded server. nats.conf sets the same ones, and a test compares them.
 const (
-	embeddedPort        = 4222
 	embeddedMaxPayload  = 8 << 20   // bytes; above, the server itself warns
 	embeddedMaxMemory   = 256 << 20 // bytes of memory streams, which zoomstream does not use
 	embeddedMaxStore    = 32 << 30  // bytes on disk; then publishing is refused
@@ -36,11 +34,13 @@ const (
 	embeddedWaitForPort = 5 * time.Second
 )
 
+// DefaultAddr is where an embedded server listens.
+const DefaultAddr = "127.0.0.1:4222"
+
 // EmbeddedOptions says where the embedded server keeps its data and where it listens.
 type EmbeddedOptions struct {
 	DataDir string         // created if missing; the server uses the nats folder in it
-	Host    string         // empty: 127.0.0.1
-	Port    int            // 0: 4222; -1: any free one
+	Addr    string         // host and port to listen on, port 0: any free one; empty: DefaultAddr
 	Readers *Readable      // what clients without a login may read; nil: the server refuses them
 	Log     zerolog.Logger // for the server's log too: its notices at debug, its debug lines at trace
 }
@@ -84,7 +84,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 		who.readable = o.Readers.permissions()
 	}
 	opts.CustomClientAuthentication = who
-	if err := e.start(ctx, opts, who); err != nil {
+	if err := e.start(ctx, cmp.Or(o.Addr, DefaultAddr), opts, who); err != nil {
 		e.Shutdown()
 		return nil, err
 	}
@@ -95,8 +95,6 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 	return &server.Options{
 		ServerName:             EmbeddedName,
-		Host:                   cmp.Or(o.Host, "127.0.0.1"),
-		Port:                   max(0, cmp.Or(o.Port, embeddedPort)), // 0: any free one
 		MaxPayload:             embeddedMaxPayload,
 		PingInterval:           embeddedPing,
 		MaxPingsOut:            embeddedMaxPings,
@@ -111,13 +109,14 @@ func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 	}
 }
 
-func (e *Embedded) start(ctx context.Context, opts *server.Options, who *logins) error {
-	listener, err := net.Listen("tcp", address(opts))
+func (e *Embedded) start(ctx context.Context, addr string, opts *server.Options, who *logins) error {
+	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return startError(err, opts)
+		return startError(err, addr, opts)
 	}
 	e.listener = listener
-	opts.Port = listener.Addr().(*net.TCPAddr).Port
+	listens := listener.Addr().(*net.TCPAddr)
+	opts.Host, opts.Port = listens.IP.String(), listens.Port
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
@@ -128,7 +127,7 @@ func (e *Embedded) start(ctx context.Context, opts *server.Options, who *logins)
 	srv.Start() // returns when the streams are read back, or has failed
 	select {
 	case err := <-e.failed:
-		return startError(err, opts)
+		return startError(err, addr, opts)
 	default:
 	}
 	if ctx.Err() != nil {
@@ -162,13 +161,13 @@ func (e *Embedded) note() error {
 	return os.WriteFile(pidFile(e.dir), fmt.Appendln(nil, os.Getpid()), 0o600)
 }
 
-func startError(err error, opts *server.Options) error {
+func startError(err error, addr string, opts *server.Options) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("embedded NATS in %s: %w", opts.StoreDir, err)
 	}
 	return fmt.Errorf("embedded NATS: %w: something listens on %s already; if it is another zoomstream's NATS server, join it "+
 		"with NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url, if one of your own, with NATS_URL=nats://%[2]s, else stop it",
-		ErrPortInUse, address(opts))
+		ErrPortInUse, addr)
 }
 
 // lockFolder creates the data folder and takes its lock, which the system drops with the process, however that ends.
@@ -190,19 +189,14 @@ func lockFolder(dir string) (*flock.Flock, error) {
 }
 
 // EmbeddedURL is where the embedded server of a process with this data folder listens, with its token, if that is
-// noted; else where it would. It runs there unless it was killed.
-//
-// The port is as in [EmbeddedOptions].
-func EmbeddedURL(dataDir string, port int) (url string, runs bool) {
+// noted; else where it would, by addr of its [EmbeddedOptions]. It runs there unless it was killed.
+func EmbeddedURL(dataDir string, addr string) (url string, runs bool) {
 	if url = notedURL(dataDir); url == "" {
-		return UsualURL(port), false
+		return "nats://" + cmp.Or(addr, DefaultAddr), false
 	}
 	_, err := os.Stat(pidFile(dataDir))
 	return url, err == nil
 }
-
-// UsualURL is where an embedded server listens that has this port in its [EmbeddedOptions], and no host.
-func UsualURL(port int) string { return fmt.Sprintf("nats://127.0.0.1:%d", cmp.Or(port, embeddedPort)) }
 
 // URLFile is the file in a data folder that holds the address of its embedded server, with the token.
 func URLFile(dataDir string) string { return filepath.Join(dataDir, "nats.url") }
@@ -215,10 +209,6 @@ func notedURL(dir string) string {
 
 // pidFile is there while the server of a data folder runs.
 func pidFile(dir string) string { return filepath.Join(dir, "nats.pid") }
-
-func address(opts *server.Options) string {
-	return net.JoinHostPort(opts.Host, strconv.Itoa(opts.Port))
-}
 
 // ClientURL is the address for clients, such as nats://127.0.0.1:4222.
 func (e *Embedded) ClientURL() string { return e.srv.ClientURL() }

@@ -44,7 +44,7 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "nats", "jetstream", "$G", "streams", "ZOOM")); err != nil {
 		t.Errorf("the layout of the data folder: %v", err)
 	}
-	if url, runs := EmbeddedURL(dir, 0); url != e.URL() || runs {
+	if url, runs := EmbeddedURL(dir, ""); url != e.URL() || runs {
 		t.Errorf("stopped: the address is kept: %v; it runs: %v", url == e.URL(), runs)
 	}
 	nc = connect(t, startEmbedded(t, dir).Inside(Options{}))
@@ -56,7 +56,7 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 
 func TestStartSaysLittle(t *testing.T) {
 	log, logger := newLog()
-	e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: t.TempDir(), Port: -1, Log: logger.Level(zerolog.InfoLevel)})
+	e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: t.TempDir(), Addr: "127.0.0.1:0", Log: logger.Level(zerolog.InfoLevel)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestStartSaysLittle(t *testing.T) {
 	}
 
 	log, logger = newLog()
-	e, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: t.TempDir(), Port: -1, Log: logger.Level(zerolog.DebugLevel)})
+	e, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: t.TempDir(), Addr: "127.0.0.1:0", Log: logger.Level(zerolog.DebugLevel)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +89,13 @@ func TestFolderCannotBeUsed(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: filepath.Join(file, "data"), Port: -1})
+	_, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: filepath.Join(file, "data"), Addr: "127.0.0.1:0"})
 	want(t, err, file, "ZOOMSTREAM_DATA_DIR")
 
 	if err := os.WriteFile(filepath.Join(dir, "nats"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: -1})
+	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	want(t, err, filepath.Join(dir, "nats"), "Can't start JetStream")
 
 	// The failed start has let go of the folder.
@@ -109,16 +109,16 @@ func TestFolderCannotBeUsed(t *testing.T) {
 		if err := os.Chmod(readOnly, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: readOnly, Port: -1})
+		_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: readOnly, Addr: "127.0.0.1:0"})
 		want(t, err, readOnly, "permission denied", "ZOOMSTREAM_DATA_DIR")
 	}
 }
 
 func TestPortInUse(t *testing.T) {
 	first := startEmbedded(t, t.TempDir())
-	port := first.listener.Addr().(*net.TCPAddr).Port
+	addr := first.listener.Addr().String()
 	dir := t.TempDir()
-	_, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: port})
+	_, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: addr})
 	want(t, err, "NATS_URL="+first.ClientURL(), "NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url")
 	if !errors.Is(err, ErrPortInUse) {
 		t.Errorf("%v is no ErrPortInUse", err)
@@ -130,7 +130,7 @@ func TestStartIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("told to stop"))
 	dir := t.TempDir()
-	_, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Port: -1})
+	_, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	want(t, err, "told to stop")
 	startEmbedded(t, dir)
 }
@@ -184,7 +184,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	if len(acked) < 100 {
 		t.Fatalf("the child published only %d", len(acked))
 	}
-	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: -1})
+	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	want(t, err, dir, "NATS_URL_FILE="+URLFile(dir), "ZOOMSTREAM_DATA_DIR")
 	if !errors.Is(err, ErrFolderInUse) {
 		t.Errorf("%v is no ErrFolderInUse", err)
@@ -208,7 +208,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 // publishUntilKilled is the child: it prints each body once it is acknowledged.
 func publishUntilKilled(dir string) {
 	ctx := context.Background()
-	e, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Port: -1})
+	e, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	exitOn(err)
 	nc, err := Connect(ctx, e.Inside(Options{}))
 	exitOn(err)

@@ -108,7 +108,7 @@ func runServer(t *testing.T, opts *server.Options) *server.Server {
 
 func startEmbedded(t *testing.T, dir string) *Embedded {
 	t.Helper()
-	e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: -1})
+	e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

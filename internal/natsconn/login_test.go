@@ -24,7 +24,7 @@ import (
 func startShared(t *testing.T) *Embedded {
 	t.Helper()
 	e, err := StartEmbedded(t.Context(), EmbeddedOptions{
-		DataDir: t.TempDir(), Port: -1, Readers: &Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
+		DataDir: t.TempDir(), Addr: "127.0.0.1:0", Readers: &Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
 	})
 	must(t, err)
 	t.Cleanup(e.Shutdown)
@@ -230,9 +230,9 @@ func TestTokenIsKept(t *testing.T) {
 	var token string
 	for range 3 {
 		log, logger := newLog()
-		e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Port: -1, Log: logger})
+		e, err := StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0", Log: logger})
 		must(t, err)
-		url, runs := EmbeddedURL(dir, 0)
+		url, runs := EmbeddedURL(dir, "")
 		if url != e.URL() || !runs {
 			t.Errorf("noted is %q, it runs: %v", url, runs)
 		}
