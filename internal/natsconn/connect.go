@@ -28,6 +28,8 @@ type Options struct {
 	Cert     string // path of a PEM file, with Key
 	Key      string // path of a PEM file
 
+	inbox string // what subjects for answers begin with, in process; empty: _INBOX
+
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
 	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; of the above, User and Password count
 	// Secrets gives anew, for each time it connects, what may be secret of the above; nil: it stays.
@@ -79,6 +81,9 @@ func dial(o Options, e *events) (*nats.Conn, error) {
 	)
 	if o.InProcess != nil {
 		opts = append(opts, nats.UserInfo(o.User, o.Password))
+		if o.inbox != "" {
+			opts = append(opts, nats.CustomInboxPrefix(o.inbox))
+		}
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...)
 		if err != nil {
 			return nil, fmt.Errorf("NATS in process: %w", err)

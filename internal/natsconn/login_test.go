@@ -153,6 +153,39 @@ func TestAnonymousChangesNothing(t *testing.T) {
 	}
 }
 
+// TestAnonymousReachesNoInboxInside: answers to this process, such as acknowledgements, can be neither forged nor read.
+func TestAnonymousReachesNoInboxInside(t *testing.T) {
+	t.Parallel()
+	e := startShared(t)
+	inside := connect(t, e.Inside(Options{}))
+	inbox := inside.NewInbox()
+	answers := make(chan *nats.Msg, 10)
+	_, err := inside.ChanSubscribe(inbox, answers)
+	must(t, err)
+	flush(t, inside)
+	denials := make(chan error, 10)
+	nc, err := nats.Connect(e.ClientURL(), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denials <- err }))
+	must(t, err)
+	defer nc.Close()
+	_, err = nc.SubscribeSync(inbox)
+	must(t, err)
+	must(t, nc.PublishRequest("$JS.API.INFO", inbox, nil))
+	must(t, nc.PublishRequest("$JS.API.CONSUMER.CREATE.ZOOM.x", nc.NewInbox(),
+		fmt.Appendf(nil, `{"stream_name":"ZOOM","config":{"name":"x","deliver_subject":%q,"ack_policy":"none"}}`, inbox)))
+	for _, what := range []string{"subscribing", "an answer", "a consumer"} {
+		select {
+		case err := <-denials:
+			if !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Errorf("%s: %v", what, err)
+			}
+		case msg := <-answers:
+			t.Fatalf("the inbox gets %s", msg.Data)
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s is not denied", what)
+		}
+	}
+}
+
 func mustStream(t *testing.T, nc *nats.Conn) (jetstream.Stream, error) {
 	t.Helper()
 	js, err := jetstream.New(nc)
