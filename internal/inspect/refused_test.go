@@ -45,3 +45,17 @@ func TestRefused(t *testing.T) {
 		t.Errorf("who may not ask gets %v, %v", answers, err)
 	}
 }
+
+// TestNoStreamShowsNoToken: where it looked is said without the login of the address, which may be a bare token.
+func TestNoStreamShowsNoToken(t *testing.T) {
+	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Authorization: "geheim"})
+	nc, err := nats.Connect("nats://geheim@" + s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	_, err = Open(t.Context(), nc, "ZOOM", "zoom")
+	if err == nil || !strings.Contains(err.Error(), s.Addr().String()) || strings.Contains(err.Error(), "geheim") {
+		t.Error(err)
+	}
+}

@@ -47,7 +47,7 @@ func Open(ctx context.Context, nc *nats.Conn, name, prefix string) (*Stream, err
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("there is no stream %s at %s; zoomstream creates it when it runs: check ZOOMSTREAM_STREAM, and NATS_URL or NATS_CONTEXT",
-			name, nc.ConnectedUrlRedacted())
+			name, nc.ConnectedAddr())
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		err = status.ErrNoJetStream
