@@ -52,10 +52,16 @@ func readReplica(text []byte) (r *Replica, size int, err error) {
 	if !record.IsName(r.Nonce) || !record.IsName(r.Replica) {
 		return nil, 0, errors.New("it has no name")
 	}
-	texts := []*string{&r.Host, &r.Version, &r.HTTP, &r.Shortened, &r.Pipeline.Server, &r.Pipeline.Stream, &r.Pipeline.Trouble, &r.Pipeline.Disk, &r.Token.Trouble}
+	p := &r.Pipeline
+	texts := []*string{
+		&r.Host, &r.Version, &r.HTTP, (*string)(&r.Phase), &r.Shortened, &p.Server, &p.Stream, &p.Trouble, &p.Disk, &p.Bucket, &p.Kept, &r.Token.Trouble,
+	}
 	for i := range r.Subscriptions {
 		s := &r.Subscriptions[i]
-		texts = append(texts, &s.Leader, &s.LeaderNonce, &s.State, &s.Trouble)
+		texts = append(texts, (*string)(&s.Role), &s.Leader, &s.LeaderNonce, &s.State, &s.Trouble)
+		if s.LastGap != nil {
+			texts = append(texts, &s.LastGap.Cause)
+		}
 		size += describeSize + listedSize*len(s.History)
 	}
 	for i := range r.Alarms {
@@ -66,6 +72,7 @@ func readReplica(text []byte) (r *Replica, size int, err error) {
 		*text = record.Cut(*text)
 	}
 	r.Subscriptions = slices.DeleteFunc(r.Subscriptions, func(s Subscription) bool { return !record.IsSubscription(s.Subscription) })
-	r.Others = slices.DeleteFunc(r.Others, func(o Other) bool { return !record.IsName(o.Nonce) || !record.IsName(o.Replica) })
-	return r, size + len(text) + listedSize*(len(r.Others)+len(r.Alarms)), nil
+	unnamed := func(o Other) bool { return !record.IsName(o.Nonce) || !record.IsName(o.Replica) }
+	r.Others, r.Gone = slices.DeleteFunc(r.Others, unnamed), slices.DeleteFunc(r.Gone, unnamed)
+	return r, size + len(text) + listedSize*(len(r.Others)+len(r.Gone)+len(r.Alarms)), nil
 }
