@@ -108,12 +108,12 @@ var (
 // event is what is shown of a message: nothing of its body but the topic.
 func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
 	e := page.Event{
-		Seq: msg.Sequence, Subject: msg.Subject, Event: msg.Header.Get("Zoom-Event"), Subscription: msg.Header.Get("Zoom-Subscription"),
-		At: msg.Time.UTC(), ID: msg.Header.Get(nats.MsgIdHdr),
-		Malformed: msg.Subject == f.Prefix+"._bridge.malformed", Reason: msg.Header.Get("Zoom-Reason"),
+		Seq: msg.Sequence, Subject: short(msg.Subject), Event: short(msg.Header.Get("Zoom-Event")), Subscription: short(msg.Header.Get("Zoom-Subscription")),
+		At: msg.Time.UTC(), ID: short(msg.Header.Get(nats.MsgIdHdr)),
+		Malformed: msg.Subject == f.Prefix+"._bridge.malformed", Reason: short(msg.Header.Get("Zoom-Reason")),
 	}
 	if e.Event == "" {
-		e.Event = strings.TrimPrefix(msg.Subject, f.Prefix+".")
+		e.Event = short(strings.TrimPrefix(msg.Subject, f.Prefix+"."))
 		return e
 	}
 	if happened := zoom.Happened(msg.Data, msg.Time); !happened.IsZero() {
@@ -128,7 +128,7 @@ func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
 		} `json:"payload"`
 	}
 	if json.Unmarshal(msg.Data, &body) == nil { // in some events, object is an array, and there is no topic
-		e.Topic = body.Payload.Object.Topic
+		e.Topic = short(body.Payload.Object.Topic)
 	}
 	return e
 }
@@ -265,5 +265,5 @@ func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
 	return m, false
 }
 
-// short is as much of a text as the page shows; a moment is kept for long.
+// short is as much of a text as the page shows; events and moments are kept for long.
 func short(text string) string { return status.Short(text, page.MaxText) }
