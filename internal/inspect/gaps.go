@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/subjects"
 )
@@ -71,8 +71,8 @@ const (
 	// clockSkew is how much later than by the server's clock a replica may say that
 	// a gap has ended.
 	clockSkew = time.Minute
-	// longestGap is how long a gap can last: Zoom's lists reach six months back.
-	longestGap = 186 * 24 * time.Hour
+	// longestGap is beyond all gaps: a connector that was switched off for a year has a true one.
+	longestGap = 10 * 365 * 24 * time.Hour
 
 	maxGaps     = 10_000 // that are kept
 	maxText     = 200    // bytes of a text in a marker, and of a subscription's name
@@ -120,7 +120,7 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 
 // ReadGap reads a marker that was stored at a time, and bounds what it says.
 func ReadGap(body []byte, stored time.Time) (g Gap, ok bool) {
-	var m bridge.Gap
+	var m record.Gap
 	if json.Unmarshal(body, &m) != nil || m.To.Before(earliest) {
 		return g, false
 	}
@@ -135,8 +135,7 @@ func ReadGap(body []byte, stored time.Time) (g Gap, ok bool) {
 }
 
 // possible is the interval that comes closest to a marker's and can be: a gap has
-// ended before its marker was stored, and lasts no longer than anything can be read
-// again.
+// ended before its marker was stored, and lasts no longer than longestGap.
 func possible(from, to, stored time.Time) (time.Time, time.Time) {
 	if end := stored.Add(clockSkew); to.After(end) {
 		to = end

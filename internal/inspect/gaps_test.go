@@ -16,8 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -25,9 +25,9 @@ import (
 // gap stores the marker of a gap.
 func (w *world) gap(subscription string, from time.Time, d time.Duration, id string) {
 	w.t.Helper()
-	body, err := json.Marshal(bridge.Gap{
+	body, err := json.Marshal(record.Gap{
 		Subscription: subscription, From: from, To: from.Add(d), Milliseconds: d.Milliseconds(),
-		Cause: bridge.GapCrash, Certain: true, PreviousReplica: "a", Replica: "b", Epoch: 7, ID: id,
+		Cause: record.GapCrash, Certain: true, PreviousReplica: "a", Replica: "b", Epoch: 7, ID: id,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -343,7 +343,7 @@ func TestAbsurdMarkers(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, err := json.MarshalIndent(r, "", "  ")
-		if err != nil || len(answer) > 100_000 {
+		if err != nil || len(answer) > 200_000 {
 			t.Errorf("%d bytes, %v", len(answer), err)
 		}
 		if r.Count != 6 || r.Gaps[len(r.Gaps)-1].To.After(time.Now().Add(2*time.Minute)) || r.Total > (3*longestGap).Seconds() {
@@ -363,13 +363,31 @@ func TestAbsurdMarkers(t *testing.T) {
 	}
 }
 
+// TestLongGap believes that a connector was switched off for a year, and asks for the latest months.
+func TestLongGap(t *testing.T) {
+	stored := time.Now().UTC().Truncate(time.Second)
+	from := stored.Add(-400 * day)
+	body, err := json.Marshal(record.Gap{Subscription: "s", From: from, To: stored, Cause: record.GapStart, ID: "gap:s:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, ok := ReadGap(body, stored)
+	if !ok || g.Impossible || !g.From.Equal(from) {
+		t.Errorf("%v, %+v", ok, g)
+	}
+	spans := days([]Gap{g})
+	if len(spans) != maxReread || !spans[maxReread-1].to.Equal(stored) {
+		t.Errorf("%d spans of time: %v", len(spans), spans)
+	}
+}
+
 // TestManyMarkers keeps the latest, and says how many it leaves out.
 func TestManyMarkers(t *testing.T) {
 	w := newWorld(t)
 	const markers = 2*maxGaps + 500
 	from := time.Now().UTC().Add(-markers * time.Hour)
 	for i := range markers {
-		body, err := json.Marshal(bridge.Gap{Subscription: "s", From: from.Add(time.Duration(i) * time.Hour), To: from.Add(time.Duration(i)*time.Hour + time.Second), ID: fmt.Sprint(i)})
+		body, err := json.Marshal(record.Gap{Subscription: "s", From: from.Add(time.Duration(i) * time.Hour), To: from.Add(time.Duration(i)*time.Hour + time.Second), ID: fmt.Sprint(i)})
 		if err != nil {
 			t.Fatal(err)
 		}
