@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/record"
@@ -93,7 +92,7 @@ func (p *probe) holder(ctx context.Context) holder {
 	if entry.Value != nil {
 		return p.leader(ctx, entry, state)
 	}
-	who := holder{leases: leases, revision: entry.Revision, unknown: !known || state.State != "" && state.State != bridge.Disconnected}
+	who := holder{leases: leases, revision: entry.Revision, unknown: !known || state.State != "" && state.State != record.Disconnected}
 	switch {
 	case !known:
 		p.add(Lease, Warn, "run doctor again", "nobody holds the lease, and the state of the last connection cannot be read")
@@ -137,7 +136,7 @@ func (p *probe) read(ctx context.Context, bucket, prefix string, ttls bool) (*kv
 }
 
 // state is that of the last connection, as its replica stored it.
-func (p *probe) state(ctx context.Context) (state bridge.State, known bool) {
+func (p *probe) state(ctx context.Context) (state record.State, known bool) {
 	if !p.site.states.exists {
 		return state, p.site.states.known
 	}
@@ -153,14 +152,14 @@ func (p *probe) state(ctx context.Context) (state bridge.State, known bool) {
 }
 
 // leader tells of the replica that holds the lease.
-func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State) holder {
+func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State) holder {
 	held, err := record.ReadLease(entry.Value)
 	if err != nil {
 		held = record.Lease{Replica: record.Unknown}
 	}
 	detail := fmt.Sprintf("replica %s holds the lease since %s", held.Replica, clock(held.Since))
 	if stored.Nonce == "" || stored.Nonce != held.Nonce {
-		stored = bridge.State{} // of somebody before
+		stored = record.State{} // of somebody before
 	}
 	told := p.answer(held.Nonce)
 	if told == nil && !p.alive(ctx, held.Nonce) {
@@ -175,10 +174,10 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State)
 	// the two, what began later is the present state.
 	state, since, why := stored.State, stored.Since, stored.End
 	if told != nil && !stored.Since.After(told.StateSince) {
-		state, since, why = bridge.ConnState(told.State), told.StateSince, cmp.Or(told.Trouble, stored.End)
+		state, since, why = record.ConnState(told.State), told.StateSince, cmp.Or(told.Trouble, stored.End)
 	}
-	if state == bridge.Connected {
-		if stored.State == bridge.Connected {
+	if state == record.Connected {
+		if stored.State == record.Connected {
 			p.add(Lease, Pass, "", "%s and is connected since %s", detail, clock(since))
 		} else {
 			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+p.cfg.Bucket+"-state",
@@ -199,7 +198,7 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored bridge.State)
 }
 
 // raised tells of the alarms of a replica that does not say so itself.
-func (p *probe) raised(stored bridge.State) {
+func (p *probe) raised(stored record.State) {
 	if len(stored.Raised) > 0 {
 		p.add(Lease, Warn, "zoomstream status shows since when; docs/runbook.md says what to do about each", "alarms are raised: %s", strings.Join(stored.Raised, ", "))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/page"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -164,7 +165,7 @@ func nameCrashes(all []page.Moment) {
 	type leader struct{ subscription, replica string }
 	gaps := make(map[leader][]time.Time) // their ends
 	for _, m := range all {
-		if m.Kind == page.KindGap && m.Name == string(bridge.GapCrash) {
+		if m.Kind == page.KindGap && m.Name == string(record.GapCrash) {
 			who := leader{m.Subscription, m.Replica}
 			gaps[who] = append(gaps[who], m.Until)
 		}
