@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,5 +99,47 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 		if asked > 0 {
 			t.Errorf("asked elsewhere %d times", asked)
 		}
+	})
+}
+
+// A lease is taken by one write, and its epoch may need a second one. What dies or is cut
+// off between them leaves a record without an epoch, at a low revision of a new bucket.
+func TestEpochIsAboveWhatWasTakenByHalf(t *testing.T) {
+	const known = 50
+	t.Run("by one that died", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			w.elsewhere = func(context.Context, string) uint64 { return known }
+			bucket, err := w.js.KeyValue(t.Context(), "leases")
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := encode(Record{Replica: "dead", Nonce: "dead", Since: time.Now()})
+			if err == nil {
+				_, err = bucket.Put(t.Context(), keyPrefix+sub, value)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := w.join("a", sub)
+			w.await("it leads", ttl+2*time.Second, func() bool { return m.leads(sub) })
+			rise(t, "after a half-taken lease", known, m.term().Epoch)
+		})
+	})
+	t.Run("by itself", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			var m *member
+			var joined sync.WaitGroup
+			joined.Add(1)
+			cut := sync.OnceFunc(func() {
+				joined.Wait()
+				m.link.Cut()
+				time.AfterFunc(time.Second, m.link.Heal)
+			})
+			w.elsewhere = func(context.Context, string) uint64 { cut(); return known }
+			m = w.join("a", sub)
+			joined.Done()
+			w.await("it leads", ttl+10*time.Second, func() bool { return m.leads(sub) })
+			rise(t, "cut off between the two writes", known, m.term().Epoch)
+		})
 	})
 }

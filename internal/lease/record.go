@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -31,7 +30,7 @@ type holding struct {
 	known    bool
 	revision uint64    // of the entry or its marker; 0: nothing is left
 	record   Record    // of the holder
-	epoch    uint64    // the highest that was ever seen of the lease
+	epoch    uint64    // the highest that a record of the lease was ever seen to name; 0: none
 	held     bool      // there is one
 	freed    bool      // there is none any more
 	purged   bool      // it was released
@@ -53,6 +52,6 @@ func decode(e kv.Entry) holding {
 	if h.record, err = record.ReadLease(e.Value); err != nil {
 		h.record = Record{Replica: record.Unknown}
 	}
-	h.epoch = cmp.Or(h.record.Epoch, h.revision)
+	h.epoch = h.record.Epoch // without one it may be higher than the revision: the bucket may be new
 	return h
 }
