@@ -9,8 +9,12 @@ import (
 	"time"
 )
 
-// goodbyeTimeout is how long the end of a session may take once it is wanted.
-const goodbyeTimeout = 2 * time.Second
+const (
+	// goodbyeTimeout is how long the end of a session may take once it is wanted, and
+	// goodbyeLongest how long as long as frames still come.
+	goodbyeTimeout = 2 * time.Second
+	goodbyeLongest = 4 * time.Second
+)
 
 // stream is the byte stream below one WebSocket.
 //

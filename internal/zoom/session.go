@@ -37,6 +37,7 @@ type Session struct {
 	roundTrip atomic.Int64 // of the latest heartbeat that was answered
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
+	lastSent  atomic.Int64 // time since start by which Zoom sent the last frame that was read
 	goodbye   atomic.Int64 // time since start at which this side closed; 0: it has not
 	awake     atomic.Int64 // time since start at which the process was last seen to run
 	stood     atomic.Pointer[standstill]
@@ -47,6 +48,7 @@ type Session struct {
 	beaten    atomic.Bool // a heartbeat was answered
 	silent    atomic.Bool // the watchdog ended the session
 	stopped   atomic.Bool // the context ended the session
+	forced    atomic.Bool // and Zoom had not answered the goodbye when it was closed
 	unknown   uint64      // frames of unknown modules
 	noisy     zerolog.Logger
 }
@@ -120,6 +122,11 @@ func (s *Session) ReadUntil() time.Time {
 
 // noteSent notes that a frame was read late, and that others may wait behind it.
 func (s *Session) noteSent(sent, received time.Time) {
+	by := received
+	if !sent.IsZero() && sent.Before(received) {
+		by = sent
+	}
+	s.lastSent.Store(max(int64(by.Sub(s.start)), 0)) // none was sent before the start
 	if from := ReadFrom(sent, received); from.Before(received) {
 		s.behind.Store(int64(max(from.Sub(s.start), 1))) // none was sent before the start
 	}
@@ -130,12 +137,16 @@ func (s *Session) noteSent(sent, received time.Time) {
 // but may be read late by a process that stood still; after a close by this side
 // the other one sends nothing more. A connection that broke, fell silent, or was
 // closed on this side while a heartbeat was unanswered, may have been dead since
-// its last frame.
+// its last frame. In one that was closed before Zoom had answered the goodbye, frames
+// may lie unread that Zoom sent right behind the last one that was read.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
 	until := s.runsSince(ended)
 	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
 		return s.start.Add(time.Duration(min(until, behind)))
+	}
+	if s.forced.Load() {
+		return s.start.Add(time.Duration(min(s.lastFrame.Load(), s.lastSent.Load())))
 	}
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -144,7 +155,7 @@ func (s *Session) LiveUntil(err error) time.Time {
 	case e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load():
 		return s.LastFrame()
 	case e.Cause == CauseStopped:
-		until = min(until, max(s.goodbye.Load(), s.lastFrame.Load()))
+		until = max(s.goodbye.Load(), s.lastFrame.Load())
 	}
 	return s.start.Add(time.Duration(until))
 }
@@ -414,15 +425,35 @@ func (s *Session) leave(done <-chan struct{}) {
 	var closer sync.WaitGroup
 	defer closer.Wait()
 	closer.Go(func() {
-		patience := time.NewTimer(goodbyeTimeout)
-		defer patience.Stop()
-		select {
-		case <-done:
-		case <-patience.C:
+		if !s.awaitEnd(done) {
+			s.forced.Store(true)
 		}
 		s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
 	})
 	s.stream.sayGoodbye() //nolint:errcheck // a broken connection shows in the reader
+}
+
+// awaitEnd waits for the end of a session that is to end, as long as frames come or are
+// handled, and reports whether it has come.
+func (s *Session) awaitEnd(done <-chan struct{}) bool {
+	longest := time.NewTimer(goodbyeLongest)
+	defer longest.Stop()
+	for wait := goodbyeTimeout; wait > 0; {
+		quiet := time.NewTimer(wait)
+		select {
+		case <-done:
+			quiet.Stop()
+			return true
+		case <-longest.C:
+			quiet.Stop()
+			return false
+		case <-quiet.C:
+		}
+		if wait = goodbyeTimeout - time.Since(s.LastFrame()); s.handling.Load() {
+			wait = goodbyeTimeout
+		}
+	}
+	return false
 }
 
 // beat sends a heartbeat. A peer that takes none until the session would count
@@ -446,7 +477,11 @@ func (s *Session) beat(ctx context.Context) {
 		s.silent.Store(true) // the library has closed the connection
 		return
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() != nil {
+		s.forced.Store(true) // likewise: it took too long when the session was to end
+		return
+	}
+	if err != nil {
 		s.cfg.Log.Debug().Str("code", "zoom.heartbeat").Str("error", s.redact.error(err)).Msg("heartbeat not sent")
 	}
 }

@@ -170,3 +170,66 @@ func TestReadUntil(t *testing.T) {
 		}
 	})
 }
+
+// TestGoodbyeUnderLoad stops a session while more frames come than are handled, and Zoom
+// reads the goodbye late: what it has sent by then is read. If it does not read it at all,
+// the session is known to have lived until what was not read any more, and no longer.
+func TestGoodbyeUnderLoad(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate      string // at which Zoom reads, in bytes per second
+		heartbeat time.Duration
+		read      bool // the goodbye in time
+	}{
+		"late":                         {"3", time.Hour, true},
+		"never":                        {"1", time.Hour, false},
+		"in the middle of a heartbeat": {"1", 25 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, zoomsim.Options{IdleTimeout: -1}, func(t *testing.T, w *world) {
+				if _, err := w.sim.Do("slow-reader?rate=" + c.rate); err != nil {
+					t.Fatal(err)
+				}
+				w.dialer.cfg.Heartbeat = c.heartbeat
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				s := w.dial(t, ctx)
+				handled, stopped := 0, time.Time{}
+				var running sync.WaitGroup
+				running.Go(func() {
+					err := s.Run(ctx, func(*Frame) error {
+						handled++
+						time.Sleep(22 * time.Millisecond)
+						return nil
+					})
+					wantCause(t, err, CauseStopped)
+					stopped = time.Now()
+					sum := w.sim.Summary(subscription)
+					entries := w.sim.Ledger().Entries
+					switch live := s.LiveUntil(err); {
+					case c.read && (int64(handled) != sum.Written || sum.Retired[zoomsim.CauseClient] == 0):
+						t.Errorf("%d of %d events are read, ended by %v", handled, sum.Written, sum.Retired)
+					case c.read && !live.Equal(stopped):
+						t.Errorf("it lived until %v before its end", stopped.Sub(live))
+					case c.read:
+					case handled >= len(entries):
+						t.Errorf("all %d events are read", handled)
+					default:
+						if lost := entries[handled].At.Sub(live); lost < 0 || lost > 2*time.Second {
+							t.Errorf("event %d is the first one lost, %v after the end of the session's life", handled+1, lost)
+						}
+					}
+				})
+				time.Sleep(30 * time.Second) // the first heartbeat is read by now
+				for n := range 600 {
+					if n == 250 {
+						cancel()
+					}
+					w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"})
+					time.Sleep(20 * time.Millisecond)
+				}
+				running.Wait()
+				w.sim.Reset()
+			})
+		})
+	}
+}
