@@ -220,6 +220,9 @@ func bodies(t *testing.T, url string, atLeast int) []string {
 			all = append(all, string(msg.Data()))
 		}
 	}
+	if err := batch.Error(); err != nil {
+		t.Fatalf("read %d events of %d messages: %v", len(all), info.State.Msgs, err)
+	}
 	return all
 }
 

@@ -431,7 +431,7 @@ func TestStopWithoutTheStream(t *testing.T) {
 	h.seal(false)
 	h.connected()
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.alert"})
-	h.waitMeetings(10_003) // a slow server may leave some on disk once more
+	h.waitEvents(10_003)
 	h.finish()
 	h.storedInOrder(10_003)
 }

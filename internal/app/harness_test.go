@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -167,8 +166,21 @@ func (h *harness) drain() {
 // waitStored waits until the stream holds so many messages besides gap markers.
 func (h *harness) waitStored(count int) {
 	h.t.Helper()
+	h.waitCount(count, gapSubject)
+}
+
+// waitEvents waits until the stream holds so many events: the end of a connector is
+// content with what is on disk, if NATS takes too long.
+func (h *harness) waitEvents(count int) {
+	h.t.Helper()
+	h.waitCount(count, "zoom._bridge.>")
+}
+
+// waitCount waits until the stream holds so many messages besides those of some subjects.
+func (h *harness) waitCount(count int, besides string) {
+	h.t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if h.count() >= count {
+		if h.count(besides) >= count {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -177,36 +189,20 @@ func (h *harness) waitStored(count int) {
 	}
 }
 
-// waitMeetings waits until the stream holds so many events of meetings.
-func (h *harness) waitMeetings(count int) {
-	h.t.Helper()
-	h.await(fmt.Sprint(count, " events of meetings are stored"), time.Minute, func() bool {
-		stream, err := h.js.Stream(h.t.Context(), "ZOOM")
-		if err != nil {
-			return false
-		}
-		info, err := stream.Info(h.t.Context(), jetstream.WithSubjectFilter("zoom.meeting.>"))
-		if err != nil {
-			return false
-		}
-		stored := 0
-		for _, n := range info.State.Subjects {
-			stored += int(n)
-		}
-		return stored >= count
-	})
-}
-
-func (h *harness) count() int {
+func (h *harness) count(besides string) int {
 	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
 	if err != nil {
 		return 0
 	}
-	info, err := stream.Info(h.t.Context(), jetstream.WithSubjectFilter(gapSubject))
+	info, err := stream.Info(h.t.Context(), jetstream.WithSubjectFilter(besides))
 	if err != nil {
 		return 0
 	}
-	return int(info.State.Msgs - info.State.Subjects[gapSubject])
+	count := info.State.Msgs
+	for _, n := range info.State.Subjects {
+		count -= n
+	}
+	return int(count)
 }
 
 const gapSubject = "zoom._bridge.gap"
