@@ -128,7 +128,8 @@ type Bridge struct {
 	raised  raised
 	over    atomic.Bool // the term is
 	session atomic.Pointer[zoom.Session]
-	trouble atomic.Pointer[string] // why there is no connection; nil: there is one, or none was tried
+	renewed atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
+	trouble atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
 	turn chan struct{} // held by who hands a message over: it may wait for room
 	seq  uint64        // of the last message; with turn held
@@ -194,8 +195,10 @@ func (b *Bridge) Describe() []byte { return b.journal.describe() }
 func (b *Bridge) SafeUntil() time.Time {
 	// In the order in which a message passes, or one on its way could be missed.
 	until := time.Now()
-	if session := b.session.Load(); session != nil {
-		until = earlier(until, session.ReadUntil())
+	for _, session := range []*zoom.Session{b.session.Load(), b.renewed.Load()} {
+		if session != nil {
+			until = earlier(until, session.ReadUntil())
+		}
 	}
 	if since := b.holdingSince.Load(); since > 0 {
 		until = earlier(until, time.Unix(0, since))

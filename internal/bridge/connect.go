@@ -166,10 +166,12 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	defer context.AfterFunc(old.ctx, cancel)()
 	err := b.dialer.Renewable(trying, old.session)
 	var s *zoom.Session
+	b.renewed.Store(old.session)
 	if err == nil {
 		s, err = b.dial(trying)
 	}
 	if err != nil {
+		b.renewed.Store(nil)
 		b.cfg.Log.Warn().Str("code", "zoom.unrenewed").Err(err).Msg("connection to Zoom not renewed; the old one goes on")
 		return nil
 	}
@@ -183,6 +185,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	}
 	select {
 	case <-old.done:
+		b.renewed.Store(nil)
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
 			b.arrived(b.clock(ready))
@@ -193,6 +196,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 			stop := time.AfterFunc(lingerTimeout, old.stop)
 			defer stop.Stop()
 			<-old.done
+			b.renewed.CompareAndSwap(old.session, nil)
 		})
 	}
 	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")

@@ -37,6 +37,7 @@ type Session struct {
 	roundTrip atomic.Int64 // of the latest heartbeat that was answered
 	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
 	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
+	reading   atomic.Bool  // Run has begun
 	lastSent  atomic.Int64 // time since start by which Zoom sent the last frame that was read
 	goodbye   atomic.Int64 // time since start at which this side closed; 0: it has not
 	awake     atomic.Int64 // time since start at which the process was last seen to run
@@ -100,9 +101,12 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.lastFrame.Load())) }
 
 // ReadUntil is until when all that Zoom sent is known to be read, and handled without
-// an error. It is the present unless reading is behind, a frame is being handled, or
-// the connection may be dead.
+// an error. It is the present unless Run has not begun, reading is behind, a frame is
+// being handled, or the connection may be dead.
 func (s *Session) ReadUntil() time.Time {
+	if !s.reading.Load() {
+		return s.start
+	}
 	until := time.Duration(s.runsSince(int64(time.Since(s.start))))
 	if behind := time.Duration(s.behind.Load()); behind > 0 {
 		until = min(until, behind)
@@ -257,6 +261,7 @@ func (s *Session) read(handle func(*Frame) error) error {
 		}
 	}
 	s.early = nil
+	s.reading.Store(true)
 	received := time.Now()
 	for {
 		asked := time.Now()

@@ -112,6 +112,10 @@ func TestReadUntil(t *testing.T) {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return link.Dial(ctx) }}}
 		ctx, cancel := context.WithCancel(t.Context())
 		s := w.dial(t, ctx)
+		time.Sleep(3 * time.Second) // as a renewed connection waits for the end of the one before
+		if got := s.ReadUntil(); !got.Equal(s.start) {
+			t.Errorf("nobody reads: read until %v after the start", got.Sub(s.start))
+		}
 		inHand := make(chan struct{})
 		var handled int
 		var running sync.WaitGroup
