@@ -4,8 +4,8 @@
 // A [Publisher] keeps a window of messages in flight. As long as all goes well
 // it sends each message as it comes. On the first sign of trouble (no responder,
 // an error answer, a lost connection, an acknowledgement that stays away or that a
-// later one overtakes) it pauses, probes with the oldest unacknowledged message and, once that one is
-// acknowledged, sends the rest again in their order:
+// later one overtakes) it pauses, probes with the oldest unacknowledged message and,
+// once that one is acknowledged, sends the rest again in their order:
 //
 //	       error, disconnect, ack time-out or overtaken
 //	open ---------------------------------> probing (window 1, back-off 250 ms to 2 s)

@@ -22,7 +22,7 @@ const (
 // the first event after it.
 type Gap struct {
 	Subscription string    `json:"subscription"`
-	From         time.Time `json:"from"` // the last sign of life before
+	From         time.Time `json:"from"` // no later than when Zoom sent the first event that may be lost
 	To           time.Time `json:"to"`   // when the next connection was ready
 	Milliseconds int64     `json:"duration_ms"`
 	Cause        GapCause  `json:"cause"`
