@@ -52,9 +52,12 @@ func explain(err error, cfg TokenConfig) error {
 		e.detail = fmt.Sprintf("zoom: the token endpoint answered HTTP %d without Zoom's error format", status)
 		return e
 	}
-	body.Reason, body.Error = redact.text(body.Reason), redact.text(body.Error)
+	advice, final := advices[body.Error] // a word that is known holds no secret, even if one begins alike
+	if !final {
+		body.Error = redact.text(body.Error)
+	}
+	body.Reason = redact.text(body.Reason)
 	e.detail = fmt.Sprintf("zoom: the token endpoint answered HTTP %d, %s: %q", status, body.Error, body.Reason)
-	advice, final := advices[body.Error]
 	if final && (status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden) {
 		e.denied = &CredentialsError{Status: status, Code: body.Error, Reason: body.Reason, Grant: cfg.grant(), Advice: advice}
 	}

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/zoomstream/zoomstream/internal/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -391,4 +393,21 @@ func TestTokenFaultsOfTheSimulator(t *testing.T) {
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
+}
+
+// A secret may begin as Zoom's errors do: they are known for what they are all the same.
+func TestDenialsAreKnownWhateverTheSecrets(t *testing.T) {
+	for code := range advices {
+		for _, secret := range []string{code, code[len(code)-6:] + "-must-not-leak"} {
+			cfg := TokenConfig{ClientID: secret, ClientSecret: secret, AccountID: secret}
+			body := fmt.Appendf(nil, `{"reason":"of %s","error":%q}`, secret, code)
+			err := explain(&oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, Body: body}, cfg)
+			denied := denial(err)
+			if denied == nil || denied.Code != code {
+				t.Errorf("with the secret %q: %v", secret, err)
+			} else if denied.Reason != "of ***" {
+				t.Errorf("the reason is %q", denied.Reason)
+			}
+		}
+	}
 }
