@@ -146,6 +146,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 		"a sealed bucket of leases":        {prepare: edit("KV_zoomstream", func(c *jetstream.StreamConfig) { c.Sealed = true }), want: refuses, words: "is sealed"},
 		"states that are not acknowledged": {prepare: edit("KV_zoomstream-state", func(c *jetstream.StreamConfig) { c.NoAck = true }), want: refuses, words: "no_ack"},
 		"leases that cannot be replaced":   {prepare: edit("KV_zoomstream", func(c *jetstream.StreamConfig) { c.DiscardNewPerSubject = true }), want: refuses, words: "discard_new_per_subject"},
+		"leases without room":              {prepare: edit("KV_zoomstream", func(c *jetstream.StreamConfig) { c.MaxBytes = 100 }), want: refuses, words: "max_bytes"},
 		"another team's stream is gone": {prepare: func(w *world) {
 			_, states := w.buckets()
 			must(t, provision.NoteOwner(t.Context(), states, jetstream.StreamConfig{Name: "ZOOM"}))

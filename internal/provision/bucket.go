@@ -39,6 +39,7 @@ func checkBucket(c jetstream.StreamConfig, o kv.Options) []natsconn.Finding {
 	note(true, c.AllowMsgCounter, otherBucket, "is a counter (allow_msg_counter) and takes no entries: %s", without(o))
 	note(true, c.DiscardNewPerSubject, edit("--no-discard-per-subject"), "refuses to replace an entry (discard_new_per_subject): %s", without(o))
 	note(true, c.MaxMsgSize > 0 && c.MaxMsgSize < leastRecord, edit("--max-msg-size=-1"), "refuses entries over %d bytes (max_msg_size): %s", c.MaxMsgSize, without(o))
+	note(true, c.MaxBytes > 0 && c.MaxBytes < leastRecord, edit(fmt.Sprintf("--max-bytes=%d", kv.DefaultMaxBytes)), "has room for %d bytes only (max_bytes): %s", c.MaxBytes, without(o))
 	note(true, c.Retention != jetstream.LimitsPolicy, otherBucket, "does not keep what is written (retention): %s", without(o))
 
 	note(false, o.TTLs && c.MaxMsgsPerSubject != 1, edit("--max-msgs-per-subject=1"),
