@@ -65,10 +65,6 @@ func TestEachMissingRightIsNamed(t *testing.T) {
 	})
 }
 
-func without(p *server.SubjectPermission, subject string) {
-	p.Allow = slices.DeleteFunc(p.Allow, func(s string) bool { return s == subject })
-}
-
 func onlyMissing(t *testing.T, result Result, problem string, take func(*server.Permissions)) {
 	t.Helper()
 	began := time.Now()

@@ -187,3 +187,7 @@ func (r report) text() string {
 	}
 	return b.String()
 }
+
+func without(p *server.SubjectPermission, subject string) {
+	p.Allow = slices.DeleteFunc(p.Allow, func(s string) bool { return s == subject })
+}

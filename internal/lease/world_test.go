@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -44,6 +45,7 @@ type world struct {
 	js jetstream.JetStream
 
 	deaf      bool                                 // members cannot ask one another
+	log       io.Writer                            // of the members; nil: the test\'s
 	elsewhere func(context.Context, string) uint64 // see Options.Epoch
 
 	mu   sync.Mutex
@@ -110,12 +112,16 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	log := w.log
+	if log == nil {
+		log = zerolog.NewTestWriter(w.t)
+	}
 	subjects := "leases"
 	if w.deaf {
 		subjects = name
 	}
 	m.Candidate = New(m.nc, bucket, Options{
-		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(zerolog.NewTestWriter(w.t)).With().Timestamp().Str("replica", name).Logger(),
+		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(log).With().Timestamp().Str("replica", name).Logger(),
 		Epoch: w.elsewhere, Describe: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())

@@ -131,8 +131,11 @@ func (s *Session) noteSent(sent, received time.Time) {
 		by = sent
 	}
 	s.lastSent.Store(max(int64(by.Sub(s.start)), 0)) // none was sent before the start
+	// None was sent before the start, and frames come in the order of their sending.
 	if from := ReadFrom(sent, received); from.Before(received) {
-		s.behind.Store(int64(max(from.Sub(s.start), 1))) // none was sent before the start
+		s.behind.Store(max(int64(from.Sub(s.start)), 1))
+	} else if behind := s.behind.Load(); behind > 0 && !sent.IsZero() {
+		s.behind.Store(max(behind, s.lastSent.Load()))
 	}
 }
 
