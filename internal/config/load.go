@@ -205,6 +205,9 @@ func (l *loader) compare(c *Config) {
 	if prefix, own := c.Prefix+".", "zoomstream."+c.Bucket+"."; strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own) {
 		l.fail("ZOOMSTREAM_PREFIX", fmt.Errorf("the stream would answer what replicas ask each other on %s>, so that dead ones look alive; use another one", own))
 	}
+	if strings.HasPrefix(c.Prefix, "_INBOX") {
+		l.fail("ZOOMSTREAM_PREFIX", errors.New("NATS answers requests there, and the stream would store the answers; use another one"))
+	}
 	for _, pair := range [][2]string{
 		{"NATS_CERT", "NATS_KEY"}, {"NATS_KEY", "NATS_CERT"}, {"NATS_USER", "NATS_PASSWORD"}, {"NATS_PASSWORD", "NATS_USER"},
 	} {
