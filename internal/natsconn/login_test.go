@@ -215,7 +215,7 @@ func TestGateProtocol(t *testing.T) {
 		"connect\t{}\r\nping\r\n":                                                        "-ERR 'Authorization Violation'",
 		"connect {\"verbose\":false,\"user\":null,\"pass\":\"\"}\r\nping\n":              "PONG",
 		"CONNECT {\"USER\":\"anonymous\"}\r\nPING\r\n":                                   "-ERR 'Authorization Violation'",
-		"CONNECT {\"user\":\"zoomstream\",\"pass\":\"\"}\r\nPING\r\n":                    "-ERR 'Authorization Violation'",
+		"CONNECT {\"user\":\"zoomstream-embedded\",\"pass\":\"\"}\r\nPING\r\n":                    "-ERR 'Authorization Violation'",
 		"CONNECT {\"auth_token\":\"wrong\"}\r\nPING\r\n":                                 "-ERR 'Authorization Violation'",
 		"CONNECT {\"jwt\":\"ey\"}\r\nPING\r\n":                                           "-ERR 'Authorization Violation'",
 		"PUB $JS.API.INFO 0\r\n\r\n":                                                     "-ERR 'Authorization Violation'",
