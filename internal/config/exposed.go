@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
@@ -22,17 +21,17 @@ func (c *Config) Exposed() (found []Exposure) {
 		return nil
 	}
 	const anybody, group = 0o006, 0o020
-	look := func(setting, path string, safe fs.FileMode) {
+	look := func(setting, path string, fix string) {
 		info, err := os.Stat(path)
 		if path == "" || err != nil || info.Mode().Perm()&(anybody|group) == 0 {
 			return
 		}
-		found = append(found, Exposure{setting, path, info.Mode().Perm(), fmt.Sprintf("chmod %o", safe)})
+		found = append(found, Exposure{setting, path, info.Mode().Perm(), fix})
 	}
 	for _, f := range c.secretFiles {
-		look(f.Name, f.Value, 0o600)
+		look(f.Name, f.Value, "chmod 600; in Kubernetes, defaultMode: 0400 of the volume")
 	}
-	look("ZOOMSTREAM_DATA_DIR", c.DataDir, 0o700)
-	look("ZOOMSTREAM_SPOOL_DIR", c.SpoolDir, 0o700)
+	look("ZOOMSTREAM_DATA_DIR", c.DataDir, "chmod 700")
+	look("ZOOMSTREAM_SPOOL_DIR", c.SpoolDir, "chmod 700")
 	return found
 }

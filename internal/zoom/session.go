@@ -142,25 +142,21 @@ func (s *Session) noteSent(sent, received time.Time) {
 // LiveUntil is until when the session, which ended with the given error of Run,
 // is known to have lived. A close by the other side comes after all that it sent,
 // but may be read late by a process that stood still; after a close by this side
-// the other one sends nothing more. A connection that broke, fell silent, or was
-// closed on this side while a heartbeat was unanswered, may have been dead since
-// its last frame. In one that was closed before Zoom had answered the goodbye, frames
-// may lie unread that Zoom sent right behind the last one that was read.
+// the other one sends nothing more. A connection that broke, fell silent, was closed
+// on this side while a heartbeat was unanswered, or before Zoom had answered the
+// goodbye, may have been dead, or have had frames unread, since Zoom sent the last
+// frame that was read.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
 	until := s.runsSince(ended)
 	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
 		return s.start.Add(time.Duration(min(until, behind)))
 	}
-	if s.forced.Load() {
-		return s.start.Add(time.Duration(min(s.lastFrame.Load(), s.lastSent.Load())))
-	}
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case !ok || e.Cause == CauseReset || e.Cause == CauseSilent:
-		return s.LastFrame()
-	case e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load():
-		return s.LastFrame()
+	case s.forced.Load(), !ok || e.Cause == CauseReset || e.Cause == CauseSilent,
+		e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load():
+		until = min(s.lastFrame.Load(), s.lastSent.Load())
 	case e.Cause == CauseStopped:
 		until = max(s.goodbye.Load(), s.lastFrame.Load())
 	}
