@@ -28,8 +28,6 @@ type Options struct {
 	Cert     string // path of a PEM file, with Key
 	Key      string // path of a PEM file
 
-	inbox string // what subjects for answers begin with, in process; empty: _INBOX
-
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
 	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; of the above, User and Password count
 	// Secrets gives anew, for each time it connects, what may be secret of the above; nil: it stays.
@@ -80,10 +78,7 @@ func dial(o Options, e *events) (*nats.Conn, error) {
 		nats.NoCallbacksAfterClientClose(),
 	)
 	if o.InProcess != nil {
-		opts = append(opts, nats.UserInfo(o.User, o.Password))
-		if o.inbox != "" {
-			opts = append(opts, nats.CustomInboxPrefix(o.inbox))
-		}
+		opts = append(opts, nats.UserInfo(o.User, o.Password), nats.CustomInboxPrefix(embeddedInbox))
 		nc, err := nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...)
 		if err != nil {
 			return nil, fmt.Errorf("NATS in process: %w", err)
@@ -97,6 +92,9 @@ func dial(o Options, e *events) (*nats.Conn, error) {
 	opts = append(append(opts, explicit...), checkSettings(o, e))
 	if o.Context != "" {
 		return dialContext(o, opts)
+	}
+	if tokenIn(o.URL) != "" {
+		opts = append(opts, nats.CustomInboxPrefix(embeddedInbox))
 	}
 	nc, err := nats.Connect(cmp.Or(o.URL, nats.DefaultURL), opts...)
 	return nc, asConfigError("NATS_URL", err)

@@ -225,7 +225,7 @@ func (e *Embedded) Server() *server.Server { return e.srv }
 // Inside is o for a connection inside the process, which needs no socket and may do everything. Its answers go to an
 // inbox that a client without a login can neither read nor have the server write to.
 func (e *Embedded) Inside(o Options) Options {
-	o.InProcess, o.User, o.Password, o.inbox = e.srv, embeddedUser, e.token, insideInbox
+	o.InProcess, o.User, o.Password = e.srv, embeddedUser, e.token
 	return o
 }
 

@@ -33,8 +33,7 @@ type gate struct {
 }
 
 const (
-	inboxes     = "_INBOX." // what subjects for answers begin with
-	insideInbox = "_INSIDE" // instead, for connections inside the process
+	inboxes = "_INBOX." // what subjects for answers begin with
 
 	gateLine    = 4096             // bytes of a protocol line, as nats-server allows
 	gatePayload = 1 << 20          // bytes of a request without a login

@@ -9,9 +9,14 @@ import (
 
 // The users of the embedded server.
 const (
-	embeddedUser  = "zoomstream" // with the token: may do everything
-	anonymousUser = "anonymous"  // whom the gate logs in: may read
+	embeddedUser  = "zoomstream-embedded" // with the token: may do everything; no user of another server is called so
+	anonymousUser = "anonymous"           // whom the gate logs in: may read
 )
+
+// embeddedInbox is where the answers for embeddedUser go. A client without a login may have the server answer to any
+// subject below _INBOX, and sees in an event's reply subject where its acknowledgement will go: it could have an error
+// arrive there in place of it.
+const embeddedInbox = "_INBOX_ZOOMSTREAM"
 
 // Readable names what a client without a login may read on the embedded server.
 type Readable struct {

@@ -148,6 +148,14 @@ func TestAnonymousChangesNothing(t *testing.T) {
 		must(t, nc.PublishMsg(trace))
 		isDenied("a trace to " + target)
 	}
+	for _, o := range []Options{{URL: e.URL()}, e.Inside(Options{})} { // where those with a token await answers
+		inbox := connect(t, o).NewInbox()
+		must(t, nc.PublishRequest("$JS.API.CONSUMER.INFO.ZOOM.none", inbox, nil))
+		isDenied("an error in place of an answer at " + inbox)
+		_, err := nc.SubscribeSync(inbox)
+		must(t, err)
+		isDenied("subscribing " + inbox)
+	}
 	if after := kept(t, js); !reflect.DeepEqual(after, before) {
 		t.Errorf("it has changed\n%v\nto\n%v", before, after)
 	}
@@ -215,7 +223,7 @@ func TestGateProtocol(t *testing.T) {
 		"connect\t{}\r\nping\r\n":                                                        "-ERR 'Authorization Violation'",
 		"connect {\"verbose\":false,\"user\":null,\"pass\":\"\"}\r\nping\n":              "PONG",
 		"CONNECT {\"USER\":\"anonymous\"}\r\nPING\r\n":                                   "-ERR 'Authorization Violation'",
-		"CONNECT {\"user\":\"zoomstream-embedded\",\"pass\":\"\"}\r\nPING\r\n":                    "-ERR 'Authorization Violation'",
+		"CONNECT {\"user\":\"zoomstream-embedded\",\"pass\":\"\"}\r\nPING\r\n":           "-ERR 'Authorization Violation'",
 		"CONNECT {\"auth_token\":\"wrong\"}\r\nPING\r\n":                                 "-ERR 'Authorization Violation'",
 		"CONNECT {\"jwt\":\"ey\"}\r\nPING\r\n":                                           "-ERR 'Authorization Violation'",
 		"PUB $JS.API.INFO 0\r\n\r\n":                                                     "-ERR 'Authorization Violation'",
