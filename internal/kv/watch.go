@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -81,11 +82,12 @@ func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry
 				continue
 			}
 			meta, err := msg.Metadata()
-			if err != nil || meta.Sequence.Consumer != told+1 {
+			key, ours := strings.CutPrefix(msg.Subject, b.subject(""))
+			if err != nil || !ours || meta.Sequence.Consumer != told+1 {
 				return
 			}
 			told++
-			f(msg.Subject[len(b.subject("")):], entry(meta.Sequence.Stream, msg.Header, msg.Data))
+			f(key, entry(meta.Sequence.Stream, msg.Header, msg.Data))
 		}
 	}
 }
