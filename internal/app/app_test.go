@@ -470,9 +470,9 @@ func TestDeletedStreamOfOthers(t *testing.T) {
 	for range 300 {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.ended"})
 	}
-	for !strings.Contains(h.log.String(), "must restore it") {
-		time.Sleep(20 * time.Millisecond)
-	}
+	h.await("the alarm is raised", time.Minute, func() bool {
+		return strings.Contains(h.log.String(), "must restore it") && strings.Contains(h.log.String(), "alarm.raised")
+	})
 	if _, err := h.js.Stream(t.Context(), "ZOOM"); err == nil {
 		t.Error("another team's stream is created")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,7 +99,9 @@ func InspectStream(ctx context.Context, js jetstream.JetStream, room *Room, o St
 	if err := o.check(); err != nil {
 		return nil, nil, err
 	}
-	if owners := holders(ctx, js, o); len(owners) > 0 {
+	if owners := holders(ctx, js, o); slices.Contains(owners, o.Name) { // another replica has created it meanwhile
+		return FindStream(ctx, js, o)
+	} else if len(owners) > 0 {
 		return nil, nil, overlap(owners, o)
 	}
 	if err := room.Plan(streamConfig(o)); err != nil {

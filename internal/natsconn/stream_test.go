@@ -254,6 +254,36 @@ func TestAccountBoundsItsStreams(t *testing.T) {
 	}
 }
 
+// late does not find a stream at the first look, as if it were created right after.
+type late struct {
+	jetstream.JetStream
+	looked bool
+}
+
+func (l *late) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if !l.looked {
+		l.looked = true
+		return nil, jetstream.ErrStreamNotFound
+	}
+	return l.JetStream.Stream(ctx, name)
+}
+
+// TestCreatedMeanwhile: of two replicas that start at once, one finds what the other has
+// just created, and no stream of others.
+func TestCreatedMeanwhile(t *testing.T) {
+	js := embeddedJetStream(t)
+	if _, _, _, err := EnsureStream(t.Context(), js, wanted()); err != nil {
+		t.Fatal(err)
+	}
+	room, err := FindRoom(t.Context(), js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _, err := InspectStream(t.Context(), &late{JetStream: js}, room, wanted()); err != nil || info == nil {
+		t.Errorf("found %v, error %v", info, err)
+	}
+}
+
 func TestSubjectsAreHeldByOthers(t *testing.T) {
 	js := embeddedJetStream(t)
 	create(t, js, jetstream.StreamConfig{Name: "LEGACY", Subjects: []string{"zoom.>"}})

@@ -59,7 +59,7 @@ func TestDiskFault(t *testing.T) {
 		}
 		for i, call := range someCalls(count) {
 			for j, kind := range kinds {
-				if *allFaults || (i+j)%3 == 0 {
+				if *allFaults || (i+j)%5 == 0 {
 					story(t, &diskFault{operation: operation, call: call, kind: kind})
 				}
 			}
@@ -158,8 +158,26 @@ type scene struct {
 	link  *pipenet.Link
 	nc    *nats.Conn
 	dir   string
-	log   strings.Builder
+	log   syncLog
 	next  int
+}
+
+// syncLog keeps a log that several goroutines write.
+type syncLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *syncLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // story is one bubble: it publishes messages through all that may happen to NATS and
