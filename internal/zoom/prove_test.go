@@ -2,7 +2,6 @@ package zoom
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -12,16 +11,8 @@ import (
 // TestProve: credentials are proven at once, when they were replaced, and once a day at
 // most; what is denied is told at once, and a connection goes on with the token that it has.
 func TestProve(t *testing.T) {
-	right, requests := "s3cret-value", 0
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		requests++
-		if _, secret, _ := r.BasicAuth(); secret != right {
-			deny(w, "Invalid client_id or client_secret", "invalid_client")
-			return
-		}
-		grant(w, fmt.Sprintf("eyJ%d", requests), `,"expires_in":3600`)
-	}
-	endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
+	zoom := &app{secret: "s3cret-value"}
+	endpoint(t, zoom.answer, func(t *testing.T, cfg TokenConfig) {
 		tokens := NewTokenSource(cfg)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -29,8 +20,8 @@ func TestProve(t *testing.T) {
 		stands := func(when string, want Credentials, fetched int) {
 			t.Helper()
 			synctest.Wait()
-			if st := tokens.Stats(); st.Credentials != want || requests != fetched || (st.Trouble() != "") != (want == CredentialsDenied) {
-				t.Errorf("%s: %+v after %d requests, want %d and %d", when, st, requests, want, fetched)
+			if st := tokens.Stats(); st.Credentials != want || zoom.asked() != fetched || (st.Trouble() != "") != (want == CredentialsDenied) {
+				t.Errorf("%s: %+v after %d requests, want %d and %d", when, st, zoom.asked(), want, fetched)
 			}
 		}
 		stands("at the start", CredentialsAccepted, 1)
@@ -53,20 +44,20 @@ func TestProve(t *testing.T) {
 			t.Errorf("the token at hand is not used meanwhile: %q, %v", token.value, err)
 		}
 		time.Sleep(10*time.Minute + time.Second)
-		fetched := requests
+		fetched := zoom.asked()
 		if fetched > 4+61 {
 			t.Errorf("%d requests in an hour of wrong credentials", fetched-4)
 		}
-		tokens.Replace("id", right, "")
+		tokens.Replace("id", "s3cret-value", "")
 		stands("replaced by right ones", CredentialsAccepted, fetched+1)
 
-		right = "revoked" // and a connection is the first to find out
+		zoom.takes("revoked") // and a connection is the first to find out
 		time.Sleep(2 * time.Hour)
 		waiting, enough := context.WithTimeout(ctx, time.Second)
 		tokens.token(waiting, "") //nolint:errcheck // it fails
 		enough()
 		stands("revoked", CredentialsDenied, fetched+2)
-		right = "s3cret-value"
+		zoom.takes("s3cret-value")
 		time.Sleep(deniedPause + provenLook + time.Second)
 		stands("restored", CredentialsAccepted, fetched+3)
 		cancel()

@@ -28,6 +28,36 @@ func endpoint(t *testing.T, answer http.HandlerFunc, f func(t *testing.T, cfg To
 	})
 }
 
+// app is a token endpoint that takes one secret. It is safe for concurrent use.
+type app struct {
+	mu       sync.Mutex
+	secret   string
+	requests int
+}
+
+func (a *app) answer(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests++
+	if _, secret, _ := r.BasicAuth(); secret != a.secret {
+		deny(w, "Invalid client_id or client_secret", "invalid_client")
+		return
+	}
+	grant(w, fmt.Sprintf("eyJ%d", a.requests), `,"expires_in":3600`)
+}
+
+func (a *app) takes(secret string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.secret = secret
+}
+
+func (a *app) asked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.requests
+}
+
 func grant(w http.ResponseWriter, token string, rest string) {
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	fmt.Fprintf(w, `{"access_token":%q,"token_type":"bearer","scope":"a b"%s}`, token, rest)
@@ -281,20 +311,13 @@ func TestDeniedCredentialsAreReadAgain(t *testing.T) {
 			if !worked && after > 0 {
 				continue // what never worked ends at once
 			}
-			right, requests := "right-1", 0
-			handler := func(w http.ResponseWriter, r *http.Request) {
-				requests++
-				if _, secret, _ := r.BasicAuth(); secret != right {
-					deny(w, "Invalid client_id or client_secret", "invalid_client")
-					return
-				}
-				grant(w, fmt.Sprintf("eyJ%d", requests), `,"expires_in":3600`)
-			}
-			endpoint(t, handler, func(t *testing.T, cfg TokenConfig) {
-				file := "right-1"
+			right, zoom := "right-1", &app{secret: "right-1"}
+			endpoint(t, zoom.answer, func(t *testing.T, cfg TokenConfig) {
+				var file atomic.Value
+				file.Store("right-1")
 				var tokens *TokenSource
 				cfg.ClientSecret = "wrong"
-				cfg.Reread = func() { tokens.Replace("id", file, "") }
+				cfg.Reread = func() { tokens.Replace("id", file.Load().(string), "") }
 				tokens = NewTokenSource(cfg)
 				if worked {
 					tokens.Replace("id", "right-1", "")
@@ -303,19 +326,20 @@ func TestDeniedCredentialsAreReadAgain(t *testing.T) {
 					}
 					time.Sleep(55 * time.Minute) // the token lives on, and is to be renewed
 					right = "right-2"
+					zoom.takes(right)
 				}
 				if after == 0 {
-					file = right
+					file.Store(right)
 				} else {
 					time.Sleep(10 * time.Minute) // now it is dead
-					time.AfterFunc(after, func() { file = right })
+					time.AfterFunc(after, func() { file.Store(right) })
 				}
-				before, began := requests, time.Now()
+				before, began := zoom.asked(), time.Now()
 				token, err := tokens.token(t.Context(), "")
 				if err != nil || token.value == "eyJ1" {
 					t.Fatalf("worked %t, swapped after %s: %q, %v", worked, after, token.value, err)
 				}
-				took, denied := time.Since(began), requests-before-1
+				took, denied := time.Since(began), zoom.asked()-before-1
 				if took > after+rereadPeriod || denied > 1+int(after/deniedPause) {
 					t.Errorf("worked %t, swapped after %s: taken after %s, %d denials", worked, after, took, denied)
 				}
