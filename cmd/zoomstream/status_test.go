@@ -177,7 +177,7 @@ func TestStatusOfNothing(t *testing.T) {
 func TestStatusOfUnused(t *testing.T) {
 	t.Parallel()
 	w := newStatusWorld(t)
-	w.put("zoomstream-state.state.sub-0", `{"state":"disconnected","replica":"zoomstream-1","cause":"start"}`)
+	w.put("zoomstream-state.state.sub-0", `{"state":"disconnected","replica":"zoomstream-1","nonce":"n","since":"2026-11-01T00:00:00Z","cause":"start"}`)
 	stop, err := zstatus.Serve(w.nc, zstatus.ServiceOptions{
 		Bucket: "zoomstream", Replica: "a", Nonce: "a", Version: "dev", Status: func(bool) *zstatus.Replica {
 			return &zstatus.Replica{Now: time.Now(), Subscriptions: []zstatus.Subscription{{Subscription: "sub-1", Role: zstatus.Leader, State: "connected"}}}
