@@ -250,14 +250,8 @@ func (t *TokenSource) Prove(ctx context.Context) error {
 			}
 			continue
 		}
-		waiting, cancel := context.WithTimeout(ctx, min(wait, provenLook))
-		select {
-		case <-waiting.Done():
-		case <-changed:
-		}
-		cancel()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := awaitChange(ctx, changed, min(wait, provenLook)); err != nil {
+			return err
 		}
 	}
 }
@@ -399,16 +393,22 @@ func (t *TokenSource) awaitTurn(ctx context.Context, refused string) error {
 			return nil
 		}
 		t.cfg.Log.Info().Str("code", "token.refused").Stringer("pause", pause.Round(time.Millisecond)).Msg("Zoom has refused one access token after the other; the next one is fetched after a pause")
-		waiting, cancel := context.WithTimeout(ctx, pause)
-		select {
-		case <-waiting.Done():
-		case <-changed:
-		}
-		cancel()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := awaitChange(ctx, changed, pause); err != nil {
+			return err
 		}
 	}
+}
+
+// awaitChange waits until there is a change, or so long. It returns the context's error
+// when that ends.
+func awaitChange(ctx context.Context, changed <-chan struct{}, longest time.Duration) error {
+	waiting, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	select {
+	case <-waiting.Done():
+	case <-changed:
+	}
+	return context.Cause(ctx)
 }
 
 // ClosesAtExpiry reports whether Zoom is known to close a session when its
