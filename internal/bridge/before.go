@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -199,13 +198,11 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	newest := stream.CachedInfo().State.LastSeq
-	for sequence := newest; sequence > 0 && newest-sequence < most; sequence-- {
-		msg, err := stream.GetMsg(ctx, sequence)
-		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	for msg, err := range newestFirst(ctx, stream, most) {
+		if err != nil {
 			return time.Time{}
 		}
-		if err != nil || msg.Header.Get(headerSubscription) != b.cfg.Subscription || !ofEpoch(msg.Header.Get(headerEpoch), epoch, b.cfg.Epoch) {
+		if msg.Header.Get(headerSubscription) != b.cfg.Subscription || !ofEpoch(msg.Header.Get(headerEpoch), epoch, b.cfg.Epoch) {
 			continue
 		}
 		if at := readFrom(msg.Header); !at.IsZero() {

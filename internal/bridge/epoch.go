@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strconv"
 	"time"
 
@@ -38,14 +39,9 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 	if err != nil {
 		return last, fmt.Errorf("look at stream %s: %w", stream, err)
 	}
-	newest := s.CachedInfo().State.LastSeq
-	for sequence := newest; sequence > 0 && newest-sequence < search; sequence-- {
-		msg, err := s.GetMsg(ctx, sequence)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
+	for msg, err := range newestFirst(ctx, s, search) {
 		if err != nil {
-			return last, fmt.Errorf("read message %d of stream %s: %w", sequence, stream, err)
+			return last, err
 		}
 		epoch, err := strconv.ParseUint(msg.Header.Get(headerEpoch), 10, 64)
 		if err == nil && epoch < record.MaxNumber { // also a neighbour's, since all count from one bucket
@@ -56,4 +52,26 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 		}
 	}
 	return last, nil
+}
+
+// newestFirst are the stream's last messages, from its last one backwards: those that
+// are still there of so many sequences. It ends with the first error.
+func newestFirst(ctx context.Context, stream jetstream.Stream, most uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		info := stream.CachedInfo()
+		newest := info.State.LastSeq
+		for sequence := newest; sequence > 0 && newest-sequence < most; sequence-- {
+			msg, err := stream.GetMsg(ctx, sequence)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("read message %d of stream %s: %w", sequence, info.Config.Name, err))
+				return
+			}
+			if !yield(msg, nil) {
+				return
+			}
+		}
+	}
 }
