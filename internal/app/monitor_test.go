@@ -338,7 +338,7 @@ func TestSecretsInTrouble(t *testing.T) {
 		t.Errorf("/readyz: %d: a replica that Zoom refuses is ready, as a standby is", code)
 	}
 	h.sim.Reset()
-	h.ready()
+	h.readyWithin(90 * time.Second) // a denied secret is tried again after a minute
 	h.await("the trouble is over", 5*time.Second, func() bool { return h.status().Subscriptions[0].Trouble == "" })
 }
 
