@@ -33,11 +33,13 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			certain = last.Final()
 		}
 	}
-	if unrecorded := b.cfg.Before; last.State == HandedOver && unrecorded.Epoch > last.Epoch && ready.Sub(last.Since) > sameMoment {
-		// It was handed over to a term that then ended at once.
+	// A term that has recorded nothing may have displaced that connection all the same,
+	// as soon as it had the lease, and Zoom may have let it look live for a while.
+	if unrecorded := b.cfg.Before; last.State != Disconnected && unrecorded.Epoch > last.Epoch {
 		answer, ok := b.ask(ctx, unrecorded)
 		if !ok {
-			gap := b.gapAfter(last, last.Since, ready, 1, GapCrash, false)
+			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
+			gap := b.gapAfter(last, from, ready, 1, GapCrash, false)
 			return last, &gap
 		}
 		if answer.Connection > 0 {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"sync"
 	"testing"
@@ -100,4 +101,52 @@ func TestLossBegins(t *testing.T) {
 			t.Errorf("%+v", gap)
 		}
 	})
+}
+
+// TestUnrecordedTerm: whether a replica connected that took the lease and died before it
+// recorded anything, nobody knows. The one before it looks live, or handed over just now,
+// since Zoom lets a displaced connection be for a while.
+func TestUnrecordedTerm(t *testing.T) {
+	begin := time.Now().Truncate(time.Second).UTC()
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	none := time.Time{}
+	for name, c := range map[string]struct {
+		last State
+		want time.Time // zero: no gap
+		dead bool      // the replica of the term between cannot be asked
+	}{
+		"it seems live":             {State{State: Connected, Since: at(0), LastFrame: at(50), LastEvent: at(30)}, at(50), true},
+		"handed over at last":       {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
+		"displaced, it says":        {State{State: Displaced, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
+		"events came, so not yet":   {State{State: Connected, Since: at(0), LastFrame: at(59), LastEvent: at(58)}, at(58), true},
+		"it says it never did":      {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, none, false},
+		"it was disconnected first": {State{State: Disconnected, Since: at(40), LastFrame: at(39), Cause: GapDisconnected}, at(40), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)
+			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+				Before: State{Nonce: "between", Epoch: 5, Since: at(55)},
+				Clock:  func(time.Time) time.Time { return at(60) },
+				Ask: func(_ context.Context, nonce, question string) ([]byte, error) {
+					switch {
+					case nonce == "before":
+						return json.Marshal(c.last)
+					case c.dead:
+						return nil, context.DeadlineExceeded
+					}
+					return json.Marshal(State{State: Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
+				},
+			})
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
+			if c.want.IsZero() {
+				if gap != nil {
+					t.Errorf("%+v, want none", gap)
+				}
+				return
+			}
+			if gap == nil || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
+				t.Errorf("%+v, want it from %v", gap, c.want)
+			}
+		})
+	}
 }

@@ -74,7 +74,7 @@ type Config struct {
 
 	Term    Term
 	Epoch   uint64     // of the term
-	Before  State      // replica, nonce and epoch of the term that ended without releasing
+	Before  State      // replica, nonce, epoch and beginning of the term that ended without releasing
 	Replica string     // this one's name
 	Nonce   string     // this process
 	States  *kv.Bucket // of the subscriptions' states

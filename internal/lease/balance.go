@@ -10,11 +10,11 @@ const (
 
 // balance gives leases away if another replica has too few.
 func (c *Candidate) balance() {
-	if leaving, resting := c.reluctance(); leaving || resting {
+	if leaving, resting := c.reluctance(); leaving || resting || !c.peers.settled() {
 		return
 	}
 	others := c.peers.sharing()
-	held := c.view.holders(2 * c.timing.ttl)
+	held := c.view.allHolders(2 * c.timing.ttl)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Now().Before(c.shedAgain) {

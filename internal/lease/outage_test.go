@@ -73,6 +73,43 @@ func TestOutageMovesNoLease(t *testing.T) {
 	}
 }
 
+// Nor is a lease given away while the other replicas fall silent one by one: of two
+// subscriptions a replica leads both, of four replicas one has none to spare, and of the
+// last two, one would have.
+func TestOutageSharesNothing(t *testing.T) {
+	for how, outage := range outages {
+		t.Run(how, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				subscriptions := []string{sub, "sub-2"}
+				a := w.join("a", subscriptions...)
+				w.await("it leads both", ttl, func() bool { return a.reigns() == 2 })
+				links := []*pipenet.Link{a.link}
+				var others []*member
+				for n := range 3 {
+					time.Sleep(290 * time.Millisecond) // they announce themselves at times of their own
+					others = append(others, w.join(fmt.Sprint("b", n), subscriptions...))
+					links = append(links, others[n].link)
+				}
+				for n, length := range lengths {
+					time.Sleep(10 * time.Second)
+					for _, link := range links {
+						outage.begin(link)
+					}
+					time.Sleep(length)
+					for i := range links { // one by one, the leader at each of the places
+						links[(i+n)%len(links)].Heal()
+						time.Sleep(700 * time.Millisecond)
+					}
+					time.Sleep(8 * time.Second)
+					if a.reigns() != 2 || !a.leads(sub) || !a.leads("sub-2") {
+						t.Fatalf("after %s: %d terms of the one that led both", length, a.reigns())
+					}
+				}
+			})
+		})
+	}
+}
+
 // Who died in an outage is replaced soon after it: it had its time, which begins when
 // the other one has found its way back.
 func TestDeathInAnOutageIsFoundAfterIt(t *testing.T) {

@@ -15,6 +15,8 @@ const (
 	deathMisses = 2
 	// forgetAfter without an announcement, a replica counts no more.
 	forgetAfter = 3500 * time.Millisecond
+	// overdue is when an announcement, one each second, should have come.
+	overdue = 1500 * time.Millisecond
 	// quietPeriod after our own reconnection nobody is found dead: after the
 	// restart of a NATS server all replicas come back one by one.
 	quietPeriod = 3 * time.Second
@@ -45,6 +47,7 @@ type peers struct {
 	mu         sync.Mutex
 	all        map[string]*peer
 	quietUntil time.Time
+	back       time.Time // when a replica was last heard that had been silent
 }
 
 func newPeers(subscriptions []string) *peers {
@@ -103,7 +106,10 @@ func (p *peers) announced(a presence) (first, changed bool) {
 	}
 	known := p.peer(a.Nonce)
 	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
-	first, changed = known.heard.IsZero(), known.leaving != a.Leaving || known.resting != a.Resting || known.fitness != a.Fitness
+	if first = known.heard.IsZero(); !first && time.Since(known.heard) > forgetAfter {
+		p.back = time.Now()
+	}
+	changed = known.leaving != a.Leaving || known.resting != a.Resting || known.fitness != a.Fitness
 	known.name, known.heard, known.leaving, known.resting, known.died = a.Replica, time.Now(), a.Leaving, a.Resting, time.Time{}
 	known.fitness = a.Fitness
 	if a.Subscriptions != nil {
@@ -154,6 +160,23 @@ func (p *peers) sharing() map[string]map[string]bool {
 		}
 	}
 	return others
+}
+
+// settled reports whether no replica has fallen silent, or come back, just now. When NATS
+// goes away, they all do, one after another, and who counts them then shares among too
+// few.
+func (p *peers) settled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Before(p.quietUntil) || now.Before(p.back.Add(quietPeriod)) {
+		return false
+	}
+	for _, k := range p.all {
+		if silent := time.Since(k.heard); !k.leaving && k.died.IsZero() && silent > overdue && silent < forgetAfter {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *peer) present() bool {

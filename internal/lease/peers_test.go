@@ -41,7 +41,7 @@ func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 		c := w.join("c", "other", all[0])
 		d := w.join("d", "other")
 		time.Sleep(time.Minute)
-		if moved := a.reigns() + b.reigns() - before; moved > 3 {
+		if moved := a.reigns() + b.reigns() - before; moved > 0 {
 			t.Errorf("%d leases moved", moved)
 		}
 		if a.Others("other") != 0 || a.Others(all[1]) != 1 || a.Others(all[0]) != 2 || d.Others(all[1]) != 0 || c.Others("other") != 1 {

@@ -107,15 +107,24 @@ func (v *view) set(subscription string, h holding) holding {
 	return h
 }
 
-// holders counts the leases of each process, by nonce, of those that this
-// replica would lead. Of the others, the watcher may have missed the end.
+// holders counts the leases of each process, by nonce, of those that this replica would
+// lead.
 func (v *view) holders(freshness time.Duration) map[string]int {
+	return v.count(freshness, func(subscription string) bool { return v.own[subscription] })
+}
+
+// allHolders counts those that others lead, too. The watcher may have missed the end of
+// one of them.
+func (v *view) allHolders(freshness time.Duration) map[string]int {
+	return v.count(freshness, func(string) bool { return true })
+}
+
+func (v *view) count(freshness time.Duration, counts func(subscription string) bool) map[string]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	held := make(map[string]int)
-	for subscription := range v.own {
-		h := v.leases[subscription]
-		if h.held && h.record.Nonce != "" && time.Since(h.heard) < freshness {
+	for subscription, h := range v.leases {
+		if counts(subscription) && h.held && h.record.Nonce != "" && time.Since(h.heard) < freshness {
 			held[h.record.Nonce]++
 		}
 	}

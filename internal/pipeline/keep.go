@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,6 +36,16 @@ func (l *Line) Keep(msg *nats.Msg) {
 func (l *Line) Release() {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
+	var r released
+	for _, k := range l.kept {
+		if r.first == 0 {
+			r.first = k.sequence
+		}
+		r.last = max(r.last, k.sequence)
+	}
+	if r.last > 0 {
+		l.p.released = append(l.p.released, r)
+	}
 	l.kept = nil
 	delete(l.p.keeping, l)
 }
@@ -59,6 +70,25 @@ func (p *Pipeline) saveKept(ctx context.Context) {
 	if len(w.msgs) > 0 && p.openSpool(ctx) {
 		p.write(ctx, w)
 	}
+}
+
+// released are copies on disk that are needed no more. They are removed together: were
+// only the later ones of them left, the next run would publish those first.
+type released struct{ first, last uint64 }
+
+// whole is the last record that can be removed, up to one that could be if it did not
+// part copies. The caller holds p.mu.
+func (p *Pipeline) whole(through uint64) uint64 {
+	p.released = slices.DeleteFunc(p.released, func(r released) bool { return r.last <= p.removed || r.first > p.last })
+	for again := true; again; {
+		again = false
+		for _, r := range p.released {
+			if r.first <= through && through < min(r.last, p.last) {
+				through, again = r.first-1, true
+			}
+		}
+	}
+	return through
 }
 
 // pinned is the oldest copy on disk; 0: there is none. The caller holds p.mu.

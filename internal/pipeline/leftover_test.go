@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,6 +93,44 @@ func TestCopiesAndOriginalsAreLeft(t *testing.T) {
 	<-r.looked
 	r.end()
 	w.once(20)
+}
+
+// TestCopiesAreRemovedTogether has one of the process's own messages, which NATS does not
+// take, between the copies: those behind it must not be published first by the next run.
+func TestCopiesAreRemovedTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.start("1", plenty)
+	w.down()
+	onDisk := func(count int) {
+		t.Helper()
+		w.until(fmt.Sprint(count, " are on disk"), func() bool { return r.Pipeline.Stats().Spooled == count })
+	}
+	for n := range 10 {
+		r.Keep(numbered(n, "1"))
+	}
+	onDisk(10)
+	own := numbered(100, "1")
+	r.Insert(own)
+	onDisk(11)
+	for n := 10; n < 20; n++ {
+		r.Keep(numbered(n, "1"))
+	}
+	onDisk(21)
+	r.publish(0, 20)
+	r.Release()
+	r.safe()
+	r.publish(20, 30)
+	r.safe()
+	time.Sleep(2 * removePeriod)
+	r.kill()
+	w.up()
+	r = w.start("2", plenty)
+	<-r.looked
+	r.end()
+	if got := slices.DeleteFunc(w.stored(), func(n int) bool { return n == 100 }); len(got) != 30 || !slices.IsSorted(got) {
+		t.Errorf("stored are %v", got)
+	}
 }
 
 // TestLeftOverOpensLate cannot be opened at the start, and is opened during the

@@ -324,5 +324,5 @@ func (p *Pipeline) stored() uint64 {
 	if pinned := p.pinned(); pinned > 0 {
 		through = min(through, pinned-1)
 	}
-	return through
+	return p.whole(through)
 }

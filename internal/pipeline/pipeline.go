@@ -130,6 +130,7 @@ type Pipeline struct {
 	backlogBytes int
 	next, last   uint64          // of the spool: next to be read, newest; equal to last+1: all is read
 	passed       map[uint64]bool // records that are not to be read, since their messages are here
+	released     []released      // that are not removed yet
 	removed      uint64          // up to here the spool is empty
 	bytes        uint64          // of the spool
 	spoolErr     error

@@ -74,7 +74,7 @@ func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) 
 	if err != nil {
 		return State{}, err
 	}
-	for _, at := range []*time.Time{&s.Since, &s.LastFrame, &s.SafeUntil} {
+	for _, at := range []*time.Time{&s.Since, &s.LastFrame, &s.LastEvent, &s.SafeUntil} {
 		if !at.IsZero() {
 			*at = at.Add(now.Sub(s.Now))
 		}

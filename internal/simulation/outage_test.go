@@ -35,7 +35,7 @@ func outages(lengths, behinds []time.Duration) (steps []step, length time.Durati
 func TestOutagesOfNATSMoveNothing(t *testing.T) {
 	steps, length := outages(
 		[]time.Duration{leaseTTL - time.Second, leaseTTL + time.Second, 3 * leaseTTL},
-		[]time.Duration{-2 * time.Second, 800 * time.Millisecond, 2 * time.Second})
+		[]time.Duration{-mostBehind, mostBehind / 2, mostBehind})
 	p := scenario(2, length, steps...)
 	p.rate = 0.3
 	play(t, p, func(t *testing.T, v *evidence, l timeline) {

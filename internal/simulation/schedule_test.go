@@ -38,6 +38,10 @@ const (
 	_               fault = ""           //
 )
 
+// mostBehind and the pause of up to 1.5 s before a replica's next try to reconnect are
+// together less than the 3 s after which the others give a holder up.
+const mostBehind = 1400 * time.Millisecond
+
 // step is one line of a plan.
 type step struct {
 	at     time.Duration // since all were connected
@@ -205,14 +209,14 @@ func (p *plan) step(d dice) step {
 		if d.chance(30) {
 			s.last = d.between(leaseTTL-2*time.Second, 5*leaseTTL)
 		}
-		s.behind = d.between(0, 4*time.Second) - 2*time.Second
+		s.behind = d.between(0, 2*mostBehind) - mostBehind
 	case faultEverywhere:
 		s.last = d.between(100*time.Millisecond, 20*time.Second)
 		s.mode = pick(d, "cut", "hole")
 		if d.chance(30) { // a life of the lease, or many
 			s.last = d.between(leaseTTL-2*time.Second, 5*leaseTTL)
 		}
-		s.behind = d.between(0, 4*time.Second) - 2*time.Second
+		s.behind = d.between(0, 2*mostBehind) - mostBehind
 	case faultSplit:
 		s.last = d.between(leaseTTL, leaseTTL+30*time.Second)
 	case faultFreeze:

@@ -37,8 +37,8 @@ func TestSimulation(t *testing.T) {
 		report(t, p, problems)
 		return
 	}
-	seeds, strict := *seedsFlag, *seedsFlag > 0
-	if !strict {
+	seeds := *seedsFlag
+	if seeds == 0 {
 		seeds = 100
 		if testing.Short() || slowed {
 			seeds = 20
@@ -48,16 +48,7 @@ func TestSimulation(t *testing.T) {
 	for n := range uint64(seeds) {
 		p := newPlan(*fromFlag + n)
 		t.Run(fmt.Sprintf("seed=%d", p.seed), func(t *testing.T) {
-			if why := openSeeds[p.seed]; why != "" && !strict {
-				t.Skip("open: " + why)
-			}
 			times, problems := simulate(t, p, false, nil)
-			for try := 0; try < 2 && len(problems) > 0 && !strict; try++ {
-				first := problems
-				if _, problems = simulate(t, newPlan(p.seed), false, nil); len(problems) == 0 {
-					t.Logf("open, for it does not show each time: %q\n%s", first, p)
-				}
-			}
 			report(t, p, problems)
 			for promise, n := range times {
 				judged[promise] += n
@@ -65,15 +56,6 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("promises put to the test: %v", judged)
-}
-
-// openSeeds show faults that are known and not mended yet. The run of a seed, or of a
-// number of them that is given, has them all; and without one, what does not show in
-// each of three runs is logged as open and does not fail the test.
-var openSeeds = map[uint64]string{
-	47: "P5: a replica takes a lease that was handed over and dies at once; in half of the runs no marker tells of its gap",
-	48: "P2: after a long black hole of NATS an event is stored behind later ones, in one of four runs",
-	88: "P6: the check takes a handover that an outage has interrupted for a move",
 }
 
 // report fails the test if there are problems.
