@@ -145,13 +145,22 @@ func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
 			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
 		}
 	}
-	for range answersAtOnce { // what has come and was not looked at
-		if n, _, _ := q.sub.Pending(); n == 0 && len(q.in) == 0 {
-			break
+	return q.takeRest(ctx)
+}
+
+// takeRest takes the answers that have come and were not looked at.
+func (q *inquiry) takeRest(ctx context.Context) error {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for taken := 0; taken < answersAtOnce; {
+		if n, _, _ := q.sub.Pending(); n <= 0 && len(q.in) == 0 {
+			return nil
 		}
 		select {
 		case msg := <-q.in:
 			q.take(msg)
+			taken++
+		case <-again.C: // one that was taken counts as pending until its handler has returned
 		case <-ctx.Done():
 			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
 		}

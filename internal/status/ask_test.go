@@ -359,3 +359,30 @@ func TestForgedAnswers(t *testing.T) {
 		t.Errorf("what is true is lost: %.300s", text)
 	}
 }
+
+// An answer that is taken before its handler has returned counts as pending still, and
+// must not be waited for: nothing else comes.
+func TestAnswerIsTakenBeforeItsHandlerReturns(t *testing.T) {
+	w := newWorld(t)
+	nc := w.connect()
+	q := &inquiry{nc: nc, in: make(chan *nats.Msg, 16), answers: make(map[string]*Replica)}
+	returns := make(chan struct{})
+	var err error
+	q.sub, err = nc.Subscribe("answers", func(msg *nats.Msg) {
+		q.in <- msg
+		<-returns
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("answers", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	q.take(<-q.in)
+	time.AfterFunc(50*time.Millisecond, func() { close(returns) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := q.takeRest(ctx); err != nil {
+		t.Error(err)
+	}
+}
