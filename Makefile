@@ -7,6 +7,8 @@ NATSCLI      = github.com/nats-io/natscli/nats@v0.3.0
 DEMO_FLAGS  ?=
 FUZZTIME    ?= 10s
 BENCH       ?= .
+ROUNDS      ?= 3
+BENCHFLAGS  ?=
 
 # Most tests of processes wait most of the time: so many run at once.
 BESIDE       = -parallel 4
@@ -17,10 +19,10 @@ FROM        ?= 1
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo test race unraced lint fuzz bench simulate mutants soak nats readme screenshot rules clean
+.PHONY: help build demo test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot rules clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
 
 build: ## Build ./zoomstream
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
@@ -60,7 +62,12 @@ fuzz: ## Fuzz each fuzz target for FUZZTIME (10s)
 		esac; \
 	done
 
-bench: ## Run the benchmarks (BENCH=pattern)
+# On a quiet machine. BENCHFLAGS='-update docs/performance.md' makes the figures the committed ones.
+bench: build ## Measure the path of an event beside a bare publisher, ROUNDS (3) times: a table, and dist/bench.json
+	@mkdir -p dist
+	go run ./internal/bench -rounds $(ROUNDS) -out dist/bench.json $(BENCHFLAGS)
+
+microbench: ## Run the benchmarks of single packages (BENCH=pattern)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 simulate: ## Run the simulation for SEEDS seeds (1000) from FROM (1) on

@@ -1,0 +1,56 @@
+//go:build linux && !race
+
+// Not with the race detector, which would not see the processes.
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestMain makes the test binary a process of the benchmark when that starts it so.
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// maxAllocations is a ratchet: objects that the connector's process may allocate
+// for an event of 1 KiB, from the frame to the acknowledgement. Today it is
+// 41; lower this when that falls.
+const maxAllocations = 45
+
+// TestBench runs the whole benchmark with little, and looks at the one figure that
+// does not depend on the machine.
+func TestBench(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds zoomstream and runs many processes")
+	}
+	zoomstream := filepath.Join(t.TempDir(), "zoomstream")
+	if out, err := exec.Command("go", "build", "-o", zoomstream, "../../cmd/zoomstream").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := measure(t.Context(), quickPlan(), zoomstream, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if m := f.find(r.name); m == nil || m.Median[connector] == 0 {
+			t.Errorf("%q was not measured", r.name)
+		}
+	}
+	for _, m := range f.Measures {
+		if m.Unit == "" || !slices.ContainsFunc([]string{connector, bare}, func(name string) bool { return m.Median[name] > 0 }) {
+			t.Errorf("measure %q has the unit %q and the medians %v", m.Name, m.Unit, m.Median)
+		}
+	}
+	if got := f.find("allocations 1 KiB").Median[connector]; got > maxAllocations {
+		t.Errorf("%.1f allocations for an event of 1 KiB, more than %d", got, maxAllocations)
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// child is a process under measurement, or one beside it.
+type child struct {
+	name    string
+	cmd     *exec.Cmd
+	log     string // file with its standard error
+	stdin   io.WriteCloser
+	reports chan report // from its standard output, until that ends
+	exited  chan struct{}
+}
+
+// report is a line of JSON from a child.
+type report struct {
+	Address   string `json:"address,omitempty"`   // it listens there
+	Connected int64  `json:"connected,omitempty"` // a client was told so, or it is connected itself; Unix nanoseconds, like the others
+	Started   int64  `json:"started,omitempty"`   // an order was begun
+	Ended     int64  `json:"ended,omitempty"`     // and done
+	Allocated uint64 `json:"allocated,omitempty"` // objects, meanwhile
+	Error     string `json:"error,omitempty"`
+}
+
+// startChild starts a process in a folder with nothing but the given
+// environment. It ends with ctx at the latest.
+func startChild(ctx context.Context, name, dir string, environ []string, program string, args ...string) (*child, error) {
+	log, err := os.CreateTemp(dir, name+"-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c := &child{name: name, log: log.Name(), reports: make(chan report, 16), exited: make(chan struct{})}
+	c.cmd = exec.CommandContext(ctx, program, args...)
+	c.cmd.Dir, c.cmd.Stderr = dir, log
+	c.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir}, environ...)
+	stdout, err := c.cmd.StdoutPipe()
+	if err == nil {
+		c.stdin, err = c.cmd.StdinPipe()
+	}
+	if err == nil {
+		err = c.cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	go func() { // ends with the process; stop waits for it
+		defer close(c.exited)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			var r report
+			if json.Unmarshal(lines.Bytes(), &r) == nil && r != (report{}) {
+				c.reports <- r
+			}
+		}
+		c.cmd.Wait() //nolint:errcheck // ProcessState tells
+		close(c.reports)
+	}()
+	return c, nil
+}
+
+// next is the child's next report.
+func (c *child) next(ctx context.Context) (report, error) {
+	select {
+	case r, ok := <-c.reports:
+		if !ok {
+			return r, c.failed(errors.New("it ended by itself"))
+		}
+		if r.Error != "" {
+			return r, c.failed(errors.New(r.Error))
+		}
+		return r, nil
+	case <-ctx.Done():
+		return report{}, c.failed(context.Cause(ctx))
+	}
+}
+
+// tell gives the child an order.
+func (c *child) tell(o order) error {
+	if err := json.NewEncoder(c.stdin).Encode(o); err != nil {
+		return c.failed(err)
+	}
+	return nil
+}
+
+// patience is how long an order may take; the longest take half a minute.
+const patience = 5 * time.Minute
+
+// do gives an order and waits until it is carried out.
+func (c *child) do(ctx context.Context, o order) (report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the events were not sent within %v", patience))
+	defer cancel()
+	if err := c.tell(o); err != nil {
+		return report{}, err
+	}
+	r, err := c.next(ctx)
+	if err == nil && r.Ended == 0 {
+		err = c.failed(errors.New("the connection was made anew in the midst of a measurement"))
+	}
+	return r, err
+}
+
+// failed adds the end of the child's log to an error.
+func (c *child) failed(err error) error {
+	log, _ := os.ReadFile(c.log)
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	return fmt.Errorf("%s: %w\n%s", c.name, err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+}
+
+// stop ends the process by a signal and waits for it.
+func (c *child) stop(s syscall.Signal) {
+	c.cmd.Process.Signal(s) //nolint:errcheck // it may have ended
+	for range c.reports {   // nobody asks any more
+	}
+	<-c.exited
+}
+
+// cpu is the time that the process has used, in steps of 10 ms.
+func (c *child) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(c.proc("stat"))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // behind the name, from field 3 on
+	user, err := strconv.ParseInt(fields[14-3], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[15-3], 10, 64)
+	const tick = time.Second / 100 // USER_HZ
+	return time.Duration(user+system) * tick, err
+}
+
+// memory reads a line of the process's status, VmRSS or VmHWM (the peak), in MiB.
+func (c *child) memory(name string) (float64, error) {
+	text, err := os.ReadFile(c.proc("status"))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), name+":")
+	var kilobytes float64
+	if _, err := fmt.Sscan(rest, &kilobytes); err != nil {
+		return 0, fmt.Errorf("%s of %s: %w", name, c.name, err)
+	}
+	return kilobytes / 1024, nil
+}
+
+func (c *child) proc(file string) string {
+	return filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), file)
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// The environment of the nats-server.
+const (
+	variablePort  = "BENCH_PORT"
+	variableStore = "BENCH_STORE"
+)
+
+// runServer is a nats-server with JetStream on files and nothing else set: it
+// syncs them when a minute or two have passed, as most do.
+func runServer(ctx context.Context) error {
+	port, err := strconv.Atoi(os.Getenv(variablePort))
+	if err != nil {
+		return err
+	}
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: os.Getenv(variableStore), MaxPayload: 8 << 20,
+		NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		return err
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		return errors.New("nats-server is not ready")
+	}
+	if err := writeReport(report{Address: s.ClientURL(), Connected: time.Now().UnixNano()}); err != nil {
+		return err
+	}
+	parent := make(chan struct{})
+	go func() { // ends with the process
+		io.Copy(io.Discard, os.Stdin) //nolint:errcheck // the end is all that counts
+		close(parent)
+	}()
+	select {
+	case <-parent:
+	case <-ctx.Done():
+	}
+	s.Shutdown()
+	s.WaitForShutdown()
+	return nil
+}
