@@ -62,7 +62,7 @@ fuzz: ## Fuzz each fuzz target for FUZZTIME (10s)
 		esac; \
 	done
 
-# On a quiet machine. BENCHFLAGS='-update docs/performance.md' makes the figures the committed ones.
+# On a quiet machine. docs/performance.md says how to make its figures the committed ones.
 bench: build ## Measure the path of an event beside a bare publisher, ROUNDS (3) times: a table, and dist/bench.json
 	@mkdir -p dist
 	go run ./internal/bench -rounds $(ROUNDS) -out dist/bench.json $(BENCHFLAGS)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -34,30 +35,36 @@ func run(ctx context.Context) error {
 	node := flags.Bool("node", true, "measure the Node bridge too, where node and npm are there")
 	out := flags.String("out", "", "write the figures to this `file`, as JSON")
 	committed := flags.String("committed", "docs/performance.json", "`file` with the figures to compare with")
+	from := flags.String("from", "", "measure nothing: take the figures of this `file`, which -out has written")
 	update := flags.String("update", "", "write the figures to the committed file, and their table into this Markdown `file`")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
 	}
 	before, err := readFigures(*committed)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	p := fullPlan(*rounds)
 	if *quick {
 		p = quickPlan()
 	}
-	figures, err := measure(ctx, p, *zoomstream, *node)
+	var now *figures
+	if *from != "" {
+		now, err = readFigures(*from)
+	} else {
+		now, err = measure(ctx, p, *zoomstream, *node)
+	}
 	if err != nil {
 		return err
 	}
-	fmt.Print("\n", figures.table(before))
+	fmt.Print("\n", now.table(before))
 	if *out != "" {
-		if err := figures.write(*out); err != nil {
+		if err := now.write(*out); err != nil {
 			return err
 		}
 	}
 	if *update != "" {
-		return errors.Join(figures.write(*committed), figures.writeMarkdown(*update))
+		return errors.Join(now.write(*committed), now.writeMarkdown(*update))
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func quickPlan() plan {
 	return plan{
 		rounds:  1,
 		bursts:  []burst{{"1 KiB", usualSize, 3000}, {"300 B", 300, 3000}, {"16 KiB", 16 << 10, 300}},
-		windows: []int{256, 1024},
+		windows: []int{1024},
 		trial:   500,
 		rates:   []pacedRun{{100, 300 * time.Millisecond}, {1000, 300 * time.Millisecond}, {10_000, 300 * time.Millisecond}},
 		starts:  1,

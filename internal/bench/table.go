@@ -49,12 +49,15 @@ func unitOf(name string) string {
 	return ""
 }
 
-// table is at most 100 columns wide. What changed is the ratio, where there is
-// one, since machines differ, else the value.
+// table is at most 100 columns wide. It says what has changed since an earlier
+// run, if there is one: the ratio, since machines differ, else the value.
 func (f *figures) table(before *figures) string {
 	var b strings.Builder
 	line := func(cells ...string) {
-		text := fmt.Sprintf("%-30s %10s %9s %11s %6s  %-8s %9s %6s", cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7])
+		text := fmt.Sprintf("%-30s %10s %9s %11s %6s  %-8s", cells[0], cells[1], cells[2], cells[3], cells[4], cells[5])
+		if before != nil {
+			text += fmt.Sprintf(" %9s %6s", cells[6], cells[7])
+		}
 		fmt.Fprintln(&b, strings.TrimRight(text, " "))
 	}
 	line("", connector, bare, node, "ratio", "budget", "committed", "change")
@@ -85,7 +88,7 @@ func (m *figure) cell(contender string) string {
 // changed compares a measure with that of an earlier run.
 func changed(m *figure, before *figures) (was, change string) {
 	if before == nil {
-		return "–", ""
+		return "", ""
 	}
 	old := before.find(m.Name)
 	switch {
