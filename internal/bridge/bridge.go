@@ -19,9 +19,7 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -133,10 +131,6 @@ type Bridge struct {
 
 	turn chan struct{} // held by who hands a message over: it may wait for room
 	seq  uint64        // of the last message; with turn held
-	held held          // with turn held
-
-	holding      atomic.Int64 // messages in held
-	holdingSince atomic.Int64 // Unix nanoseconds from which on what Zoom sent is in held; 0: nothing is
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64              // Unix nanoseconds
@@ -200,9 +194,6 @@ func (b *Bridge) SafeUntil() time.Time {
 			until = earlier(until, session.ReadUntil())
 		}
 	}
-	if since := b.holdingSince.Load(); since > 0 {
-		until = earlier(until, time.Unix(0, since))
-	}
 	note, accepted := b.line.OldestUnsafe()
 	return earlier(until, zoom.SentBy(note.Sent, accepted))
 }
@@ -244,7 +235,6 @@ func (b *Bridge) Run(term, process context.Context) error {
 	unwatch()
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
-	err = errors.Join(err, b.release(patience, nil, math.MaxUint64))
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()

@@ -21,6 +21,9 @@ const (
 )
 
 const (
+	// unreadLongest is how long a new connection is not read since it is not known what
+	// was before it: Zoom may not mind for so long, nor do consumers.
+	unreadLongest = 1500 * time.Millisecond
 	// orderPatience is how long the frames of a new connection wait for the end
 	// of the one that it replaces, so that they come after the old one's.
 	orderPatience = 2 * time.Second
@@ -107,7 +110,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	if err != nil {
 		return false, err
 	}
-	b.arrived(b.clock(time.Now()))
+	b.tellBefore(l, b.clock(time.Now()))
 	b.contest.connected()
 	r := l.read(s)
 	for next := b.renewalTimer(s); ; {
@@ -150,6 +153,22 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	return s, nil
 }
 
+// tellBefore tells of the gap before a connection that is ready. Until it has, the
+// connection is not read, so the marker comes before the first event: the gap since the
+// term's last connection is known here, and that since the term before costs a few round
+// trips to NATS. If that takes longer, reading begins, and the marker follows.
+func (b *Bridge) tellBefore(l *live, ready time.Time) {
+	b.tell(l.patience, b.journal.opened(ready))
+	wait := time.NewTimer(unreadLongest)
+	defer wait.Stop()
+	select {
+	case <-b.journal.told:
+	case <-wait.C:
+		b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
+	case <-l.reading.Done():
+	}
+}
+
 func (b *Bridge) renews() bool {
 	return b.cfg.Renew == RenewAlways || b.cfg.Renew == RenewAuto && b.dialer.ClosesAtExpiry()
 }
@@ -188,7 +207,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		b.renewed.Store(nil)
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
-			b.arrived(b.clock(ready))
+			b.tellBefore(l, b.clock(ready))
 			return l.read(s)
 		}
 	default:

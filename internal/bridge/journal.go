@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +28,7 @@ type journal struct {
 	b       *Bridge
 	writing chan struct{} // held by who reads and writes the bucket: one at a time
 
-	opens atomic.Uint64 // connections of the term that opened has noted
+	told chan struct{} // closed when the gap before the term is published, if there was one
 
 	mu         sync.Mutex
 	state      State
@@ -38,12 +37,11 @@ type journal struct {
 	begun      bool      // what was before that is known
 	revision   uint64    // of the entry; only with writing held
 	superseded bool      // a later term has written
-	next       State     // what it wrote
 	wake       chan struct{}
 }
 
 func newJournal(b *Bridge) *journal {
-	j := &journal{b: b, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	j := &journal{b: b, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1), told: make(chan struct{})}
 	j.state = State{State: Disconnected, Replica: b.cfg.Replica, Nonce: b.cfg.Nonce, Epoch: b.cfg.Epoch}
 	return j
 }
@@ -108,7 +106,6 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 		}
 		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
 		s.Connection++
-		j.opens.Add(1) // before keep is woken, which releases what is held for as many
 	})
 	for _, gap := range gaps {
 		j.b.found(gap)
@@ -130,7 +127,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 	}
 	last, revision, err := j.b.load(ctx)
 	if errors.Is(err, errSuperseded) {
-		j.supersede(last)
+		j.supersede()
 		j.enter(State{}, nil)
 		return nil, nil
 	}
@@ -205,7 +202,7 @@ func (j *journal) stored(id string) {
 }
 
 // keep writes the state when it has changed, and from time to time, until the
-// context ends. It releases what the bridge holds once that is done.
+// context ends.
 func (j *journal) keep(ctx context.Context) {
 	tick := time.NewTicker(stateInterval)
 	defer tick.Stop()
@@ -232,17 +229,29 @@ func (j *journal) keep(ctx context.Context) {
 	}
 }
 
-// record brings the bucket up to date, and then lets go what waits for that.
+// record finds out what was before the term, tells of it, and brings the bucket up to
+// date.
 func (j *journal) record(ctx context.Context) error {
-	noted := j.opens.Load()
-	before, err := j.settle(ctx)
-	if err == nil {
-		err = j.flush(ctx)
-	}
+	gaps, err := j.settle(ctx)
 	if err != nil {
-		noted = 0
+		return err
 	}
-	return errors.Join(err, j.b.release(ctx, before, noted))
+	j.b.tell(ctx, gaps)
+	j.markTold()
+	return j.flush(ctx)
+}
+
+// markTold ends the wait for what was before the term, if it is known.
+func (j *journal) markTold() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	select {
+	case <-j.told:
+	default:
+		if j.begun {
+			close(j.told)
+		}
+	}
 }
 
 // flush writes the state if it has changed.
@@ -269,9 +278,9 @@ func (j *journal) write(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	next, revision, unread := j.b.load(ctx)
+	_, revision, unread := j.b.load(ctx)
 	if errors.Is(unread, errSuperseded) {
-		j.supersede(next)
+		j.supersede()
 		return nil
 	}
 	if unread != nil {
@@ -282,17 +291,10 @@ func (j *journal) write(ctx context.Context) error {
 }
 
 // supersede notes that a later term has written the state.
-func (j *journal) supersede(next State) {
+func (j *journal) supersede() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.superseded, j.next = true, next
-}
-
-// told reports whether a later term has told of a gap, in its own.
-func (j *journal) told(gap Gap) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.superseded && tells(j.next, gap.From)
+	j.superseded = true
 }
 
 // put writes the present state at the known revision, with what the term before

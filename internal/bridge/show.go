@@ -7,12 +7,12 @@ type Condition struct {
 	State     State
 	Trouble   string        // why there is no connection
 	RoundTrip time.Duration // of the latest heartbeat; 0: none was answered yet
-	InFlight  int           // messages received and not yet stored, those that are held included
+	InFlight  int           // messages received and not yet stored
 }
 
 // Condition may be called at any time.
 func (b *Bridge) Condition() Condition {
-	c := Condition{State: b.journal.current(), InFlight: b.line.Stats().Pending + int(b.holding.Load())}
+	c := Condition{State: b.journal.current(), InFlight: b.line.Stats().Pending}
 	if s := b.session.Load(); s != nil {
 		c.RoundTrip = s.RoundTrip()
 	}

@@ -260,7 +260,7 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
-	s.arrived(s.now) // connected, and the term ends at once: the rest is as in Run
+	s.journal.opened(s.now) // connected, and the term ends at once: the rest is as in Run
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}

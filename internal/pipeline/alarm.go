@@ -17,9 +17,6 @@ const alarmAfter = 5 * time.Second
 // errCatchingUp says that there is no trouble any more.
 var errCatchingUp = errors.New("what is on disk is being published")
 
-// errKept says that events wait for the state of their connection to be written.
-var errKept = errors.New("the state of a new connection cannot be recorded in NATS, and its events wait for that")
-
 // tell raises and clears alarms.
 func (p *Pipeline) tell(trouble error) {
 	if p.opt.Alarm == nil {
@@ -27,15 +24,12 @@ func (p *Pipeline) tell(trouble error) {
 	}
 	p.mu.Lock()
 	direct, spoolErr, held := p.direct, p.spoolErr, time.Since(p.since)
-	kept := p.keptSince()
 	p.mu.Unlock()
 	p.succeed()
 	switch {
 	case !direct && held > alarmAfter:
 		p.raise(alarm.Spooling, cmp.Or(trouble, errCatchingUp))
-	case !kept.IsZero() && time.Since(kept) > alarmAfter:
-		p.raise(alarm.Spooling, errKept)
-	case direct && kept.IsZero():
+	case direct:
 		p.clear(alarm.Spooling)
 	}
 	if p.damage != "" && p.say(alarm.Spool, true, p.damage) {

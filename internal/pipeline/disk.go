@@ -39,8 +39,7 @@ type disk struct {
 // writing is a batch on its way to disk.
 type writing struct {
 	msgs  []*nats.Msg
-	tags  []uint64 // of the messages, if they are in flight
-	kept  []*kept  // the messages, if they are copies; else, if not in flight, they are the first of the backlog
+	tags  []uint64 // of the messages, if they are in flight; else they are the first of the backlog
 	after uint64   // as for spool.Log.Append
 	bytes int
 }
@@ -204,13 +203,6 @@ func (p *Pipeline) compare() {
 func (p *Pipeline) recount(last uint64) {
 	p.disk.leftOver = min(p.disk.leftOver, last)
 	maps.DeleteFunc(p.passed, func(sequence uint64, _ bool) bool { return sequence > last })
-	for l := range p.keeping {
-		for _, k := range l.kept {
-			if k.sequence > last {
-				k.sequence = 0
-			}
-		}
-	}
 	p.unsaved = 0
 	for n := p.flight.first; n < p.flight.end(); n++ {
 		if it := p.flight.at(n); !it.done && it.sequence > last {
@@ -237,7 +229,7 @@ func (p *Pipeline) write(ctx context.Context, w writing) bool {
 		p.usable()
 	} else {
 		p.disk.broken = !errors.Is(err, spool.ErrFull)
-		p.disk.pending = writing{msgs: w.msgs[n:], tags: w.tags[min(n, len(w.tags)):], kept: w.kept[min(n, len(w.kept)):]}
+		p.disk.pending = writing{msgs: w.msgs[n:], tags: w.tags[min(n, len(w.tags)):]}
 		p.failed(err)
 	}
 	return err == nil
@@ -249,9 +241,6 @@ func (p *Pipeline) written(w writing, count int) {
 	for n := range min(count, len(w.msgs)) {
 		p.last++
 		switch {
-		case len(w.kept) > 0:
-			w.kept[n].sequence = p.last
-			p.pass()
 		case len(w.tags) > 0:
 			p.pass() // the publisher has it
 			p.savedInFlight(w.tags[n])
@@ -341,7 +330,7 @@ func (p *Pipeline) rest() {
 	d := &p.disk
 	p.mu.Lock()
 	empty := p.removed == p.last
-	p.mu.Unlock() // what is kept pins removed
+	p.mu.Unlock()
 	if d.log != nil && (d.broken || empty && time.Since(d.used) > restAfter) && time.Now().After(d.retry) {
 		p.closeSpool()
 	}

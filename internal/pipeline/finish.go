@@ -65,13 +65,5 @@ func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 			unsafe++
 		}
 	}
-	for l := range p.keeping {
-		for _, k := range l.kept {
-			left++
-			if k.sequence == 0 {
-				unsafe++
-			}
-		}
-	}
 	return left, unsafe, p.trouble != nil
 }

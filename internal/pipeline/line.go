@@ -18,13 +18,11 @@ type Line struct {
 
 	// The fields below are guarded by p.mu.
 
-	pending   int // not stored in the stream
-	unsafe    int // of these, not on disk either
-	kept      []*kept
-	keptSince time.Time
-	ended     bool
-	safe      chan struct{} // closed when unsafe is zero; nil if nobody waits
-	stats     LineStats
+	pending int // not stored in the stream
+	unsafe  int // of these, not on disk either
+	ended   bool
+	safe    chan struct{} // closed when unsafe is zero; nil if nobody waits
+	stats   LineStats
 }
 
 // lineKey finds the Line of a message that was read back from disk.
@@ -118,7 +116,7 @@ func (l *Line) Flush(ctx context.Context) error {
 func (l *Line) End() {
 	l.p.mu.Lock()
 	defer l.p.mu.Unlock()
-	l.ended = true // copies that are not released stay, for the next run
+	l.ended = true
 	l.forget()
 }
 

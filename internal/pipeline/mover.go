@@ -68,7 +68,6 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	p.tell(trouble)
 	p.lookBack(ctx)
 	if p.isDirect() {
-		p.saveKept(ctx)
 		p.heal(ctx)
 		p.remove(ctx)
 		p.rest()
@@ -87,7 +86,6 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	if disk {
 		moved = p.saveBacklog(ctx, trouble) || moved
 	}
-	p.saveKept(ctx)
 	p.remove(ctx)
 	return !p.resume(trouble) && moved
 }
@@ -321,8 +319,5 @@ func (p *Pipeline) stored() uint64 {
 			through = min(through, it.sequence-1)
 		}
 	}
-	if pinned := p.pinned(); pinned > 0 {
-		through = min(through, pinned-1)
-	}
-	return p.whole(through)
+	return through
 }

@@ -118,7 +118,6 @@ type Pipeline struct {
 
 	mu           sync.Mutex
 	lines        map[lineKey]*Line
-	keeping      map[*Line]bool // those with copies
 	direct       bool
 	closed       bool
 	newest       []nats.Header // of the last message of each subscription that an earlier process has left
@@ -130,7 +129,6 @@ type Pipeline struct {
 	backlogBytes int
 	next, last   uint64          // of the spool: next to be read, newest; equal to last+1: all is read
 	passed       map[uint64]bool // records that are not to be read, since their messages are here
-	released     []released      // that are not removed yet
 	removed      uint64          // up to here the spool is empty
 	bytes        uint64          // of the spool
 	spoolErr     error
@@ -156,7 +154,7 @@ type item struct {
 // New returns a Pipeline. It does nothing before Run.
 func New(nc *nats.Conn, opt Options) *Pipeline {
 	p := &Pipeline{
-		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line), keeping: make(map[*Line]bool),
+		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line),
 		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), passed: make(map[uint64]bool), inherited: make(map[string]Inherited),
 	}
 	if p.lockSpool() {
@@ -218,9 +216,6 @@ func (p *Pipeline) oldest() (at time.Time) {
 		at = p.flight.front().accepted
 	case p.backlog.len() > 0:
 		at = p.backlog.front().accepted
-	}
-	if kept := p.keptSince(); !kept.IsZero() && (at.IsZero() || kept.Before(at)) {
-		return kept
 	}
 	return at
 }

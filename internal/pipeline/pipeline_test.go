@@ -237,40 +237,6 @@ func TestWithoutDisk(t *testing.T) {
 	w.inOrder(9000)
 }
 
-// TestCopies keeps copies of what is not published yet: a killed process leaves
-// them to the next one, a living one publishes the originals only.
-func TestCopies(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	r := w.start("1", plenty)
-	keep := func(from, to int) {
-		before := r.Pipeline.Stats().Spooled
-		for n := from; n < to; n++ {
-			r.Keep(numbered(n, "1"))
-		}
-		w.until("the copies are on disk", func() bool { return r.Pipeline.Stats().Spooled == before+to-from })
-	}
-	keep(0, 300)
-	if !r.isDirect() {
-		t.Error("the stream takes messages, and they take the long way")
-	}
-	r.publish(0, 300)
-	r.Release()
-	w.until("the copies are removed", func() bool { return r.Pipeline.Stats().Spooled == 0 })
-
-	w.down()
-	r.publish(300, 1000)
-	r.safe()
-	keep(1000, 1300)
-	w.up()
-	w.until("the others are stored", func() bool { return r.Line.Stats().Acked == 1000 })
-	r.kill()
-	r = w.start("2", plenty)
-	r.publish(1300, 1400)
-	r.end()
-	w.inOrder(1400)
-}
-
 // TestAlarm tells in the stream that events are held back for long, and when they
 // no longer are.
 func TestAlarm(t *testing.T) {

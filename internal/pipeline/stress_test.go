@@ -36,25 +36,14 @@ func (s *source) message(n int, epoch string) *nats.Msg {
 	}}
 }
 
-// feed publishes until it is told to stop. Now and then it holds messages back for
-// a while, and leaves copies.
+// feed publishes until it is told to stop.
 func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch string) {
 	for ctx.Err() == nil {
-		count, holding := 1+random.IntN(300), random.IntN(10) == 0
-		if holding {
-			for n := range count {
-				l.Keep(s.message(s.next+n, epoch))
-			}
-			time.Sleep(time.Duration(random.IntN(900)) * time.Millisecond)
-		}
-		for range count {
+		for range 1 + random.IntN(300) {
 			if l.Publish(ctx, s.message(s.next, epoch), Note{}) != nil {
 				return
 			}
 			s.next++
-		}
-		if holding {
-			l.Release()
 		}
 		if upTo := s.next; random.IntN(4) == 0 && l.Flush(ctx) == nil {
 			s.safe = upTo
