@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,51 +16,70 @@ const (
 	retryAfter = 2 * time.Second
 	// patience is how often a left-over spool is tried until new messages go first.
 	patience = 3
-	// restAfter is how long an empty spool is kept open.
-	restAfter = 5 * time.Second
+	// idleAfter is how long an empty spool is kept open.
+	idleAfter = 5 * time.Second
 )
 
-// disk is what the mover knows of the spool.
+// diskState is what can be done with the spool.
+//
+//	         open                  a write or removal fails
+//	closed --------> open -------------------------------------> read-only
+//	   ^               | a read fails, or it is empty for long        | the disk takes files again,
+//	   +---------------+----------------------------------------------+ or nothing in it is needed
+type diskState int
+
+const (
+	diskClosed diskState = iota
+	diskOpen
+	diskReadOnly // it can still be read, but perhaps not be opened again
+)
+
+// leftOver is whether it is known what an earlier process has left in the spool.
+type leftOver int
+
+const (
+	leftUnknown leftOver = iota // new messages wait: those that are left come first
+	leftGivenUp                 // it could not be opened for a while; new messages go first
+	leftKnown
+)
+
+// disk is what the loop knows of the spool.
 type disk struct {
-	folder   *spool.Folder // nil: not locked
-	log      *spool.Log    // nil: not open
-	broken   bool          // it can be read, but not written until it is opened again
-	begun    bool          // what another process has left in it is known
-	tries    int           // to find that out
-	retry    time.Time     // not to be tried before
-	pending  writing       // the last batch, if its writing has failed
-	ahead    []spool.Record
-	leftOver uint64 // up to here another process has written, and may have sent them
-	removed  time.Time
-	used     time.Time
+	folder *spool.Folder // nil: not locked
+	log    *spool.Log    // only for reader and writer
+	state  diskState
+	retry  time.Time // not to be tried before
+
+	leftOver  leftOver
+	tries     int    // to find that out
+	inherited uint64 // records up to here are of another process
+
+	unsure  []*entry       // that the last write may have written all the same
+	ahead   []spool.Record // that were read
+	removed time.Time      // when records were last removed
+	used    time.Time
 }
 
-// writing is a batch on its way to disk.
-type writing struct {
-	msgs  []*nats.Msg
-	tags  []uint64 // of the messages, if they are in flight; else they are the first of the backlog
-	after uint64   // as for spool.Log.Append
-	bytes int
-}
-
-func (w *writing) fits() bool { return len(w.msgs) < batch && w.bytes < batchBytes }
-
-func (w *writing) add(it *item) {
-	if len(w.msgs) == 0 {
-		w.after = it.after // the oldest one's is right for all
+// reader is the spool if it can be read, or nil. Nobody keeps it.
+func (d *disk) reader() *spool.Log {
+	if d.state == diskClosed {
+		return nil
 	}
-	w.msgs = append(w.msgs, it.msg)
-	w.bytes += it.size
+	return d.log
 }
 
-// writable reports whether the spool is open for writing.
-func (d *disk) writable() bool { return d.log != nil && !d.broken }
+// writer is the spool if it can be written now, or nil. Nobody keeps it.
+func (d *disk) writer() *spool.Log {
+	if d.state != diskOpen || time.Now().Before(d.retry) {
+		return nil
+	}
+	return d.log
+}
+
+func (d *disk) close() { d.log, d.state, d.ahead = nil, diskClosed, nil }
 
 // lockSpool locks the folder, or tells that there is no spool.
 func (p *Pipeline) lockSpool() bool {
-	if p.opt.SpoolDir == "" {
-		return false
-	}
 	folder, err := spool.Lock(p.opt.SpoolDir)
 	if err != nil {
 		p.failed(err)
@@ -83,18 +101,15 @@ func (p *Pipeline) unlockSpool() {
 	}
 }
 
-// openSpool opens the spool if it is not open, and reports whether it can be
-// written. One that has failed is left as it is until the disk takes files again:
-// it can still be read, but perhaps not be opened.
-func (p *Pipeline) openSpool(ctx context.Context) bool {
+// open opens the spool if it is not open, and reports whether it can be written.
+func (p *Pipeline) open(ctx context.Context) bool {
 	d := &p.disk
-	if p.opt.SpoolDir == "" || time.Now().Before(d.retry) {
+	switch {
+	case p.opt.SpoolDir == "" || time.Now().Before(d.retry):
 		return false
-	}
-	if d.writable() {
+	case d.state == diskOpen:
 		return true
-	}
-	if d.log != nil {
+	case d.state == diskReadOnly:
 		if err := d.folder.Probe(); err != nil {
 			p.failed(err)
 			return false
@@ -106,58 +121,57 @@ func (p *Pipeline) openSpool(ctx context.Context) bool {
 	}
 	log, err := d.folder.Open(ctx, p.opt.SpoolMax, p.opt.Log)
 	if err != nil {
-		d.tries++
+		if d.tries++; d.tries >= patience && d.leftOver == leftUnknown {
+			d.leftOver = leftGivenUp
+		}
 		p.failed(err)
 		return false
 	}
-	d.log, d.ahead, d.used = log, nil, time.Now()
-	if !d.begun {
-		p.begin(ctx)
-		return true
+	d.log, d.state, d.used = log, diskOpen, time.Now()
+	if d.leftOver != leftKnown {
+		p.takeOver(ctx, log)
+	} else {
+		p.goOn(log)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.compare()
 	return true
 }
 
-// lookBack finds out whether another process has left something, if that is not
+// findLeftOver finds out whether another process has left something, if that is not
 // known yet.
-func (p *Pipeline) lookBack(ctx context.Context) {
+func (p *Pipeline) findLeftOver(ctx context.Context) {
 	d := &p.disk
-	if d.begun || time.Now().Before(d.retry) || d.folder == nil && !p.lockSpool() {
+	if d.leftOver == leftKnown || time.Now().Before(d.retry) || d.folder == nil && !p.lockSpool() {
 		return
 	}
 	if !d.folder.Used() {
-		d.begun = true
+		d.leftOver = leftKnown
 		return
 	}
-	p.openSpool(ctx)
+	p.open(ctx)
 }
 
-// begin begins with what another process has left.
-func (p *Pipeline) begin(ctx context.Context) {
-	d := &p.disk
-	d.begun = true
-	newest, err := d.log.Newest(ctx)
+// takeOver begins with what another process has left.
+func (p *Pipeline) takeOver(ctx context.Context, log *spool.Log) {
+	p.disk.leftOver = leftKnown
+	newest, err := log.Newest(ctx)
 	if err != nil {
 		p.opt.Log.Warn().Str("code", "spool.unread").Err(err).Msg("it is not known when the last events in the spool were received")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.newest = newest
-	if lost := d.log.Lost(); lost > 0 {
+	if lost := log.Lost(); lost > 0 {
 		p.harm(fmt.Sprintf("about %d bytes", lost))
 	}
-	p.next, p.last, p.removed, p.bytes = d.log.First(), d.log.Last(), d.log.First()-1, d.log.Bytes()
-	if p.last < p.next {
+	p.disk.inherited = log.Last()
+	p.records = records{removed: log.First() - 1, next: log.First(), last: log.Last(), doubtful: log.Last(), bytes: log.Bytes()}
+	if !p.records.unread() {
 		return
 	}
 	if p.direct {
 		p.direct, p.since = false, time.Now()
 	}
-	d.leftOver = p.last
-	p.opt.Log.Info().Str("code", "spool.replay").Uint64("events", p.last+1-p.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
+	p.opt.Log.Info().Str("code", "spool.replay").Uint64("events", p.records.last+1-p.records.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }
 
 // LeftOver returns the headers of the last message of a subscription that an
@@ -165,7 +179,7 @@ func (p *Pipeline) begin(ctx context.Context) {
 // that is known.
 func (p *Pipeline) LeftOver(ctx context.Context, subscription string) nats.Header {
 	select {
-	case <-p.looked:
+	case <-p.known:
 	case <-ctx.Done():
 		return nil
 	}
@@ -179,112 +193,114 @@ func (p *Pipeline) LeftOver(ctx context.Context, subscription string) nats.Heade
 	return nil
 }
 
-// compare goes on with a spool that was opened again. The caller holds p.mu.
-func (p *Pipeline) compare() {
-	d := &p.disk
-	last := d.log.Last()
-	p.bytes = d.log.Bytes()
-	switch {
-	case p.next > p.last && p.removed == p.last && last < p.last: // it was empty and was removed
-		p.next, p.last, p.removed = last+1, last, last
-		p.recount(last)
-	case last < p.last:
-		p.opt.Log.Error().Str("code", "spool.damaged").Uint64("events", p.last-last).Str("dir", p.opt.SpoolDir).Msg("the newest events of the spool are gone from the disk")
-		p.last, p.next, p.removed = last, min(p.next, last+1), min(p.removed, last)
-		p.recount(last)
-	case last > p.last:
-		p.written(d.pending, int(last-p.last))
+// goOn goes on with a spool that was opened again: what it has counts.
+func (p *Pipeline) goOn(log *spool.Log) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := &p.records
+	last := log.Last()
+	r.bytes = log.Bytes()
+	if last < r.last {
+		if lost := int64(r.last) - int64(max(last+1, r.next)) + 1; lost > 0 {
+			p.harm(fmt.Sprintf("%d events", lost))
+		}
+		p.forgetBehind(last)
 	}
-	d.pending = writing{}
+	if more := int(last - r.last); more > 0 {
+		p.saved(p.disk.unsure[:min(more, len(p.disk.unsure))])
+		r.last, r.doubtful = last, last
+	}
+	p.disk.unsure = nil
 }
 
-// recount forgets what was known of records behind a sequence: their numbers are
-// given again. The caller holds p.mu.
-func (p *Pipeline) recount(last uint64) {
-	p.disk.leftOver = min(p.disk.leftOver, last)
-	maps.DeleteFunc(p.passed, func(sequence uint64, _ bool) bool { return sequence > last })
-	p.unsaved = 0
+// forgetBehind forgets records behind a number, which are gone: numbers are given
+// again. The caller holds p.mu.
+func (p *Pipeline) forgetBehind(last uint64) {
+	r := &p.records
+	r.removed, r.next, r.last, r.doubtful = min(r.removed, last), min(r.next, last+1), last, min(r.doubtful, last)
+	p.disk.inherited = min(p.disk.inherited, last)
 	for n := p.flight.first; n < p.flight.end(); n++ {
-		if it := p.flight.at(n); !it.done && it.sequence > last {
-			it.sequence = 0
-			if it.line != nil {
-				it.line.unsafe++
+		if e := *p.flight.at(n); !e.stored && e.record > last {
+			e.record = 0
+			if e.line != nil {
+				e.line.unsafe++
 			}
 		}
 	}
 }
 
-// write writes a batch and reports whether all of it is on disk.
+// writing is a batch on its way to disk.
+type writing struct {
+	entries []*entry
+	bytes   int
+}
+
+func (w *writing) fits() bool { return len(w.entries) < batch && w.bytes < batchBytes }
+
+func (w *writing) add(e *entry) {
+	w.entries = append(w.entries, e)
+	w.bytes += e.size
+}
+
+// write writes a batch if the disk can be written, and reports whether all of it is
+// on disk.
 func (p *Pipeline) write(ctx context.Context, w writing) bool {
-	log := p.disk.log
+	log := p.disk.writer()
+	if log == nil || len(w.entries) == 0 {
+		return false
+	}
+	msgs := make([]*nats.Msg, len(w.entries))
+	for i, e := range w.entries {
+		msgs[i] = e.msg
+	}
 	before := log.Last()
-	err := log.Append(ctx, w.msgs, w.after)
+	err := log.Append(ctx, msgs, w.entries[0].after) // the oldest one's is right for all
 	n := int(log.Last() - before)
 	p.disk.used = time.Now()
 	p.mu.Lock()
-	p.written(w, n)
-	p.bytes = log.Bytes()
+	p.saved(w.entries[:n])
+	p.records.bytes = log.Bytes()
 	p.mu.Unlock()
 	if err == nil {
 		p.usable()
-	} else {
-		p.disk.broken = !errors.Is(err, spool.ErrFull)
-		p.disk.pending = writing{msgs: w.msgs[n:], tags: w.tags[min(n, len(w.tags)):]}
-		p.failed(err)
+		return true
 	}
-	return err == nil
+	if !errors.Is(err, spool.ErrFull) {
+		p.disk.state, p.disk.unsure = diskReadOnly, w.entries[n:]
+	}
+	p.failed(err)
+	return false
 }
 
-// written notes that the first messages of a batch are on disk. The caller holds
-// p.mu.
-func (p *Pipeline) written(w writing, count int) {
-	for n := range min(count, len(w.msgs)) {
-		p.last++
-		switch {
-		case len(w.tags) > 0:
-			p.pass() // the publisher has it
-			p.savedInFlight(w.tags[n])
-		case p.backlog.len() > 0 && p.backlog.front().msg == w.msgs[n]:
-			p.dropBacklog().line.saved()
-		default: // it seemed not to be written, and went to the publisher
-			p.pass()
-			for tag := p.flight.first; tag < p.flight.end(); tag++ {
-				if p.flight.at(tag).msg == w.msgs[n] {
-					p.savedInFlight(tag)
-				}
-			}
+// saved notes that messages are the newest records. The caller holds p.mu.
+func (p *Pipeline) saved(entries []*entry) {
+	r := &p.records
+	for _, e := range entries {
+		r.last++
+		if p.waiting.len() > 0 && *p.waiting.front() == e {
+			p.endWait() // on disk it waits on
+			e.line.saved()
+			continue
+		}
+		// The publisher has it, or had it, so it is not to be read. Mostly nothing else is
+		// unread then; but what another process has left may have been found late, and is
+		// read first. Then this one is published again, which its id settles.
+		if r.next == r.last {
+			r.next++
+		} else {
+			r.doubtful = r.last
+		}
+		if !e.stored && e.record == 0 {
+			e.record = r.last
+			e.line.saved()
 		}
 	}
 	p.notify()
 }
 
-// savedInFlight notes that the message of a tag is the newest record. The caller
-// holds p.mu.
-func (p *Pipeline) savedInFlight(tag uint64) {
-	if tag < p.flight.first || p.flight.at(tag).done || p.flight.at(tag).sequence > 0 {
-		return
-	}
-	p.flight.at(tag).sequence = p.last
-	p.flight.at(tag).line.saved()
-}
-
-// pass has the newest record not be read. The caller holds p.mu.
-func (p *Pipeline) pass() {
-	if p.next == p.last {
-		p.next++
-		return
-	}
-	p.passed[p.last] = true
-}
-
-// waits reports whether new messages wait for what another process has left. If
-// that cannot be read, they do not for long.
-func (d *disk) waits() bool { return !d.begun && d.tries < patience }
-
 // failed notes that the disk cannot be used for now.
 func (p *Pipeline) failed(err error) {
-	d := &p.disk
-	d.retry = time.Now().Add(retryAfter)
+	p.disk.retry = time.Now().Add(retryAfter)
 	p.mu.Lock()
 	known := p.spoolErr != nil
 	p.spoolErr = err
@@ -305,15 +321,15 @@ func (p *Pipeline) usable() {
 	}
 }
 
-// heal tries a disk that has failed again when there is nothing to be written, and
-// opens it when something in it can be removed.
-func (p *Pipeline) heal(ctx context.Context) {
+// checkDisk tries a disk that has failed again when there is nothing to be written,
+// and opens it when something in it can be removed.
+func (p *Pipeline) checkDisk(ctx context.Context) {
 	d := &p.disk
 	p.mu.Lock()
-	failed, empty := p.spoolErr != nil, p.removed == p.last
+	failed, empty := p.spoolErr != nil, p.records.removed == p.records.last
 	p.mu.Unlock()
-	if d.log == nil && !empty {
-		p.openSpool(ctx)
+	if d.state == diskClosed && !empty {
+		p.open(ctx)
 	}
 	if !failed || time.Now().Before(d.retry) || d.folder == nil {
 		return
@@ -325,23 +341,24 @@ func (p *Pipeline) heal(ctx context.Context) {
 	p.usable()
 }
 
-// rest closes a spool that has been empty for long, or has failed.
-func (p *Pipeline) rest() {
+// closeIdle closes a spool that has been empty for long, or has failed.
+func (p *Pipeline) closeIdle() {
 	d := &p.disk
 	p.mu.Lock()
-	empty := p.removed == p.last
+	empty := p.records.removed == p.records.last
 	p.mu.Unlock()
-	if d.log != nil && (d.broken || empty && time.Since(d.used) > restAfter) && time.Now().After(d.retry) {
+	if (d.state == diskReadOnly || d.state == diskOpen && empty && time.Since(d.used) > idleAfter) && time.Now().After(d.retry) {
 		p.closeSpool()
 	}
 }
 
 func (p *Pipeline) closeSpool() {
-	if p.disk.log == nil {
+	log := p.disk.reader()
+	if log == nil {
 		return
 	}
-	if err := p.disk.log.Close(); err != nil {
+	p.disk.close()
+	if err := log.Close(); err != nil {
 		p.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool is not closed properly")
 	}
-	p.disk.log, p.disk.broken = nil, false
 }

@@ -52,16 +52,16 @@ func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := p.flight.first; n < p.flight.end(); n++ {
-		if it := p.flight.at(n); !it.done {
+		if e := *p.flight.at(n); !e.stored {
 			left++
-			if it.sequence == 0 && it.line != nil {
+			if e.record == 0 && e.line != nil {
 				unsafe++
 			}
 		}
 	}
-	left += p.backlog.len() + int(p.last+1-p.next)
-	for n := p.backlog.first; n < p.backlog.end(); n++ {
-		if p.backlog.at(n).line != nil { // else it is an alarm of ours
+	left += p.waiting.len() + int(p.records.last+1-p.records.next)
+	for n := p.waiting.first; n < p.waiting.end(); n++ {
+		if (*p.waiting.at(n)).line != nil { // else it is an alarm of ours
 			unsafe++
 		}
 	}

@@ -62,7 +62,7 @@ func TestStreamCreatedAgain(t *testing.T) {
 	time.Sleep(2 * w.dup)
 	w.dir = frozen // as if it had been killed right after the acknowledgements
 	r = w.start("2", plenty)
-	<-r.looked
+	<-r.known
 	r.end()
 	w.once(200)
 }

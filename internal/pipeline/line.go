@@ -76,7 +76,7 @@ func (p *Pipeline) lineOf(msg *nats.Msg) *Line {
 // the bounds of memory and disk are reached, and returns the context's error, or
 // publisher.ErrClosed, only if the message was not accepted.
 func (l *Line) Publish(ctx context.Context, msg *nats.Msg, note Note) error {
-	return l.p.put(ctx, item{msg: msg, line: l, note: note, size: publisher.Size(msg)})
+	return l.p.put(ctx, &entry{msg: msg, line: l, note: note, size: publisher.Size(msg)})
 }
 
 // Flush waits until everything accepted so far, and meanwhile, is stored in the
@@ -137,10 +137,10 @@ func (l *Line) OldestUnsafe() (note Note, accepted time.Time) {
 	if l.unsafe == 0 {
 		return Note{}, time.Time{}
 	}
-	for _, queue := range []*fifo[item]{&l.p.flight, &l.p.backlog} {
+	for _, queue := range []*fifo[*entry]{&l.p.flight, &l.p.waiting} {
 		for n := queue.first; n < queue.end(); n++ {
-			if it := queue.at(n); it.line == l && !it.done && it.sequence == 0 {
-				return it.note, it.accepted
+			if e := *queue.at(n); e.line == l && !e.stored && e.record == 0 {
+				return e.note, e.accepted
 			}
 		}
 	}

@@ -47,7 +47,7 @@ const (
 	stallAfter = 500 * time.Millisecond
 	// checkPeriod is how often that is looked at.
 	checkPeriod = 100 * time.Millisecond
-	// The backlog is what waits for the disk, or, without one, for NATS.
+	// What waits for the disk, or, without one, for NATS, is bounded.
 	maxBacklog      = 2048
 	maxBacklogBytes = 16 << 20
 )
@@ -107,62 +107,74 @@ type Stats struct {
 type Pipeline struct {
 	opt  Options
 	pub  *publisher.Publisher
-	wake chan struct{} // to the mover
+	wake chan struct{} // to the loop
 	done chan struct{} // closed when Run has ended
 
-	looked chan struct{} // closed when it is known what an earlier process has left
+	known chan struct{} // closed when it is known what an earlier process has left, or given up
 
-	disk   disk            // the mover's, like the next two
+	disk   disk            // the loop's, like the next two
 	alarms map[string]bool // that are raised
 	damage string          // on disk, of which nobody is told
 
 	mu           sync.Mutex
 	lines        map[lineKey]*Line
-	direct       bool
+	direct       bool      // else spooling
+	since        time.Time // of direct, or of its end
 	closed       bool
-	newest       []nats.Header // of the last message of each subscription that an earlier process has left
 	changed      chan struct{} // closed when who waits for room should try again
-	waiting      int           // for that
-	flight       fifo[item]    // at the publisher, by their tags
-	unsaved      uint64        // tag before which all in flight is on disk, or was looked at
-	backlog      fifo[item]
-	backlogBytes int
-	next, last   uint64          // of the spool: next to be read, newest; equal to last+1: all is read
-	passed       map[uint64]bool // records that are not to be read, since their messages are here
-	removed      uint64          // up to here the spool is empty
-	bytes        uint64          // of the spool
+	callers      int           // that wait for that
+	flight       fifo[*entry]  // at the publisher, by their tags
+	records      records       // on disk
+	waiting      fifo[*entry]  // for the disk, or for the publisher
+	waitingBytes int
 	spoolErr     error
 	trouble      error                // why publishing pauses
+	newest       []nats.Header        // of the last message of each subscription that an earlier process has left
 	inherited    map[string]Inherited // alarms that earlier runs have raised, of which tell has not heard
 	sequence     uint64               // of the stream, the last one acknowledged
-	since        time.Time            // of direct, or of its end
 }
 
-// item is a message on its way.
-type item struct {
+// entry is a message in memory, from its acceptance, or its being read from disk, to
+// its acknowledgement, or its being written to disk with nobody to publish it from here.
+type entry struct {
 	msg      *nats.Msg
 	line     *Line // nil: of a process or a term that has ended
 	note     Note
 	size     int
-	accepted time.Time // when it was
-	since    time.Time // it has been at the publisher
+	accepted time.Time
+	offered  time.Time // to the publisher; zero: not yet
 	after    uint64    // the stream's last sequence before that
-	sequence uint64    // in the spool; 0: it is not there
-	done     bool
+	record   uint64    // its number on disk; 0: it is not there
+	stored   bool      // in the stream
 }
+
+// records are the numbers of what is on disk. Those up to removed are gone; those up
+// to before next are at the publisher, or stored; the rest, up to last, is to be read.
+type records struct {
+	removed, next, last uint64
+	doubtful            uint64 // up to here they may have been sent before they were written, or by another process
+	bytes               uint64
+}
+
+// unread reports whether something on disk is to be published yet, which comes before
+// what waits in memory.
+func (r *records) unread() bool { return r.next <= r.last }
 
 // New returns a Pipeline. It does nothing before Run.
 func New(nc *nats.Conn, opt Options) *Pipeline {
 	p := &Pipeline{
-		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), looked: make(chan struct{}), lines: make(map[lineKey]*Line),
-		changed: make(chan struct{}), next: 1, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), passed: make(map[uint64]bool), inherited: make(map[string]Inherited),
+		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), known: make(chan struct{}), lines: make(map[lineKey]*Line),
+		changed: make(chan struct{}), records: records{next: 1}, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), inherited: make(map[string]Inherited),
 	}
-	if p.lockSpool() {
-		p.disk.begun = !p.disk.folder.Used()
-	} else {
-		p.disk.begun, p.disk.tries = opt.SpoolDir == "", patience
+	switch {
+	case opt.SpoolDir == "":
+		p.disk.leftOver = leftKnown
+	case !p.lockSpool():
+		p.disk.leftOver = leftGivenUp
+	case !p.disk.folder.Used():
+		p.disk.leftOver = leftKnown
 	}
-	p.direct = !p.disk.waits()
+	p.direct = p.disk.leftOver != leftUnknown
 	p.pub = publisher.New(nc, publisher.Options{
 		Stream: opt.Stream, DuplicateWindow: opt.DuplicateWindow, After: opt.After,
 		Acked: p.acked, Refused: opt.Refused, Changed: p.publishing,
@@ -180,7 +192,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	var moving sync.WaitGroup
 	defer moving.Wait()
 	defer stop()
-	moving.Go(func() { p.move(ctx) })
+	moving.Go(func() { p.loop(ctx) })
 	err := p.pub.Run(ctx)
 	if err != nil {
 		p.publishing(err)
@@ -203,27 +215,27 @@ func (p *Pipeline) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{
-		Publisher: st, Direct: p.direct, Backlog: p.backlog.len(), Spooled: int(p.last - p.removed), Bytes: p.bytes, SpoolErr: p.spoolErr,
+		Publisher: st, Direct: p.direct, Backlog: p.waiting.len(), Spooled: int(p.records.last - p.records.removed), Bytes: p.records.bytes, SpoolErr: p.spoolErr,
 		Oldest: p.oldest(), Since: p.since, Trouble: p.trouble,
 	}
 }
 
 // oldest is when the oldest message that is not stored was accepted. The caller
 // holds p.mu.
-func (p *Pipeline) oldest() (at time.Time) {
+func (p *Pipeline) oldest() time.Time {
 	switch {
 	case p.flight.len() > 0:
-		at = p.flight.front().accepted
-	case p.backlog.len() > 0:
-		at = p.backlog.front().accepted
+		return (*p.flight.front()).accepted
+	case p.waiting.len() > 0:
+		return (*p.waiting.front()).accepted
 	}
-	return at
+	return time.Time{}
 }
 
 // put hands a message over, waiting for room.
-func (p *Pipeline) put(ctx context.Context, it item) error {
+func (p *Pipeline) put(ctx context.Context, e *entry) error {
 	for {
-		accepted, room, changed := p.accept(it)
+		accepted, room, changed := p.accept(e)
 		if accepted {
 			return nil
 		}
@@ -237,7 +249,7 @@ func (p *Pipeline) put(ctx context.Context, it item) error {
 			err = context.Cause(ctx)
 		}
 		p.mu.Lock()
-		p.waiting--
+		p.callers--
 		p.mu.Unlock()
 		if err != nil {
 			return err
@@ -245,95 +257,98 @@ func (p *Pipeline) put(ctx context.Context, it item) error {
 	}
 }
 
-// Insert hands over a message of the process's own, also beyond the bounds of the
-// backlog. It reports whether there was room for it; it does not wait.
-func (p *Pipeline) Insert(msg *nats.Msg) bool {
-	it := item{msg: msg, size: publisher.Size(msg)}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.direct {
-		return p.offer(it, time.Time{})
-	}
-	p.enqueue(it)
-	return true
-}
-
-// enqueue adds a message to the backlog. The caller holds p.mu.
-func (p *Pipeline) enqueue(it item) {
-	it.after, it.accepted = p.sequence, time.Now()
-	p.backlog.push(it)
-	p.backlogBytes += it.size
-	signal(p.wake)
-}
-
 // accept takes a message, or tells what to wait for; then it counts the caller as
 // waiting.
-func (p *Pipeline) accept(it item) (accepted bool, room, changed <-chan struct{}) {
+func (p *Pipeline) accept(e *entry) (accepted bool, room, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		p.waiting++
+	switch {
+	case p.closed:
+		p.callers++
 		return false, nil, nil
+	case p.direct && !p.offer(e, time.Time{}):
+		p.callers++
+		return false, p.pub.Room(), p.changed
+	case !p.direct && p.waiting.len() > 0 && (p.waiting.len() >= maxBacklog || p.waitingBytes+e.size > maxBacklogBytes):
+		p.callers++
+		return false, nil, p.changed
+	case !p.direct:
+		p.wait(e)
 	}
-	if p.direct {
-		if !p.offer(it, time.Time{}) {
-			p.waiting++
-			return false, p.pub.Room(), p.changed
-		}
-	} else {
-		if n := p.backlog.len(); n > 0 && (n >= maxBacklog || p.backlogBytes+it.size > maxBacklogBytes) {
-			p.waiting++
-			return false, nil, p.changed
-		}
-		p.enqueue(it)
-	}
-	if it.line != nil {
-		it.line.pending++
-		it.line.unsafe++
+	if e.line != nil {
+		e.line.pending++
+		e.line.unsafe++
 	}
 	return true, nil, nil
 }
 
+// Insert hands over a message of the process's own, also beyond the bounds of what
+// may wait. It reports whether there was room for it; it does not wait.
+func (p *Pipeline) Insert(msg *nats.Msg) bool {
+	e := &entry{msg: msg, size: publisher.Size(msg)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.direct {
+		return p.offer(e, time.Time{})
+	}
+	p.wait(e)
+	return true
+}
+
+// wait has a message wait behind all others. The caller holds p.mu.
+func (p *Pipeline) wait(e *entry) {
+	e.after, e.accepted = p.sequence, time.Now()
+	p.waiting.push(e)
+	p.waitingBytes += e.size
+	signal(p.wake)
+}
+
+// endWait takes out the message that waits longest. The caller holds p.mu.
+func (p *Pipeline) endWait() *entry {
+	e := p.waiting.pop()
+	p.waitingBytes -= e.size
+	return e
+}
+
 // offer hands a message to the publisher if there is room. sent is when it may
 // have been sent before. The caller holds p.mu.
-func (p *Pipeline) offer(it item, sent time.Time) bool {
-	if sent.IsZero() && it.sequence == 0 {
-		it.after = p.sequence
+func (p *Pipeline) offer(e *entry, sent time.Time) bool {
+	now := time.Now()
+	if sent.IsZero() && e.record == 0 {
+		e.after = p.sequence
 	}
-	it.since = time.Now()
-	if it.accepted.IsZero() {
-		it.accepted = it.since
-	}
-	if !p.pub.Offer(publisher.Message{Msg: it.msg, Tag: p.flight.end(), Sent: sent, After: it.after}) {
+	if !p.pub.Offer(publisher.Message{Msg: e.msg, Tag: p.flight.end(), Sent: sent, After: e.after}) {
 		return false
 	}
-	p.flight.push(it)
+	e.offered = now
+	if e.accepted.IsZero() {
+		e.accepted = now
+	}
+	p.flight.push(e)
 	return true
 }
 
 // acked is told of each stored message.
 func (p *Pipeline) acked(ack publisher.Ack) {
 	p.mu.Lock()
-	it := p.flight.at(ack.Tag)
-	it.done = true
-	line, saved, since, note := it.line, it.sequence > 0, it.since, it.note
-	it.line, it.msg = nil, nil
-	for p.flight.len() > 0 && p.flight.front().done {
+	e := *p.flight.at(ack.Tag)
+	e.stored = true
+	for p.flight.len() > 0 && (*p.flight.front()).stored {
 		p.flight.pop()
 	}
 	if !ack.Duplicate {
 		p.sequence = ack.Sequence // lower than before if the stream was created again
 	}
-	if line != nil {
-		line.settle(ack, saved)
+	if e.line != nil {
+		e.line.settle(ack, e.record > 0)
 	}
 	p.mu.Unlock()
 	now := time.Now()
 	if p.opt.Published != nil {
-		p.opt.Published(now.Sub(since))
+		p.opt.Published(now.Sub(e.offered))
 	}
-	if line != nil && line.stored != nil {
-		line.stored(Stored{Ack: ack, Note: note, At: now})
+	if e.line != nil && e.line.stored != nil {
+		e.line.stored(Stored{Ack: ack, Note: e.note, At: now})
 	}
 }
 
@@ -352,7 +367,7 @@ func (p *Pipeline) publishing(err error) {
 
 // notify has all who wait for room try again. The caller holds p.mu.
 func (p *Pipeline) notify() {
-	if p.waiting > 0 {
+	if p.callers > 0 {
 		close(p.changed)
 		p.changed = make(chan struct{})
 	}

@@ -108,7 +108,7 @@ func TestStress(t *testing.T) {
 		}
 	}
 	r := w.start("last", plenty)
-	<-r.looked
+	<-r.known
 	r.end()
 	w.judge(sources)
 }
