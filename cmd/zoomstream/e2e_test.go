@@ -307,6 +307,9 @@ func TestRunAndStop(t *testing.T) {
 		cancel()
 		traffic.Wait()
 		sum := sim.Summary(testSubscription)
+		for deadline := time.Now().Add(10 * time.Second); sum.Open > 0 && time.Now().Before(deadline); sum = sim.Summary(testSubscription) {
+			time.Sleep(5 * time.Millisecond) // until then, what it has written last is not counted
+		}
 		if strings.Contains(p.stderr.String(), "stays in the spool") {
 			next := start(t, settings, "run")
 			bodies(t, nats.ClientURL(), int(sum.Written))

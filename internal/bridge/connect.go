@@ -106,11 +106,12 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 // connection is one connection from dial to end, whatever sessions replace it in
 // between.
 func (b *Bridge) connection(term, process context.Context, l *live) (useful bool, err error) {
+	dialed := time.Now()
 	s, err := b.dial(term)
 	if err != nil {
 		return false, err
 	}
-	b.tellBefore(l, b.clock(time.Now()))
+	b.tellBefore(l, dialed, time.Now())
 	b.contest.connected()
 	r := l.read(s)
 	for next := b.renewalTimer(s); ; {
@@ -157,8 +158,8 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 // connection is not read, so the marker comes before the first event: the gap since the
 // term's last connection is known here, and that since the term before costs a few round
 // trips to NATS. If that takes longer, reading begins, and the marker follows.
-func (b *Bridge) tellBefore(l *live, ready time.Time) {
-	b.tell(l.patience, b.journal.opened(ready))
+func (b *Bridge) tellBefore(l *live, dialed, ready time.Time) {
+	b.tell(l.patience, b.journal.opened(b.clock(dialed), b.clock(ready)))
 	wait := time.NewTimer(unreadLongest)
 	defer wait.Stop()
 	select {
@@ -184,6 +185,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	defer cancel()
 	defer context.AfterFunc(old.ctx, cancel)()
 	err := b.dialer.Renewable(trying, old.session)
+	dialed := time.Now()
 	var s *zoom.Session
 	b.renewed.Store(old.session)
 	if err == nil {
@@ -207,7 +209,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		b.renewed.Store(nil)
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
-			b.tellBefore(l, b.clock(ready))
+			b.tellBefore(l, dialed, ready)
 			return l.read(s)
 		}
 	default:
