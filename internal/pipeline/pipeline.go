@@ -1,31 +1,37 @@
 // Package pipeline is the one way of all messages of a process into the stream.
 //
-//	              direct
-//	Line ---------------------------> publisher ---> stream
-//	  |                                   ^
-//	  |  NATS is away, refuses or stalls  |  in order, oldest first
-//	  +---> backlog ---> spool (disk) ----+
+//	            direct
+//	Line ----------------------> publisher ---> stream
+//	  |                             ^
+//	  |  spooling                   |  oldest first
+//	  +------> waiting ---> disk ---+
 //
 // As long as all goes well a message goes straight to the publisher, and nothing
-// is written to disk. On the first sign of trouble what is unacknowledged is
-// copied to the spool, and what comes is written there too, behind it. When NATS
-// takes messages again, the spool is read back in order while new messages queue
-// up behind; once it has been read to its end, the direct way is open again.
+// is written to disk. On the first sign of trouble what the publisher has is copied to
+// the disk, and what comes is written there too, behind it. When NATS takes messages
+// again, the disk is read in order while new messages are written behind; once it
+// has been read to its end, the direct way is open again.
 //
-//	        publishing paused, or the oldest message waits too long
-//	direct --------------------------------------------------------> spooling
-//	   ^                                                                 |
-//	   +-----------------------------------------------------------------+
-//	        nothing waits on disk or in the backlog, publishing goes on
+//	          publishing paused, or the oldest message waits too long
+//	direct ---------------------------------------------------------> spooling
+//	   ^                                                                  |
+//	   +------------------------------------------------------------------+
+//	          all on disk is read, nothing waits, publishing goes on
 //
-// The order of all messages is that in which they were accepted: those at the
-// publisher, then those on disk, then those in the backlog.
+// What always holds:
 //
-// What a process leaves in the spool, it or the next one publishes first. A
-// message may be sent twice then, under the same id.
-//
-// If the disk cannot be used, or is full, the pipeline goes on in memory, within
-// its bounds. At the bounds Publish waits: nothing is dropped.
+//   - The order of all messages is: at the publisher, on disk and unread, waiting.
+//   - A message is safe once it is stored in the stream or has a record on disk. A
+//     record is removed once its message is stored.
+//   - What the publisher has and has a record too is not read again, but for what an
+//     earlier process has left and was found late: then its id settles it.
+//   - The disk is closed, open or read-only; who uses it asks for it each time, and an
+//     error leads to closed, from where it is tried again after a pause.
+//   - What a process leaves on disk, it or the next one publishes first. A message may
+//     be sent twice then, under the same id, and is looked up if the stream may have
+//     forgotten that.
+//   - If the disk cannot be used, or is full, messages wait in memory, within its
+//     bounds. At the bounds Publish waits: nothing is dropped.
 package pipeline
 
 import (
