@@ -280,11 +280,17 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 
 // handle passes one frame on. Its error is a *notStoredError.
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
+	msg, note := b.message(f)
+	return b.publish(ctx, msg, note)
+}
+
+// message counts a frame and makes its message.
+func (b *Bridge) message(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	if f.Err != nil {
 		b.malformed.Add(1)
 		b.cfg.Meter.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{Sent: f.Sent})
+		return b.malformedFrame(f), pipeline.Note{Sent: f.Sent}
 	}
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
@@ -294,7 +300,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
 	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
-	return b.publish(ctx, msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received})
+	return msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 
 // notStoredError says that a received frame found no room to the very end.

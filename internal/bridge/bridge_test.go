@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-func newBridge(t *testing.T) *Bridge {
+func newBridge(t testing.TB) *Bridge {
 	t.Helper()
 	s := natstest.Start(t, &server.Options{DontListen: true})
 	nc, err := nats.Connect("", nats.InProcessServer(s))

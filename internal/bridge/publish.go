@@ -13,18 +13,27 @@ import (
 func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note pipeline.Note) error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, time.Now()) {
-		b.repeated.Add(1)
-		b.cfg.Meter.RepeatedLocal.Inc()
-		b.repetition(id, "local")
+	if !b.place(msg) {
 		return nil
 	}
-	b.seq++
-	b.stamp(msg, b.seq)
 	if err := b.line.Publish(ctx, msg, note); err != nil {
 		return &notStoredError{msg.Subject, err}
 	}
 	return nil
+}
+
+// place gives a message its place in the order of this epoch. It is false if the
+// message was handed over before. The caller holds turn.
+func (b *Bridge) place(msg *nats.Msg) bool {
+	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, time.Now()) {
+		b.repeated.Add(1)
+		b.cfg.Meter.RepeatedLocal.Inc()
+		b.repetition(id, "local")
+		return false
+	}
+	b.seq++
+	b.stamp(msg, b.seq)
+	return true
 }
 
 // forget frees what is not needed to answer questions, when nothing is published
