@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -76,9 +77,13 @@ func (m *Malformed) Error() string { return m.Detail }
 
 // decoder decodes frames; one serves one session at a time.
 type decoder struct {
-	json jsontext.Decoder
-	in   bytes.Buffer
+	json  jsontext.Decoder
+	in    bytes.Buffer
+	names map[string]string // of events, so that each is in memory once
 }
+
+// keepNames bounds how many names of events are kept. Zoom has about 600.
+const keepNames = 1024
 
 // Zoom documents a body with a duplicated key, and a body that is no valid
 // UTF-8 must still be published.
@@ -93,11 +98,13 @@ func (d *decoder) reset(data []byte) {
 // the last counts.
 func (d *decoder) envelope(raw []byte) (envelope, error) {
 	var env envelope
+	var module jsontext.Value
+	var header rawHeader
 	d.reset(raw)
-	err := d.object(func(name string) error {
-		switch name {
+	err := d.object(func(name []byte) error {
+		switch string(name) {
 		case "module":
-			return d.text(&env.module, "module")
+			return d.text(&module, "module")
 		case "success":
 			return d.success(&env)
 		case "content":
@@ -109,20 +116,31 @@ func (d *decoder) envelope(raw []byte) (envelope, error) {
 			env.content = unquote(value)
 			return nil
 		case "header":
-			return d.header(&env.header)
+			return d.header(&header)
 		case "event":
 			env.event = true
 		}
 		return d.json.SkipValue()
 	}, "frame")
+	env.module = moduleName(literal(module))
+	env.header = header.decode()
 	if err != nil {
 		return env, err
 	}
 	if env.module == "" {
 		return env, &Malformed{"module", "the frame has no module"}
 	}
-	env.module = env.module[:min(len(env.module), maxModule)]
 	return env, nil
+}
+
+func moduleName(name []byte) string {
+	switch string(name) {
+	case moduleMessage:
+		return moduleMessage
+	case moduleHeartbeat:
+		return moduleHeartbeat
+	}
+	return string(name[:min(len(name), maxModule)])
 }
 
 // event reads the name of the event from a message's content: the top-level
@@ -137,11 +155,12 @@ func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 	default:
 		return "", 0, &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
 	}
+	var value jsontext.Value
 	d.reset(env.content)
-	err = d.object(func(key string) error {
-		switch key {
+	err = d.object(func(key []byte) error {
+		switch string(key) {
 		case "event":
-			return d.text(&name, "event")
+			return d.text(&value, "event")
 		case "event_ts":
 			return d.milliseconds(&happened)
 		}
@@ -150,13 +169,27 @@ func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	if name == "" {
+	text := literal(value)
+	if len(text) == 0 {
 		return "", 0, &Malformed{"event", "content has no event name"}
 	}
-	if len(name) > maxEventName {
-		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
+	if len(text) > maxEventName {
+		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(text), maxEventName)}
 	}
-	return name, happened, nil
+	return d.name(text), happened, nil
+}
+
+// name is the string of an event's name.
+func (d *decoder) name(text []byte) string {
+	if name, known := d.names[string(text)]; known {
+		return name
+	}
+	if d.names == nil || len(d.names) == keepNames {
+		d.names = make(map[string]string)
+	}
+	name := string(text)
+	d.names[name] = name
+	return name
 }
 
 // carriesEvent reports whether there is an event in a frame of whatever module, be
@@ -165,8 +198,8 @@ func (d *decoder) carriesEvent(env envelope) bool {
 	found := env.event
 	if env.kind == '"' || env.kind == '{' {
 		d.reset(env.content)
-		d.object(func(key string) error { //nolint:errcheck // text that is no JSON carries none
-			found = found || key == "event"
+		d.object(func(key []byte) error { //nolint:errcheck // text that is no JSON carries none
+			found = found || string(key) == "event"
 			return d.json.SkipValue()
 		}, "content")
 	}
@@ -187,7 +220,7 @@ func stray(env envelope, event bool) error {
 
 // object reads one object to the end of the input; member is called with the
 // reader before each value.
-func (d *decoder) object(member func(name string) error, what string) error {
+func (d *decoder) object(member func(name []byte) error, what string) error {
 	if kind := d.json.PeekKind(); kind != '{' && kind != jsontext.KindInvalid {
 		return &Malformed{"not_json", fmt.Sprintf("the %s is not an object but %s", what, kind)}
 	}
@@ -195,11 +228,11 @@ func (d *decoder) object(member func(name string) error, what string) error {
 		return notJSON(what, err)
 	}
 	for d.json.PeekKind() == '"' {
-		name, err := d.json.ReadToken()
+		name, err := d.json.ReadValue()
 		if err != nil {
 			return notJSON(what, err)
 		}
-		if err := member(name.String()); err != nil {
+		if err := member(literal(name)); err != nil {
 			return notJSON(what, err)
 		}
 	}
@@ -234,21 +267,36 @@ func notJSON(what string, err error) error {
 }
 
 // text reads a string. Null counts as absent.
-func (d *decoder) text(to *string, what string) error {
-	kind := d.json.PeekKind()
-	token, err := d.json.ReadToken()
+func (d *decoder) text(to *jsontext.Value, what string) error {
+	value, err := d.json.ReadValue()
 	if err != nil {
 		return err
 	}
-	switch kind {
+	switch value.Kind() {
 	case '"':
-		*to = token.String()
+		*to = value
 	case 'n':
-		*to = ""
+		*to = nil
 	default:
-		return &Malformed{what, fmt.Sprintf("%s is not a string but %s", what, kind)}
+		return &Malformed{what, fmt.Sprintf("%s is not a string but %s", what, value.Kind())}
 	}
 	return nil
+}
+
+// literal is the text of a string, and any other value as it stands. It may share
+// the value's memory. Bytes that are no UTF-8 become U+FFFD.
+func literal(value jsontext.Value) []byte {
+	if len(value) == 0 || value[0] != '"' {
+		return value
+	}
+	within := value[1 : len(value)-1]
+	for _, c := range within {
+		if c == '\\' || c >= utf8.RuneSelf {
+			text, _ := jsontext.AppendUnquote(nil, value) // its only error is of bytes that are no UTF-8
+			return text
+		}
+	}
+	return within
 }
 
 // milliseconds reads a time, which some producers at Zoom send as a string. What
@@ -257,11 +305,11 @@ func (d *decoder) milliseconds(to *int64) error {
 	if kind := d.json.PeekKind(); kind == '{' || kind == '[' {
 		return d.json.SkipValue()
 	}
-	token, err := d.json.ReadToken()
+	value, err := d.json.ReadValue()
 	if err != nil {
 		return err
 	}
-	*to, _ = strconv.ParseInt(token.String(), 10, 64)
+	*to, _ = strconv.ParseInt(string(literal(value)), 10, 64)
 	return nil
 }
 
@@ -275,36 +323,56 @@ func (d *decoder) success(env *envelope) error {
 	return err
 }
 
+// rawHeader has the values of a Header's fields, in their order, as they stand in the
+// frame.
+type rawHeader [5]jsontext.Value
+
 // header reads the allow-listed keys without regard to case: Zoom spells them
 // differently on its two transports. A number is taken as its digits. What cannot
 // be read is as absent: an event counts more than what is said about it.
-func (d *decoder) header(to *Header) error {
+func (d *decoder) header(to *rawHeader) error {
 	if kind := d.json.PeekKind(); kind != '{' {
 		return d.json.SkipValue()
 	}
-	return d.object(func(name string) error {
+	return d.object(func(name []byte) (err error) {
 		field, kind := to.field(name), d.json.PeekKind()
 		if field == nil || kind != '"' && kind != '0' {
 			return d.json.SkipValue()
 		}
-		token, err := d.json.ReadToken()
-		*field = token.String()
+		*field, err = d.json.ReadValue()
 		return err
 	}, "header")
 }
 
-func (h *Header) field(name string) *string {
-	switch {
-	case strings.EqualFold(name, "x-zm-trackingid"):
-		return &h.TrackingID
-	case strings.EqualFold(name, "x-zm-request-timestamp"):
-		return &h.Timestamp
-	case strings.EqualFold(name, "x-zm-signature"):
-		return &h.Signature
-	case strings.EqualFold(name, "x-zm-request-id"):
-		return &h.RequestID
-	case strings.EqualFold(name, "traceparent"):
-		return &h.Traceparent
+func (r *rawHeader) field(name []byte) *jsontext.Value {
+	for i, key := range [...]string{"x-zm-trackingid", "x-zm-request-timestamp", "x-zm-signature", "x-zm-request-id", "traceparent"} {
+		if bytes.EqualFold(name, []byte(key)) {
+			return &r[i]
+		}
 	}
 	return nil
+}
+
+// decode returns the header's strings, which are parts of one: they are a single
+// allocation.
+func (r *rawHeader) decode() (h Header) {
+	size := 0
+	for _, value := range r {
+		size += len(value)
+	}
+	if size == 0 {
+		return Header{}
+	}
+	var text strings.Builder
+	text.Grow(size)
+	var ends [len(r)]int
+	for i, value := range r {
+		text.Write(literal(value))
+		ends[i] = text.Len()
+	}
+	all, from := text.String(), 0
+	for i, field := range [...]*string{&h.TrackingID, &h.Timestamp, &h.Signature, &h.RequestID, &h.Traceparent} {
+		*field, from = all[from:ends[i]], ends[i]
+	}
+	return h
 }

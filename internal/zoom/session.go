@@ -28,6 +28,8 @@ type Session struct {
 	redact  redactor
 	decoder decoder
 	buffer  bytes.Buffer // of the frame being read
+	limited io.LimitedReader
+	current Frame // that is handled
 	early   []earlyFrame
 	start   time.Time
 
@@ -286,6 +288,7 @@ func (s *Session) read(handle func(*Frame) error) error {
 // frame over the limit only the beginning is kept; the rest is read over, since
 // no frame may end the connection.
 func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error) {
+	s.current = Frame{} // it must not hold a body while none comes
 	_, r, err := s.conn.Reader(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -294,7 +297,8 @@ func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error)
 		s.buffer = bytes.Buffer{} // one huge frame must not hold its memory for ever
 	}
 	s.buffer.Reset()
-	kept, err := s.buffer.ReadFrom(io.LimitReader(r, s.cfg.ReadLimit))
+	s.limited = io.LimitedReader{R: r, N: s.cfg.ReadLimit}
+	kept, err := s.buffer.ReadFrom(&s.limited)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -307,12 +311,14 @@ func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error)
 
 // frame decides on one frame.
 func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*Frame) error) error {
+	f := &s.current
 	if size > len(raw) {
-		return s.hand(handle, &Frame{Raw: raw, Size: size, Received: received,
-			Err: &Malformed{"too_large", fmt.Sprintf("the frame has %d bytes, more than the read limit of %d", size, s.cfg.ReadLimit)}})
+		*f = Frame{Raw: raw, Size: size, Received: received,
+			Err: &Malformed{"too_large", fmt.Sprintf("the frame has %d bytes, more than the read limit of %d", size, s.cfg.ReadLimit)}}
+		return s.hand(handle, f)
 	}
 	env, err := s.decoder.envelope(raw)
-	f := &Frame{Raw: raw, Size: size, Received: received, Sent: env.header.sent(received), Header: env.header, Err: err}
+	*f = Frame{Raw: raw, Size: size, Received: received, Sent: env.header.sent(received), Header: env.header, Err: err}
 	s.noteSent(f.Sent, received)
 	event := false
 	switch {
