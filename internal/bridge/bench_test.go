@@ -47,8 +47,8 @@ func BenchmarkFrameToMessage(b *testing.B) {
 			n, enough := 0, errors.New("enough")
 			b.ResetTimer()
 			err = s.Run(b.Context(), func(f *zoom.Frame) error {
-				msg, _ := br.message(f)
-				if !br.place(msg) {
+				msg, _ := br.received(f)
+				if !br.place(msg, f.Received) {
 					return errors.New("an id came twice")
 				}
 				if n++; n == b.N {

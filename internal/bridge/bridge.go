@@ -129,8 +129,15 @@ type Bridge struct {
 	renewed atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
 	trouble atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
+	subscription, epoch []string // as values of headers: all messages share them
+
 	turn chan struct{} // held by who hands a message over: it may wait for room
-	seq  uint64        // of the last message; with turn held
+
+	// The fields below belong to who holds turn.
+
+	seq      uint64                // of the last message
+	names    map[string]*eventName // of the events seen
+	verifier zoom.Verifier
 
 	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
 	lastEvent                                                atomic.Int64              // Unix nanoseconds
@@ -158,12 +165,14 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
 		turn:   make(chan struct{}, 1),
 
+		subscription: []string{cfg.Subscription}, epoch: []string{strconv.FormatUint(cfg.Epoch, 10)},
+
 		badFrames: sampled(cfg.Log), badSignatures: sampled(cfg.Log),
 		everyEvent: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 	}
 	b.journal = newJournal(b)
 	b.contest = newContest(b)
-	b.line = cfg.Pipeline.Line(cfg.Subscription, strconv.FormatUint(cfg.Epoch, 10), b.stored)
+	b.line = cfg.Pipeline.Line(cfg.Subscription, b.epoch[0], b.stored)
 	return b
 }
 
@@ -280,18 +289,20 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 
 // handle passes one frame on. Its error is a *notStoredError.
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
-	msg, note := b.message(f)
-	return b.publish(ctx, msg, note)
-}
-
-// message counts a frame and makes its message.
-func (b *Bridge) message(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	if f.Err != nil {
 		b.malformed.Add(1)
 		b.cfg.Meter.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.malformedFrame(f), pipeline.Note{Sent: f.Sent}
+		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{Sent: f.Sent})
 	}
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	msg, note := b.received(f)
+	return b.inTurn(ctx, msg, note, f.Received)
+}
+
+// received counts an event and makes its message. The caller holds turn.
+func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
 	received := b.clock(f.Received)
@@ -299,7 +310,9 @@ func (b *Bridge) message(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	b.cfg.Meter.Arrived(f.Happened, f.Sent, received)
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
-	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
+	if e := b.everyEvent.Debug(); e.Enabled() {
+		e.Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
+	}
 	return msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 

@@ -63,10 +63,11 @@ func control(subject, id, subscription string, body any) *nats.Msg {
 	if err != nil {
 		panic(err) // they are structs of text, numbers and times
 	}
-	h := newHeaders()
+	h := newMessage(subject)
+	h.Data = data
 	h.set(nats.MsgIdHdr, id)
 	if subscription != "" {
 		h.set(headerSubscription, subscription)
 	}
-	return &nats.Msg{Subject: subject, Header: h.header, Data: data}
+	return &h.Msg
 }

@@ -59,9 +59,9 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
 		code = m.Reason
 	}
-	h := newHeaders()
-	b.common(h, f)
-	return b.cfg.Quarantine.message(h.header, f.Raw, f.Size, code, f.Err.Error())
+	h := newMessage("")
+	b.common(h, f, string(appendReceivedAt(nil, b.clock(f.Received))))
+	return b.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
 
 // Refused replaces a message that NATS can never store, since it is too large. It

@@ -3,6 +3,7 @@ package bridge
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -33,79 +34,126 @@ const receivedAt = "2006-01-02T15:04:05.000000000Z"
 const maxHeaderValue = 512
 
 // event makes the message of an event: its exact bytes on the subject of its
-// name.
+// name. Its place in the order is the next one. The caller holds turn.
 func (b *Bridge) event(f *zoom.Frame) *nats.Msg {
-	subject := subjects.Subject(b.cfg.Prefix, f.Event)
-	h := newHeaders()
+	name := b.name(f.Event)
+	subject := name.subject
+	h := newMessage(subject)
+	h.Data = f.Body
 	h.set(nats.MsgIdHdr, dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))
-	h.set(headerEvent, b.eventName(f.Event, subject))
+	h.Header[headerEvent] = name.header
 	if secret := b.cfg.SecretToken(); secret != "" {
-		h.set(headerSignature, b.verdict(secret, f))
+		h.set(headerSignature, b.verdict(secret, f, subject))
 	}
-	b.common(h, f)
-	return &nats.Msg{Subject: subject, Header: h.header, Data: f.Body}
+	var buffer [64]byte
+	text := appendReceivedAt(buffer[:0], b.clock(f.Received))
+	end := len(text)
+	place := string(strconv.AppendUint(text, b.seq+1, 10)) // both in one allocation
+	b.common(h, f, place[:end])
+	h.Header[headerEpoch] = b.epoch
+	h.set(headerSeq, place[end:])
+	return &h.Msg
 }
 
 // common adds the headers of events and malformed frames alike.
-func (b *Bridge) common(h *headers, f *zoom.Frame) {
+func (b *Bridge) common(h *message, f *zoom.Frame, received string) {
 	h.zoom("x-zm-trackingid", f.Header.TrackingID)
 	h.zoom(headerSentAt, f.Header.Timestamp)
 	h.zoom("x-zm-signature", f.Header.Signature)
 	h.zoom("x-zm-request-id", f.Header.RequestID)
 	h.zoom("traceparent", f.Header.Traceparent)
-	h.set(headerSubscription, b.cfg.Subscription)
-	h.set(headerReceivedAt, b.clock(f.Received).UTC().Format(receivedAt))
+	h.Header[headerSubscription] = b.subscription
+	h.set(headerReceivedAt, received)
 }
 
 // stamp adds the place of a message in the order of this epoch.
 func (b *Bridge) stamp(msg *nats.Msg, seq uint64) {
-	values := [...]string{strconv.FormatUint(b.cfg.Epoch, 10), strconv.FormatUint(seq, 10)}
-	msg.Header[headerEpoch] = values[0:1:1]
-	msg.Header[headerSeq] = values[1:2:2]
+	msg.Header[headerEpoch] = b.epoch
+	msg.Header[headerSeq] = []string{strconv.FormatUint(seq, 10)}
 }
 
-func (b *Bridge) verdict(secret string, f *zoom.Frame) string {
-	if zoom.VerifySignature(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
+// appendReceivedAt appends a time in the form of receivedAt. That of RFC 3339 without
+// fractions is the one that the standard library has a short way for.
+func appendReceivedAt(to []byte, t time.Time) []byte {
+	to = t.UTC().AppendFormat(to, time.RFC3339)
+	to[len(to)-1] = '.' // the Z
+	nanoseconds := t.Nanosecond()
+	for unit := 100_000_000; unit > 0; unit /= 10 {
+		to = append(to, '0'+byte(nanoseconds/unit%10))
+	}
+	return append(to, 'Z')
+}
+
+func (b *Bridge) verdict(secret string, f *zoom.Frame, subject string) string {
+	if b.verifier.Verify(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
 		return "valid"
 	}
 	b.invalidSignatures.Add(1)
 	b.cfg.Meter.InvalidSignature.Inc()
-	b.badSignatures.Warn().Str("code", "event.signature").Str("subject", subjects.Subject(b.cfg.Prefix, f.Event)).Msg("the signature of an event is invalid; it is published and marked")
+	b.badSignatures.Warn().Str("code", "event.signature").Str("subject", subject).Msg("the signature of an event is invalid; it is published and marked")
 	return "invalid"
 }
 
-// eventName is the name as a header can carry it: itself, or as in the subject.
-func (b *Bridge) eventName(event, subject string) string {
-	if fitsHeader(event) {
-		return event
+// keepNames bounds how many names of events are kept. Zoom has about 600.
+const keepNames = 1024
+
+// eventName is the name of an event as its messages have it.
+type eventName struct {
+	subject string
+	header  []string // value of Zoom-Event
+}
+
+func (b *Bridge) name(event string) *eventName {
+	if name := b.names[event]; name != nil {
+		return name
 	}
-	return strings.TrimPrefix(subject, b.cfg.Prefix+".")
+	name := &eventName{subject: subjects.Subject(b.cfg.Prefix, event), header: []string{event}}
+	if !fitsHeader(event) {
+		name.header[0] = strings.TrimPrefix(name.subject, b.cfg.Prefix+".")
+	}
+	if b.names == nil || len(b.names) == keepNames {
+		b.names = make(map[string]*eventName)
+	}
+	b.names[event] = name
+	return name
 }
 
 // fitsHeader reports whether a header hands a value on unchanged.
 func fitsHeader(s string) bool {
-	return s != "" && utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0 && strings.TrimSpace(s) == s
+	return s != "" && (visible(s) || utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0 && strings.TrimSpace(s) == s)
 }
 
-// headers builds a header whose values share one array.
-type headers struct {
-	header nats.Header
-	values []string
+// visible reports whether a value has visible ASCII only, as all known ones have.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
-func newHeaders() *headers {
-	return &headers{header: make(nats.Header, 12), values: make([]string, 0, 10)}
+// message is a message and what its header's values consist of, in one allocation.
+// Values that many messages share are set in Header itself.
+type message struct {
+	nats.Msg
+	values [9]string
+	used   int
 }
 
-func (h *headers) set(key, value string) {
-	h.values = append(h.values, value)
-	n := len(h.values)
-	h.header[key] = h.values[n-1 : n : n]
+func newMessage(subject string) *message {
+	return &message{Msg: nats.Msg{Subject: subject, Header: make(nats.Header, 12)}}
+}
+
+func (m *message) set(key, value string) {
+	m.values[m.used] = value
+	m.used++
+	m.Header[key] = m.values[m.used-1 : m.used : m.used]
 }
 
 // zoom adds a value that came from Zoom if it is there and fits.
-func (h *headers) zoom(key, value string) {
+func (m *message) zoom(key, value string) {
 	if len(value) <= maxHeaderValue && fitsHeader(value) {
-		h.set(key, value)
+		m.set(key, value)
 	}
 }

@@ -13,7 +13,12 @@ import (
 func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note pipeline.Note) error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	if !b.place(msg) {
+	return b.inTurn(ctx, msg, note, time.Now())
+}
+
+// inTurn is publish for who holds turn.
+func (b *Bridge) inTurn(ctx context.Context, msg *nats.Msg, note pipeline.Note, now time.Time) error {
+	if !b.place(msg, now) {
 		return nil
 	}
 	if err := b.line.Publish(ctx, msg, note); err != nil {
@@ -24,15 +29,17 @@ func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note pipeline.Note)
 
 // place gives a message its place in the order of this epoch. It is false if the
 // message was handed over before. The caller holds turn.
-func (b *Bridge) place(msg *nats.Msg) bool {
-	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, time.Now()) {
+func (b *Bridge) place(msg *nats.Msg, now time.Time) bool {
+	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, now) {
 		b.repeated.Add(1)
 		b.cfg.Meter.RepeatedLocal.Inc()
 		b.repetition(id, "local")
 		return false
 	}
 	b.seq++
-	b.stamp(msg, b.seq)
+	if len(msg.Header[headerSeq]) == 0 {
+		b.stamp(msg, b.seq)
+	}
 	return true
 }
 

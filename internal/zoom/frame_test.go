@@ -162,6 +162,7 @@ func TestVerifySignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := env.header
+	var v Verifier // one for all: it must not remember the key
 	escaped := strings.Replace(h.Signature, "=", `\u003d`, 1)
 	for name, c := range map[string]struct {
 		token, timestamp, signature string
@@ -172,6 +173,7 @@ func TestVerifySignature(t *testing.T) {
 		"by openssl":      {"key", "1694545099", "v0=" + digest, []byte("{}"), true},
 		"escaped twice":   {"key", h.Timestamp, escaped, env.content, true},
 		"other token":     {"kez", h.Timestamp, h.Signature, env.content, false},
+		"valid again":     {"key", h.Timestamp, h.Signature, env.content, true},
 		"other time":      {"key", h.Timestamp + "0", h.Signature, env.content, false},
 		"other body":      {"key", h.Timestamp, h.Signature, append(bytes.Clone(env.content), ' '), false},
 		"other digest":    {"key", h.Timestamp, "v0=" + digest, env.content, false},
@@ -180,7 +182,7 @@ func TestVerifySignature(t *testing.T) {
 		"not hexadecimal": {"key", h.Timestamp, "v0=zz", env.content, false},
 		"cut":             {"key", h.Timestamp, h.Signature[:40], env.content, false},
 	} {
-		if got := VerifySignature(c.token, c.timestamp, c.signature, c.body); got != c.want {
+		if got := v.Verify(c.token, c.timestamp, c.signature, c.body); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -1,0 +1,65 @@
+package bridge
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// TestAllHeaders has a frame with all that a header can tell.
+func TestAllHeaders(t *testing.T) {
+	b := newBridge(t)
+	b.cfg.SecretToken = func() string { return "key" }
+	frame := func(event string) *zoom.Frame {
+		return &zoom.Frame{Event: event, Body: []byte("{}"), Received: time.Unix(1700000000, 42).In(time.FixedZone("", 3600)),
+			Header: zoom.Header{TrackingID: "id", Timestamp: "1", Signature: "v0=00", RequestID: "request", Traceparent: "00-1"}}
+	}
+	first := b.event(frame("meeting.started"))
+	for key, want := range map[string]string{
+		"x-zm-trackingid": "id", "x-zm-request-timestamp": "1", "x-zm-signature": "v0=00", "x-zm-request-id": "request", "traceparent": "00-1",
+		headerEvent: "meeting.started", headerSubscription: "sub", headerReceivedAt: "2023-11-14T22:13:20.000000042Z", headerEpoch: "7", headerSeq: "1", headerSignature: "invalid",
+	} {
+		if got := first.Header[key]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+	if n := len(first.Header); n != 12 { // and the id
+		t.Errorf("%d headers: %v", n, first.Header)
+	}
+	b.place(first, time.Now())
+	for key := range first.Header { // messages share memory
+		first.Header[key] = append(first.Header[key], "changed")
+	}
+	if second := b.event(frame("meeting.started")); second.Header.Get(headerSeq) != "2" || len(second.Header[headerEpoch]) != 1 || len(second.Header[headerEvent]) != 1 {
+		t.Errorf("%v", second.Header)
+	}
+}
+
+// TestReceivedAt compares with the form that the standard library makes.
+func TestReceivedAt(t *testing.T) {
+	for _, nanoseconds := range []int64{0, 1, 10, 999_999_999, 100_000_000, 123_456_789} {
+		at := time.Unix(1700000000, nanoseconds).In(time.FixedZone("", -7200))
+		if got, want := string(appendReceivedAt(nil, at)), at.UTC().Format(receivedAt); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestNamesAreBounded: whoever makes up names of events fills no memory with them.
+func TestNamesAreBounded(t *testing.T) {
+	b := newBridge(t)
+	for i := range 3 * keepNames {
+		name := fmt.Sprintf("made.up %d", i)
+		msg := b.event(&zoom.Frame{Event: name, Body: []byte("{}")})
+		if msg.Subject != fmt.Sprintf("zoom.made.up%%20%d", i) || msg.Header.Get(headerEvent) != name || msg.Header.Get(nats.MsgIdHdr) == "" {
+			t.Fatalf("%s: %+v", name, msg)
+		}
+	}
+	if len(b.names) > keepNames {
+		t.Errorf("%d names are kept", len(b.names))
+	}
+}
