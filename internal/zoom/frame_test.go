@@ -294,6 +294,22 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
+// TestAllocations: decoding allocates the body, and the strings of the header in one.
+func TestAllocations(t *testing.T) {
+	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
+	defer sim.Close()
+	raw := sim.Frame(zoomsim.Event{Name: "meeting.started", TrackingID: "t", RequestID: "r", Traceparent: "00-1"})
+	var d decoder
+	if n := testing.AllocsPerRun(1000, func() {
+		env, err := d.envelope(raw)
+		if _, _, failed := d.event(env); err != nil || failed != nil {
+			t.Error(err, failed)
+		}
+	}); n > 2 {
+		t.Errorf("%v", n)
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	sim := zoomsim.New(zoomsim.Options{})
 	defer sim.Close()
