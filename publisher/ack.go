@@ -15,13 +15,11 @@ import (
 // (nats-server, server/errors.json).
 const codeMessageTooLarge = 10054
 
-// pubAck is JetStream's answer to a publish
+// pubAck is what counts of JetStream's answer to a publish
 // (https://docs.nats.io/reference/reference-protocols/nats_api_reference).
 type pubAck struct {
-	Stream    string              `json:"stream"`
-	Sequence  uint64              `json:"seq"`
-	Duplicate bool                `json:"duplicate"`
-	Error     *jetstream.APIError `json:"error"`
+	Sequence  uint64
+	Duplicate bool
 }
 
 // parseAck reads an answer: the acknowledgement, or the error it carries.
@@ -29,20 +27,28 @@ func parseAck(msg *nats.Msg, stream string) (pubAck, error) {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		return pubAck{}, jetstream.ErrNoStreamResponse
 	}
-	var ack pubAck
-	if err := json.Unmarshal(msg.Data, &ack); err != nil {
+	name, ack, ok := scanAck(msg.Data)
+	if ok && len(name) > 0 && ack.Sequence > 0 && (stream == "" || string(name) == stream) {
+		return ack, nil
+	}
+	var answer struct {
+		Stream    string              `json:"stream"`
+		Sequence  uint64              `json:"seq"`
+		Duplicate bool                `json:"duplicate"`
+		Error     *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
 		return pubAck{}, fmt.Errorf("the acknowledgement cannot be read: %w", err)
 	}
-	if ack.Error != nil {
-		return pubAck{}, ack.Error
-	}
-	if ack.Stream == "" || ack.Sequence == 0 {
+	switch {
+	case answer.Error != nil:
+		return pubAck{}, answer.Error
+	case answer.Stream == "" || answer.Sequence == 0:
 		return pubAck{}, errors.New("the acknowledgement names no stream and sequence")
+	case stream != "" && answer.Stream != stream:
+		return pubAck{}, fmt.Errorf("stream %s has the subject, not %s", answer.Stream, stream)
 	}
-	if stream != "" && ack.Stream != stream {
-		return pubAck{}, fmt.Errorf("stream %s has the subject, not %s", ack.Stream, stream)
-	}
-	return ack, nil
+	return pubAck{Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
 }
 
 // permanent reports whether a message can never be stored as it is.
