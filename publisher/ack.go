@@ -59,24 +59,22 @@ func permanent(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject)
 }
 
-// replySubject is where the answer to one sending goes: it names the entry and
-// the round, since an error that answers an earlier round says nothing any more.
-func replySubject(inbox string, number, round uint64) string {
-	b := make([]byte, 0, len(inbox)+24)
-	b = append(b, inbox...)
+// replyBase is that of the numbers in a reply subject.
+const replyBase = 32
+
+// appendReply appends what names one sending in the subject of its answer: the entry,
+// and the round, since an error that answers an earlier round says nothing any more.
+func appendReply(b []byte, number, round uint64) []byte {
+	b = strconv.AppendUint(b, number, replyBase)
 	b = append(b, '.')
-	b = strconv.AppendUint(b, number, 36)
-	b = append(b, '.')
-	b = strconv.AppendUint(b, round, 36)
-	return string(b)
+	return strconv.AppendUint(b, round, replyBase)
 }
 
-func parseReply(inbox, subject string) (number, round uint64, ok bool) {
-	first, second, found := strings.Cut(strings.TrimPrefix(subject, inbox+"."), ".")
-	if !found {
-		return 0, 0, false
-	}
-	number, err1 := strconv.ParseUint(first, 36, 64)
-	round, err2 := strconv.ParseUint(second, 36, 64)
+// parseReply reads what appendReply has appended to a prefix.
+func parseReply(prefix, subject string) (number, round uint64, ok bool) {
+	reply, _ := strings.CutPrefix(subject, prefix)
+	first, second, _ := strings.Cut(reply, ".")
+	number, err1 := strconv.ParseUint(first, replyBase, 64)
+	round, err2 := strconv.ParseUint(second, replyBase, 64)
 	return number, round, err1 == nil && err2 == nil
 }

@@ -13,9 +13,9 @@ import (
 // inDoubt reports whether a message was sent so long ago that the stream may
 // have stored it and forgotten its id since. One without an id cannot be told
 // from others.
-func (s *sender) inDoubt(e *entry) bool {
+func (s *sender) inDoubt(e *entry, now time.Time) bool {
 	window := s.opt.DuplicateWindow
-	return e.sends > 0 && window > 0 && s.opt.Stream != "" && time.Since(e.first) > window*3/4 && idOf(e.msg) != ""
+	return e.sends > 0 && window > 0 && s.opt.Stream != "" && now.Sub(e.first) > window*3/4 && idOf(e.msg) != ""
 }
 
 func idOf(msg *nats.Msg) string { return msg.Header.Get(nats.MsgIdHdr) }
@@ -24,30 +24,45 @@ func idOf(msg *nats.Msg) string { return msg.Header.Get(nats.MsgIdHdr) }
 // by reading what the stream has got since the oldest of them was sent. It
 // settles those, and takes the others for not sent.
 func (s *sender) lookUp(ctx context.Context) error {
-	w := s.window
-	from := ^uint64(0)
-	for n := w.head; n < w.tail; n++ {
-		if e := w.at(n); !e.acked && e.sends > 0 && idOf(e.msg) != "" {
-			from = min(from, e.after)
-		}
-	}
-	if err := s.readIDs(ctx, from+1); err != nil {
+	if err := s.readIDs(ctx, s.doubtful()+1); err != nil {
 		return fmt.Errorf("look up whether messages in doubt are stored: %w", err)
 	}
-	for n := w.head; n < w.tail; n++ {
-		e := w.at(n)
+	s.find()
+	s.settle()
+	return nil
+}
+
+// doubtful is the last sequence of the stream that is older than all messages that may
+// be stored.
+func (s *sender) doubtful() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	after := ^uint64(0)
+	for n := s.queue.head; n < s.queue.tail; n++ {
+		if e := s.queue.at(n); !e.acked && e.sends > 0 && idOf(e.msg) != "" {
+			after = min(after, e.after)
+		}
+	}
+	return after
+}
+
+// find applies what was read to the messages that may be stored.
+func (s *sender) find() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for n := s.queue.head; n < s.queue.tail; n++ {
+		e := s.queue.at(n)
 		if e.acked || e.sends == 0 || idOf(e.msg) == "" {
 			continue
 		}
 		if sequence, ok := s.seen.ids[idOf(e.msg)]; ok {
-			s.stored(e, sequence, false)
-			s.settle(1, e.size, 0, sequence)
+			s.store(e, pubAck{Sequence: sequence})
 			continue
 		}
-		e.first, e.after = time.Now(), s.seen.through
+		e.first, e.after = now, s.seen.through
 	}
-	w.advance()
-	return nil
+	s.lastSeq = s.seen.through
 }
 
 // seen is what was read of the stream to look messages up. It is kept as long as

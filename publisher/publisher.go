@@ -13,6 +13,21 @@
 //	  +-----------------------------------------+
 //	       oldest message acknowledged
 //
+// A message has one place, in one queue, from its acceptance to its acknowledgement:
+//
+//	stored <--- [ in flight | to be sent ] <--- Publish, Offer
+//	          oldest        |           newest
+//	                        +--> sent; a pause takes this mark back to the oldest
+//
+// So the following holds:
+//
+//   - What is accepted and not acknowledged is in the queue, and [Publisher.Unacked]
+//     shows it. It leaves by an acknowledgement or a look-up, and by nothing else.
+//   - Messages are sent in the order in which they were accepted, also when they are
+//     sent again.
+//   - A message is noted as sent before it is, never after.
+//   - Bounds of [Options] hold for the queue as a whole.
+//
 // Order survives whatever hits the connection, the server or the stream, but for a
 // message that is refused or dropped alone while its successors in flight are stored:
 // it is stored after those, at most a window of them.
@@ -79,8 +94,8 @@ type Options struct {
 
 // Message is what Offer accepts.
 type Message struct {
-	Msg *nats.Msg
-	Tag uint64 // handed back with the acknowledgement
+	Msg   *nats.Msg
+	Owner any // what the caller knows it by; handed back with the acknowledgement
 	// Sent is when the message may have been sent before, by a process that
 	// has ended; zero: never. After is the stream's last sequence then, or an
 	// older one.
@@ -91,7 +106,7 @@ type Message struct {
 // Ack tells that a message is stored.
 type Ack struct {
 	Msg       *nats.Msg
-	Tag       uint64 // of the Message; 0 if it came by Publish
+	Owner     any    // of the Message; nil if it came by Publish
 	Sequence  uint64 // in the stream; of the original for a duplicate
 	Duplicate bool   // the stream had the message's id already
 	Resent    bool   // it was sent more than once, so Duplicate may speak of our own repetition
@@ -115,13 +130,12 @@ type Stats struct {
 type Publisher struct {
 	nc   *nats.Conn
 	opt  Options
-	wake chan struct{} // to Run: the queue has grown
+	wake chan struct{} // to Run: there is something to send again
 	room chan struct{} // to Publish: something was acknowledged
 	done chan struct{} // closed when Run has ended
 
-	mu    sync.Mutex
-	queue []entry // accepted; queue[taken:] is not yet in Run's window
-	taken int
+	mu    sync.Mutex // never held while something is sent or a function of Options is called
+	queue queue
 	idle  chan struct{} // closed when nothing is pending any more; nil if nobody waits
 	stats Stats
 }
@@ -138,6 +152,7 @@ func New(nc *nats.Conn, opt Options) *Publisher {
 		wake:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
+		queue: newQueue(),
 		stats: Stats{Sequence: opt.After},
 	}
 }
@@ -161,15 +176,11 @@ func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
 
 // Offer is Publish without waiting: it reports whether the message was accepted.
 func (p *Publisher) Offer(m Message) bool {
-	e := entry{msg: m.Msg, tag: m.Tag, size: Size(m.Msg), accepted: time.Now()}
+	e := entry{msg: m.Msg, owner: m.Owner, size: Size(m.Msg), accepted: time.Now()}
 	if !m.Sent.IsZero() {
 		e.sends, e.first, e.after = 1, m.Sent, m.After
 	}
-	if !p.accept(e) {
-		return false
-	}
-	signal(p.wake)
-	return true
+	return p.accept(e)
 }
 
 // Room gets a value when there is room again after Offer has found none. Whoever
@@ -187,7 +198,10 @@ func (p *Publisher) accept(e entry) bool {
 	if p.stats.Pending > 0 && !p.fits(e.size) {
 		return false
 	}
-	p.queue = append(p.queue, e)
+	if p.queue.next == p.queue.tail {
+		signal(p.wake) // else Run knows that there is something to send
+	}
+	p.queue.push(e)
 	p.stats.Pending++
 	p.stats.Bytes += e.size
 	if p.fits(0) {
@@ -198,6 +212,23 @@ func (p *Publisher) accept(e entry) bool {
 
 func (p *Publisher) fits(size int) bool {
 	return p.stats.Pending < p.opt.MaxPending && p.stats.Bytes+size <= p.opt.MaxPendingBytes
+}
+
+// Unacked calls each with the messages that are accepted and not acknowledged, oldest
+// first, until it returns false. Sent and After tell of each whether it may have been
+// sent, and so may be stored, as Offer has it. A message is no more among them when
+// Acked is told of it. The Publisher stands still meanwhile: each must not block, nor
+// call it.
+func (p *Publisher) Unacked(each func(m Message) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := &p.queue
+	for n := q.head; n < q.tail; n++ {
+		e := q.at(n)
+		if !e.acked && !each(Message{Msg: e.msg, Owner: e.owner, Sent: e.first, After: e.after}) {
+			return
+		}
+	}
 }
 
 // Flush waits until everything accepted so far, and meanwhile, is stored. It
@@ -229,22 +260,6 @@ func (p *Publisher) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
-}
-
-// settle accounts for acknowledged messages, in one go for a batch.
-func (p *Publisher) settle(count, bytes, duplicates int, sequence uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stats.Sequence = sequence
-	p.stats.Acked += uint64(count)
-	p.stats.Duplicates += uint64(duplicates)
-	p.stats.Pending -= count
-	p.stats.Bytes -= bytes
-	if p.stats.Pending == 0 && p.idle != nil {
-		close(p.idle)
-		p.idle = nil
-	}
-	signal(p.room)
 }
 
 // Size is about what a message takes in memory. (Its own Size encodes the

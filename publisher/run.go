@@ -13,16 +13,22 @@ import (
 // sender is what one Run knows; only its goroutine touches it.
 type sender struct {
 	*Publisher
-	window    *window
-	inbox     string
+	prefix    string    // of the subjects of answers
 	round     uint64    // grows with every rewind
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
-	progress  time.Time // when the oldest message was acknowledged last
+	waiting   time.Time // since when the oldest message has waited, its place in front included
 	lastSeq   uint64    // of the stream, as far as known
 	newest    uint64    // the highest number stored in this round
 	pause     *backoff.ExponentialBackOff
 	seen      seen
+	due       time.Time // what Run's timer is set to; zero: it is not
+
+	// What is in hand, in memory that is used again.
+	batch   []sending
+	answers []answer
+	stored  []Ack // not settled yet
+	reply   []byte
 }
 
 // Run publishes until the context ends; call it once. It starts no goroutine.
@@ -30,10 +36,10 @@ type sender struct {
 // that of the subscription to the acknowledgements, or of a closed connection.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer p.close()
-	s := &sender{Publisher: p, window: newWindow(p.opt.Window), inbox: p.nc.NewInbox(), pause: newPause(), lastSeq: p.opt.After}
+	s := newSender(p, p.nc.NewInbox())
 
 	acks := make(chan *nats.Msg, 4*p.opt.Window)
-	sub, err := p.nc.ChanSubscribe(s.inbox+".*.*", acks)
+	sub, err := p.nc.ChanSubscribe(s.prefix+"*.*", acks)
 	if err != nil {
 		return fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
@@ -45,7 +51,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 	for {
 		s.send(ctx)
-		timer.Reset(s.deadline())
+		s.set(timer)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -58,15 +64,14 @@ func (p *Publisher) Run(ctx context.Context) error {
 			}
 			s.connectionChanged(st)
 		case <-timer.C:
+			s.due = time.Time{}
 			s.checkAckWait()
 		}
 	}
 }
 
-func (p *Publisher) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.done)
+func newSender(p *Publisher, inbox string) *sender {
+	return &sender{Publisher: p, prefix: inbox + ".", pause: newPause(), lastSeq: p.opt.After}
 }
 
 func newPause() *backoff.ExponentialBackOff {
@@ -77,105 +82,236 @@ func newPause() *backoff.ExponentialBackOff {
 	)
 }
 
+func (p *Publisher) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.done)
+}
+
+// maxBatch is how many messages are sent before acknowledgements are looked at.
+const maxBatch = 64
+
+// sending is a message that is about to be sent.
+type sending struct {
+	number uint64
+	msg    *nats.Msg
+}
+
 // send sends everything that may be sent now.
 func (s *sender) send(ctx context.Context) {
-	s.take()
-	limit := s.opt.Window
-	if s.probing {
-		limit = 1
-		if time.Until(s.notBefore) > 0 {
-			return
-		}
+	if s.probing && time.Until(s.notBefore) > 0 {
+		return
 	}
-	w := s.window
-	for w.next < w.tail && w.inFlight() < limit {
-		e := w.at(w.next)
-		if e.acked {
-			w.next++
-			continue
-		}
-		if s.seen.ids != nil && e.sends == 0 {
-			s.seen = seen{} // nothing is in doubt any more
-		}
-		if s.inDoubt(e) {
+	for {
+		doubt := s.mark()
+		if doubt {
 			if err := s.lookUp(ctx); err != nil {
-				s.failed(e, err)
+				s.failed(s.queue.next, err)
 				return
 			}
-			if w.held() == 0 {
-				s.resume()
-			}
 			continue
 		}
-		if e.sends == 0 {
-			e.first, e.after = time.Now(), s.lastSeq
-		}
-		e.sends++
-		if e.sends > 1 {
-			s.count(func(st *Stats) { st.Resent++ })
-		}
-		e.sent = time.Now()
-		e.msg.Reply = replySubject(s.inbox, w.next, s.round)
-		w.next++
-		err := s.nc.PublishMsg(e.msg)
-		if errors.Is(err, nats.ErrReconnectBufExceeded) {
-			err = nats.ErrDisconnected // what it means without a buffer
-		}
-		if err != nil {
-			s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, err))
+		if len(s.batch) == 0 {
 			return
+		}
+		for i, next := range s.batch {
+			if err := s.publish(next); err != nil {
+				s.unmark(s.batch[i+1:])
+				s.failed(next.number, fmt.Errorf("publish to %s: %w", next.msg.Subject, err))
+				return
+			}
 		}
 	}
 }
 
-// take moves accepted messages into the window.
-func (s *sender) take() {
-	free := s.opt.Window - s.window.held()
-	if free <= 0 {
-		return
+// mark takes the next messages in hand and notes them as sent; it does so before they
+// are, since what Unacked calls unsent must be so. It stops at a message in doubt, and
+// reports whether that is the first one.
+func (s *sender) mark() (doubt bool) {
+	clear(s.batch)
+	s.batch = s.batch[:0]
+	limit := s.opt.Window
+	if s.probing {
+		limit = 1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ; free > 0 && s.taken < len(s.queue); free-- {
-		s.window.push(s.queue[s.taken])
-		s.queue[s.taken] = entry{}
-		s.taken++
+	q := &s.queue
+	if q.next == q.tail || q.inFlight() >= limit {
+		return false
 	}
-	if s.taken >= len(s.queue)/2 { // or it would grow while it is never empty
-		n := copy(s.queue, s.queue[s.taken:])
-		clear(s.queue[n:])
-		s.queue, s.taken = s.queue[:n], 0
+	now := time.Now()
+	if q.inFlight() == 0 {
+		s.waiting = now
 	}
+	for ; q.next < q.tail && q.inFlight() < limit && len(s.batch) < maxBatch; q.next++ {
+		e := q.at(q.next)
+		if e.acked {
+			continue
+		}
+		if s.inDoubt(e, now) {
+			return len(s.batch) == 0
+		}
+		if e.sends == 0 {
+			s.seen = seen{} // nothing is in doubt any more
+			e.first, e.after = now, s.lastSeq
+		} else {
+			s.stats.Resent++
+		}
+		e.sends++
+		e.sent = now
+		s.batch = append(s.batch, sending{q.next, e.msg})
+	}
+	return false
+}
+
+// unmark takes back what mark has noted of messages that are not sent after all.
+func (s *sender) unmark(batch []sending) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, not := range batch {
+		e := s.queue.at(not.number)
+		e.sends--
+		if e.sends == 0 {
+			e.first, e.after, e.sent = time.Time{}, 0, time.Time{}
+		} else {
+			s.stats.Resent--
+		}
+	}
+}
+
+// publish sends one message. It belongs to the caller of Publish, so what is sent is a
+// copy with our reply subject.
+func (s *sender) publish(next sending) error {
+	s.reply = appendReply(append(s.reply[:0], s.prefix...), next.number, s.round)
+	msg := nats.Msg{Subject: next.msg.Subject, Reply: string(s.reply), Header: next.msg.Header, Data: next.msg.Data}
+	err := s.nc.PublishMsg(&msg)
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		return nats.ErrDisconnected // what it means without a buffer
+	}
+	return err
+}
+
+// answer is what came back for one sending.
+type answer struct {
+	number, round uint64
+	ack           pubAck
+	err           error // why the message is not stored
 }
 
 // receive handles one answer, and those that have already come behind it.
 func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
-	var count, bytes, duplicates int
+	s.read(msg, more)
+	proven, trouble := s.apply()
+	if proven {
+		s.resume()
+	}
+	s.settle()
+	if trouble != nil {
+		s.failed(trouble.number, trouble.err)
+		return
+	}
+	s.checkOrder()
+}
+
+// read parses answers as long as there are some.
+func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
+	s.answers = s.answers[:0]
 	for {
-		if e, duplicate := s.answer(msg); e != nil {
-			count++
-			bytes += e.size
-			if duplicate {
-				duplicates++
-			}
+		if number, round, ok := parseReply(s.prefix, msg.Subject); ok {
+			ack, err := parseAck(msg, s.opt.Stream)
+			s.answers = append(s.answers, answer{number, round, ack, err})
 		}
 		select {
 		case msg = <-more:
-			continue
 		default:
+			return
 		}
-		break
 	}
-	if head := s.window.head; s.window.advance() > head {
-		s.progress = time.Now()
+}
+
+// apply notes what is stored. It reports whether a message of this round is, and the
+// first one of this round that is not; what is behind that one counts as of an earlier
+// round.
+func (s *sender) apply() (proven bool, trouble *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.answers {
+		a := &s.answers[i]
+		if a.number < s.queue.head || a.number >= s.queue.tail {
+			continue
+		}
+		e := s.queue.at(a.number)
+		if e.acked {
+			continue
+		}
+		current := a.round == s.round && trouble == nil
+		if a.err != nil {
+			if current {
+				a.err = fmt.Errorf("publish to %s: %w", e.msg.Subject, a.err)
+				trouble = a
+			}
+			continue
+		}
+		if !a.ack.Duplicate {
+			s.lastSeq = a.ack.Sequence // lower than before if the stream was created again
+			if current {               // duplicates a cluster acknowledges at once, before what is on its way
+				s.newest = max(s.newest, a.number)
+			}
+		}
+		proven = proven || current
+		s.store(e, a.ack)
 	}
-	if s.window.held() == 0 {
-		s.resume() // answers to an earlier round may have settled all
+	return proven, trouble
+}
+
+// store notes that a message is stored; settle accounts for it. The caller holds s.mu.
+func (s *sender) store(e *entry, ack pubAck) {
+	e.acked = true
+	s.stats.Bytes -= e.size
+	if ack.Duplicate && e.sends == 1 {
+		s.stats.Duplicates++
 	}
-	if count > 0 {
-		s.settle(count, bytes, duplicates, s.lastSeq)
+	s.stored = append(s.stored, Ack{
+		Msg: e.msg, Owner: e.owner, Sequence: ack.Sequence, Duplicate: ack.Duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent,
+	})
+}
+
+// settle tells of the messages that are stored, and then counts them as such.
+func (s *sender) settle() {
+	if len(s.stored) == 0 {
+		return
 	}
-	s.checkOrder()
+	if s.opt.Acked != nil {
+		for _, ack := range s.stored {
+			s.opt.Acked(ack)
+		}
+	}
+	if s.account(len(s.stored)) == 0 {
+		s.resume() // answers to an earlier round have settled all
+	}
+	clear(s.stored)
+	s.stored = s.stored[:0]
+}
+
+// account takes so many stored messages off what is pending, and returns the rest.
+func (s *sender) account(count int) (pending int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := s.queue.head
+	s.queue.advance()
+	if s.queue.head > head {
+		s.waiting = time.Now()
+	}
+	s.stats.Acked += uint64(count)
+	s.stats.Sequence = s.lastSeq
+	s.stats.Pending -= count
+	if s.stats.Pending == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+	signal(s.room)
+	return s.stats.Pending
 }
 
 // checkOrder pauses when the oldest message was overtaken. A stream acknowledges
@@ -183,91 +319,63 @@ func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 // acknowledgement is lost: a cluster does so while it is reconfigured. What is sent
 // meanwhile would be stored before it.
 func (s *sender) checkOrder() {
-	w := s.window
-	if w.inFlight() == 0 || s.newest <= w.head {
+	if s.queue.inFlight() == 0 || s.newest <= s.queue.head {
 		return
 	}
-	s.suspend(fmt.Errorf("publish to %s: %w", w.at(w.head).msg.Subject, errOvertaken), 0)
+	s.suspend(fmt.Errorf("publish to %s: %w", s.oldest(), errOvertaken), 0)
 }
 
 var errOvertaken = errors.New("a later message is stored, and this one is not acknowledged; it is sent again, with all behind it")
-
-// answer handles one answer. It returns the entry that is stored by it, and
-// whether the stream knew its id although it was sent only once.
-func (s *sender) answer(msg *nats.Msg) (*entry, bool) {
-	number, round, ok := parseReply(s.inbox, msg.Subject)
-	if !ok || number < s.window.head || number >= s.window.tail {
-		return nil, false
-	}
-	e := s.window.at(number)
-	if e.acked {
-		return nil, false
-	}
-	ack, err := parseAck(msg, s.opt.Stream)
-	if err != nil {
-		if round == s.round {
-			s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, err))
-		}
-		return nil, false
-	}
-	if !ack.Duplicate {
-		s.lastSeq = ack.Sequence // lower than before if the stream was created again
-	}
-	if round == s.round {
-		if !ack.Duplicate { // those a cluster acknowledges at once, before what is on its way
-			s.newest = max(s.newest, number)
-		}
-		s.resume()
-	}
-	s.stored(e, ack.Sequence, ack.Duplicate)
-	return e, ack.Duplicate && e.sends == 1
-}
-
-// stored marks a message as stored and tells of it. The caller settles it.
-func (s *sender) stored(e *entry, sequence uint64, duplicate bool) {
-	e.acked = true
-	if s.opt.Acked != nil {
-		s.opt.Acked(Ack{Msg: e.msg, Tag: e.tag, Sequence: sequence, Duplicate: duplicate, Resent: e.sends > 1, Accepted: e.accepted, Sent: e.sent})
-	}
-}
 
 // maxReplacements is how often one message may be replaced: a replacement may
 // be refused itself.
 const maxReplacements = 2
 
 // failed pauses, or replaces a message that can never be stored and goes on.
-func (s *sender) failed(e *entry, err error) {
-	if permanent(err) && e.replaced < maxReplacements && s.opt.Refused != nil {
-		if msg := s.opt.Refused(e.msg, err); msg != nil {
-			s.replace(e, msg)
-			s.rewind(0)
-			return
-		}
+func (s *sender) failed(number uint64, err error) {
+	if permanent(err) && s.replace(number, err) {
+		s.rewind(0)
+		return
 	}
 	s.suspend(err, s.pause.NextBackOff())
 }
 
+// replace asks for a replacement of a message, and reports whether there is one.
+func (s *sender) replace(number uint64, refusal error) bool {
+	s.mu.Lock()
+	refused := *s.queue.at(number)
+	s.mu.Unlock()
+	if s.opt.Refused == nil || refused.replaced == maxReplacements {
+		return false
+	}
+	msg := s.opt.Refused(refused.msg, refusal)
+	if msg == nil {
+		return false
+	}
+	size := Size(msg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.queue.at(number)
+	e.msg, e.size = msg, size
+	e.replaced++
+	s.stats.Refused++
+	s.stats.Bytes += size - refused.size
+	return true
+}
+
 // suspend pauses, and then begins again with the oldest message.
 func (s *sender) suspend(err error, pause time.Duration) {
-	first := s.Stats().Err == nil
 	s.rewind(pause)
-	s.count(func(st *Stats) { st.Err = err })
-	if first && s.opt.Changed != nil {
+	if s.paused(err) == nil && s.opt.Changed != nil {
 		s.opt.Changed(err)
 	}
 }
 
-func (s *sender) replace(e *entry, msg *nats.Msg) {
-	size := Size(msg)
-	s.count(func(st *Stats) { st.Refused++; st.Bytes += size - e.size })
-	e.msg, e.size = msg, size
-	e.replaced++
-}
-
 // rewind starts a new round: the oldest message alone, after a pause.
 func (s *sender) rewind(pause time.Duration) {
-	s.window.advance()
-	s.window.rewind()
+	s.mu.Lock()
+	s.queue.rewind()
+	s.mu.Unlock()
 	s.round++
 	s.newest = 0
 	s.probing = true
@@ -281,13 +389,24 @@ func (s *sender) resume() {
 	}
 	s.probing = false
 	s.pause.Reset()
-	if s.Stats().Err == nil {
-		return // a replaced message, not an outage
-	}
-	s.count(func(st *Stats) { st.Err = nil })
-	if s.opt.Changed != nil {
+	if s.paused(nil) != nil && s.opt.Changed != nil { // else a message was replaced, and no outage
 		s.opt.Changed(nil)
 	}
+}
+
+// paused notes why publishing is paused, and returns why it was.
+func (s *sender) paused(err error) (before error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.stats.Err = s.stats.Err, err
+	return before
+}
+
+// oldest is the subject of the oldest message, for an error.
+func (s *sender) oldest() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.at(s.queue.head).msg.Subject
 }
 
 // connectionChanged reacts to the client library's own states: what was in
@@ -297,28 +416,17 @@ func (s *sender) connectionChanged(st nats.Status) {
 		s.notBefore = time.Now()
 		return
 	}
-	if s.window.inFlight() > 0 {
-		s.failed(s.window.at(s.window.head), nats.ErrDisconnected)
+	if s.queue.inFlight() > 0 {
+		s.failed(s.queue.head, nats.ErrDisconnected)
 	}
 }
 
 // checkAckWait pauses when the oldest message waits too long for its answer.
 func (s *sender) checkAckWait() {
-	if s.window.inFlight() == 0 || time.Until(s.ackDue()) > 0 {
+	if s.queue.inFlight() == 0 || time.Since(s.waiting) < s.opt.AckWait {
 		return
 	}
-	e := s.window.at(s.window.head)
-	s.failed(e, fmt.Errorf("publish to %s: %w", e.msg.Subject, errNoAck{s.opt.AckWait}))
-}
-
-// ackDue is when the oldest message has waited too long. A full window at a
-// slow server may take longer than one message.
-func (s *sender) ackDue() time.Time {
-	waits := s.window.at(s.window.head).sent
-	if s.progress.After(waits) {
-		waits = s.progress
-	}
-	return waits.Add(s.opt.AckWait)
+	s.failed(s.queue.head, fmt.Errorf("publish to %s: %w", s.oldest(), errNoAck{s.opt.AckWait}))
 }
 
 type errNoAck struct{ wait time.Duration }
@@ -330,19 +438,18 @@ func (e errNoAck) Error() string {
 // Unwrap makes the error a time-out for errors.Is.
 func (e errNoAck) Unwrap() error { return nats.ErrTimeout }
 
-// deadline is how long Run may wait for something to happen.
-func (s *sender) deadline() time.Duration {
-	if s.window.inFlight() > 0 {
-		return max(0, time.Until(s.ackDue()))
+// set sets the timer to when something is due. One that is set earlier stays: what is
+// due is put off by each acknowledgement, and the timer is expensive to set.
+func (s *sender) set(timer *time.Timer) {
+	due := s.waiting.Add(s.opt.AckWait)
+	if s.queue.inFlight() == 0 {
+		if !s.probing {
+			return
+		}
+		due = s.notBefore
 	}
-	if s.probing {
-		return max(0, time.Until(s.notBefore))
+	if s.due.IsZero() || due.Before(s.due) {
+		s.due = due
+		timer.Reset(time.Until(due))
 	}
-	return time.Hour
-}
-
-func (s *sender) count(f func(*Stats)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f(&s.stats)
 }

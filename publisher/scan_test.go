@@ -75,11 +75,12 @@ func FuzzScanAck(f *testing.F) {
 }
 
 func TestAnswersAreReadWithoutAllocation(t *testing.T) {
-	msg := &nats.Msg{Data: []byte(acks[5])}
+	msg := answerTo(1<<40, 3, acks[5])
 	allocs := testing.AllocsPerRun(100, func() {
+		number, round, ok := parseReply("_INBOX.x.", msg.Subject)
 		ack, err := parseAck(msg, "ZOOM")
-		if err != nil || ack != (pubAck{Sequence: 12, Duplicate: true}) {
-			t.Errorf("%+v, %v", ack, err)
+		if number != 1<<40 || round != 3 || !ok || err != nil || ack != (pubAck{Sequence: 12, Duplicate: true}) {
+			t.Errorf("%d, %d, %t, %+v, %v", number, round, ok, ack, err)
 		}
 	})
 	if allocs != 0 {

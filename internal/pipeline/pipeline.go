@@ -323,7 +323,7 @@ func (p *Pipeline) offer(e *entry, sent time.Time) bool {
 	if sent.IsZero() && e.record == 0 {
 		e.after = p.sequence
 	}
-	if !p.pub.Offer(publisher.Message{Msg: e.msg, Tag: p.flight.end(), Sent: sent, After: e.after}) {
+	if !p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Sent: sent, After: e.after}) {
 		return false
 	}
 	e.offered = now
@@ -337,7 +337,7 @@ func (p *Pipeline) offer(e *entry, sent time.Time) bool {
 // acked is told of each stored message.
 func (p *Pipeline) acked(ack publisher.Ack) {
 	p.mu.Lock()
-	e := *p.flight.at(ack.Tag)
+	e := ack.Owner.(*entry)
 	e.stored = true
 	for p.flight.len() > 0 && (*p.flight.front()).stored {
 		p.flight.pop()

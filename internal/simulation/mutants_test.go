@@ -36,7 +36,7 @@ var mutants = []mutant{
 	{promise: "1", mistake: "a spool that a failed read has closed is written to", file: "internal/pipeline/disk.go",
 		old: "func (d *disk) close() { d.log, d.state, d.ahead = nil, diskClosed, nil }", new: "func (d *disk) close() { d.ahead = nil }", tests: []string{"-run", "TestDiskFault", "./internal/pipeline"}},
 	{promise: "2", mistake: "an acknowledgement that was overtaken is waited for", file: "publisher/run.go",
-		old: "if w.inFlight() == 0 || s.newest <= w.head {", new: "if true {", tests: []string{"-run", "Dropped|Overtaken", "./publisher"}},
+		old: "if s.queue.inFlight() == 0 || s.newest <= s.queue.head {", new: "if true {", tests: []string{"-run", "Dropped|Overtaken", "./publisher"}},
 	{promise: "2", mistake: "new events overtake those on disk", file: "internal/pipeline/loop.go",
 		old: "if p.disk.leftOver == leftUnknown || p.records.unread() {\n		return false", new: "if p.disk.leftOver == leftUnknown {\n		return false"},
 	{promise: "2", mistake: "every message has an id of its own", file: "internal/bridge/message.go",
