@@ -96,6 +96,7 @@ type Options struct {
 type Message struct {
 	Msg   *nats.Msg
 	Owner any // what the caller knows it by; handed back with the acknowledgement
+	Size  int // of Msg, as the function Size has it, if the caller knows; 0: it is asked
 	// Sent is when the message may have been sent before, by a process that
 	// has ended; zero: never. After is the stream's last sequence then, or an
 	// older one.
@@ -176,7 +177,10 @@ func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
 
 // Offer is Publish without waiting: it reports whether the message was accepted.
 func (p *Publisher) Offer(m Message) bool {
-	e := entry{msg: m.Msg, owner: m.Owner, size: Size(m.Msg), accepted: time.Now()}
+	e := entry{msg: m.Msg, owner: m.Owner, size: m.Size, accepted: time.Now()}
+	if e.size == 0 {
+		e.size = Size(m.Msg)
+	}
 	if !m.Sent.IsZero() {
 		e.sends, e.first, e.after = 1, m.Sent, m.After
 	}
@@ -225,7 +229,7 @@ func (p *Publisher) Unacked(each func(m Message) bool) {
 	q := &p.queue
 	for n := q.head; n < q.tail; n++ {
 		e := q.at(n)
-		if !e.acked && !each(Message{Msg: e.msg, Owner: e.owner, Sent: e.first, After: e.after}) {
+		if !e.acked && !each(Message{Msg: e.msg, Owner: e.owner, Size: e.size, Sent: e.first, After: e.after}) {
 			return
 		}
 	}

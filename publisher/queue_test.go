@@ -63,6 +63,9 @@ func TestUnacked(t *testing.T) {
 		t.Errorf("unacknowledged %v, sent %v", all, sent)
 	}
 	for m := range s.Unacked {
+		if m.Size != Size(m.Msg) {
+			t.Errorf("the size of %s is %d", m.Msg.Data, m.Size)
+		}
 		if m.Owner == nil {
 			continue
 		}

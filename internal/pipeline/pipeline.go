@@ -323,7 +323,7 @@ func (p *Pipeline) offer(e *entry, sent time.Time) bool {
 	if sent.IsZero() && e.record == 0 {
 		e.after = p.sequence
 	}
-	if !p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Sent: sent, After: e.after}) {
+	if !p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after}) {
 		return false
 	}
 	e.offered = now
