@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/natstest"
 )
 
 // sent returns a sender with so many messages in flight in round 0.
@@ -101,6 +104,31 @@ func TestOvertaken(t *testing.T) {
 	s.receive(answerTo(0, 1, stored1), nil)
 	if s.probing || s.Stats().Err != nil {
 		t.Errorf("probing %t, %v", s.probing, s.Stats().Err)
+	}
+}
+
+// TestUnsendable has a message replaced that the client library itself refuses.
+func TestUnsendable(t *testing.T) {
+	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
+	createStream(t, nc, jetstream.StreamConfig{})
+	header, subject, large := message(0), message(1), message(2)
+	header.Header["no key"] = []string{"value"}
+	subject.Subject = "zoom.a b"
+	large.Data = make([]byte, nc.MaxPayload()+1)
+	replaced := 0
+	p := run(t, nc, Options{Refused: func(*nats.Msg, error) *nats.Msg {
+		replaced++
+		return message(replaced - 1)
+	}})
+	for _, msg := range []*nats.Msg{header, subject, large, message(3)} {
+		if err := p.Publish(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush(t, p)
+	wantInOrder(t, nc, 4)
+	if replaced != 3 {
+		t.Errorf("%d messages are replaced", replaced)
 	}
 }
 
