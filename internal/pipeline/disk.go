@@ -219,14 +219,15 @@ func (p *Pipeline) forgetBehind(last uint64) {
 	r := &p.records
 	r.removed, r.next, r.last, r.doubtful = min(r.removed, last), min(r.next, last+1), last, min(r.doubtful, last)
 	p.disk.inherited = min(p.disk.inherited, last)
-	for n := p.flight.first; n < p.flight.end(); n++ {
-		if e := *p.flight.at(n); !e.stored && e.record > last {
+	p.unacked(func(e *entry) bool {
+		if e.record > last {
 			e.record = 0
 			if e.line != nil {
 				e.line.unsafe++
 			}
 		}
-	}
+		return true
+	})
 }
 
 // writing is a batch on its way to disk.

@@ -51,14 +51,13 @@ func (p *Pipeline) Finish(ctx context.Context) error {
 func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for n := p.flight.first; n < p.flight.end(); n++ {
-		if e := *p.flight.at(n); !e.stored {
-			left++
-			if e.record == 0 && e.line != nil {
-				unsafe++
-			}
+	p.unacked(func(e *entry) bool {
+		left++
+		if e.record == 0 && e.line != nil {
+			unsafe++
 		}
-	}
+		return true
+	})
 	left += p.waiting.len() + int(p.records.last+1-p.records.next)
 	for n := p.waiting.first; n < p.waiting.end(); n++ {
 		if (*p.waiting.at(n)).line != nil { // else it is an alarm of ours

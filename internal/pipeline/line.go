@@ -137,14 +137,18 @@ func (l *Line) OldestUnsafe() (note Note, accepted time.Time) {
 	if l.unsafe == 0 {
 		return Note{}, time.Time{}
 	}
-	for _, queue := range []*fifo[*entry]{&l.p.flight, &l.p.waiting} {
-		for n := queue.first; n < queue.end(); n++ {
-			if e := *queue.at(n); e.line == l && !e.stored && e.record == 0 {
-				return e.note, e.accepted
-			}
+	found := func(e *entry) bool {
+		if e.line == l && e.record == 0 {
+			note, accepted = e.note, e.accepted
+			return true
 		}
+		return false
 	}
-	return Note{}, time.Time{}
+	l.p.unacked(func(e *entry) bool { return !found(e) })
+	for n := l.p.waiting.first; accepted.IsZero() && n < l.p.waiting.end(); n++ {
+		found(*l.p.waiting.at(n))
+	}
+	return note, accepted
 }
 
 // settle notes that a message is stored. The caller holds p.mu.

@@ -77,7 +77,7 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 	}
 	moved := false
 	if p.open(ctx) && trouble != nil {
-		moved = p.saveFlight(ctx)
+		moved = p.saveUnacked(ctx)
 	}
 	moved = p.load(ctx) || moved
 	if trouble == nil || p.disk.writer() == nil {
@@ -94,9 +94,12 @@ func (p *Pipeline) checkTrouble() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	trouble := p.trouble
-	if trouble == nil && p.flight.len() > 0 && time.Since((*p.flight.front()).offered) > stallAfter {
-		trouble = errStalled
-	}
+	p.unacked(func(e *entry) bool {
+		if trouble == nil && time.Since(e.offered) > stallAfter {
+			trouble = errStalled
+		}
+		return false // the oldest one tells
+	})
 	if trouble != nil && p.direct {
 		p.direct, p.since = false, time.Now()
 		p.notify()
@@ -127,15 +130,16 @@ func (p *Pipeline) isDirect() bool {
 	return p.direct
 }
 
-// saveFlight copies to disk what the publisher has and may not get rid of.
-func (p *Pipeline) saveFlight(ctx context.Context) bool {
+// saveUnacked copies to disk what the publisher has and may not get rid of.
+func (p *Pipeline) saveUnacked(ctx context.Context) bool {
 	p.mu.Lock()
 	var w writing
-	for n := p.flight.first; n < p.flight.end() && w.fits(); n++ {
-		if e := *p.flight.at(n); e.record == 0 && !e.stored {
+	p.unacked(func(e *entry) bool {
+		if e.record == 0 {
 			w.add(e)
 		}
-	}
+		return w.fits()
+	})
 	p.mu.Unlock()
 	return p.write(ctx, w)
 }
@@ -145,7 +149,7 @@ func (p *Pipeline) saveFlight(ctx context.Context) bool {
 func (p *Pipeline) saveWaiting(ctx context.Context, trouble error) bool {
 	p.mu.Lock()
 	var w writing
-	if p.records.unread() || trouble != nil && p.flightIsSaved() {
+	if p.records.unread() || trouble != nil && p.unackedIsSaved() {
 		for n := p.waiting.first; n < p.waiting.end() && w.fits(); n++ {
 			w.add(*p.waiting.at(n))
 		}
@@ -154,14 +158,15 @@ func (p *Pipeline) saveWaiting(ctx context.Context, trouble error) bool {
 	return p.write(ctx, w)
 }
 
-// flightIsSaved reports whether all at the publisher is on disk. The caller holds p.mu.
-func (p *Pipeline) flightIsSaved() bool {
-	for n := p.flight.first; n < p.flight.end(); n++ {
-		if e := *p.flight.at(n); e.record == 0 && !e.stored {
-			return false
-		}
-	}
-	return true
+// unackedIsSaved reports whether all that the publisher has is on disk. The caller
+// holds p.mu.
+func (p *Pipeline) unackedIsSaved() bool {
+	saved := true
+	p.unacked(func(e *entry) bool {
+		saved = e.record > 0
+		return saved
+	})
+	return saved
 }
 
 // load hands what is on disk to the publisher.
@@ -295,10 +300,11 @@ func (p *Pipeline) remove(ctx context.Context) {
 // with. The caller holds p.mu.
 func (p *Pipeline) removable() uint64 {
 	through := p.records.next - 1
-	for n := p.flight.first; n < p.flight.end(); n++ {
-		if e := *p.flight.at(n); !e.stored && e.record > 0 {
+	p.unacked(func(e *entry) bool {
+		if e.record > 0 {
 			through = min(through, e.record-1)
 		}
-	}
+		return true
+	})
 	return through
 }

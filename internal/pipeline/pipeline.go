@@ -129,7 +129,6 @@ type Pipeline struct {
 	closed       bool
 	changed      chan struct{} // closed when who waits for room should try again
 	callers      int           // that wait for that
-	flight       fifo[*entry]  // at the publisher, by their tags
 	records      records       // on disk
 	waiting      fifo[*entry]  // for the disk, or for the publisher
 	waitingBytes int
@@ -228,14 +227,21 @@ func (p *Pipeline) Stats() Stats {
 
 // oldest is when the oldest message that is not stored was accepted. The caller
 // holds p.mu.
-func (p *Pipeline) oldest() time.Time {
-	switch {
-	case p.flight.len() > 0:
-		return (*p.flight.front()).accepted
-	case p.waiting.len() > 0:
-		return (*p.waiting.front()).accepted
+func (p *Pipeline) oldest() (at time.Time) {
+	if p.waiting.len() > 0 {
+		at = (*p.waiting.front()).accepted
 	}
-	return time.Time{}
+	p.unacked(func(e *entry) bool {
+		at = e.accepted
+		return false
+	})
+	return at
+}
+
+// unacked calls each with what the publisher has, oldest first, until it returns false.
+// The caller holds p.mu.
+func (p *Pipeline) unacked(each func(*entry) bool) {
+	p.pub.Unacked(func(m publisher.Message) bool { return each(m.Owner.(*entry)) })
 }
 
 // put hands a message over, waiting for room.
@@ -319,18 +325,16 @@ func (p *Pipeline) endWait() *entry {
 // offer hands a message to the publisher if there is room. sent is when it may
 // have been sent before. The caller holds p.mu.
 func (p *Pipeline) offer(e *entry, sent time.Time) bool {
-	now := time.Now()
 	if sent.IsZero() && e.record == 0 {
 		e.after = p.sequence
+	}
+	e.offered = time.Now()
+	if e.accepted.IsZero() {
+		e.accepted = e.offered
 	}
 	if !p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after}) {
 		return false
 	}
-	e.offered = now
-	if e.accepted.IsZero() {
-		e.accepted = now
-	}
-	p.flight.push(e)
 	return true
 }
 
@@ -339,9 +343,6 @@ func (p *Pipeline) acked(ack publisher.Ack) {
 	p.mu.Lock()
 	e := ack.Owner.(*entry)
 	e.stored = true
-	for p.flight.len() > 0 && (*p.flight.front()).stored {
-		p.flight.pop()
-	}
 	if !ack.Duplicate {
 		p.sequence = ack.Sequence // lower than before if the stream was created again
 	}
