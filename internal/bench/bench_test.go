@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 
 // maxAllocations is a ratchet: objects that the connector's process may allocate
 // for an event of 1 KiB, from the frame to the acknowledgement. Today it is
-// 41; lower this when that falls.
-const maxAllocations = 45
+// 16; lower this when that falls.
+const maxAllocations = 20
 
 // TestBench runs the whole benchmark with little, and looks at the one figure that
 // does not depend on the machine.
