@@ -310,9 +310,7 @@ func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	b.cfg.Meter.Arrived(f.Happened, f.Sent, received)
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
-	if e := b.everyEvent.Debug(); e.Enabled() {
-		e.Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
-	}
+	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
 	return msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 
