@@ -261,6 +261,9 @@ func (s *sender) apply() (proven bool, trouble *answer) {
 		}
 		proven = proven || current
 		s.store(e, a.ack)
+		if trouble != nil && trouble.number == a.number {
+			trouble = nil // an earlier sending of it has arrived
+		}
 	}
 	return proven, trouble
 }
@@ -443,7 +446,7 @@ func (e errNoAck) Unwrap() error { return nats.ErrTimeout }
 func (s *sender) set(timer *time.Timer) {
 	due := s.waiting.Add(s.opt.AckWait)
 	if s.queue.inFlight() == 0 {
-		if !s.probing {
+		if !s.probing || s.queue.head == s.queue.tail {
 			return
 		}
 		due = s.notBefore

@@ -148,3 +148,26 @@ func TestStrangeAnswers(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedAndThenStored: the second sending of a message is refused, and the late
+// acknowledgement of the first one comes right behind that. It is stored, so nothing is
+// asked for it, and nothing is paused.
+func TestRefusedAndThenStored(t *testing.T) {
+	const tooLarge = `{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}`
+	for _, refused := range []string{refusal, tooLarge} {
+		s := sent(1)
+		s.opt.Refused = func(msg *nats.Msg, _ error) *nats.Msg {
+			t.Errorf("a replacement is asked for, of %v", msg)
+			return nil
+		}
+		s.failed(0, nats.ErrDisconnected)
+		s.notBefore = time.Now()
+		s.mark()
+		late := make(chan *nats.Msg, 1)
+		late <- answerTo(0, 0, stored1)
+		s.receive(answerTo(0, 1, refused), late)
+		if st := s.Stats(); st.Pending != 0 || st.Bytes != 0 || st.Err != nil || s.probing {
+			t.Errorf("%+v, probing %t", st, s.probing)
+		}
+	}
+}

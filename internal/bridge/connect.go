@@ -21,9 +21,9 @@ const (
 )
 
 const (
-	// unreadLongest is how long a new connection is not read since it is not known what
-	// was before it: Zoom may not mind for so long, nor do consumers.
-	unreadLongest = 1500 * time.Millisecond
+	// tellLongest is how long the events of a new connection wait since it is not known
+	// what was before it. They are neither stored nor on disk then.
+	tellLongest = 1500 * time.Millisecond
 	// orderPatience is how long the frames of a new connection wait for the end
 	// of the one that it replaces, so that they come after the old one's.
 	orderPatience = 2 * time.Second
@@ -51,13 +51,20 @@ type live struct {
 	readers           sync.WaitGroup
 }
 
-func (l *live) read(s *zoom.Session) *reader {
+// read reads a session. Its first frame waits until told is closed; nil: there is nothing
+// to tell.
+func (l *live) read(s *zoom.Session, told <-chan struct{}) *reader {
 	ctx, stop := context.WithCancel(l.reading)
 	r := &reader{session: s, ctx: ctx, stop: stop, done: make(chan struct{})}
 	l.readers.Go(func() {
 		defer close(r.done)
 		defer stop()
-		r.err = s.Run(ctx, func(f *zoom.Frame) error { return l.b.handle(l.patience, f) })
+		r.err = s.Run(ctx, func(f *zoom.Frame) error {
+			if told != nil {
+				<-told
+			}
+			return l.b.handle(l.patience, f)
+		})
 		r.ended = time.Now()
 		l.b.cfg.Meter.Close(string(cause(r.err)))
 	})
@@ -111,9 +118,9 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	if err != nil {
 		return false, err
 	}
-	b.tellBefore(l, dialed, time.Now())
+	told := b.tellBefore(l, dialed, time.Now())
 	b.contest.connected()
-	r := l.read(s)
+	r := l.read(s, told)
 	for next := b.renewalTimer(s); ; {
 		select {
 		case <-r.done:
@@ -154,20 +161,28 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	return s, nil
 }
 
-// tellBefore tells of the gap before a connection that is ready. Until it has, the
-// connection is not read, so the marker comes before the first event: the gap since the
-// term's last connection is known here, and that since the term before costs a few round
-// trips to NATS. If that takes longer, reading begins, and the marker follows.
-func (b *Bridge) tellBefore(l *live, dialed, ready time.Time) {
-	b.tell(l.patience, b.journal.opened(b.clock(dialed), b.clock(ready)))
-	wait := time.NewTimer(unreadLongest)
-	defer wait.Stop()
-	select {
-	case <-b.journal.told:
-	case <-wait.C:
-		b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
-	case <-l.reading.Done():
-	}
+// tellBefore tells of the gap before a connection that is ready, and then closes told.
+// Until then its events wait in the socket, so the marker comes before the first one:
+// the gap since the term's last connection is known here, and that since the term before
+// costs a few round trips to NATS. If that takes longer, events go on, and the marker
+// follows.
+func (b *Bridge) tellBefore(l *live, dialed, ready time.Time) (told <-chan struct{}) {
+	done := make(chan struct{})
+	gaps := b.journal.opened(b.clock(dialed), b.clock(ready))
+	l.readers.Go(func() {
+		defer close(done)
+		wait, cancel := context.WithTimeout(l.reading, tellLongest)
+		defer cancel()
+		b.tell(wait, gaps)
+		select {
+		case <-b.journal.told:
+		case <-wait.Done():
+			if l.reading.Err() == nil {
+				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
+			}
+		}
+	})
+	return done
 }
 
 func (b *Bridge) renews() bool {
@@ -209,8 +224,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		b.renewed.Store(nil)
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
-			b.tellBefore(l, dialed, ready)
-			return l.read(s)
+			return l.read(s, b.tellBefore(l, dialed, ready))
 		}
 	default:
 		l.readers.Go(func() {
@@ -222,7 +236,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	}
 	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")
 	b.journal.renewed(b.clock(ready))
-	return l.read(s)
+	return l.read(s, nil)
 }
 
 // ended notes in the journal how a connection ended.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
@@ -107,4 +109,28 @@ func TestForgedState(t *testing.T) {
 			t.Errorf("%s: stays in the bucket (%v)", name, err)
 		}
 	}
+}
+
+// TestMarkersAfterTheEnd: who tells of two gaps may wait for room when the term has
+// ended and all is forgotten. The second one must not find nothing to look at.
+func TestMarkersAfterTheEnd(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, 0)
+	full := false
+	for n := 0; !full; n++ { // nobody takes anything from the pipeline
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), pipeline.Note{}) != nil
+		cancel()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var both sync.WaitGroup
+	both.Go(func() {
+		now := time.Now()
+		s.tell(ctx, []Gap{s.gapAfter(State{Nonce: "a"}, now, now, 1, GapCrash, true), s.gapAfter(State{Nonce: "b"}, now, now, 1, GapCrash, true)})
+	})
+	time.Sleep(20 * time.Millisecond)
+	both.Go(s.forget)
+	time.Sleep(20 * time.Millisecond)
+	cancel()
+	both.Wait()
 }

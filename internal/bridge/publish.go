@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
 )
 
@@ -48,7 +49,7 @@ func (b *Bridge) place(msg *nats.Msg, now time.Time) bool {
 func (b *Bridge) forget() {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	b.window = nil
+	b.window = dedupe.NewWindow(0, 0) // who comes late remembers nothing
 }
 
 // tell publishes the markers of gaps.

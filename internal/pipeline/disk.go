@@ -218,6 +218,7 @@ func (p *Pipeline) goOn(log *spool.Log) {
 func (p *Pipeline) forgetBehind(last uint64) {
 	r := &p.records
 	r.removed, r.next, r.last, r.doubtful = min(r.removed, last), min(r.next, last+1), last, min(r.doubtful, last)
+	r.copies.through = min(r.copies.through, last)
 	p.disk.inherited = min(p.disk.inherited, last)
 	p.unacked(func(e *entry) bool {
 		if e.record > last {
@@ -289,7 +290,10 @@ func (p *Pipeline) saved(entries []*entry) {
 		if r.next == r.last {
 			r.next++
 		} else {
-			r.doubtful = r.last
+			r.copies.through = r.last
+			if r.copies.from < r.next {
+				r.copies.from = r.last
+			}
 		}
 		if !e.stored && e.record == 0 {
 			e.record = r.last

@@ -149,7 +149,7 @@ func (p *Pipeline) saveUnacked(ctx context.Context) bool {
 func (p *Pipeline) saveWaiting(ctx context.Context, trouble error) bool {
 	p.mu.Lock()
 	var w writing
-	if p.records.unread() || trouble != nil && p.unackedIsSaved() {
+	if trouble == nil && p.records.unread() || trouble != nil && p.unackedIsSaved() {
 		for n := p.waiting.first; n < p.waiting.end() && w.fits(); n++ {
 			w.add(*p.waiting.at(n))
 		}
@@ -213,14 +213,17 @@ func (p *Pipeline) load(ctx context.Context) bool {
 // offerRecord hands a record to the publisher if there is room. The caller holds p.mu.
 func (p *Pipeline) offerRecord(r spool.Record) bool {
 	e := &entry{msg: r.Msg, size: publisher.Size(r.Msg), accepted: r.At, after: r.After, record: r.Sequence}
-	if r.Sequence <= p.disk.inherited {
-		p.inherit(r.Msg)
-	} else {
-		e.line = p.lineOf(r.Msg)
-	}
 	var sent time.Time
 	if r.Sequence <= p.records.doubtful {
 		sent = r.At
+	}
+	switch {
+	case r.Sequence <= p.disk.inherited:
+		p.inherit(r.Msg)
+	case p.records.copies.has(r.Sequence): // its Line hears of it by the original, which may be stored long since
+		sent = time.Unix(1, 0)
+	default:
+		e.line = p.lineOf(r.Msg)
 	}
 	return p.offer(e, sent)
 }

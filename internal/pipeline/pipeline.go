@@ -158,8 +158,14 @@ type entry struct {
 type records struct {
 	removed, next, last uint64
 	doubtful            uint64 // up to here they may have been sent before they were written, or by another process
+	copies              span   // of what the publisher has or had, and that are to be read all the same
 	bytes               uint64
 }
+
+// span is some consecutive records; zero: none.
+type span struct{ from, through uint64 }
+
+func (s span) has(record uint64) bool { return s.from <= record && record <= s.through }
 
 // unread reports whether something on disk is to be published yet, which comes before
 // what waits in memory.

@@ -22,6 +22,9 @@ const (
 // maxModule bounds the module's name, which is logged if it is unknown.
 const maxModule = 64
 
+// maxHeaderValue bounds a value of the header in the frame. Zoom's have up to 100 bytes.
+const maxHeaderValue = 4096
+
 // maxEventName bounds the event name; Zoom's longest known one has 58 bytes.
 const maxEventName = 1024
 
@@ -357,7 +360,11 @@ func (r *rawHeader) field(name []byte) *jsontext.Value {
 // allocation.
 func (r *rawHeader) decode() (h Header) {
 	size := 0
-	for _, value := range r {
+	for i, value := range r {
+		if len(value) > maxHeaderValue {
+			r[i] = nil // the others would keep it in memory
+			continue
+		}
 		size += len(value)
 	}
 	if size == 0 {
