@@ -441,12 +441,18 @@ func (e errNoAck) Error() string {
 // Unwrap makes the error a time-out for errors.Is.
 func (e errNoAck) Unwrap() error { return nats.ErrTimeout }
 
+func (s *sender) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.head == s.queue.tail
+}
+
 // set sets the timer to when something is due. One that is set earlier stays: what is
 // due is put off by each acknowledgement, and the timer is expensive to set.
 func (s *sender) set(timer *time.Timer) {
 	due := s.waiting.Add(s.opt.AckWait)
 	if s.queue.inFlight() == 0 {
-		if !s.probing || s.queue.head == s.queue.tail {
+		if !s.probing || s.empty() {
 			return
 		}
 		due = s.notBefore
