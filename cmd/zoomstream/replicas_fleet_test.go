@@ -27,6 +27,7 @@ type fleet struct {
 	settings      []string
 	js            jetstream.JetStream
 	subscriptions []string
+	late          int64 // by how many an event may be stored behind later ones, since NATS may drop single ones
 
 	alive   []*member
 	started int // ever
