@@ -14,14 +14,13 @@ import (
 )
 
 // gapBefore tells whether there was a gap between the connection of the term
-// before and one that was dialed and is ready now. It also returns what that term's
-// replica says of it, if it can be asked.
-func (b *Bridge) gapBefore(ctx context.Context, last State, dialed, ready time.Time) (State, *Gap) {
+// before and one that is ready now. It also returns what that term's replica
+// says of it, if it can be asked.
+func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *Gap) {
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
 	certain, before, asked := true, displacedBefore, false
-	byThis := min(ready.Sub(dialed), longDial) + sameMoment
 	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
 		if !ok && last.State == Connected {
@@ -29,7 +28,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, dialed, ready time.T
 			return last, &gap
 		}
 		if ok {
-			last, before, asked = answer, byThis, true
+			last, before, asked = answer, sameMoment, true
 		} else {
 			certain = last.Final()
 		}
@@ -44,7 +43,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, dialed, ready time.T
 			return last, &gap
 		}
 		if answer.Connection > 0 {
-			last, before = answer, byThis
+			last, before = answer, sameMoment
 		}
 	}
 	switch {
@@ -66,12 +65,12 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, dialed, ready time.T
 }
 
 // displacedBefore is how much earlier than a connection was ready a displacement
-// is taken for a stranger's, where two machines' clocks are compared; on one clock it is
-// sameMoment earlier than the dial began, or than longDial before. noGap is too short for a gap that one replica sees alone.
+// is taken for a stranger's, where two machines' clocks are compared; sameMoment,
+// on one clock: a busy machine may take its own for one, but a stranger's that came
+// during the dial must not pass for its own. noGap is too short for a gap that one replica sees alone.
 const (
 	displacedBefore = 10 * time.Second
 	sameMoment      = 50 * time.Millisecond
-	longDial        = time.Second
 	noGap           = 300 * time.Millisecond
 )
 

@@ -80,7 +80,7 @@ func TestLossBegins(t *testing.T) {
 				SafeUntil: func(string) time.Time { return c.answered },
 				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
 			})
-			_, gap := b.gapBefore(t.Context(), c.last, at(60), at(60))
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if gap == nil || gap.Cause != GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
 			}
@@ -97,7 +97,7 @@ func TestLossBegins(t *testing.T) {
 		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
 			SafeUntil: func(string) time.Time { return time.Time{} }})
 		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
-		if _, gap := b.gapBefore(t.Context(), last, at(60), at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
 		}
 	})
@@ -137,7 +137,7 @@ func TestUnrecordedTerm(t *testing.T) {
 					return json.Marshal(State{State: Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
 				},
 			})
-			_, gap := b.gapBefore(t.Context(), c.last, at(60), at(60))
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if c.want.IsZero() {
 				if gap != nil {
 					t.Errorf("%+v, want none", gap)
@@ -146,31 +146,6 @@ func TestUnrecordedTerm(t *testing.T) {
 			}
 			if gap == nil || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
-			}
-		})
-	}
-}
-
-// TestDisplacedByThis: Zoom displaces a connection at some time between the dial of the
-// one that is ready now and its being ready, which may be noticed late on a busy machine.
-func TestDisplacedByThis(t *testing.T) {
-	ready := time.Now().Truncate(time.Second).UTC()
-	for name, c := range map[string]struct {
-		dialed, displaced time.Duration // before that
-		gap               bool
-	}{
-		"as it was ready":              {100 * time.Millisecond, 0, false},
-		"soon after the dial":          {300 * time.Millisecond, 290 * time.Millisecond, false},
-		"before the dial":              {300 * time.Millisecond, 400 * time.Millisecond, true},
-		"long before, and a long dial": {time.Minute, 2 * time.Second, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			last := State{State: HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: ready.Add(-c.displaced), Now: ready}
-			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
-				Clock: func(time.Time) time.Time { return ready },
-				Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) }})
-			if _, gap := b.gapBefore(t.Context(), last, ready.Add(-c.dialed), ready); (gap != nil) != c.gap {
-				t.Errorf("%+v", gap)
 			}
 		})
 	}

@@ -113,12 +113,11 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 // connection is one connection from dial to end, whatever sessions replace it in
 // between.
 func (b *Bridge) connection(term, process context.Context, l *live) (useful bool, err error) {
-	dialed := time.Now()
 	s, err := b.dial(term)
 	if err != nil {
 		return false, err
 	}
-	told := b.tellBefore(l, dialed, time.Now())
+	told := b.tellBefore(l, time.Now())
 	b.contest.connected()
 	r := l.read(s, told)
 	for next := b.renewalTimer(s); ; {
@@ -166,9 +165,9 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 // the gap since the term's last connection is known here, and that since the term before
 // costs a few round trips to NATS. If that takes longer, events go on, and the marker
 // follows.
-func (b *Bridge) tellBefore(l *live, dialed, ready time.Time) (told <-chan struct{}) {
+func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	done := make(chan struct{})
-	gaps := b.journal.opened(b.clock(dialed), b.clock(ready))
+	gaps := b.journal.opened(b.clock(ready))
 	l.readers.Go(func() {
 		defer close(done)
 		wait, cancel := context.WithTimeout(l.reading, tellLongest)
@@ -200,7 +199,6 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 	defer cancel()
 	defer context.AfterFunc(old.ctx, cancel)()
 	err := b.dialer.Renewable(trying, old.session)
-	dialed := time.Now()
 	var s *zoom.Session
 	b.renewed.Store(old.session)
 	if err == nil {
@@ -224,7 +222,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		b.renewed.Store(nil)
 		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
 			b.ended(term, process, old)
-			return l.read(s, b.tellBefore(l, dialed, ready))
+			return l.read(s, b.tellBefore(l, ready))
 		}
 	default:
 		l.readers.Go(func() {

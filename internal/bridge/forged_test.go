@@ -82,7 +82,7 @@ func TestForgedState(t *testing.T) {
 		if _, err := js.Publish(t.Context(), "$KV.states."+statePrefix+"sub", value); err != nil {
 			t.Fatal(err)
 		}
-		s.journal.opened(s.now, s.now)
+		s.journal.opened(s.now)
 		gaps, err := s.journal.settle(t.Context())
 		if err != nil || len(gaps) != c.gaps {
 			t.Errorf("%s: tells of %d gaps, %v; want %d", name, len(gaps), err, c.gaps)

@@ -33,8 +33,7 @@ type journal struct {
 	mu         sync.Mutex
 	state      State
 	dirty      bool
-	dialed     time.Time // when the dial of the term's first connection began
-	first      time.Time // when that was ready
+	first      time.Time // when the first connection of the term was ready
 	begun      bool      // what was before that is known
 	revision   uint64    // of the entry; only with writing held
 	superseded bool      // a later term has written
@@ -94,12 +93,12 @@ func (j *journal) renewed(ready time.Time) {
 	})
 }
 
-// opened notes that a connection is ready, whose dial began at a time, and returns the gap since the last
+// opened notes that a connection is ready, and returns the gap since the last
 // connection of this term. What was before the term is found out by settle.
-func (j *journal) opened(dialed, ready time.Time) (gaps []Gap) {
+func (j *journal) opened(ready time.Time) (gaps []Gap) {
 	j.change(func(s *State) {
 		if s.Connection == 0 {
-			j.dialed, j.first, s.First = dialed, ready, ready.UTC()
+			j.first, s.First = ready, ready.UTC()
 		} else if s.State == Disconnected {
 			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
 			s.AddGap(gap)
@@ -144,7 +143,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 		j.enter(last, last.FirstGap)
 		return last.Unstored, nil
 	}
-	last, gap := j.b.gapBefore(ctx, last, j.dialed, j.first)
+	last, gap := j.b.gapBefore(ctx, last, j.first)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

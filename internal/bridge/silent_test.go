@@ -112,7 +112,7 @@ func TestSilentWithAThreshold(t *testing.T) {
 	if s.raisedNow() {
 		t.Fatal("raised without a connection")
 	}
-	s.journal.opened(s.now, s.now)
+	s.journal.opened(s.now)
 	s.passes(9 * time.Minute)
 	if s.raisedNow() {
 		t.Fatal("raised too early")
@@ -142,7 +142,7 @@ func TestSilentWithAThreshold(t *testing.T) {
 	if s.raisedNow() {
 		t.Error("raised while disconnected")
 	}
-	s.journal.opened(s.now, s.now) // after a gap
+	s.journal.opened(s.now) // after a gap
 	s.passes(9 * time.Minute)
 	if s.raisedNow() {
 		t.Error("raised right after a gap")
@@ -160,12 +160,12 @@ func TestSilentWithAThreshold(t *testing.T) {
 func TestAnotherGapClears(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 10*time.Minute)
-	s.journal.opened(s.now, s.now)
+	s.journal.opened(s.now)
 	s.event()
 	s.passes(time.Hour)
 	s.journal.ended(Disconnected, s.now, s.now, GapDisconnected, "")
 	s.passes(time.Minute)
-	s.journal.opened(s.now, s.now)
+	s.journal.opened(s.now)
 	s.passes(time.Minute)
 	if s.raisedNow() || !strings.Contains(s.log.String(), "the connection is new") {
 		t.Errorf("%s", s.log)
@@ -177,7 +177,7 @@ func TestAnotherGapClears(t *testing.T) {
 func TestSilentByRhythm(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
-	s.journal.opened(s.now, s.now)
+	s.journal.opened(s.now)
 	work := func(s *subject, until time.Time) {
 		for ; s.now.Before(until); s.now = s.now.Add(5 * time.Minute) {
 			if office(s.now) {
@@ -192,7 +192,7 @@ func TestSilentByRhythm(t *testing.T) {
 	work(s, monday.Add(16*24*time.Hour))
 	next := newSubject(t, nc, bucket, -1)
 	next.now = s.now
-	next.journal.opened(next.now, next.now)
+	next.journal.opened(next.now)
 	work(next, monday.Add(28*24*time.Hour)) // to the fifth Monday
 	next.passes(11 * time.Hour)
 	if next.raisedNow() {
@@ -224,7 +224,7 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newSubject(t, nc, bucket, -1)
-		s.journal.opened(s.now, s.now)
+		s.journal.opened(s.now)
 		s.event()
 		s.passes(time.Minute)
 		entry, err = bucket.Get(t.Context(), rhythmPrefix+"sub")
@@ -239,7 +239,7 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 func TestInheritedSilence(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
-	s.journal.opened(s.now, s.now)
+	s.journal.opened(s.now)
 	s.at(s.now.Add(-24 * time.Hour))
 	s.inherit([]string{alarm.Silent})
 	nc.Close()
@@ -260,7 +260,7 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
-	s.journal.opened(s.now, s.now) // connected, and the term ends at once: the rest is as in Run
+	s.journal.opened(s.now) // connected, and the term ends at once: the rest is as in Run
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}
