@@ -279,7 +279,7 @@ func (p *Pipeline) saved(entries []*entry) {
 	r := &p.records
 	for _, e := range entries {
 		r.last++
-		if p.waiting.len() > 0 && *p.waiting.front() == e {
+		if p.waiting.len() > 0 && p.waiting.front() == e {
 			p.endWait() // on disk it waits on
 			e.line.saved()
 			continue

@@ -59,8 +59,8 @@ func (p *Pipeline) left() (left, unsafe int, trouble bool) {
 		return true
 	})
 	left += p.waiting.len() + int(p.records.last+1-p.records.next)
-	for n := p.waiting.first; n < p.waiting.end(); n++ {
-		if (*p.waiting.at(n)).line != nil { // else it is an alarm of ours
+	for _, e := range p.waiting.all() {
+		if e.line != nil { // else it is an alarm of ours
 			unsafe++
 		}
 	}

@@ -73,29 +73,12 @@ func TestStreamCreatedAgain(t *testing.T) {
 func TestLeftOverOpensLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := w.start("1", plenty)
-	w.down()
-	r.publish(0, 3000)
-	r.safe()
-	r.kill()
-	store, away := filepath.Join(w.dir, "jetstream"), filepath.Join(w.dir, "away")
-	if err := os.Rename(store, away); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(store, []byte("no folder"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.up()
-	r = w.start("2", plenty)
+	unblock := w.late(3000)
+	r := w.start("2", plenty)
 	w.down()
 	r.publish(3000, 3500)
 	w.until("new ones go first", func() bool { return r.Pipeline.Stats().Publisher.Pending == 500 })
-	if err := os.Remove(store); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(away, store); err != nil {
-		t.Fatal(err)
-	}
+	unblock()
 	r.safe()
 	w.up()
 	r.publish(3500, 3600)

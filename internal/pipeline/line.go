@@ -145,8 +145,10 @@ func (l *Line) OldestUnsafe() (note Note, accepted time.Time) {
 		return false
 	}
 	l.p.unacked(func(e *entry) bool { return !found(e) })
-	for n := l.p.waiting.first; accepted.IsZero() && n < l.p.waiting.end(); n++ {
-		found(*l.p.waiting.at(n))
+	for _, e := range l.p.waiting.all() {
+		if !accepted.IsZero() || found(e) {
+			break
+		}
 	}
 	return note, accepted
 }

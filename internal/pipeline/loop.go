@@ -150,8 +150,11 @@ func (p *Pipeline) saveWaiting(ctx context.Context, trouble error) bool {
 	p.mu.Lock()
 	var w writing
 	if trouble == nil && p.records.unread() || trouble != nil && p.unackedIsSaved() {
-		for n := p.waiting.first; n < p.waiting.end() && w.fits(); n++ {
-			w.add(*p.waiting.at(n))
+		for _, e := range p.waiting.all() {
+			if !w.fits() {
+				break
+			}
+			w.add(e)
 		}
 	}
 	p.mu.Unlock()
@@ -246,7 +249,7 @@ func (p *Pipeline) feed() (moved bool) {
 	if p.disk.leftOver == leftUnknown || p.records.unread() {
 		return false
 	}
-	for p.waiting.len() > 0 && p.offer(*p.waiting.front(), time.Time{}) {
+	for p.waiting.len() > 0 && p.offer(p.waiting.front(), time.Time{}) {
 		p.endWait()
 		moved = true
 	}

@@ -235,7 +235,7 @@ func (p *Pipeline) Stats() Stats {
 // holds p.mu.
 func (p *Pipeline) oldest() (at time.Time) {
 	if p.waiting.len() > 0 {
-		at = (*p.waiting.front()).accepted
+		at = p.waiting.front().accepted
 	}
 	p.unacked(func(e *entry) bool {
 		at = e.accepted
@@ -338,10 +338,7 @@ func (p *Pipeline) offer(e *entry, sent time.Time) bool {
 	if e.accepted.IsZero() {
 		e.accepted = e.offered
 	}
-	if !p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after}) {
-		return false
-	}
-	return true
+	return p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after})
 }
 
 // acked is told of each stored message.
