@@ -67,7 +67,8 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 // displacedBefore is how much earlier than a connection was ready a displacement
 // is taken for a stranger's, where two machines' clocks are compared; sameMoment,
 // on one clock: a busy machine may take its own for one, but a stranger's that came
-// during the dial must not pass for its own. noGap is too short for a gap that one replica sees alone.
+// during the dial must not pass for its own. noGap is too short for a gap that one
+// replica sees alone.
 const (
 	displacedBefore = 10 * time.Second
 	sameMoment      = 50 * time.Millisecond

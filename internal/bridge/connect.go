@@ -170,9 +170,9 @@ func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	gaps := b.journal.opened(b.clock(ready))
 	l.readers.Go(func() {
 		defer close(done)
+		b.tell(l.patience, gaps) // where there is no room for it, there is none for events
 		wait, cancel := context.WithTimeout(l.reading, tellLongest)
 		defer cancel()
-		b.tell(wait, gaps)
 		select {
 		case <-b.journal.told:
 		case <-wait.Done():

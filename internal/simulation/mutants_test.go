@@ -56,7 +56,7 @@ var mutants = []mutant{
 	{promise: "5", mistake: "nobody tells of a broken connection", file: "internal/bridge/journal.go",
 		old: "} else if s.State == Disconnected {", new: "} else if s.State == Displaced {"},
 	{promise: "5", mistake: "the marker comes after the first events", file: "internal/bridge/connect.go",
-		old: "		b.tell(wait, gaps)\n", new: "		time.AfterFunc(5*time.Second, func() { b.tell(l.patience, gaps) })\n"},
+		old: "		b.tell(l.patience, gaps) // where there is no room for it, there is none for events\n", new: "		time.AfterFunc(5*time.Second, func() { b.tell(l.patience, gaps) })\n"},
 	{promise: "5", mistake: "a connection is read before it is known what was before the term", file: "internal/bridge/connect.go",
 		old: "				<-told\n", new: ""},
 	{promise: "5", mistake: "markers that may not be stored are forgotten", file: "internal/bridge/journal.go",
