@@ -41,6 +41,11 @@ func newSource(t *testing.T) *source {
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		t.Fatal(err)
 	}
+	// With a stream that stays: a server that deletes the last one of an account removes
+	// the account's folder a moment later, under a stream that is made meanwhile.
+	if _, err := s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}); err != nil {
+		t.Fatal(err)
+	}
 	s.create()
 	s.Feed = &Feed{Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}, Conn: func() (*nats.Conn, error) {
 		if !s.own.IsConnected() {
