@@ -42,17 +42,25 @@ type Alarm struct {
 	Detail       string    `json:"detail"`
 }
 
-// Board has the alarms that are raised. It may be used concurrently.
+// Board is the one place that knows which alarms are raised. Whoever judges an alarm
+// asks it, and tells the stream what it says is new. It may be used concurrently.
 type Board struct {
 	replica string
 	raised  func(name string) // is told of each
 	log     zerolog.Logger
 
 	mu  sync.Mutex
-	all map[key]Alarm
+	all map[key]entry
 }
 
 type key struct{ name, subscription string }
+
+// entry is an alarm that is raised. One that is left is raised in the stream, and
+// another replica answers for it.
+type entry struct {
+	Alarm
+	left bool
+}
 
 // NewBoard returns a Board without an alarm. raised is told of each that is
 // raised, and may be nil.
@@ -60,17 +68,18 @@ func NewBoard(replica string, raised func(name string), log zerolog.Logger) *Boa
 	if raised == nil {
 		raised = func(string) {}
 	}
-	return &Board{replica: replica, raised: raised, log: log, all: make(map[key]Alarm)}
+	return &Board{replica: replica, raised: raised, log: log, all: make(map[key]entry)}
 }
 
-// Raise notes an alarm, or what is new about it. Without a subscription and an epoch
-// it is of the whole replica. A later epoch takes over what an earlier one raised.
-func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) {
+// Raise notes an alarm, or what is new about it, and reports whether it was not raised
+// before. Without a subscription and an epoch it is of the whole replica. A later epoch
+// takes over what an earlier one raised.
+func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) bool {
 	b.mu.Lock()
 	k := key{name, subscription}
 	a, known := b.all[k]
-	if !known {
-		a = Alarm{Alarm: name, Subscription: subscription, Replica: b.replica, Since: at.UTC()}
+	if known = known && !a.left; !known {
+		a = entry{Alarm: Alarm{Alarm: name, Subscription: subscription, Replica: b.replica, Since: at.UTC()}}
 	}
 	if epoch >= a.Epoch {
 		a.Detail, a.Epoch = detail, epoch
@@ -81,27 +90,54 @@ func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at
 		b.raised(name)
 		b.event(b.log.Error(), name, subscription).Str("code", "alarm.raised").Str("detail", detail).Msg("alarm raised")
 	}
+	return !known
 }
 
-// Clear takes an alarm back, unless a later epoch has it.
-func (b *Board) Clear(name, subscription string, epoch uint64, detail string) {
-	if b.Drop(name, subscription, epoch) {
-		b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
+// Clear takes an alarm back that this epoch has raised or taken over, and reports
+// whether there was one.
+func (b *Board) Clear(name, subscription string, epoch uint64, detail string) bool {
+	if !b.drop(name, subscription, epoch) {
+		return false
 	}
+	b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
+	return true
 }
 
-// Drop forgets an alarm that somebody else answers for from now on, unless a later
-// epoch has it, and reports whether it was raised.
-func (b *Board) Drop(name, subscription string, epoch uint64) bool {
+func (b *Board) drop(name, subscription string, epoch uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := key{name, subscription}
-	a, known := b.all[k]
-	if !known || a.Epoch > epoch {
+	if a, known := b.all[k]; !known || a.left || a.Epoch != epoch {
 		return false
 	}
 	delete(b.all, k)
 	return true
+}
+
+// Leave is told that an epoch is over: its alarms stay raised in the stream, and
+// whoever leads next answers for them.
+func (b *Board) Leave(subscription string, epoch uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, a := range b.all {
+		if k.subscription == subscription && a.Epoch == epoch {
+			a.left = true
+			b.all[k] = a
+		}
+	}
+}
+
+// Of are the names of the alarms of an epoch, in order, also of one that is over.
+func (b *Board) Of(subscription string, epoch uint64) (names []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, a := range b.all {
+		if k.subscription == subscription && a.Epoch == epoch {
+			names = append(names, k.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Raised are the alarms that are raised, oldest first.
@@ -110,7 +146,9 @@ func (b *Board) Raised() []Alarm {
 	defer b.mu.Unlock()
 	all := make([]Alarm, 0, len(b.all))
 	for _, a := range b.all {
-		all = append(all, a)
+		if !a.left {
+			all = append(all, a.Alarm)
+		}
 	}
 	slices.SortFunc(all, func(x, y Alarm) int {
 		return cmp.Or(x.Since.Compare(y.Since), cmp.Compare(x.Alarm, y.Alarm), cmp.Compare(x.Subscription, y.Subscription))

@@ -3,6 +3,7 @@ package alarm
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,9 +48,7 @@ func TestLaterTermHasIt(t *testing.T) {
 	b.Raise(Late, "sub-1", 3, "of 3", at)
 	b.Raise(Late, "sub-1", 5, "of 5", at.Add(time.Hour))
 	b.Clear(Late, "sub-1", 3, "of 3")
-	if b.Drop(Late, "sub-1", 4) {
-		t.Error("an earlier term drops it")
-	}
+	b.Leave("sub-1", 3)
 	if all := b.Raised(); len(all) != 1 || all[0].Epoch != 5 || all[0].Detail != "of 5" || !all[0].Since.Equal(at) {
 		t.Fatalf("%+v", all)
 	}
@@ -57,11 +56,48 @@ func TestLaterTermHasIt(t *testing.T) {
 	if all := b.Raised(); all[0].Epoch != 5 {
 		t.Errorf("%+v", all)
 	}
-	if !b.Drop(Late, "sub-1", 5) || b.Drop(Late, "sub-1", 5) || len(b.Raised()) != 0 {
-		t.Error("not dropped")
+	b.Leave("sub-1", 5)
+	if len(b.Raised()) != 0 || b.Clear(Late, "sub-1", 5, "") {
+		t.Error("this process answers for it still")
+	}
+	if got := b.Of("sub-1", 5); !slices.Equal(got, []string{Late}) {
+		t.Errorf("the successor learns of %q", got)
 	}
 	if len(*raised) != 1 || strings.Contains(log.String(), "cleared") {
 		t.Errorf("%v\n%s", *raised, log)
+	}
+}
+
+// TestWhatIsNew: what a Board says is new is told in the stream, where each alarm is
+// raised and cleared in turn.
+func TestWhatIsNew(t *testing.T) {
+	b, _, _ := board(t)
+	for n, step := range []struct {
+		clear bool
+		epoch uint64
+		want  bool
+	}{
+		{epoch: 3, want: true},
+		{epoch: 3, want: false},
+		{epoch: 5, want: false},              // goes on with it
+		{clear: true, epoch: 3, want: false}, // has no say any more
+		{clear: true, epoch: 5, want: true},
+		{clear: true, epoch: 5, want: false},
+		{epoch: 5, want: true},
+	} {
+		got := false
+		if step.clear {
+			got = b.Clear(Late, "sub-1", step.epoch, "")
+		} else {
+			got = b.Raise(Late, "sub-1", step.epoch, "", at)
+		}
+		if got != step.want {
+			t.Errorf("step %d: %t", n, got)
+		}
+	}
+	b.Leave("sub-1", 5) // somebody else may have cleared it since
+	if !b.Raise(Late, "sub-1", 7, "", at) {
+		t.Error("a term that has not inherited the alarm does not tell of it")
 	}
 }
 

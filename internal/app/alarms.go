@@ -3,9 +3,9 @@ package app
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +16,6 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/pipeline"
 	"github.com/zoomstream/zoomstream/internal/zoom"
-	"github.com/zoomstream/zoomstream/subjects"
 )
 
 const (
@@ -31,42 +30,69 @@ const (
 	deniedFresh = 30 * time.Second
 )
 
-// trouble is what an alarm of the process goes by: why it is to be raised, or "" if
+// condition is what an alarm of the process goes by: why it is to be raised, or "" if
 // it is over. What is not known changes nothing.
-type trouble struct {
-	name string
-	why  func() (text string, known bool)
+type condition struct {
+	alarm string
+	why   func(st pipeline.Stats) (text string, known bool)
 }
 
-// judge raises and clears the alarms of the process, until the context ends; then it
-// clears them, since nobody would do it after this process.
-func (r *replica) judge(ctx context.Context) {
+// watchAlarms raises and clears the alarms of the process, until the context ends; then
+// it clears them, since nobody would do it after this process.
+func (r *replica) watchAlarms(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
-	all := []trouble{{alarm.Token, func() (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }}, {alarm.Stream, r.streamTrouble}}
-	raised := make(map[string]bool)
+	all := []condition{
+		{alarm.Token, func(pipeline.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
+		{alarm.Stream, r.streamTrouble},
+		{alarm.Spooling, spoolingTrouble},
+		{alarm.Spool, spoolTrouble},
+		{alarm.SpoolFull, spoolFullTrouble},
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			for name, is := range raised {
-				if is {
-					r.pipeline.Insert(r.alarm(name, false, "this replica stops"))
-				}
+			for _, name := range r.monitor.alarms.Of("", 0) {
+				r.setAlarm(name, false, "this replica stops")
 			}
 			return
 		case <-tick.C:
 		}
 		r.candidate.SetFitness(fitness(r.tokens.Stats()))
-		for _, t := range all {
-			text, known := t.why()
-			if is := text != ""; known && (is || raised[t.name]) {
-				msg := r.alarm(t.name, is, cmp.Or(text, "it is over"))
-				if is != raised[t.name] && r.pipeline.Insert(msg) {
-					raised[t.name] = is
-				}
+		st := r.pipeline.Stats()
+		r.takeOverAlarms(st.Direct)
+		r.publishDamage()
+		for _, c := range all {
+			if text, known := c.why(st); known {
+				r.setAlarm(c.alarm, text != "", cmp.Or(text, "it is over"))
 			}
 		}
 	}
+}
+
+// setAlarm raises or clears an alarm of the process, here and in the stream, if it is
+// not so already. It is false if there is no room for the message: then it is due again.
+func (r *replica) setAlarm(name string, raised bool, detail string) bool {
+	board := r.monitor.alarms
+	known := slices.Contains(board.Of("", 0), name)
+	if known != raised && !r.pipeline.Insert(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
+		return false
+	}
+	if raised {
+		board.Raise(name, "", 0, detail, r.monitor.clock(time.Now())) // or what is new about it
+	} else {
+		board.Clear(name, "", 0, detail)
+	}
+	return true
+}
+
+// replicaAlarm is an alarm of a whole replica.
+type replicaAlarm struct{ name, replica string }
+
+func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string) *nats.Msg {
+	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{
+		Name: a.name, Raised: raised, Replica: a.replica, At: r.monitor.clock(time.Now()).UTC(), Detail: detail,
+	})
 }
 
 // tokenTrouble is why Zoom gives no access token, if somebody has waited for one for
@@ -95,11 +121,11 @@ func (r *replica) bucketTrouble() string {
 
 // streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
 // and that has been so for a while. As long as NATS is away, nobody can say.
-func (r *replica) streamTrouble() (text string, known bool) {
+func (r *replica) streamTrouble(st pipeline.Stats) (text string, known bool) {
 	if why := r.watch.trouble(); why != "" {
 		return why, true
 	}
-	st, bucket := r.pipeline.Stats(), r.bucketTrouble()
+	bucket := r.bucketTrouble()
 	if st.Direct && bucket == "" {
 		r.refusing = time.Time{}
 		return "", true
@@ -132,30 +158,4 @@ func (r *replica) refusal(err error) string {
 		return fmt.Sprintf("nobody answers for stream %s: it is gone, or its servers have no leader", name)
 	}
 	return ""
-}
-
-// alarm is the message of an alarm of the whole process, which is noted here too.
-func (r *replica) alarm(name string, raised bool, detail string) *nats.Msg {
-	at := r.monitor.clock(time.Now())
-	if raised {
-		r.monitor.alarms.Raise(name, "", 0, detail, at)
-	} else {
-		r.monitor.alarms.Clear(name, "", 0, detail)
-	}
-	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{Name: name, Raised: raised, Replica: r.o.Config.Replica, At: at.UTC(), Detail: detail})
-}
-
-// inherited reads such a message, which an earlier run has left: of this replica, or
-// of one that had another name.
-func (r *replica) inherited(msg *nats.Msg) (pipeline.Inherited, bool) {
-	var a bridge.Alarm
-	if msg.Subject != subjects.Control(r.o.Config.Prefix, subjects.Alarm) || json.Unmarshal(msg.Data, &a) != nil || a.Subscription != "" {
-		return pipeline.Inherited{}, false
-	}
-	i := pipeline.Inherited{Alarm: a.Name, Of: a.Replica, Raised: a.Raised}
-	if a.Replica != r.o.Config.Replica {
-		a.Raised, a.At, a.Detail = false, r.monitor.clock(time.Now()).UTC(), "the run that raised it has ended"
-		i.Clear = bridge.AlarmMessage(r.o.Config.Prefix, a)
-	}
-	return i, true
 }

@@ -48,11 +48,12 @@ type replica struct {
 	candidate *lease.Candidate
 	dials     *rate.Limiter
 	bridges   bridges
-	refusing  time.Time // since when the stream refuses messages; judge's own
+	refusing  time.Time // since when the stream refuses messages; watchAlarms' own
 	stays     bool      // it lives on though its credentials never worked; denied's own
 	monitor   *monitor
 
 	pipeline   *pipeline.Pipeline
+	spooled    spooled
 	quarantine *bridge.Quarantine
 }
 
@@ -118,11 +119,11 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer r.monitor.health.Ended("publishing")
 		return r.pipeline.Run(beside)
 	})
-	judging, acquit := context.WithCancel(beside)
-	judged := make(chan struct{})
+	watching, unwatch := context.WithCancel(beside)
+	watched := make(chan struct{})
 	group.Go(func() error {
-		defer close(judged)
-		r.judge(judging)
+		defer close(watched)
+		r.watchAlarms(watching)
 		return nil
 	})
 	group.Go(func() error {
@@ -147,8 +148,8 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer r.candidate.Leave() // before end: nobody must count on this one from here on
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		err := campaigns.Wait()
-		acquit()
-		<-judged // it may have something to say, which finish sees to
+		unwatch()
+		<-watched // it may have something to say, which finish sees to
 		return errors.Join(err, r.finish())
 	})
 	return group.Wait()

@@ -3,8 +3,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,76 +48,37 @@ func (b *Bridge) watch(ctx context.Context) {
 	}
 }
 
-// raised are the alarms of a term.
-type raised struct {
-	mu  sync.Mutex
-	all map[string]bool
-}
-
-// set notes whether an alarm is raised, and reports whether that is new.
-func (r *raised) set(name string, is bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.all == nil {
-		r.all = make(map[string]bool)
-	}
-	was := r.all[name]
-	r.all[name] = is
-	return was != is
-}
-
-// list are the names of those that are raised.
-func (r *raised) list() (names []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for name, is := range r.all {
-		if is {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // raise raises an alarm of the subscription: here, and in the stream if it is new.
 func (b *Bridge) raise(ctx context.Context, name, detail string) {
-	b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, detail, b.clock(time.Now()))
-	if b.raised.set(name, true) {
-		b.say(ctx, name, true, detail)
+	if b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, detail, b.clock(time.Now())) {
+		b.publishAlarm(ctx, name, true, detail)
 	}
 }
 
 // clear takes an alarm back if it is raised. When the term is over, that is for whoever
 // leads now.
 func (b *Bridge) clear(ctx context.Context, name, detail string) {
-	if !b.over.Load() && b.raised.set(name, false) {
-		b.cfg.Alarms.Clear(name, b.cfg.Subscription, b.cfg.Epoch, detail)
-		b.say(ctx, name, false, detail)
+	if !b.over.Load() && b.cfg.Alarms.Clear(name, b.cfg.Subscription, b.cfg.Epoch, detail) {
+		b.publishAlarm(ctx, name, false, detail)
 	}
 }
 
-func (b *Bridge) say(ctx context.Context, name string, raised bool, detail string) {
+func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
 	b.journal.change(func(*State) {})                                     // the state tells, too
 	b.publish(ctx, b.alarmMessage(name, raised, detail), pipeline.Note{}) //nolint:errcheck // the log has it
 }
+
+// raised are the names of the term's alarms that are raised.
+func (b *Bridge) raised() []string { return b.cfg.Alarms.Of(b.cfg.Subscription, b.cfg.Epoch) }
 
 // inherit goes on with the alarms that the term before has left raised: whoever
 // judges them next clears them in the stream.
 func (b *Bridge) inherit(names []string) {
 	for _, name := range names {
-		b.raised.set(name, true)
 		b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, "raised by the leader before; to be judged anew", b.clock(time.Now()))
 		if name == alarm.Contested {
 			b.contest.inherit()
 		}
-	}
-}
-
-// dropAlarms forgets the alarms of a term that is over: they stay raised in the
-// stream, and whoever leads next goes on with them.
-func (b *Bridge) dropAlarms() {
-	for _, name := range alarm.OfSubscription {
-		b.cfg.Alarms.Drop(name, b.cfg.Subscription, b.cfg.Epoch)
 	}
 }
 

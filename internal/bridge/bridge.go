@@ -123,7 +123,6 @@ type Bridge struct {
 	contest *contest
 	late    lateness
 	born    time.Time
-	raised  raised
 	over    atomic.Bool // the term is
 	session atomic.Pointer[zoom.Session]
 	renewed atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
@@ -228,7 +227,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
-	defer b.dropAlarms()
+	defer b.cfg.Alarms.Leave(b.cfg.Subscription, b.cfg.Epoch)
 	defer b.line.End()
 	var owned sync.WaitGroup
 	defer owned.Wait()

@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"context"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -23,15 +23,14 @@ const contestedDetail = "somebody else connects to this subscription, and each s
 
 // contest is a fight over the subscription with a stranger: a laptop, a second
 // cluster. Both lose events by it, so this side lets ever more time pass. Only
-// connectLoop's goroutine uses it, but for raised and inherit.
+// connectLoop's goroutine uses it, but for inherit.
 type contest struct {
-	b      *Bridge
-	pause  *backoff.ExponentialBackOff
-	began  time.Time
-	last   time.Duration
-	times  int
-	timer  <-chan time.Time
-	raised atomic.Bool // the alarm
+	b     *Bridge
+	pause *backoff.ExponentialBackOff
+	began time.Time
+	last  time.Duration
+	times int
+	timer <-chan time.Time
 
 	inherited chan struct{} // it was raised in the term before
 }
@@ -43,7 +42,6 @@ func newContest(b *Bridge) *contest {
 // inherit goes on with an alarm of the term before: it is cleared when a
 // connection has lasted, whoever holds it. Any goroutine may call it.
 func (c *contest) inherit() {
-	c.raised.Store(true)
 	select {
 	case c.inherited <- struct{}{}:
 	default:
@@ -58,7 +56,6 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.times++
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
 	if !settling {
-		c.raised.Store(true)
 		c.b.raise(ctx, alarm.Contested, contestedDetail)
 	}
 	return c.last
@@ -69,14 +66,13 @@ func (c *contest) connected() { c.timer = nil }
 
 // calm fires when a connection has lived long enough after a displacement.
 func (c *contest) calm() <-chan time.Time {
-	if c.raised.Load() && c.timer == nil {
+	if c.timer == nil && slices.Contains(c.b.raised(), alarm.Contested) {
 		c.timer = time.After(max(calmAfter, 2*c.last))
 	}
 	return c.timer
 }
 
 func (c *contest) clear(ctx context.Context) {
-	c.raised.Store(false)
 	c.timer, c.times = nil, 0
 	c.pause.Reset()
 	c.b.clear(ctx, alarm.Contested, "the connection has lasted")

@@ -53,7 +53,7 @@ func (j *journal) current() State {
 	s := j.state
 	s.LastEvent = j.b.lastEventAt()
 	s.SafeUntil = j.b.clock(j.b.SafeUntil()).UTC()
-	s.Raised, s.ClosesAtExpiry = j.b.raised.list(), j.b.dialer.ClosesAtExpiry()
+	s.Raised, s.ClosesAtExpiry = j.b.raised(), j.b.dialer.ClosesAtExpiry()
 	if session := j.b.session.Load(); session != nil {
 		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
 	}

@@ -54,7 +54,7 @@ func judged(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 		b.late.note(noon.Add(-d), noon, noon)
 		b.judgeLate(t.Context())
 	}
-	return slices.Contains(b.raised.list(), alarm.Late)
+	return slices.Contains(b.raised(), alarm.Late)
 }
 
 func TestLateIsRaisedAndCleared(t *testing.T) {

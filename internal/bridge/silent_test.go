@@ -264,7 +264,7 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.dropAlarms()
+	s.cfg.Alarms.Leave(s.cfg.Subscription, s.cfg.Epoch)
 	if all := s.cfg.Alarms.Raised(); len(all) != 0 {
 		t.Errorf("%+v stay raised in this process for ever", all)
 	}

@@ -161,7 +161,7 @@ func (p *Pipeline) takeOver(ctx context.Context, log *spool.Log) {
 	defer p.mu.Unlock()
 	p.newest = newest
 	if lost := log.Lost(); lost > 0 {
-		p.harm(fmt.Sprintf("about %d bytes", lost))
+		p.damaged(fmt.Sprintf("about %d bytes", lost))
 	}
 	p.disk.inherited = log.Last()
 	p.records = records{removed: log.First() - 1, next: log.First(), last: log.Last(), doubtful: log.Last(), bytes: log.Bytes()}
@@ -202,7 +202,7 @@ func (p *Pipeline) goOn(log *spool.Log) {
 	r.bytes = log.Bytes()
 	if last < r.last {
 		if lost := int64(r.last) - int64(max(last+1, r.next)) + 1; lost > 0 {
-			p.harm(fmt.Sprintf("%d events", lost))
+			p.damaged(fmt.Sprintf("%d events", lost))
 		}
 		p.forgetBehind(last)
 	}
@@ -301,6 +301,13 @@ func (p *Pipeline) saved(entries []*entry) {
 		}
 	}
 	p.notify()
+}
+
+// damaged tells that something on disk is lost.
+func (p *Pipeline) damaged(what string) {
+	what += " in the spool are damaged, and lost"
+	p.opt.Log.Error().Str("code", "spool.damaged").Str("dir", p.opt.SpoolDir).Msg(what)
+	p.opt.Damaged(what)
 }
 
 // failed notes that the disk cannot be used for now.

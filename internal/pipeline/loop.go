@@ -67,7 +67,6 @@ func (p *Pipeline) step(ctx context.Context) (more bool) {
 		return false
 	}
 	trouble := p.checkTrouble()
-	p.tell(trouble)
 	p.findLeftOver(ctx)
 	if p.isDirect() {
 		p.checkDisk(ctx)
@@ -222,7 +221,7 @@ func (p *Pipeline) offerRecord(r spool.Record) bool {
 	}
 	switch {
 	case r.Sequence <= p.disk.inherited:
-		p.inherit(r.Msg)
+		p.opt.Replayed(r.Msg)
 	case p.records.copies.has(r.Sequence): // its Line hears of it by the original, which may be stored long since
 		sent = time.Unix(1, 0)
 	default:
@@ -238,7 +237,7 @@ func (p *Pipeline) skip(to uint64) {
 	p.records.next = to
 	p.mu.Unlock()
 	if lost > 0 {
-		p.harm(fmt.Sprintf("%d events", lost))
+		p.damaged(fmt.Sprintf("%d events", lost))
 	}
 }
 

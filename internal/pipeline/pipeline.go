@@ -71,11 +71,11 @@ type Options struct {
 	// AroundDisk is spool.Folder's Around: a test makes the disk fail by it.
 	AroundDisk func(operation string, do func() error) error
 
-	// Alarm makes the message that raises or clears an alarm; nil: there are none.
-	Alarm func(name string, raised bool, detail string) *nats.Msg
-	// Inherited reads a message that an earlier run has left in the spool: whether it
-	// raises or clears an alarm of a whole replica. nil: as if none did.
-	Inherited func(msg *nats.Msg) (a Inherited, ok bool)
+	// The next two must not block, nor call the Pipeline, and may be nil. Replayed is told
+	// of each message that another process has left, when it is read from the spool.
+	// Damaged is told what in the spool was lost.
+	Replayed func(msg *nats.Msg)
+	Damaged  func(what string)
 	// Tick is called about ten times a second as long as Run's own loop runs; may be
 	// nil.
 	Tick func()
@@ -83,16 +83,6 @@ type Options struct {
 	// its acknowledgement; may be nil.
 	Published func(took time.Duration)
 	Log       zerolog.Logger
-}
-
-// Inherited is an alarm that an earlier run has raised or cleared.
-type Inherited struct {
-	Alarm  string
-	Of     string // replica
-	Raised bool
-	// Clear is the message that clears it; nil: it is of a replica of this one's name,
-	// which goes on with it.
-	Clear *nats.Msg
 }
 
 // Stats is a snapshot.
@@ -118,9 +108,7 @@ type Pipeline struct {
 
 	known chan struct{} // closed when it is known what an earlier process has left, or given up
 
-	disk   disk            // the loop's, like the next two
-	alarms map[string]bool // that are raised
-	damage string          // on disk, of which nobody is told
+	disk disk // the loop's
 
 	mu           sync.Mutex
 	lines        map[lineKey]*Line
@@ -133,10 +121,9 @@ type Pipeline struct {
 	waiting      fifo[*entry]  // for the disk, or for the publisher
 	waitingBytes int
 	spoolErr     error
-	trouble      error                // why publishing pauses
-	newest       []nats.Header        // of the last message of each subscription that an earlier process has left
-	inherited    map[string]Inherited // alarms that earlier runs have raised, of which tell has not heard
-	sequence     uint64               // of the stream, the last one acknowledged
+	trouble      error         // why publishing pauses
+	newest       []nats.Header // of the last message of each subscription that an earlier process has left
+	sequence     uint64        // of the stream, the last one acknowledged
 }
 
 // entry is a message in memory, from its acceptance, or its being read from disk, to
@@ -173,9 +160,15 @@ func (r *records) unread() bool { return r.next <= r.last }
 
 // New returns a Pipeline. It does nothing before Run.
 func New(nc *nats.Conn, opt Options) *Pipeline {
+	if opt.Replayed == nil {
+		opt.Replayed = func(*nats.Msg) {}
+	}
+	if opt.Damaged == nil {
+		opt.Damaged = func(string) {}
+	}
 	p := &Pipeline{
 		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), known: make(chan struct{}), lines: make(map[lineKey]*Line),
-		changed: make(chan struct{}), records: records{next: 1}, sequence: opt.After, since: time.Now(), alarms: make(map[string]bool), inherited: make(map[string]Inherited),
+		changed: make(chan struct{}), records: records{next: 1}, sequence: opt.After, since: time.Now(),
 	}
 	switch {
 	case opt.SpoolDir == "":

@@ -1,0 +1,143 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/spool"
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+// spoolingPatience is how long events may be held back until that is an alarm.
+const spoolingPatience = 5 * time.Second
+
+// errCatchingUp says that there is no trouble any more.
+var errCatchingUp = errors.New("what is on disk is being published")
+
+// spoolingTrouble is why events are held back, if that has been so for a while.
+func spoolingTrouble(st pipeline.Stats) (text string, known bool) {
+	switch {
+	case st.Direct:
+		return "", true
+	case time.Since(st.Since) > spoolingPatience:
+		return cmp.Or(st.Trouble, errCatchingUp).Error(), true
+	}
+	return "", false
+}
+
+// spoolTrouble is why the spool cannot be used.
+func spoolTrouble(st pipeline.Stats) (text string, known bool) {
+	if st.SpoolErr != nil && !errors.Is(st.SpoolErr, spool.ErrFull) {
+		return st.SpoolErr.Error(), true
+	}
+	return "", st.Direct && st.SpoolErr == nil
+}
+
+// spoolFullTrouble says that the spool is at its bound.
+func spoolFullTrouble(st pipeline.Stats) (text string, known bool) {
+	if errors.Is(st.SpoolErr, spool.ErrFull) {
+		return st.SpoolErr.Error(), true
+	}
+	return "", st.Direct && st.SpoolErr == nil
+}
+
+// publishDamage raises the alarm of the spool for what it has lost, anew if it is raised.
+func (r *replica) publishDamage() {
+	what := r.spooled.takeDamage()
+	if what == "" {
+		return
+	}
+	if !r.setAlarm(alarm.Spool, false, "more is lost") || !r.setAlarm(alarm.Spool, true, what) {
+		r.spooled.damaged(what)
+	}
+}
+
+// takeOverAlarms goes on with alarms that an earlier run of this replica has raised, and
+// once what was left is published, clears those of a replica that had another name.
+func (r *replica) takeOverAlarms(direct bool) {
+	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
+	for a, raised := range r.spooled.takeAlarms() {
+		switch {
+		case a.replica == r.o.Config.Replica && raised:
+			board.Raise(a.name, "", 0, "raised by an earlier run of this replica", at)
+		case a.replica == r.o.Config.Replica:
+			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it")
+		case raised && (!direct || !r.pipeline.Insert(r.alarmMessage(a, false, "the run that raised it has ended"))):
+			r.spooled.putBack(a)
+		}
+	}
+}
+
+// spooled is what the pipeline has told of the spool, until the alarms are looked at.
+type spooled struct {
+	prefix string // of the subjects
+
+	mu     sync.Mutex
+	damage string
+	alarms map[replicaAlarm]bool // raised or not: the last word of earlier runs on alarms of whole replicas
+}
+
+// maxReplicaAlarms bounds what is kept of earlier runs' alarms.
+const maxReplicaAlarms = 1000
+
+func (s *spooled) damaged(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.damage != "" {
+		what = s.damage + "; " + what
+	}
+	s.damage = what
+}
+
+func (s *spooled) takeDamage() (what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	what, s.damage = s.damage, ""
+	return what
+}
+
+// replayed looks for alarms of earlier runs whose messages are on their way only now.
+func (s *spooled) replayed(msg *nats.Msg) {
+	var a bridge.Alarm
+	if msg.Subject != subjects.Control(s.prefix, subjects.Alarm) || json.Unmarshal(msg.Data, &a) != nil ||
+		a.Subscription != "" || !slices.Contains(alarm.OfReplica, a.Name) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.alarms == nil {
+		s.alarms = make(map[replicaAlarm]bool)
+	}
+	k := replicaAlarm{a.Name, a.Replica}
+	if _, known := s.alarms[k]; known || len(s.alarms) < maxReplicaAlarms {
+		s.alarms[k] = a.Raised
+	}
+}
+
+func (s *spooled) takeAlarms() (all map[replicaAlarm]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, s.alarms = s.alarms, nil
+	return all
+}
+
+// putBack notes an alarm again that is raised, unless there is a later word on it.
+func (s *spooled) putBack(a replicaAlarm) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.alarms == nil {
+		s.alarms = make(map[replicaAlarm]bool)
+	}
+	if _, known := s.alarms[a]; !known {
+		s.alarms[a] = true
+	}
+}

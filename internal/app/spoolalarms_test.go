@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/spool"
+)
+
+// TestSpoolConditions: what of the pipeline's state raises and clears each alarm.
+func TestSpoolConditions(t *testing.T) {
+	long, just, full, broken := time.Now().Add(-time.Minute), time.Now(), fmt.Errorf("1 GiB: %w", spool.ErrFull), errors.New("no space left")
+	const unknown = "unknown"
+	for name, c := range map[string]struct {
+		st                    pipeline.Stats
+		spooling, spool, full string
+	}{
+		"all is well":            {pipeline.Stats{Direct: true, Since: long}, "", "", ""},
+		"spooling since just":    {pipeline.Stats{Since: just}, unknown, unknown, unknown},
+		"spooling for long":      {pipeline.Stats{Since: long, Trouble: errors.New("no server")}, "no server", unknown, unknown},
+		"catching up":            {pipeline.Stats{Since: long}, errCatchingUp.Error(), unknown, unknown},
+		"full":                   {pipeline.Stats{Since: long, SpoolErr: full}, errCatchingUp.Error(), unknown, full.Error()},
+		"broken":                 {pipeline.Stats{Since: long, SpoolErr: broken}, errCatchingUp.Error(), broken.Error(), unknown},
+		"broken, and not needed": {pipeline.Stats{Direct: true, Since: long, SpoolErr: broken}, "", broken.Error(), unknown},
+	} {
+		for condition, want := range map[string]struct {
+			why  func(pipeline.Stats) (string, bool)
+			text string
+		}{"spooling": {spoolingTrouble, c.spooling}, "spool": {spoolTrouble, c.spool}, "spool-full": {spoolFullTrouble, c.full}} {
+			text, known := want.why(c.st)
+			if !known {
+				text = unknown
+			}
+			if text != want.text {
+				t.Errorf("%s: %s is %q, want %q", name, condition, text, want.text)
+			}
+		}
+	}
+}
+
+// TestAlarmsOfEarlierRuns: runs that were killed have left alarms in the spool. Each is
+// cleared once, also one of a replica that had another name.
+func TestAlarmsOfEarlierRuns(t *testing.T) {
+	h := newMonitored(t)
+	h.settings.SpoolDir = t.TempDir()
+	other := func(name string, raised bool, of string) *nats.Msg {
+		return bridge.AlarmMessage("zoom", bridge.Alarm{Name: name, Raised: raised, Replica: of, At: time.Now(), Detail: "it was so"})
+	}
+	h.leave(
+		other(alarm.Spooling, true, "replica-1"),
+		other(alarm.Token, true, "replica-1"), other(alarm.Token, false, "replica-1"),
+		other(alarm.Stream, true, "replica-1"),
+		other(alarm.Stream, true, "renamed"),
+		other(alarm.Spool, true, "renamed"), other(alarm.Spool, false, "renamed"),
+		other("unheard-of", true, "replica-1"),
+	)
+	h.startWith(func(*Options) {})
+	h.ready()
+	all := func(name, of string) (says string) {
+		for _, a := range h.told(name) {
+			if a.Replica == of {
+				says += fmt.Sprintf("%t ", a.Raised)
+			}
+		}
+		return says
+	}
+	for _, c := range []struct{ name, of string }{
+		{alarm.Spooling, "replica-1"}, {alarm.Token, "replica-1"}, {alarm.Stream, "replica-1"}, {alarm.Stream, "renamed"}, {alarm.Spool, "renamed"},
+	} {
+		h.await(c.name+" of "+c.of+" is cleared", 10*time.Second, func() bool { return strings.HasSuffix(all(c.name, c.of), "false ") })
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, of, want string }{
+		{alarm.Spooling, "replica-1", "true false "}, {alarm.Token, "replica-1", "true false "}, {alarm.Stream, "replica-1", "true false "},
+		{alarm.Stream, "renamed", "true false "}, {alarm.Spool, "renamed", "true false "}, {"unheard-of", "replica-1", "true "},
+	} {
+		if got := all(c.name, c.of); got != c.want {
+			t.Errorf("%s of %s: %s", c.name, c.of, got)
+		}
+	}
+}
+
+// leave leaves messages in the spool, as a run does that cannot reach NATS.
+func (h *harness) leave(msgs ...*nats.Msg) {
+	h.t.Helper()
+	nc, err := nats.Connect("nats://127.0.0.1:1", nats.RetryOnFailedConnect(true), nats.ReconnectBufSize(-1))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer nc.Close()
+	p := pipeline.New(nc, pipeline.Options{Stream: "ZOOM", SpoolDir: h.settings.SpoolDir, SpoolMax: 1 << 20, Log: zerolog.Nop()})
+	ctx, stop := context.WithCancel(h.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // it ends with the context
+	line := p.Line("sub-1", "1", nil)
+	for _, msg := range msgs {
+		if err := line.Publish(ctx, msg, pipeline.Note{}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if err := line.Flush(ctx); err != nil {
+		h.t.Fatal(err)
+	}
+	stop()
+	running.Wait()
+}
+
+// TestDamageIsTold: each loss is, also while the alarm is raised, and in turn with its
+// clearing.
+func TestDamageIsTold(t *testing.T) {
+	h := newHarness(t)
+	nc, err := nats.Connect(h.nats.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	log := zerolog.New(h.log)
+	r := &replica{
+		o:        Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
+		monitor:  &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
+		pipeline: pipeline.New(nc, pipeline.Options{Stream: "ZOOM", Log: log}),
+	}
+	r.spooled.damaged("5 events are lost")
+	r.publishDamage()
+	r.publishDamage() // nothing new
+	r.spooled.damaged("6 events are lost")
+	r.spooled.damaged("7 events are lost")
+	r.publishDamage()
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	running.Go(func() { r.pipeline.Run(ctx) }) //nolint:errcheck // it ends with the context
+	if err := r.pipeline.Finish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	running.Wait()
+	var told []string
+	for _, a := range h.told(alarm.Spool) {
+		told = append(told, fmt.Sprintf("%t %s", a.Raised, a.Detail))
+	}
+	if want := []string{"true 5 events are lost", "false more is lost", "true 6 events are lost; 7 events are lost"}; !slices.Equal(told, want) {
+		t.Errorf("%q", told)
+	}
+}
