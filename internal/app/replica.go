@@ -72,7 +72,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	})
 	r.candidate = lease.New(nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Transition: m.transition, Changed: m.leads,
+		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openPipeline()
@@ -93,6 +93,11 @@ func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
 		r.o.Log.Warn().Str("code", "epoch.unread").Err(err).Str("subscription", subscription).Msg("it is not known for certain which epochs of the subscription there were; if the bucket of the leases was made anew, one may come again")
 	}
 	return epoch
+}
+
+// recordedEpoch is the epoch of the term that has recorded a subscription's state last.
+func (r *replica) recordedEpoch(ctx context.Context, subscription string) (uint64, error) {
+	return bridge.RecordedEpoch(ctx, r.states, subscription)
 }
 
 // serve campaigns for every subscription until the context ends or one fails.

@@ -22,14 +22,12 @@ const epochSearch = 256
 // the stream is read backwards to the subscription's last message, or so far. With one,
 // which is written before any message of its epoch, the stream's last message will do.
 func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, stream, subscription string) (uint64, error) {
-	last, search := uint64(0), uint64(1)
-	entry, err := states.Get(ctx, statePrefix+subscription)
+	last, err := RecordedEpoch(ctx, states, subscription)
 	if err != nil {
 		return 0, err
 	}
-	if state, _, err := record.ReadState(entry.Value, subscription, time.Now()); err == nil {
-		last = state.Epoch
-	} else {
+	search := uint64(1)
+	if last == 0 {
 		search = epochSearch
 	}
 	s, err := js.Stream(ctx, stream)
@@ -52,6 +50,20 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 		}
 	}
 	return last, nil
+}
+
+// RecordedEpoch is the epoch of a subscription's state; 0: there is none, or none that
+// can be read.
+func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) (uint64, error) {
+	entry, err := states.Get(ctx, statePrefix+subscription)
+	if err != nil {
+		return 0, err
+	}
+	state, _, err := record.ReadState(entry.Value, subscription, time.Now())
+	if err != nil {
+		return 0, nil
+	}
+	return state.Epoch, nil
 }
 
 // newestFirst are the stream's last messages, from its last one backwards: those that

@@ -55,6 +55,9 @@ type Options struct {
 	// while a lease is taken, where the lease's own revisions do not prove that no epoch
 	// was higher; may be nil.
 	Epoch func(ctx context.Context, subscription string) uint64
+	// Recorded is the epoch of the term that has recorded the state of a subscription
+	// last; 0: none has. It is asked before an expired lease is taken back; may be nil.
+	Recorded func(ctx context.Context, subscription string) (uint64, error)
 	// Transition is told of each beginning and end of a leadership of this
 	// replica, and why (see show.go for the reasons); may be nil.
 	Transition func(subscription, reason string)

@@ -98,18 +98,33 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 		return 0, true
 	}
 	found, unread := e.read(ctx)
+	later := false
+	if unread == nil && !found.held && t.connected.Load() {
+		later, unread = e.laterTerm(ctx, t)
+	}
 	switch {
 	case unread != nil:
 		e.log.Debug().Str("code", "lease.unproven").Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
-	case !found.held && t.connected.Load() && found.revision != t.at(): // the next write takes it back
-	case !found.held && !t.connected.Load(), found.held && !sameTerm(found.record, t.record):
+	case found.held && !sameTerm(found.record, t.record), !found.held && (later || !t.connected.Load()):
 		return 0, false
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true
 	}
-	t.adopt(found.revision) // the next write at this revision proves it
+	t.adopt(found.revision) // the next write at this revision proves it, or takes it back
 	return 0, true
+}
+
+// laterTerm reports whether there was a term after this one, whose lease has expired as
+// this one's has. A connection that it has displaced may look live for a while.
+func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
+	if e.c.opt.Recorded == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.c.timing.try)
+	defer cancel()
+	epoch, err := e.c.opt.Recorded(ctx, e.subscription)
+	return epoch > t.Epoch, err
 }
 
 // giveUp removes the lease if it is still this term's.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +179,44 @@ func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 		b.link.Heal() // alone: the moment passes
 		w.await("b leads", 5*time.Second, func() bool { return b.leads(sub) })
 	})
+}
+
+// The holder is cut off, another one leads, and is cut off in turn until its lease has
+// expired, too. The first one's connection looks live all the time, as behind a black
+// hole, and it is back first. It must not go on with its term: the other one's was later.
+func TestExpiredLeaseIsNotTakenBackFromALaterTerm(t *testing.T) {
+	for name, unread := range map[string]int{"the record can be read": 0, "not at once": 5} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				var later atomic.Uint64
+				var failures atomic.Int64
+				w.recorded = func(context.Context, string) (uint64, error) {
+					if failures.Add(-1) >= 0 {
+						return 0, errors.New("no leader")
+					}
+					return later.Load(), nil
+				}
+				a := w.leader("a")
+				b := w.join("b", sub)
+				time.Sleep(time.Minute)
+				a.link.Cut()
+				w.await("the other one leads", 2*ttl, func() bool { return b.leads(sub) })
+				later.Store(b.term().Epoch)
+				time.Sleep(5 * time.Second)
+				b.link.Cut()
+				time.Sleep(2 * ttl)
+				failures.Store(int64(unread))
+				a.link.Heal()
+				w.await("the first one leads anew", ttl, func() bool { return a.reigns() == 2 && a.trusted() })
+				rise(t, "a, b, a", a.terms[0].Epoch, later.Load(), a.terms[1].Epoch)
+				b.link.Heal()
+				time.Sleep(ttl)
+				if !a.leads(sub) || b.leads(sub) {
+					t.Error("the lease moved again")
+				}
+			})
+		})
+	}
 }
 
 // NATS is away for as long as a cluster needs to elect a leader.

@@ -110,8 +110,8 @@ func (t *Term) Prove(ctx context.Context) error {
 	return t.await(ctx, func() bool { return !t.proof.began.Before(asked) && t.trusted() })
 }
 
-// Connected notes whether what the term is for is connected. As long as it is,
-// nobody else can have been, and a lease that has expired is taken back.
+// Connected notes whether what the term is for is connected. As long as it is, and no
+// later term is known, a lease that has expired is taken back.
 func (t *Term) Connected(is bool) { t.connected.Store(is) }
 
 // await waits until a condition holds, which is asked with t.mu held.

@@ -44,9 +44,10 @@ type world struct {
 	s  *server.Server
 	js jetstream.JetStream
 
-	deaf      bool                                 // members cannot ask one another
-	log       io.Writer                            // of the members; nil: the test\'s
-	elsewhere func(context.Context, string) uint64 // see Options.Epoch
+	deaf      bool                                          // members cannot ask one another
+	log       io.Writer                                     // of the members; nil: the test\'s
+	elsewhere func(context.Context, string) uint64          // see Options.Epoch
+	recorded  func(context.Context, string) (uint64, error) // see Options.Recorded
 
 	mu   sync.Mutex
 	held map[string][]*member // who leads, by subscription; a lost term counts until it is known
@@ -122,7 +123,7 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	}
 	m.Candidate = New(m.nc, bucket, Options{
 		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(log).With().Timestamp().Str("replica", name).Logger(),
-		Epoch: w.elsewhere, Describe: func(question string) []byte { return []byte(name + " on " + question) },
+		Epoch: w.elsewhere, Recorded: w.recorded, Describe: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
