@@ -39,10 +39,11 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		answer, ok := b.ask(ctx, unrecorded)
 		if !ok {
 			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
-			gap := b.gapAfter(last, from, ready, 1, GapCrash, false)
-			return last, &gap
-		}
-		if answer.Connection > 0 {
+			if !asked || from.Before(ready) { // else events came on that connection until now
+				gap := b.gapAfter(last, from, ready, 1, GapCrash, false)
+				return last, &gap
+			}
+		} else if answer.Connection > 0 {
 			last, before = answer, sameMoment
 		}
 	}

@@ -119,6 +119,7 @@ func TestUnrecordedTerm(t *testing.T) {
 		"handed over at last":       {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
 		"displaced, it says":        {State{State: Displaced, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
 		"events came, so not yet":   {State{State: Connected, Since: at(0), LastFrame: at(59), LastEvent: at(58)}, at(58), true},
+		"events come still":         {State{State: Connected, Since: at(0), LastFrame: at(60), LastEvent: at(60)}, none, true},
 		"it says it never did":      {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, none, false},
 		"it was disconnected first": {State{State: Disconnected, Since: at(40), LastFrame: at(39), Cause: GapDisconnected}, at(40), true},
 	} {
