@@ -241,12 +241,16 @@ func (b *Bridge) Run(term, process context.Context) error {
 
 	err := b.connectLoop(term, process, reading, patience)
 	unwatch()
+	_, unsafe := b.line.OldestUnsafe()
 	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
 	b.tell(patience, b.lateGap(patience))
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
-	b.line.Flush(settling) //nolint:errcheck // the pipeline waits longer
+	if b.line.Flush(settling) == nil && !unsafe.IsZero() { // else the pipeline waits longer
+		b.journal.change(func(*State) {}) // what was not safe is now
+		b.journal.record(patience)        //nolint:errcheck // without it a gap seems to begin a little earlier
+	}
 	return err
 }
 

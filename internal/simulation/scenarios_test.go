@@ -107,6 +107,23 @@ func TestStopOfTheLastOne(t *testing.T) {
 	})
 }
 
+// TestHandoverInVain: nobody connects in time, and to the end events are on their way to
+// a stream that is far away. All of them are stored, so the gap begins behind them.
+func TestHandoverInVain(t *testing.T) {
+	p := scenario(2, 90*time.Second,
+		step{at: 59 * time.Second, fault: faultRefuse, mode: "http503", slot: -1, last: 20 * time.Second}, leader(faultStop, time.Minute, 20*time.Second))
+	p.rate, p.natsDelay = 20, 150*time.Millisecond
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || len(l.sockets) != 2 {
+			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
+		}
+		l.markers[0].is(t, v, bridge.GapHandoverTimeout, l.sockets[0].Retired, l.sockets[1].Ready)
+		if early := l.sockets[0].Retired.Sub(l.markers[0].from); early > time.Second {
+			t.Errorf("the marker begins %s before the hole", early)
+		}
+	})
+}
+
 // TestLeaderCutOffFromNATS: in silence until after its lease, and with its
 // connections reset. Both times the socket changes hands once.
 func TestLeaderCutOffFromNATS(t *testing.T) {
