@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +51,21 @@ func TestKilledWithEventsInMemory(t *testing.T) {
 	}
 }
 
+// standsStill waits until a process is stopped, since kill does not, where the system
+// shows that.
+func (p *program) standsStill() {
+	p.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if err != nil || strings.Contains(string(stat), ") T ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it goes on: %s", stat)
+		}
+	}
+}
+
 // TestStandsStillWhileZoomCloses stops the only replica, not its process's life, while
 // Zoom closes the connection: it reads that seconds later, and the marker begins when
 // it happened all the same.
@@ -57,6 +75,7 @@ func TestStandsStillWhileZoomCloses(t *testing.T) {
 	f.flow(50)
 	f.flows(20)
 	m.signal(syscall.SIGSTOP)
+	m.standsStill()
 	if _, err := f.sim.CloseSockets(testSubscription, websocket.StatusNormalClosure, "bye"); err != nil {
 		t.Fatal(err)
 	}

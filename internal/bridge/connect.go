@@ -82,7 +82,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 		if lost, ok := errors.AsType[*notStoredError](err); ok {
 			return lost
 		}
-		if term.Err() != nil {
+		if term.Err() != nil || reading.Err() != nil { // with the process the term ends too, in any order
 			b.cfg.Log.Info().Str("code", "zoom.closed").AnErr("reason", err).AnErr("term", context.Cause(term)).Msg("connection to Zoom closed")
 			return nil
 		}
