@@ -1,3 +1,6 @@
+//go:build !race
+
+// Bubbles by the dozen: the race detector has the other tests.
 package simulation
 
 import (
