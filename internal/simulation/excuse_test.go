@@ -80,7 +80,7 @@ func (v *evidence) mayMiss(e zoomsim.Entry) string {
 		if ended.Before(i.to.Add(flight)) || !r.running() && r.stopped.Before(i.to) {
 			return "its socket ended unheard"
 		}
-		if i.to.Sub(e.At) > heartbeat { // two without an answer, the first perhaps before
+		if i.to.Sub(later(i.from, k.Ready)) > heartbeat { // two without an answer, the first perhaps before
 			return "its replica may have given the socket up"
 		}
 		read = later(read, i.to.Add(flight))

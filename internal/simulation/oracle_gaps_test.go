@@ -45,8 +45,10 @@ func (v *evidence) unnoticed(l timeline, s span) bool {
 	const notice = 2*heartbeat + flight
 	for _, i := range v.incidents {
 		// A displaced socket that Zoom leaves open looks live until then.
+		// And a stranger that comes while the successor dials looks as that one does.
+		const moment = 50 * time.Millisecond
 		stranger := (i.fault == faultStranger || i.fault == faultFlapping) && i.sub == l.sub
-		if stranger && s.length() < v.linger && i.meets(s.from, s.to) {
+		if stranger && s.length() < max(v.linger, moment) && i.meets(s.from, s.to) {
 			return true
 		}
 		if i.fault != faultZoomHole && (i.fault != faultFreeze || i.sub != "" && i.sub != l.sub) {
@@ -89,8 +91,8 @@ func (l timeline) covered(s span, slack time.Duration) (rest span, ok bool) {
 // NATS, or of a replica before that counted on a dead connection itself.
 func (v *evidence) toldInTime(l timeline) {
 	for _, m := range l.markers {
-		if !m.Certain && m.Cause == bridge.GapDisconnected && v.unnoticed(l, m.span) {
-			continue
+		if !m.Certain && m.Cause == bridge.GapDisconnected && (v.unnoticed(l, m.span) || !v.disturbed(l, m.from, m.to)) {
+			continue // in the second case nothing was lost
 		}
 		for _, e := range v.stored {
 			if e.sequence > m.sequence {
