@@ -56,6 +56,9 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		if !asked && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received then may have ended with it
 			from = earlier(from, b.lossBegins(ctx, last))
 		}
+		if asked && last.Cause == GapDisconnected && last.Ended.After(ready) { // it may have lived until this one displaced it
+			certain = false
+		}
 		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
 		return last, &gap
 	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems

@@ -103,6 +103,31 @@ func TestLossBegins(t *testing.T) {
 	})
 }
 
+// TestConnectionThatBrokeInTheHandover: what was noticed only after the next connection
+// was ready may be the displacement, in other clothes.
+func TestConnectionThatBrokeInTheHandover(t *testing.T) {
+	begin := time.Now().Truncate(time.Second).UTC()
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	for name, c := range map[string]struct {
+		ended time.Time
+		cause GapCause
+		want  bool // certain
+	}{
+		"noticed before":    {at(58), GapDisconnected, true},
+		"noticed after":     {at(61), GapDisconnected, false},
+		"closed on purpose": {at(61), GapHandoverTimeout, true},
+	} {
+		last := State{State: Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
+		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+			Clock: func(time.Time) time.Time { return at(62) },
+			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
+		})
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
+			t.Errorf("%s: %+v", name, gap)
+		}
+	}
+}
+
 // TestUnrecordedTerm: whether a replica connected that took the lease and died before it
 // recorded anything, nobody knows. The one before it looks live, or handed over just now,
 // since Zoom lets a displaced connection be for a while.

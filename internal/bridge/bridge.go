@@ -124,9 +124,12 @@ type Bridge struct {
 	late    lateness
 	born    time.Time
 	over    atomic.Bool // the term is
-	session atomic.Pointer[zoom.Session]
-	renewed atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
-	trouble atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
+	// Unix nanoseconds, or zero: since when there is no connection, until that is recorded,
+	// and when Run has returned.
+	lostSince, overSince atomic.Int64
+	session              atomic.Pointer[zoom.Session]
+	renewed              atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
+	trouble              atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
 	subscription, epoch []string // as values of headers: all messages share them
 
@@ -191,12 +194,15 @@ func (b *Bridge) Stats() Stats {
 // may be called at any time, also when Run has returned.
 func (b *Bridge) Describe() []byte { return b.journal.describe() }
 
-// SafeUntil is until when all that Zoom sent on this term's connections is read, and
-// stored or on disk: the end of the process would lose what came later. It may be
-// called at any time.
+// SafeUntil is until when there was a connection of this term, or its end is recorded,
+// and all that Zoom sent is read, and stored or on disk: with the end of the process
+// nobody would know of what is lost after that. It may be called at any time.
 func (b *Bridge) SafeUntil() time.Time {
 	// In the order in which a message passes, or one on its way could be missed.
 	until := time.Now()
+	if lost := b.lostSince.Load(); lost != 0 && !b.forgotten(until) {
+		until = earlier(until, time.Unix(0, lost))
+	}
 	for _, session := range []*zoom.Session{b.session.Load(), b.renewed.Load()} {
 		if session != nil {
 			until = earlier(until, session.ReadUntil())
@@ -204,6 +210,13 @@ func (b *Bridge) SafeUntil() time.Time {
 	}
 	note, accepted := b.line.OldestUnsafe()
 	return earlier(until, zoom.SentBy(note.Sent, accepted))
+}
+
+// forgotten reports whether the term was over so long ago that a successor, if there
+// is one, has asked, or has found out without this replica.
+func (b *Bridge) forgotten(now time.Time) bool {
+	over := b.overSince.Load()
+	return over != 0 && now.Sub(time.Unix(0, over)) > time.Minute
 }
 
 // earlier is the earlier of two times; a zero one is none.
@@ -227,6 +240,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
+	defer func() { b.overSince.Store(time.Now().UnixNano()) }()
 	defer b.cfg.Alarms.Leave(b.cfg.Subscription, b.cfg.Epoch)
 	defer b.line.End()
 	var owned sync.WaitGroup

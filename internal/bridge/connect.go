@@ -171,12 +171,12 @@ func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	l.readers.Go(func() {
 		defer close(done)
 		b.tell(l.patience, gaps) // where there is no room for it, there is none for events
-		wait, cancel := context.WithTimeout(l.reading, tellLongest)
+		wait, cancel := context.WithTimeout(l.patience, tellLongest)
 		defer cancel()
 		select {
 		case <-b.journal.told:
 		case <-wait.Done():
-			if l.reading.Err() == nil {
+			if l.patience.Err() == nil {
 				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
 			}
 		}
@@ -243,17 +243,19 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
 		detail = e.Error()
 	}
-	last, until := b.clock(r.session.LastFrame()), b.clock(r.session.LiveUntil(r.err))
+	end := func(state ConnState, cause GapCause) {
+		b.journal.ended(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
+	}
 	switch {
 	case why == zoom.CauseDisplaced && term.Err() != nil:
-		b.journal.ended(HandedOver, last, until, "", detail)
+		end(HandedOver, "")
 	case why == zoom.CauseDisplaced:
-		b.journal.ended(Displaced, last, until, "", detail)
+		end(Displaced, "")
 	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
-		b.journal.ended(Disconnected, last, until, GapHandoverTimeout, detail)
+		end(Disconnected, GapHandoverTimeout)
 	case why == zoom.CauseStopped && process.Err() != nil:
-		b.journal.ended(Disconnected, last, until, GapStart, detail)
+		end(Disconnected, GapStart)
 	default:
-		b.journal.ended(Disconnected, last, until, GapDisconnected, detail)
+		end(Disconnected, GapDisconnected)
 	}
 }

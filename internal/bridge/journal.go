@@ -72,23 +72,29 @@ func (j *journal) change(f func(*State)) {
 	}
 }
 
-// ended notes that the connection is live no more.
-func (j *journal) ended(state ConnState, lastFrame, until time.Time, cause GapCause, end string) {
+// ended notes that the connection is live no more, on this machine's own clock.
+func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause GapCause, end string) {
+	if state != HandedOver {
+		j.b.lostSince.Store(until.UnixNano())
+	}
 	j.change(func(s *State) {
-		s.LastFrame = lastFrame.UTC()
-		s.State, s.Since, s.Cause, s.End = state, until.UTC(), cause, end
+		s.LastFrame, s.Ended = j.b.clock(lastFrame).UTC(), j.b.clock(noticed).UTC()
+		s.State, s.Since, s.Cause, s.End = state, j.b.clock(until).UTC(), cause, end
 	})
 }
 
 // judge says what the end of a displaced connection was.
 func (j *journal) judge(state ConnState, cause GapCause) {
+	if state == HandedOver {
+		j.b.lostSince.Store(0)
+	}
 	j.change(func(s *State) { s.State, s.Cause = state, cause })
 }
 
 // renewed notes that a connection has replaced the one before without a gap.
 func (j *journal) renewed(ready time.Time) {
 	j.change(func(s *State) {
-		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
+		s.State, s.Since, s.Ended, s.Cause, s.End = Connected, ready.UTC(), time.Time{}, "", ""
 		s.Connection++
 	})
 }
@@ -104,7 +110,7 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 			s.AddGap(gap)
 			gaps = []Gap{gap}
 		}
-		s.State, s.Since, s.Cause, s.End = Connected, ready.UTC(), "", ""
+		s.State, s.Since, s.Ended, s.Cause, s.End = Connected, ready.UTC(), time.Time{}, "", ""
 		s.Connection++
 	})
 	for _, gap := range gaps {
@@ -295,6 +301,7 @@ func (j *journal) supersede() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.superseded = true
+	j.b.lostSince.Store(0)
 }
 
 // put writes the present state at the known revision, with what the term before
@@ -303,6 +310,7 @@ func (j *journal) put(ctx context.Context, last State) error {
 	j.mu.Lock()
 	j.dirty = false
 	j.mu.Unlock()
+	lost := j.b.lostSince.Load()
 	revision, err := j.b.store(ctx, j.current().After(last), j.revision)
 	if err != nil {
 		j.mu.Lock()
@@ -311,6 +319,7 @@ func (j *journal) put(ctx context.Context, last State) error {
 		return err
 	}
 	j.revision = revision
+	j.b.lostSince.CompareAndSwap(lost, 0)
 	return nil
 }
 
@@ -328,6 +337,7 @@ func (j *journal) unlock() { <-j.writing }
 // describe is the answer to the replica that took over.
 func (j *journal) describe() []byte {
 	s := j.current()
+	j.b.lostSince.Store(0) // whoever asks goes on with it
 	s.Now = j.b.clock(time.Now()).UTC()
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -163,7 +163,7 @@ func TestAnotherGapClears(t *testing.T) {
 	s.journal.opened(s.now)
 	s.event()
 	s.passes(time.Hour)
-	s.journal.ended(Disconnected, s.now, s.now, GapDisconnected, "")
+	s.journal.ended(Disconnected, s.now, s.now, s.now, GapDisconnected, "")
 	s.passes(time.Minute)
 	s.journal.opened(s.now)
 	s.passes(time.Minute)
@@ -268,6 +268,41 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	if all := s.cfg.Alarms.Raised(); len(all) != 0 {
 		t.Errorf("%+v stay raised in this process for ever", all)
 	}
+}
+
+// TestSafeUntilTheConnectionEnded: what Zoom sends afterwards is lost, and nobody can
+// learn of that from the state before it tells, nor for ever from a term that is over.
+func TestSafeUntilTheConnectionEnded(t *testing.T) {
+	nc, bucket := bucketOf(t)
+	s := newSubject(t, nc, bucket, 0)
+	ended := time.Now().Add(-10 * time.Second)
+	lose := func() { s.journal.ended(Disconnected, ended, ended, ended, GapDisconnected, "") }
+	is := func(what string, want time.Time) {
+		t.Helper()
+		if got := s.SafeUntil(); got.Sub(want).Abs() > time.Second {
+			t.Errorf("%s: safe until %v ago, want %v", what, time.Since(got), time.Since(want))
+		}
+	}
+	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
+	s.journal.opened(s.now)
+	is("connected", time.Now())
+	lose()
+	is("disconnected", ended)
+	if err := s.journal.record(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	is("recorded", time.Now())
+	lose()
+	s.journal.describe()
+	is("asked", time.Now())
+	lose()
+	s.journal.judge(HandedOver, "")
+	is("handed over", time.Now())
+	lose()
+	s.overSince.Store(time.Now().Add(-5 * time.Second).UnixNano())
+	is("over", ended)
+	s.overSince.Store(time.Now().Add(-5 * time.Minute).UnixNano())
+	is("over for long", time.Now())
 }
 
 // trusted is a term that lasts.

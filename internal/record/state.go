@@ -22,6 +22,7 @@ type State struct {
 	Connection uint64    `json:"connection"`     // number within the epoch
 	First      time.Time `json:"first,omitzero"` // when the epoch's first connection was ready
 	Since      time.Time `json:"since"`          // of the state: ready, or live no more
+	Ended      time.Time `json:"ended,omitzero"` // when that it is live no more was noticed
 	End        string    `json:"end,omitempty"`
 	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
 	LastFrame  time.Time `json:"last_frame,omitzero"`
@@ -74,7 +75,7 @@ func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) 
 	if err != nil {
 		return State{}, err
 	}
-	for _, at := range []*time.Time{&s.Since, &s.LastFrame, &s.LastEvent, &s.SafeUntil} {
+	for _, at := range []*time.Time{&s.Since, &s.Ended, &s.LastFrame, &s.LastEvent, &s.SafeUntil} {
 		if !at.IsZero() {
 			*at = at.Add(now.Sub(s.Now))
 		}
@@ -103,7 +104,7 @@ func parseState(value []byte) (s State, err error) {
 // nothing to be left out.
 func (s *State) bound(subscription string, now time.Time) (complete bool) {
 	complete = true
-	for _, at := range []*time.Time{&s.First, &s.Since, &s.LastFrame, &s.SafeUntil, &s.LastEvent} {
+	for _, at := range []*time.Time{&s.First, &s.Since, &s.Ended, &s.LastFrame, &s.SafeUntil, &s.LastEvent} {
 		*at = clampTime(*at, now)
 	}
 	s.End = Cut(s.End)
