@@ -123,12 +123,14 @@ func TestPoorAnswers(t *testing.T) {
 	w := newWorld(t)
 	var next atomic.Pointer[Replica]
 	failures := make(chan error, 1)
-	stop, err := Serve(w.connect(), ServiceOptions{
+	own := w.connect()
+	stop, err := Serve(own, ServiceOptions{
 		Bucket: bucket, Replica: "a", Nonce: "n", Status: func(bool) *Replica { return next.Load() },
 		Seen: func([]string) []Seen { return nil }, ErrorHandler: func(err error) { failures <- err },
 	})
 	must(t, err)
 	defer stop()
+	must(t, own.Flush()) // the server knows who answers
 	nc := w.connect()
 	msg, err := nc.Request(statusSubject(bucket), nil, 5*time.Second)
 	must(t, err)
@@ -209,8 +211,10 @@ func TestStopWaits(t *testing.T) {
 		}
 		return made("a")
 	}
-	stop, err := Serve(w.connect(), o)
+	own := w.connect()
+	stop, err := Serve(own, o)
 	must(t, err)
+	must(t, own.Flush())
 	nc := w.connect()
 	for range 100 {
 		must(t, nc.PublishRequest(statusSubject(bucket), "nobody", nil))
