@@ -28,7 +28,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 			return last, &gap
 		}
 		if ok {
-			last, before, asked = answer, sameMoment, true
+			last, before, asked = answer, b.moment(), true
 		} else {
 			certain = last.Final()
 		}
@@ -44,7 +44,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 				return last, &gap
 			}
 		} else if answer.Connection > 0 {
-			last, before = answer, sameMoment
+			last, before = answer, b.moment()
 		}
 	}
 	switch {
@@ -69,15 +69,22 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 }
 
 // displacedBefore is how much earlier than a connection was ready a displacement
-// is taken for a stranger's, where two machines' clocks are compared; sameMoment,
-// on one clock: a busy machine may take its own for one, but a stranger's that came
-// during the dial must not pass for its own. noGap is too short for a gap that one
-// replica sees alone.
+// is taken for a stranger's, where two machines' clocks are compared. On one clock it
+// is what the dial took, within bounds: a busy machine must not take its own for a
+// stranger's, and a stranger's during a long dial must not pass for its own. noGap is
+// too short for a gap that one replica sees alone.
 const (
 	displacedBefore = 10 * time.Second
-	sameMoment      = 50 * time.Millisecond
+	shortestMoment  = 50 * time.Millisecond
+	longestMoment   = 250 * time.Millisecond
 	noGap           = 300 * time.Millisecond
 )
+
+// moment is how much earlier than this term's first connection was ready it may have
+// displaced another one.
+func (b *Bridge) moment() time.Duration {
+	return min(max(shortestMoment, time.Duration(b.firstDial.Load())), longestMoment)
+}
 
 // lateGap is a gap that the successor cannot know of: it counted on a connection
 // that this replica held and that later turned out to have been dead.

@@ -128,6 +128,31 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	}
 }
 
+// TestDisplacedByThisOne: a connection is displaced at some time of the dial, which the
+// machine may take long for; a stranger may have come in a long one.
+func TestDisplacedByThisOne(t *testing.T) {
+	begin := time.Now().Truncate(time.Second).UTC()
+	at := func(milliseconds int) time.Time { return begin.Add(time.Duration(milliseconds) * time.Millisecond) }
+	const ready = 9000
+	for _, c := range []struct {
+		dial, before int // milliseconds
+		ours         bool
+	}{
+		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
+	} {
+		last := State{State: HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
+		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+			Clock: func(time.Time) time.Time { return at(ready + 50) },
+			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
+		})
+		b.firstDial.Store(int64(time.Duration(c.dial) * time.Millisecond))
+		_, gap := b.gapBefore(t.Context(), last, at(ready))
+		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != GapKicked {
+			t.Errorf("displaced %d ms before, and the dial took %d ms: %+v", c.before, c.dial, gap)
+		}
+	}
+}
+
 // TestUnrecordedTerm: whether a replica connected that took the lease and died before it
 // recorded anything, nobody knows. The one before it looks live, or handed over just now,
 // since Zoom lets a displaced connection be for a while.

@@ -127,6 +127,7 @@ type Bridge struct {
 	// Unix nanoseconds, or zero: since when there is no connection, until that is recorded,
 	// and when Run has returned.
 	lostSince, overSince atomic.Int64
+	firstDial            atomic.Int64 // how long it took; 0: none has succeeded
 	session              atomic.Pointer[zoom.Session]
 	renewed              atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
 	trouble              atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried

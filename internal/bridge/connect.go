@@ -156,6 +156,7 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	b.session.Store(s)
 	b.cfg.Term.Connected(true)
 	b.connects.Add(1)
+	b.firstDial.CompareAndSwap(0, int64(time.Since(s.Dialled())))
 	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
 	return s, nil
 }

@@ -46,7 +46,7 @@ func (v *evidence) unnoticed(l timeline, s span) bool {
 	for _, i := range v.incidents {
 		// A displaced socket that Zoom leaves open looks live until then.
 		// And a stranger that comes while the successor dials looks as that one does.
-		const moment = 50 * time.Millisecond
+		const moment = 250 * time.Millisecond
 		stranger := (i.fault == faultStranger || i.fault == faultFlapping) && i.sub == l.sub
 		if stranger && s.length() < max(v.linger, moment) && i.meets(s.from, s.to) {
 			return true

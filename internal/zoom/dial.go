@@ -110,11 +110,12 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	ctx, release := outlive(ctx, goodbyeTimeout)
 	defer release()
 	redact := redactor{token.value, d.cfg.Tokens.config().ClientSecret}
+	dialled := time.Now()
 	conn, stream, err := d.upgrade(ctx, token.value, redact)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, trial: &d.trial, redact: redact, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, trial: &d.trial, redact: redact, dialled: dialled, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
 	if err := s.awaitReady(ctx); err != nil {
 		err.reached = true
 		conn.CloseNow()   //nolint:errcheck // it is of no use any more

@@ -31,6 +31,7 @@ type Session struct {
 	limited io.LimitedReader
 	current Frame // that is handled
 	early   []earlyFrame
+	dialled time.Time // when the upgrade was asked for
 	start   time.Time
 
 	lastFrame atomic.Int64 // time since start of the last sign of life
@@ -140,6 +141,10 @@ func (s *Session) noteSent(sent, received time.Time) {
 		s.behind.Store(max(behind, s.lastSent.Load()))
 	}
 }
+
+// Dialled is when Zoom was asked for the connection: from then on it may have closed
+// another one of the subscription for it.
+func (s *Session) Dialled() time.Time { return s.dialled }
 
 // LiveUntil is until when the session, which ended with the given error of Run,
 // is known to have lived. A close by the other side comes after all that it sent,
