@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain makes the test binary a process of the benchmark when that starts it so.
@@ -26,9 +28,8 @@ func TestMain(m *testing.M) {
 // 16; lower this when that falls.
 const maxAllocations = 20
 
-// TestBench runs the whole benchmark with little, and looks at the one figure that
-// does not depend on the machine.
-func TestBench(t *testing.T) {
+func build(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds zoomstream and runs many processes")
 	}
@@ -36,6 +37,29 @@ func TestBench(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", zoomstream, "../../cmd/zoomstream").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return zoomstream
+}
+
+// TestGrowth measures a little of how cost grows.
+func TestGrowth(t *testing.T) {
+	p := growthPlan()
+	p.bursts, p.windows, p.trial = []burst{{"4 KiB", 4 << 10, 500}}, []int{1024}, 100
+	p.idle = time.Second
+	f, err := growth(t.Context(), p, []fleet{{3, 2}}, build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"burst 4 KiB", "CPU 4 KiB", "connected 3 subscriptions, 2 replicas", "memory 3 subscriptions, 2 replicas"} {
+		if m := f.find(name); m == nil || m.Median[connector] <= 0 || m.Unit == "" || !strings.Contains(f.list(), name+", "+m.Unit) {
+			t.Errorf("%q is %+v in\n%s", name, m, f.list())
+		}
+	}
+}
+
+// TestBench runs the whole benchmark with little, and looks at the one figure that
+// does not depend on the machine.
+func TestBench(t *testing.T) {
+	zoomstream := build(t)
 	f, err := measure(t.Context(), quickPlan(), zoomstream, false)
 	if err != nil {
 		t.Fatal(err)

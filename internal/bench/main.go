@@ -32,12 +32,20 @@ func run(ctx context.Context) error {
 	zoomstream := flags.String("zoomstream", "./zoomstream", "the built `program`")
 	rounds := flags.Int("rounds", 3, "how often everything is measured; medians count")
 	quick := flags.Bool("quick", false, "one round of little: whether it works, no figures")
+	grows := flags.Bool("growth", false, "measure instead how cost grows with events, subscriptions and replicas")
 	node := flags.Bool("node", true, "measure the Node bridge too, where node and npm are there")
 	out := flags.String("out", "", "write the figures to this `file`, as JSON")
 	committed := flags.String("committed", "docs/performance.json", "`file` with the figures to compare with")
 	from := flags.String("from", "", "measure nothing: take the figures of this `file`, which -out has written")
 	update := flags.String("update", "", "write the figures to the committed file, and their table into this Markdown `file`")
 	if err := flags.Parse(os.Args[1:]); err != nil {
+		return err
+	}
+	if *grows {
+		now, err := growth(ctx, growthPlan(), fleets, *zoomstream)
+		if err == nil {
+			fmt.Print("\n", now.list())
+		}
 		return err
 	}
 	before, err := readFigures(*committed)

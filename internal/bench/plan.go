@@ -9,8 +9,9 @@ type plan struct {
 	windows []int // of the bare publisher; the best one is used
 	trial   int   // events to try a window with
 	rates   []pacedRun
-	starts  int // of the connector, per round
-	spooled int // events that come while NATS is away
+	starts  int           // of the connector, per round
+	spooled int           // events that come while NATS is away
+	idle    time.Duration // how long fleets are watched while no event comes
 }
 
 // burst is so many events of one size, as fast as they are taken.

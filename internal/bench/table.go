@@ -41,6 +41,14 @@ var rows = []row{
 // unitOf is the unit of a measure; of one that no row has, that of its kind.
 func unitOf(name string) string {
 	kind, _, _ := strings.Cut(name, " ")
+	switch {
+	case kind == "connected":
+		return "s"
+	case kind == "memory":
+		return "MiB"
+	case strings.Contains(name, "idle CPU"):
+		return "ms/s"
+	}
 	for _, r := range rows {
 		if r.name == name || strings.HasPrefix(r.name, kind+" ") {
 			return r.unit

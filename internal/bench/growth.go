@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// growthPlan measures how cost grows with the size of events.
+func growthPlan() plan {
+	p := fullPlan(1)
+	p.rates, p.starts, p.spooled, p.idle = nil, 0, 0, 10*time.Second
+	p.bursts = []burst{
+		{"300 B", 300, 100_000}, {"1 KiB", 1 << 10, 100_000}, {"4 KiB", 4 << 10, 50_000},
+		{"16 KiB", 16 << 10, 10_000}, {"64 KiB", 64 << 10, 3000}, {"256 KiB", 256 << 10, 800}, {"1000 KB", 1_000_000, 200},
+	}
+	return p
+}
+
+// fleet is so many subscriptions, led by so many replicas.
+type fleet struct{ subscriptions, replicas int }
+
+var fleets = []fleet{{1, 1}, {10, 1}, {100, 1}, {1000, 1}, {100, 2}, {100, 3}, {100, 10}}
+
+// growth measures events of growing size, and what more subscriptions and replicas cost
+// while nothing happens.
+func growth(ctx context.Context, p plan, fleets []fleet, zoomstream string) (*figures, error) {
+	dir, err := os.MkdirTemp("", "zoomstream-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{plan: p, figures: newFigures(1)}
+	if b.contenders, err = newContenders(ctx, zoomstream, false, dir); err != nil {
+		return nil, err
+	}
+	if err := b.learn(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.chooseWindows(ctx); err != nil {
+		return nil, err
+	}
+	for _, burst := range b.bursts {
+		for _, name := range b.names {
+			if err := b.inWorld(ctx, func(w *world) error { return b.burst(ctx, w, name, burst) }); err != nil {
+				return nil, fmt.Errorf("burst of %s, %s: %w", burst.name, name, err)
+			}
+		}
+	}
+	for _, f := range fleets {
+		if err := b.inWorld(ctx, func(w *world) error { return b.fleet(ctx, w, f.subscriptions, f.replicas) }); err != nil {
+			return nil, fmt.Errorf("%d subscriptions, %d replicas: %w", f.subscriptions, f.replicas, err)
+		}
+	}
+	b.summarize()
+	return b.figures, nil
+}
+
+// fleet measures replicas while no event comes.
+func (b *bench) fleet(ctx context.Context, w *world, subscriptions, replicas int) error {
+	source, environ, err := w.startZoom(ctx)
+	if err != nil {
+		return err
+	}
+	for i, setting := range environ {
+		if name, url, _ := strings.Cut(setting, "="); name == "ZOOM_WEBSOCKET_URL" {
+			environ[i] = name + "=" + endpoints(url, subscriptions)
+		}
+	}
+	began := time.Now()
+	var all []*entrant
+	for n := range replicas {
+		e := &entrant{sender: source}
+		own := []string{fmt.Sprintf("ZOOMSTREAM_REPLICA=r%d", n), "ZOOMSTREAM_DATA_DIR=" + filepath.Join(w.dir, fmt.Sprint("data", n))}
+		if err := b.startConnector(ctx, w, append(own, environ...), e); err != nil {
+			return err
+		}
+		all = append(all, e)
+	}
+	for range subscriptions {
+		if _, err := source.next(ctx); err != nil {
+			return all[0].process.failed(err)
+		}
+	}
+	name := fmt.Sprintf("%d subscriptions, %d replicas", subscriptions, replicas)
+	b.add("connected "+name, connector, time.Since(began).Seconds())
+	if err := sleep(ctx, idleFor); err != nil {
+		return err
+	}
+	before, err := w.fleetCosts(all)
+	if err != nil {
+		return err
+	}
+	if err := sleep(ctx, b.idle); err != nil {
+		return err
+	}
+	after, err := w.fleetCosts(all)
+	if err != nil {
+		return err
+	}
+	perSecond := func(d time.Duration) float64 { return d.Seconds() * 1000 / b.idle.Seconds() }
+	b.add("memory "+name, connector, after.peak/float64(replicas))
+	b.add("idle CPU "+name, connector, perSecond(after.cpu-before.cpu)/float64(replicas))
+	b.add("server's idle CPU "+name, connector, perSecond(after.server-before.server))
+	return nil
+}
+
+// fleetCosts are what all replicas have used, and their resident memory.
+func (w *world) fleetCosts(all []*entrant) (sum costs, err error) {
+	for _, e := range all {
+		cpu, err := e.process.cpu()
+		if err != nil {
+			return sum, err
+		}
+		memory, err := e.process.memory("VmRSS")
+		if err != nil {
+			return sum, err
+		}
+		sum.cpu += cpu
+		sum.peak += memory
+	}
+	sum.server, err = w.server.cpu()
+	return sum, err
+}
+
+// endpoints are the URLs of so many subscriptions, made of one's.
+func endpoints(url string, count int) string {
+	path, _, _ := strings.Cut(url, "subscriptionId=")
+	var all []string
+	for n := range count {
+		all = append(all, fmt.Sprintf("%ssubscriptionId=%022d", path, n))
+	}
+	return strings.Join(all, ",")
+}
+
+// list has every measure, one a line.
+func (f *figures) list() string {
+	var b strings.Builder
+	for _, m := range f.Measures {
+		fmt.Fprintf(&b, "%-44s %12s", fmt.Sprintf("%s, %s", m.Name, m.Unit), m.cell(connector))
+		if m.Ratio > 0 {
+			fmt.Fprintf(&b, " %12s %6s", m.cell(bare), ratio(m.Ratio))
+		}
+		fmt.Fprintln(&b)
+	}
+	return b.String()
+}
