@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -188,8 +189,9 @@ func TestOversizeThatGrows(t *testing.T) {
 	for range 20 {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	}
+	h.waitStored(22) // a slow machine masks that longer than a stop has time for
 	h.finish()
-	messages := h.stored()
+	messages := slices.DeleteFunc(h.stored(), func(m jetstream.Msg) bool { return m.Subject() == "zoom._bridge.alarm" }) // that it takes long
 	if len(messages) != 22 {
 		t.Fatalf("%d of 22 messages stored", len(messages))
 	}
