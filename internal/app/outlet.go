@@ -18,7 +18,7 @@ func (r *replica) openPipeline() {
 		s := r.monitor.secrets.Load()
 		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
 	}, r.monitor.metrics.TooLarge, r.o.Log)
-	r.spooled.prefix = cfg.Prefix
+	r.spooled.prefix, r.spooled.alarms = cfg.Prefix, make(map[replicaAlarm]bool)
 	r.pipeline = pipeline.New(r.nc, pipeline.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
 		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Replayed: r.spooled.replayed, Damaged: r.spooled.damaged,

@@ -114,9 +114,6 @@ func (s *spooled) replayed(msg *nats.Msg) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.alarms == nil {
-		s.alarms = make(map[replicaAlarm]bool)
-	}
 	k := replicaAlarm{a.Name, a.Replica}
 	if _, known := s.alarms[k]; known || len(s.alarms) < maxReplicaAlarms {
 		s.alarms[k] = a.Raised
@@ -126,7 +123,7 @@ func (s *spooled) replayed(msg *nats.Msg) {
 func (s *spooled) takeAlarms() (all map[replicaAlarm]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, s.alarms = s.alarms, nil
+	all, s.alarms = s.alarms, make(map[replicaAlarm]bool)
 	return all
 }
 
@@ -134,9 +131,6 @@ func (s *spooled) takeAlarms() (all map[replicaAlarm]bool) {
 func (s *spooled) putBack(a replicaAlarm) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.alarms == nil {
-		s.alarms = make(map[replicaAlarm]bool)
-	}
 	if _, known := s.alarms[a]; !known {
 		s.alarms[a] = true
 	}

@@ -59,10 +59,7 @@ func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) 
 	if err != nil {
 		return 0, err
 	}
-	state, _, err := record.ReadState(entry.Value, subscription, time.Now())
-	if err != nil {
-		return 0, nil
-	}
+	state, _, _ := record.ReadState(entry.Value, subscription, time.Now()) // zero if that is no state
 	return state.Epoch, nil
 }
 
