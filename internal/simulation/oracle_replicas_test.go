@@ -83,7 +83,8 @@ func (v *evidence) takeovers(l timeline) {
 	}
 }
 
-// peace: replicas do not fight over a socket. (Promise 6.)
+// peace: replicas do not fight over a socket. Dials that were held up on their
+// way arrive together, and displace one another at once: that is no fight. (Promise 6.)
 func (v *evidence) peace(l timeline) {
 	const most, within = 3, 5 * time.Second
 	var times []time.Time
@@ -92,7 +93,7 @@ func (v *evidence) peace(l timeline) {
 			continue
 		}
 		for _, other := range l.sockets[n+1:] {
-			if other.Ready.Equal(k.Retired) && other.Remote != k.Remote {
+			if other.Ready.Equal(k.Retired) && other.Remote != k.Remote && !v.belated(other) {
 				times = append(times, k.Retired)
 			}
 		}
@@ -143,7 +144,11 @@ func (v *evidence) epochs(l timeline) {
 // belated reports whether a socket may have been dialled long before it was
 // ready, since the way to Zoom was blocked: by then its term may be over.
 func (v *evidence) belated(k zoomsim.Socket) bool {
-	for _, i := range v.spans(v.owners[k.Remote], 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
+	owner := v.owners[k.Remote]
+	if owner == nil {
+		return false // a stranger's
+	}
+	for _, i := range v.spans(owner, 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
 		if i.meets(k.Ready, k.Ready) {
 			return true
 		}
