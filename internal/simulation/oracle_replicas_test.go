@@ -46,9 +46,10 @@ func (v *evidence) outages(l timeline) {
 		}
 		v.judged["P6 outage"]++
 		window := span{i.from, i.to.Add(after)}
-		for _, k := range l.sockets {
-			if k.Cause == zoomsim.CauseDisplaced && window.meets(k.Retired, k.Retired) {
-				v.blame("P6 outage", "the socket of %s for %s was displaced at %s, though NATS was away for all from %s", k.Remote, l.sub, v.clock(k.Retired), v.spanText(i.span))
+		for n, k := range l.sockets {
+			// A connection that is renewed displaces the replica's own.
+			if by := l.displacer(n); by.Remote != k.Remote && window.meets(k.Retired, k.Retired) {
+				v.blame("P6 outage", "the socket of %s for %s was displaced by %s at %s, though NATS was away for all from %s", k.Remote, l.sub, by.Remote, v.clock(k.Retired), v.spanText(i.span))
 			}
 		}
 		for _, m := range l.markers {
@@ -89,13 +90,8 @@ func (v *evidence) peace(l timeline) {
 	const most, within = 3, 5 * time.Second
 	var times []time.Time
 	for n, k := range l.sockets {
-		if k.Cause != zoomsim.CauseDisplaced {
-			continue
-		}
-		for _, other := range l.sockets[n+1:] {
-			if other.Ready.Equal(k.Retired) && other.Remote != k.Remote && !v.belated(other) {
-				times = append(times, k.Retired)
-			}
+		if by := l.displacer(n); by.Remote != k.Remote && !v.belated(by) {
+			times = append(times, k.Retired)
 		}
 	}
 	for n := most; n < len(times); n++ {
@@ -106,6 +102,21 @@ func (v *evidence) peace(l timeline) {
 	if bound := 2*len(v.incidents) + len(v.ran); len(times) > bound {
 		v.blame("P6 peace", "replicas displaced one another %d times for %s, after %d faults", len(times), l.sub, len(v.incidents))
 	}
+}
+
+// displacer is the socket that displaced socket n of the timeline, or that socket
+// itself if none did.
+func (l timeline) displacer(n int) zoomsim.Socket {
+	k := l.sockets[n]
+	if k.Cause != zoomsim.CauseDisplaced {
+		return k
+	}
+	for _, other := range l.sockets[n+1:] {
+		if other.Ready.Equal(k.Retired) {
+			return other
+		}
+	}
+	return k
 }
 
 // restarting reports whether replicas were restarted in turn, or came back and
@@ -144,11 +155,7 @@ func (v *evidence) epochs(l timeline) {
 // belated reports whether a socket may have been dialled long before it was
 // ready, since the way to Zoom was blocked: by then its term may be over.
 func (v *evidence) belated(k zoomsim.Socket) bool {
-	owner := v.owners[k.Remote]
-	if owner == nil {
-		return false // a stranger's
-	}
-	for _, i := range v.spans(owner, 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
+	for _, i := range v.spans(v.owners[k.Remote], 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
 		if i.meets(k.Ready, k.Ready) {
 			return true
 		}
