@@ -77,8 +77,8 @@ mutants: ## Make each deliberate mistake and see that a test finds it
 	go test ./internal/simulation -run TestMutants -mutants -v -timeout 0
 
 soak: ## Run the long tests: torn spools, every fault of the disk, a day on fake time, NATS away for OUTAGE (10m), faults for SOAK (30m)
-	go test ./internal/spool -run TestTornTail -v -torn-step 1
-	go test ./internal/pipeline -run TestDiskFault -timeout 0 -v -all-faults
+	go test ./internal/outbox/spool -run TestTornTail -v -torn-step 1
+	go test ./internal/outbox -run TestDiskFault -timeout 0 -v -all-faults
 	go test ./internal/simulation -run TestDay -timeout 0 -v -day 24h
 	go test ./cmd/zoomstream -run 'TestOutage$$' -timeout 0 -v -outage $(OUTAGE)
 	go test ./cmd/zoomstream -run TestSoak -timeout 0 -v -soak $(SOAK)
@@ -94,7 +94,7 @@ readme: ## Write the tables of settings and metrics into README.md and docs
 	go test ./cmd/zoomstream -run 'TestReadmeSettings|TestMetricsTable' -update-readme
 
 screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)
-	go test ./internal/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png
+	go test ./internal/watch/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png
 
 rules: ## Check the alert rules (needs Prometheus' promtool)
 	promtool check rules cmd/zoomstream/etc/alerts.yaml

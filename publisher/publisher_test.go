@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 func connect(t *testing.T, url string) *nats.Conn {

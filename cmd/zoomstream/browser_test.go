@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zoomstream/zoomstream/internal/browsertest"
+	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

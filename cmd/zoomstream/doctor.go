@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/doctor"
+	"github.com/zoomstream/zoomstream/internal/tools/doctor"
 )
 
 type doctorCmd struct {

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/doctor"
+	"github.com/zoomstream/zoomstream/internal/tools/doctor"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/inspect"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 type findCmd struct {

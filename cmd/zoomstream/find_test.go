@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -112,7 +112,7 @@ func TestFindWaiting(t *testing.T) {
 	defer nc.Close()
 	var mu sync.Mutex
 	var there []string // replicas know of each other: who asks waits for all of them
-	serve := func(name string, p zstatus.Pipeline, gone ...zstatus.Other) {
+	serve := func(name string, p zstatus.Outbox, gone ...zstatus.Other) {
 		t.Helper()
 		stop, err := zstatus.Serve(nc, zstatus.ServiceOptions{Bucket: "zoomstream", Replica: name, Nonce: name, Version: "dev", Status: func(bool) *zstatus.Replica {
 			mu.Lock()
@@ -123,7 +123,7 @@ func TestFindWaiting(t *testing.T) {
 					others = append(others, zstatus.Other{Replica: other, Nonce: other, Heard: time.Now()})
 				}
 			}
-			return &zstatus.Replica{Replica: name, Nonce: name, Now: time.Now(), Pipeline: p, Others: others}
+			return &zstatus.Replica{Replica: name, Nonce: name, Now: time.Now(), Outbox: p, Others: others}
 		}})
 		if err == nil {
 			err = nc.Flush()
@@ -140,12 +140,12 @@ func TestFindWaiting(t *testing.T) {
 		t.Helper()
 		return s.run(exitFailure, "find", "nothing", "--since=0s").stderr.String()
 	}
-	serve("r1", zstatus.Pipeline{})
+	serve("r1", zstatus.Outbox{})
 	if text := find(); !strings.HasSuffix(text, "Z; no gap in that time: Zoom has not sent it, or it is older\n") || strings.Contains(text, "reach back") {
 		t.Error(text)
 	}
-	serve("r2", zstatus.Pipeline{Spooled: 3, InFlight: 2})
-	serve("r3", zstatus.Pipeline{InFlight: 1}, zstatus.Other{Replica: "r4", Nonce: "r4", Heard: time.Now().Add(-time.Minute)})
+	serve("r2", zstatus.Outbox{Spooled: 3, InFlight: 2})
+	serve("r3", zstatus.Outbox{InFlight: 1}, zstatus.Other{Replica: "r4", Nonce: "r4", Heard: time.Now().Add(-time.Minute)})
 	if text := find(); !strings.HasSuffix(text, `; no gap in that time; 3 messages wait in r2's spool, and are not in the stream yet; `+
 		"1 message is on the way from r3, and is not in the stream yet; r4 does not answer: what waits in its spool is not known\n") {
 		t.Error(text)

@@ -8,8 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/inspect"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // writeMatch shows one message and its way. Of the body there is nothing in it.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // waiting is what replicas have received and the stream has not stored.
@@ -50,8 +50,8 @@ func askWaiting(ctx context.Context, nc *nats.Conn, bucket string) *waiting {
 		switch {
 		case !m.Answered:
 			w.Silent = append(w.Silent, m.Replica)
-		case m.Pipeline.Spooled > 0 || m.Pipeline.InFlight > 0:
-			w.Replicas = append(w.Replicas, waiter{m.Replica, m.Pipeline.Spooled, m.Pipeline.InFlight})
+		case m.Outbox.Spooled > 0 || m.Outbox.InFlight > 0:
+			w.Replicas = append(w.Replicas, waiter{m.Replica, m.Outbox.Spooled, m.Outbox.InFlight})
 		}
 		w.Known = w.Known || m.Answered
 	}

@@ -8,7 +8,7 @@ import (
 	"io"
 	"time"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 func quoted(s string) string { return `"` + zstatus.Visible(s) + `"` }

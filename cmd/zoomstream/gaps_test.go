@@ -16,8 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/inspect"
-	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

@@ -16,10 +16,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/doctor"
-	"github.com/zoomstream/zoomstream/internal/inspect"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
+	"github.com/zoomstream/zoomstream/internal/tools/doctor"
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 

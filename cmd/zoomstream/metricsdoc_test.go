@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
-	"github.com/zoomstream/zoomstream/internal/metrics"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/metrics"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // TestMetricsTable compares the table of metrics in docs/operating.md with the code's.

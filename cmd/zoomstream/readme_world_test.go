@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // readmePatience bounds each command; the first build of the nats tool takes

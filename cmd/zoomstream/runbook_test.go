@@ -12,8 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
-	"github.com/zoomstream/zoomstream/internal/doctor"
+	"github.com/zoomstream/zoomstream/internal/tools/doctor"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 type statusCmd struct {

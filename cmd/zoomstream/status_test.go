@@ -17,8 +17,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // statusWorld is a NATS with leases and states, and a replica that is made up but
@@ -80,8 +80,8 @@ func (w *statusWorld) serve(state string) {
 			},
 			{Subscription: "sub-2", Role: zstatus.Standby},
 		},
-		Pipeline: zstatus.Pipeline{NATS: true, Stream: "ZOOM", Direct: true, InFlight: 3},
-		Alarms:   []zstatus.Alarm{{Alarm: "late", Subscription: "sub-1", Replica: "zoomstream-0", Since: w.ago(12 * time.Hour), Detail: "Zoom sends events \x1b[31m2h late"}},
+		Outbox: zstatus.Outbox{NATS: true, Stream: "ZOOM", Direct: true, InFlight: 3},
+		Alarms: []zstatus.Alarm{{Alarm: "late", Subscription: "sub-1", Replica: "zoomstream-0", Since: w.ago(12 * time.Hour), Detail: "Zoom sends events \x1b[31m2h late"}},
 	}
 	stop, err := zstatus.Serve(w.nc, zstatus.ServiceOptions{
 		Bucket: "zoomstream", Replica: a.Replica, Nonce: a.Nonce, Version: a.Version, Status: func(bool) *zstatus.Replica { return a },
@@ -277,7 +277,7 @@ func TestStatusOfReplicas(t *testing.T) {
 		t.Errorf("the status is %+v", o)
 	}
 	for _, m := range o.Replicas {
-		if !m.Answered || m.Phase != zstatus.Ready || m.PID != replicas[m.Replica].cmd.Process.Pid || !m.Pipeline.NATS {
+		if !m.Answered || m.Phase != zstatus.Ready || m.PID != replicas[m.Replica].cmd.Process.Pid || !m.Outbox.NATS {
 			t.Errorf("replica %s is %+v", m.Replica, m)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // The escape sequences that a terminal is repainted with: home, and clear from

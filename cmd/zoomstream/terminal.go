@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // printer is what commands print with. Much of what they print came from Zoom or

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	zstatus "github.com/zoomstream/zoomstream/internal/status"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // hostile is what a terminal would obey or hide, in all its ways: escapes, controls
@@ -78,7 +78,7 @@ func TestTerminalCommands(t *testing.T) {
 	stop, err := zstatus.Serve(nc, zstatus.ServiceOptions{Bucket: "zoomstream", Replica: hostile, Nonce: "r", Version: "dev", Seen: seen, Status: func(bool) *zstatus.Replica {
 		return &zstatus.Replica{Replica: hostile, Nonce: "r", Host: hostile, Version: hostile, Phase: hostile, HTTP: hostile, Now: time.Now(),
 			Subscriptions: []zstatus.Subscription{{Subscription: hostile, Role: zstatus.Leader, State: hostile, Trouble: hostile}},
-			Pipeline:      zstatus.Pipeline{Trouble: hostile, Disk: hostile, Stream: hostile, Spooled: 1},
+			Outbox:        zstatus.Outbox{Trouble: hostile, Disk: hostile, Stream: hostile, Spooled: 1},
 			Token:         zstatus.Token{Trouble: hostile}, Alarms: []zstatus.Alarm{{Alarm: hostile, Detail: hostile, Replica: hostile}}}
 	}})
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -34,7 +34,7 @@ const (
 // it is over. What is not known changes nothing.
 type condition struct {
 	alarm string
-	why   func(st pipeline.Stats) (text string, known bool)
+	why   func(st outbox.Stats) (text string, known bool)
 }
 
 // watchAlarms raises and clears the alarms of the process, until the context ends; then
@@ -43,7 +43,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
 	all := []condition{
-		{alarm.Token, func(pipeline.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
+		{alarm.Token, func(outbox.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
 		{alarm.Stream, r.streamTrouble},
 		{alarm.Spooling, spoolingTrouble},
 		{alarm.Spool, spoolTrouble},
@@ -59,7 +59,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 		case <-tick.C:
 		}
 		r.candidate.SetFitness(fitness(r.tokens.Stats()))
-		st := r.pipeline.Stats()
+		st := r.outbox.Stats()
 		r.takeOverAlarms(st.Direct)
 		r.publishDamage()
 		for _, c := range all {
@@ -75,7 +75,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 	board := r.monitor.alarms
 	known := slices.Contains(board.Of("", 0), name)
-	if known != raised && !r.pipeline.Insert(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
+	if known != raised && !r.outbox.Insert(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
 		return false
 	}
 	if raised {
@@ -121,7 +121,7 @@ func (r *replica) bucketTrouble() string {
 
 // streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
 // and that has been so for a while. As long as NATS is away, nobody can say.
-func (r *replica) streamTrouble(st pipeline.Stats) (text string, known bool) {
+func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	if why := r.watch.trouble(); why != "" {
 		return why, true
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -115,14 +115,14 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	h.startWith(func(*Options) {})
 	h.await("the next one listens", 5*time.Second, func() bool { return h.url() != listened })
 	h.ready()
-	h.await("the next one has the spool", 5*time.Second, func() bool { return h.status().Pipeline.Spooled > 0 && !h.status().Pipeline.Direct })
+	h.await("the next one has the spool", 5*time.Second, func() bool { return h.status().Outbox.Spooled > 0 && !h.status().Outbox.Direct })
 	for deadline := time.Now().Add(7 * time.Second); !h.raised(alarm.Spooling); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("events are kept on disk for 7 s, and no alarm shows: %+v, %+v", h.status().Alarms, h.status().Pipeline)
+			t.Errorf("events are kept on disk for 7 s, and no alarm shows: %+v, %+v", h.status().Alarms, h.status().Outbox)
 			break
 		}
 	}
 	h.seal(false)
-	h.await("all is published", 15*time.Second, func() bool { return h.status().Pipeline.Direct })
+	h.await("all is published", 15*time.Second, func() bool { return h.status().Outbox.Direct })
 	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(alarm.Spooling) })
 }

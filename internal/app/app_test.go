@@ -13,11 +13,11 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
-	"github.com/zoomstream/zoomstream/internal/natstest"
 	"github.com/zoomstream/zoomstream/internal/provision"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/subjects"

@@ -47,7 +47,7 @@ func TestDeletedBuckets(t *testing.T) {
 		})
 		h.sim.Cut(subID)
 		h.await("the status tells", 15*time.Second, func() bool {
-			return strings.Contains(h.status().Pipeline.Bucket, "was deleted and cannot be created again")
+			return strings.Contains(h.status().Outbox.Bucket, "was deleted and cannot be created again")
 		})
 		if code, text := h.get("/readyz"); code == http.StatusOK || !strings.Contains(text, "bucket of the") {
 			t.Errorf("/readyz: %d %s", code, text)
@@ -58,6 +58,6 @@ func TestDeletedBuckets(t *testing.T) {
 		if err := h.js.DeleteStream(t.Context(), "OTHER"); err != nil {
 			t.Fatal(err)
 		}
-		h.await("it is over", 10*time.Second, func() bool { return h.status().Pipeline.Bucket == "" })
+		h.await("it is over", 10*time.Second, func() bool { return h.status().Outbox.Bucket == "" })
 	}
 }

@@ -19,18 +19,18 @@ func TestImports(t *testing.T) {
 	}
 	nats := "github.com/nats-io/"
 	rules := map[string]rule{
-		"subjects":          {only: []string{"-"}},
-		"dedupe":            {only: []string{"-"}},
-		"publisher":         {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}},
-		"internal/zoom":     {never: []string{module, nats}},
-		"internal/kv":       {never: []string{module, "github.com/coder/websocket"}},
-		"internal/lease":    {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/zoom", module + "internal/config", module + "internal/natsconn", module + "publisher", "github.com/coder/websocket"}},
-		"internal/config":   {never: []string{module + "internal/", module + "publisher", nats, "github.com/coder/websocket"}},
-		"internal/zoomsim":  {never: []string{module, nats}},
-		"internal/natsconn": {never: []string{module, "github.com/coder/websocket"}},
-		"internal/spool":    {never: []string{module, "github.com/coder/websocket"}},
-		"internal/pipeline": {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/lease", module + "internal/config", module + "internal/natsconn", module + "internal/zoom", "github.com/coder/websocket"}},
-		"internal/bridge":   {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease"}},
+		"subjects":              {only: []string{"-"}},
+		"dedupe":                {only: []string{"-"}},
+		"publisher":             {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}},
+		"internal/zoom":         {never: []string{module, nats}},
+		"internal/kv":           {never: []string{module, "github.com/coder/websocket"}},
+		"internal/lease":        {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/zoom", module + "internal/config", module + "internal/natsconn", module + "publisher", "github.com/coder/websocket"}},
+		"internal/config":       {never: []string{module + "internal/", module + "publisher", nats, "github.com/coder/websocket"}},
+		"internal/zoomsim":      {never: []string{module, nats}},
+		"internal/natsconn":     {never: []string{module, "github.com/coder/websocket"}},
+		"internal/outbox/spool": {never: []string{module, "github.com/coder/websocket"}},
+		"internal/outbox":       {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/lease", module + "internal/config", module + "internal/natsconn", module + "internal/zoom", "github.com/coder/websocket"}},
+		"internal/bridge":       {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease"}},
 	}
 	// What all may import: small, by the standard library alone, and about no part of
 	// the program.

@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/lease"
-	"github.com/zoomstream/zoomstream/internal/metrics"
-	"github.com/zoomstream/zoomstream/internal/ops"
-	"github.com/zoomstream/zoomstream/internal/page"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
+	"github.com/zoomstream/zoomstream/internal/watch/metrics"
+	"github.com/zoomstream/zoomstream/internal/watch/page"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -28,8 +28,8 @@ type monitor struct {
 	host     string // for people
 	metrics  *metrics.Metrics
 	alarms   *alarm.Board
-	health   ops.Health
-	leaders  ops.Leaders
+	health   httpserver.Health
+	leaders  httpserver.Leaders
 	repeated repetitions
 	denied   atomic.Pointer[denial]    // the latest
 	nc       atomic.Pointer[nats.Conn] // to NATS, from the first connection on
@@ -39,7 +39,7 @@ type monitor struct {
 	unread   zerolog.Logger // sampled
 
 	page   *page.Page
-	server *ops.Server // nil: there is none
+	server *httpserver.Server // nil: there is none
 }
 
 // denial is a subject that NATS denies to this user.
@@ -62,10 +62,10 @@ func newMonitor(o Options) (*monitor, error) {
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
-	feed := &ops.Feed{Conn: m.conn, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
+	feed := &httpserver.Feed{Conn: m.conn, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
 	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline}, o.Log)
 	var err error
-	m.server, err = ops.Listen(ops.Options{
+	m.server, err = httpserver.Listen(httpserver.Options{
 		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status, Ready: m.ready,
 		Health: &m.health, Page: m.page, Log: o.Log,
 	})
@@ -123,7 +123,7 @@ func (m *monitor) ready() error {
 	case r == nil:
 		return errors.New(string(status.Starting))
 	case !r.nc.IsConnected():
-		return ops.ErrNoNATS
+		return httpserver.ErrNoNATS
 	case r.bucketTrouble() != "":
 		return errors.New(r.bucketTrouble())
 	case r.tokens.Stats().Credentials == zoom.CredentialsDenied:
@@ -195,12 +195,12 @@ func (m *monitor) states() *status.Replica {
 		Replica: m.o.Config.Replica, Host: m.host, PID: os.Getpid(), Version: m.o.Version, Started: m.clock(m.started).UTC(), Now: m.clock(now).UTC(),
 		Phase: status.Starting, Subscriptions: []status.Subscription{}, Others: []status.Other{}, Alarms: m.alarms.Raised(),
 	}
-	s.Pipeline.Stream, s.Pipeline.Max = m.o.Config.Stream, m.o.Config.SpoolMax
+	s.Outbox.Stream, s.Outbox.Max = m.o.Config.Stream, m.o.Config.SpoolMax
 	if m.server != nil {
 		s.HTTP = m.server.URL()
 	}
 	if nc := m.nc.Load(); nc != nil && nc.IsConnected() {
-		s.Pipeline.NATS, s.Pipeline.Server = true, nc.ConnectedServerName()
+		s.Outbox.NATS, s.Outbox.Server = true, nc.ConnectedServerName()
 	}
 	r := m.replica.Load()
 	if r == nil {
@@ -219,7 +219,7 @@ func (m *monitor) states() *status.Replica {
 	for _, id := range subscriptions(m.o.Config) {
 		s.Subscriptions = append(s.Subscriptions, r.shown(id))
 	}
-	r.showPipeline(&s.Pipeline, now)
+	r.showOutbox(&s.Outbox, now)
 	r.showToken(&s.Token)
 	return s
 }

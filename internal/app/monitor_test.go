@@ -18,8 +18,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -142,7 +142,7 @@ func TestHTTPBeforeNATS(t *testing.T) {
 	}
 	server := natstest.Run(t, dir, port)
 	h.ready()
-	if s := h.status(); s.Phase != status.Ready || !s.Pipeline.NATS {
+	if s := h.status(); s.Phase != status.Ready || !s.Outbox.NATS {
 		t.Errorf("%+v", s)
 	}
 	natstest.Stop(server)
@@ -150,7 +150,7 @@ func TestHTTPBeforeNATS(t *testing.T) {
 	if code, _ := h.get("/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz: %d while NATS is away", code)
 	}
-	if s := h.status(); s.Phase != status.Ready || s.Pipeline.NATS {
+	if s := h.status(); s.Phase != status.Ready || s.Outbox.NATS {
 		t.Errorf("%+v", s)
 	}
 	natstest.Run(t, dir, port)
@@ -255,8 +255,8 @@ func TestStatusAgrees(t *testing.T) {
 		a.Trusted <= 0 || a.LastEvent.IsZero() || !a.LastEvent.Equal(b.LastEvent) || a.Since.IsZero() || a.Late.Count == 0 || a.Trouble != "" {
 		t.Errorf("%+v\n%+v", a, b)
 	}
-	if asked.Token.Refreshes != 1 || asked.Token.Expires.Before(time.Now()) || !asked.Pipeline.Direct || asked.Pipeline.Stream != "ZOOM" || asked.Pipeline.Server == "" {
-		t.Errorf("%+v %+v", asked.Token, asked.Pipeline)
+	if asked.Token.Refreshes != 1 || asked.Token.Expires.Before(time.Now()) || !asked.Outbox.Direct || asked.Outbox.Stream != "ZOOM" || asked.Outbox.Server == "" {
+		t.Errorf("%+v %+v", asked.Token, asked.Outbox)
 	}
 	code, metrics := h.get("/metrics")
 	for _, line := range []string{
@@ -419,14 +419,14 @@ func TestWaitingForJetStream(t *testing.T) {
 	h.startWith(func(*Options) {})
 	h.await("it waits for JetStream", 10*time.Second, func() bool { return strings.Contains(h.log.String(), "waiting for JetStream") })
 	told := h.status()
-	if told.Phase != status.Starting || !told.Pipeline.NATS || summary(&told) != "waiting for JetStream" {
+	if told.Phase != status.Starting || !told.Outbox.NATS || summary(&told) != "waiting for JetStream" {
 		t.Errorf("%+v: %s", told, summary(&told))
 	}
 	if text := h.watch(1); !strings.Contains(text, "is connected to NATS and waits for JetStream") || strings.Contains(text, "no connection to NATS") {
 		t.Errorf("the page is told %s", text)
 	}
 	natstest.Stop(core)
-	h.await("it has lost NATS", 10*time.Second, func() bool { return !h.status().Pipeline.NATS })
+	h.await("it has lost NATS", 10*time.Second, func() bool { return !h.status().Outbox.NATS })
 	if text := h.watch(1); !strings.Contains(text, "no connection to NATS") {
 		t.Errorf("the page is told %s", text)
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // notifyPeriod is how often the supervisor is told what this process does.
@@ -56,7 +56,7 @@ func watchdogPeriod() time.Duration {
 // summary is one line for people, which changes only with what it tells.
 func summary(s *status.Replica) string {
 	if s.Phase == status.Starting {
-		if s.Pipeline.NATS {
+		if s.Outbox.NATS {
 			return "waiting for JetStream"
 		}
 		return "waiting for NATS"
@@ -71,7 +71,7 @@ func summary(s *status.Replica) string {
 		}
 	}
 	text := fmt.Sprintf("leads %d of %d subscriptions, %d connected", leads, len(s.Subscriptions), connected)
-	if !s.Pipeline.NATS {
+	if !s.Outbox.NATS {
 		text += "; no connection to NATS"
 	}
 	if n := len(s.Alarms); n > 0 {

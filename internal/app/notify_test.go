@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // supervisor is told what systemd would be.

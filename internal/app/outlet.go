@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
 )
 
 // finishTimeout bounds the wait for NATS when nothing more is received.
@@ -19,7 +19,7 @@ func (r *replica) openPipeline() {
 		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
 	}, r.monitor.metrics.TooLarge, r.o.Log)
 	r.spooled.prefix, r.spooled.alarms = cfg.Prefix, make(map[replicaAlarm]bool)
-	r.pipeline = pipeline.New(r.nc, pipeline.Options{
+	r.outbox = outbox.New(r.nc, outbox.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
 		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Replayed: r.spooled.replayed, Damaged: r.spooled.damaged,
 		Published: r.monitor.metrics.Published, Tick: func() { r.monitor.health.Beat("publishing") }, Log: r.o.Log,
@@ -30,5 +30,5 @@ func (r *replica) openPipeline() {
 func (r *replica) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
-	return r.pipeline.Finish(ctx)
+	return r.outbox.Finish(ctx)
 }

@@ -3,7 +3,7 @@ package app
 import (
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
 )
 
 // storing is what health calls the way of messages into the stream.
@@ -17,7 +17,7 @@ type progress struct {
 
 // stalled reports whether messages wait and none has got on since the last look,
 // although NATS and the disk are there: then this process itself holds them up.
-func (p *progress) stalled(st pipeline.Stats, connected bool) bool {
+func (p *progress) stalled(st outbox.Stats, connected bool) bool {
 	last := *p
 	p.oldest, p.acked = st.Oldest, st.Publisher.Acked
 	switch {
@@ -31,7 +31,7 @@ func (p *progress) stalled(st pipeline.Stats, connected bool) bool {
 
 // checkProgress beats for the way into the stream, unless it is stalled.
 func (m *monitor) checkProgress(p *progress) {
-	if r := m.replica.Load(); r != nil && p.stalled(r.pipeline.Stats(), r.nc.IsConnected()) {
+	if r := m.replica.Load(); r != nil && p.stalled(r.outbox.Stats(), r.nc.IsConnected()) {
 		return
 	}
 	m.health.Beat(storing)

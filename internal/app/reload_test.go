@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

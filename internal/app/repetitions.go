@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // keepRepetitions is how many messages are remembered that were received again.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

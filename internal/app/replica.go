@@ -18,9 +18,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/lease"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/provision"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -52,7 +52,7 @@ type replica struct {
 	stays     bool      // it lives on though its credentials never worked; denied's own
 	monitor   *monitor
 
-	pipeline   *pipeline.Pipeline
+	outbox     *outbox.Outbox
 	spooled    spooled
 	quarantine *bridge.Quarantine
 }
@@ -122,7 +122,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	})
 	group.Go(func() error {
 		defer r.monitor.health.Ended("publishing")
-		return r.pipeline.Run(beside)
+		return r.outbox.Run(beside)
 	})
 	watching, unwatch := context.WithCancel(beside)
 	watched := make(chan struct{})

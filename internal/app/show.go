@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/ops"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 // shown is what this replica knows of a subscription, but for what was counted.
@@ -45,8 +45,8 @@ func (r *replica) shown(id string) status.Subscription {
 	return s
 }
 
-func (r *replica) showPipeline(p *status.Pipeline, now time.Time) {
-	st := r.pipeline.Stats()
+func (r *replica) showOutbox(p *status.Outbox, now time.Time) {
+	st := r.outbox.Stats()
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
 	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // else it is on its way
@@ -74,9 +74,9 @@ func (m *monitor) conn() (*nats.Conn, error) {
 	nc := m.nc.Load()
 	switch {
 	case nc == nil || !nc.IsConnected():
-		return nil, ops.ErrNoNATS
+		return nil, httpserver.ErrNoNATS
 	case m.replica.Load() == nil:
-		return nil, ops.ErrWaiting
+		return nil, httpserver.ErrWaiting
 	}
 	return nc, nil
 }

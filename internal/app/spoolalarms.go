@@ -10,10 +10,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
-	"github.com/zoomstream/zoomstream/internal/spool"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/outbox/spool"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -24,7 +24,7 @@ const spoolingPatience = 5 * time.Second
 var errCatchingUp = errors.New("what is on disk is being published")
 
 // spoolingTrouble is why events are held back, if that has been so for a while.
-func spoolingTrouble(st pipeline.Stats) (text string, known bool) {
+func spoolingTrouble(st outbox.Stats) (text string, known bool) {
 	switch {
 	case st.Direct:
 		return "", true
@@ -35,7 +35,7 @@ func spoolingTrouble(st pipeline.Stats) (text string, known bool) {
 }
 
 // spoolTrouble is why the spool cannot be used.
-func spoolTrouble(st pipeline.Stats) (text string, known bool) {
+func spoolTrouble(st outbox.Stats) (text string, known bool) {
 	if st.SpoolErr != nil && !errors.Is(st.SpoolErr, spool.ErrFull) {
 		return st.SpoolErr.Error(), true
 	}
@@ -43,7 +43,7 @@ func spoolTrouble(st pipeline.Stats) (text string, known bool) {
 }
 
 // spoolFullTrouble says that the spool is at its bound.
-func spoolFullTrouble(st pipeline.Stats) (text string, known bool) {
+func spoolFullTrouble(st outbox.Stats) (text string, known bool) {
 	if errors.Is(st.SpoolErr, spool.ErrFull) {
 		return st.SpoolErr.Error(), true
 	}
@@ -71,13 +71,13 @@ func (r *replica) takeOverAlarms(direct bool) {
 			board.Raise(a.name, "", 0, "raised by an earlier run of this replica", at)
 		case a.replica == r.o.Config.Replica:
 			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it")
-		case raised && (!direct || !r.pipeline.Insert(r.alarmMessage(a, false, "the run that raised it has ended"))):
+		case raised && (!direct || !r.outbox.Insert(r.alarmMessage(a, false, "the run that raised it has ended"))):
 			r.spooled.putBack(a)
 		}
 	}
 }
 
-// spooled is what the pipeline has told of the spool, until the alarms are looked at.
+// spooled is what the outbox has told of the spool, until the alarms are looked at.
 type spooled struct {
 	prefix string // of the subjects
 

@@ -14,31 +14,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
-	"github.com/zoomstream/zoomstream/internal/spool"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/outbox/spool"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
-// TestSpoolConditions: what of the pipeline's state raises and clears each alarm.
+// TestSpoolConditions: what of the outbox's state raises and clears each alarm.
 func TestSpoolConditions(t *testing.T) {
 	long, just, full, broken := time.Now().Add(-time.Minute), time.Now(), fmt.Errorf("1 GiB: %w", spool.ErrFull), errors.New("no space left")
 	const unknown = "unknown"
 	for name, c := range map[string]struct {
-		st                    pipeline.Stats
+		st                    outbox.Stats
 		spooling, spool, full string
 	}{
-		"all is well":            {pipeline.Stats{Direct: true, Since: long}, "", "", ""},
-		"spooling since just":    {pipeline.Stats{Since: just}, unknown, unknown, unknown},
-		"spooling for long":      {pipeline.Stats{Since: long, Trouble: errors.New("no server")}, "no server", unknown, unknown},
-		"catching up":            {pipeline.Stats{Since: long}, errCatchingUp.Error(), unknown, unknown},
-		"full":                   {pipeline.Stats{Since: long, SpoolErr: full}, errCatchingUp.Error(), unknown, full.Error()},
-		"broken":                 {pipeline.Stats{Since: long, SpoolErr: broken}, errCatchingUp.Error(), broken.Error(), unknown},
-		"broken, and not needed": {pipeline.Stats{Direct: true, Since: long, SpoolErr: broken}, "", broken.Error(), unknown},
+		"all is well":            {outbox.Stats{Direct: true, Since: long}, "", "", ""},
+		"spooling since just":    {outbox.Stats{Since: just}, unknown, unknown, unknown},
+		"spooling for long":      {outbox.Stats{Since: long, Trouble: errors.New("no server")}, "no server", unknown, unknown},
+		"catching up":            {outbox.Stats{Since: long}, errCatchingUp.Error(), unknown, unknown},
+		"full":                   {outbox.Stats{Since: long, SpoolErr: full}, errCatchingUp.Error(), unknown, full.Error()},
+		"broken":                 {outbox.Stats{Since: long, SpoolErr: broken}, errCatchingUp.Error(), broken.Error(), unknown},
+		"broken, and not needed": {outbox.Stats{Direct: true, Since: long, SpoolErr: broken}, "", broken.Error(), unknown},
 	} {
 		for condition, want := range map[string]struct {
-			why  func(pipeline.Stats) (string, bool)
+			why  func(outbox.Stats) (string, bool)
 			text string
 		}{"spooling": {spoolingTrouble, c.spooling}, "spool": {spoolTrouble, c.spool}, "spool-full": {spoolFullTrouble, c.full}} {
 			text, known := want.why(c.st)
@@ -104,13 +104,13 @@ func (h *harness) leave(msgs ...*nats.Msg) {
 		h.t.Fatal(err)
 	}
 	defer nc.Close()
-	p := pipeline.New(nc, pipeline.Options{Stream: "ZOOM", SpoolDir: h.settings.SpoolDir, SpoolMax: 1 << 20, Log: zerolog.Nop()})
+	p := outbox.New(nc, outbox.Options{Stream: "ZOOM", SpoolDir: h.settings.SpoolDir, SpoolMax: 1 << 20, Log: zerolog.Nop()})
 	ctx, stop := context.WithCancel(h.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // it ends with the context
 	line := p.Line("sub-1", "1", nil)
 	for _, msg := range msgs {
-		if err := line.Publish(ctx, msg, pipeline.Note{}); err != nil {
+		if err := line.Publish(ctx, msg, outbox.Note{}); err != nil {
 			h.t.Fatal(err)
 		}
 	}
@@ -135,9 +135,9 @@ func TestDamageIsTold(t *testing.T) {
 	}
 	log := zerolog.New(h.log)
 	r := &replica{
-		o:        Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
-		monitor:  &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
-		pipeline: pipeline.New(nc, pipeline.Options{Stream: "ZOOM", Log: log}),
+		o:       Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
+		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
+		outbox:  outbox.New(nc, outbox.Options{Stream: "ZOOM", Log: log}),
 	}
 	r.spooled.damaged("5 events are lost")
 	r.publishDamage()
@@ -147,8 +147,8 @@ func TestDamageIsTold(t *testing.T) {
 	r.publishDamage()
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
-	running.Go(func() { r.pipeline.Run(ctx) }) //nolint:errcheck // it ends with the context
-	if err := r.pipeline.Finish(ctx); err != nil {
+	running.Go(func() { r.outbox.Run(ctx) }) //nolint:errcheck // it ends with the context
+	if err := r.outbox.Finish(ctx); err != nil {
 		t.Fatal(err)
 	}
 	stop()

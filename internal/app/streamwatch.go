@@ -74,7 +74,7 @@ func (w *streamWatch) due() bool {
 	if !w.r.nc.IsConnected() {
 		return false
 	}
-	return w.trouble() != "" || w.r.pipeline.Stats().Publisher.Err != nil || time.Since(w.last) >= watchIdle
+	return w.trouble() != "" || w.r.outbox.Stats().Publisher.Err != nil || time.Since(w.last) >= watchIdle
 }
 
 func (w *streamWatch) check(ctx context.Context) {

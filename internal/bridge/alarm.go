@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 const subjectAlarm = "._bridge.alarm"
@@ -64,8 +64,8 @@ func (b *Bridge) clear(ctx context.Context, name, detail string) {
 }
 
 func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
-	b.journal.change(func(*State) {})                                     // the state tells, too
-	b.publish(ctx, b.alarmMessage(name, raised, detail), pipeline.Note{}) //nolint:errcheck // the log has it
+	b.journal.change(func(*State) {})                                   // the state tells, too
+	b.publish(ctx, b.alarmMessage(name, raised, detail), outbox.Note{}) //nolint:errcheck // the log has it
 }
 
 // raised are the names of the term's alarms that are raised.

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // TestLossBegins holds that the marker of a crash begins no later than what the dead
@@ -34,7 +34,7 @@ func TestLossBegins(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage}); err != nil {
 		t.Fatal(err)
 	}
-	p := pipeline.New(nc, pipeline.Options{Stream: "ZOOM"})
+	p := outbox.New(nc, outbox.Options{Stream: "ZOOM"})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // the connection outlives it
@@ -76,7 +76,7 @@ func TestLossBegins(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
+			b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
 				SafeUntil: func(string) time.Time { return c.answered },
 				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
 			})
@@ -94,7 +94,7 @@ func TestLossBegins(t *testing.T) {
 		if err := stream.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: p,
+		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
 			SafeUntil: func(string) time.Time { return time.Time{} }})
 		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
 		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
@@ -118,7 +118,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		"closed on purpose": {at(61), GapHandoverTimeout, true},
 	} {
 		last := State{State: Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
-		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 			Clock: func(time.Time) time.Time { return at(62) },
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
 		})
@@ -141,7 +141,7 @@ func TestDisplacedByThisOne(t *testing.T) {
 		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
 	} {
 		last := State{State: HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
-		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 			Clock: func(time.Time) time.Time { return at(ready + 50) },
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
 		})
@@ -175,7 +175,7 @@ func TestUnrecordedTerm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)
-			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Pipeline: pipeline.New(nil, pipeline.Options{}),
+			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 				Before: State{Nonce: "between", Epoch: 5, Since: at(55)},
 				Clock:  func(time.Time) time.Time { return at(60) },
 				Ask: func(_ context.Context, nonce, question string) ([]byte, error) {

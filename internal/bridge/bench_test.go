@@ -14,13 +14,13 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/metrics"
+	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
 // BenchmarkFrameToMessage is the way of an event from the bytes of the WebSocket to the
-// message as the pipeline gets it, and nothing else: the bytes are in memory.
+// message as the outbox gets it, and nothing else: the bytes are in memory.
 func BenchmarkFrameToMessage(b *testing.B) {
 	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
 	defer sim.Close()

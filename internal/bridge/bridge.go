@@ -2,7 +2,7 @@
 // leadership: it keeps a session open, turns each frame into a message and
 // publishes it in order.
 //
-//	session --> message (subject, id, headers) --> pipeline --> stream
+//	session --> message (subject, id, headers) --> outbox --> stream
 //	   one reader                                 of the process
 //
 // The reader never waits for an acknowledgement. It waits only when the bounds
@@ -29,10 +29,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/metrics"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -40,7 +40,7 @@ const (
 	// flushTimeout bounds the wait for room at the end.
 	flushTimeout = 5 * time.Second
 	// settleTimeout bounds the wait for acknowledgements at the end, so that Stats
-	// count them. What has none then is in the pipeline's care.
+	// count them. What has none then is in the outbox's care.
 	settleTimeout = time.Second
 	// handoverCheck is how often a replica that waits for another one to connect
 	// looks whether there still is one.
@@ -68,7 +68,7 @@ type Config struct {
 	DuplicateWindow time.Duration // of the stream
 	SecretToken     func() string // signatures are verified with it, if it is set; may be nil
 	Quarantine      *Quarantine
-	Pipeline        *pipeline.Pipeline // to the stream
+	Outbox          *outbox.Outbox // to the stream
 
 	Term    Term
 	Epoch   uint64     // of the term
@@ -109,7 +109,7 @@ type Stats struct {
 	Repeated          uint64 // recognised locally and not sent again
 	Malformed         uint64
 	InvalidSignatures uint64
-	Line              pipeline.LineStats
+	Line              outbox.LineStats
 }
 
 // Bridge serves one subscription for one term.
@@ -117,7 +117,7 @@ type Bridge struct {
 	cfg     Config
 	nc      *nats.Conn
 	dialer  *zoom.Dialer
-	line    *pipeline.Line
+	line    *outbox.Line
 	window  *dedupe.Window
 	journal *journal
 	contest *contest
@@ -175,7 +175,7 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 	}
 	b.journal = newJournal(b)
 	b.contest = newContest(b)
-	b.line = cfg.Pipeline.Line(cfg.Subscription, b.epoch[0], b.stored)
+	b.line = cfg.Outbox.Line(cfg.Subscription, b.epoch[0], b.stored)
 	return b
 }
 
@@ -233,7 +233,7 @@ func earlier(a, b time.Time) time.Time {
 // it closes the connection itself, after a while if another replica could
 // connect. In the end it publishes what it still holds. Call it once.
 //
-// It returns nil if everything received is in the pipeline, an error if something
+// It returns nil if everything received is in the outbox, an error if something
 // is not, and a *zoom.CredentialsError if Zoom will never accept the app's
 // credentials.
 func (b *Bridge) Run(term, process context.Context) error {
@@ -262,7 +262,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
-	if b.line.Flush(settling) == nil && !unsafe.IsZero() { // else the pipeline waits longer
+	if b.line.Flush(settling) == nil && !unsafe.IsZero() { // else the outbox waits longer
 		b.journal.change(func(*State) {}) // what was not safe is now
 		b.journal.record(patience)        //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
@@ -311,7 +311,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 		b.malformed.Add(1)
 		b.cfg.Meter.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedFrame(f), pipeline.Note{Sent: f.Sent})
+		return b.publish(ctx, b.malformedFrame(f), outbox.Note{Sent: f.Sent})
 	}
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
@@ -320,7 +320,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 }
 
 // received counts an event and makes its message. The caller holds turn.
-func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
+func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, outbox.Note) {
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
 	received := b.clock(f.Received)
@@ -329,7 +329,7 @@ func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, pipeline.Note) {
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
 	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
-	return msg, pipeline.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
+	return msg, outbox.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 
 // notStoredError says that a received frame found no room to the very end.

@@ -14,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -28,7 +28,7 @@ func newBridge(t testing.TB) *Bridge {
 	}
 	t.Cleanup(nc.Close)
 	return New(nc, nil, Config{
-		Epoch: 7, Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(), Pipeline: pipeline.New(nc, pipeline.Options{}),
+		Epoch: 7, Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(), Outbox: outbox.New(nc, outbox.Options{}),
 		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()),
 	})
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 // TestForgedState sees to it that of a state that somebody else has written, only what
@@ -117,9 +117,9 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	full := false
-	for n := 0; !full; n++ { // nobody takes anything from the pipeline
+	for n := 0; !full; n++ { // nobody takes anything from the outbox
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), pipeline.Note{}) != nil
+		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), outbox.Note{}) != nil
 		cancel()
 	}
 	ctx, cancel := context.WithCancel(t.Context())

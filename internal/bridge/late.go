@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 

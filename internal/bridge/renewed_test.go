@@ -6,7 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )

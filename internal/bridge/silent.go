@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 const rhythmPrefix = "rhythm."

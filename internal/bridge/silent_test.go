@@ -12,10 +12,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/alarm"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/natstest"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -52,7 +52,7 @@ func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Dura
 	t.Helper()
 	s := &subject{t: t, now: monday, log: &strings.Builder{}}
 	s.Bridge = New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{
-		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Pipeline: pipeline.New(nc, pipeline.Options{}),
+		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Outbox: outbox.New(nc, outbox.Options{}),
 		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()), States: bucket, Silent: silent,
 		Clock: func(t time.Time) time.Time { return s.now.Add(time.Until(t)) },
 	})

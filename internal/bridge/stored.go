@@ -5,12 +5,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/pipeline"
+	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // stored is told of each message in the stream.
-func (b *Bridge) stored(s pipeline.Stored) {
+func (b *Bridge) stored(s outbox.Stored) {
 	id := s.Msg.Header[nats.MsgIdHdr][0]
 	isEvent := len(s.Msg.Header[headerEvent]) > 0
 	switch {

@@ -9,8 +9,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/pipeline"
-	"github.com/zoomstream/zoomstream/internal/status"
+	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/publisher"
 )
@@ -41,9 +41,9 @@ func TestStored(t *testing.T) {
 		b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
 		received := time.Now()
 		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
-		b.stored(pipeline.Stored{
+		b.stored(outbox.Stored{
 			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
-			Note: pipeline.Note{Happened: received.Add(-time.Second), Received: received},
+			Note: outbox.Note{Happened: received.Add(-time.Second), Received: received},
 		})
 		published, repeated, late := counted(t, b.cfg.Meter.Published), counted(t, b.cfg.Meter.RepeatedStream), latenessOf(b).Count
 		if published != c.published || repeated != c.repeated || late != c.late || len(told) != c.repeated {
@@ -63,7 +63,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 		Event: "meeting.started", Received: received,
 		Body: []byte(`{"event":"meeting.started","event_ts":` + time.Now().Add(-2*time.Hour).Format("20060102") + `}`),
 	})
-	b.stored(pipeline.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
+	b.stored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
 	var s status.Subscription
 	b.cfg.Meter.Fill(&s, time.Now(), false)
 	if s.Store.Count != 1 || s.Store.P50 < 590 || s.Store.P50 > 610 || s.Late.Count != 0 { // that event_ts cannot be
@@ -75,7 +75,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 		{Subject: "zoom._bridge.gap", Header: nats.Header{nats.MsgIdHdr: {"3"}}},
 		{Subject: "zoom._bridge.malformed", Header: nats.Header{nats.MsgIdHdr: {"4"}}},
 	} {
-		b.stored(pipeline.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
+		b.stored(outbox.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
 	}
 	if n := counted(t, b.cfg.Meter.Published); n != 3 { // the events
 		t.Errorf("%d published", n)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
 // lengths of an outage of NATS: shorter than the TTL, about it, and many of it.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/alarm"
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 )
 
 // State is what is kept of a subscription's connection, under

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/app"
 	"github.com/zoomstream/zoomstream/internal/config"
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
 // slot is the place of a replica, like a machine: one runs there at a time.

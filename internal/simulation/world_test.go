@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

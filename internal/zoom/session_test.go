@@ -16,7 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 

@@ -1,0 +1,34 @@
+package outbox
+
+// fifo is a queue.
+type fifo[T any] struct {
+	items []T
+	head  int // items[:head] are gone
+}
+
+func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+// all is what is in the queue, oldest first, until it changes.
+func (q *fifo[T]) all() []T { return q.items[q.head:] }
+
+func (q *fifo[T]) front() T { return q.items[q.head] }
+
+func (q *fifo[T]) push(v T) {
+	if q.head > len(q.items)/2 && len(q.items) == cap(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+func (q *fifo[T]) pop() T {
+	var none T
+	v := q.items[q.head]
+	q.items[q.head] = none
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v
+}

@@ -1,0 +1,211 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+)
+
+const (
+	meeting   = "+q/7Zk1dQvGm0yT4nB9x3A=="
+	tracking1 = "v=2.0;clid=us02;rid=WEB_5f1d3c0e8a7b4d2f9c6e1a0b3d4c5e6f"
+	tracking2 = "EventService_00000000-0000-0000-0000-000000000002_3"
+)
+
+func (w *world) find(what string, limit int) *Findings {
+	w.t.Helper()
+	f, err := w.open().Find(w.t.Context(), Query{What: what, Since: time.Now().Add(-time.Hour), Limit: limit})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return f
+}
+
+func sequences(f *Findings) (all []uint64) {
+	for _, m := range f.Matches {
+		all = append(all, m.Sequence)
+	}
+	return all
+}
+
+func TestFind(t *testing.T) {
+	w := newWorld(t)
+	w.fill(20)
+	var id string
+	for _, e := range []struct{ name, tracking string }{
+		{"meeting.started", tracking2}, {"meeting.ended", tracking1}, {"recording.completed", tracking1}, {"user.created", tracking2},
+	} {
+		m := w.event(e.name, e.tracking, zoomsim.Body(e.name))
+		m.Header["x-zm-request-id"] = []string{"request-" + e.name}
+		m.Header["Zoom-Signature"] = []string{"valid"}
+		w.store(m)
+		if e.name == "meeting.ended" {
+			id = m.Header.Get(nats.MsgIdHdr)
+		}
+	}
+	bad := nats.NewMsg("zoom._bridge.malformed")
+	bad.Data = []byte(`{"module":"message","content":"{\"payload\":{\"object\":{\"uuid\":\"` + meeting + `\"`)
+	bad.Header = nats.Header{"Zoom-Reason": {"content: unexpected end"}, "Zoom-Reason-Code": {"content"}, "x-zm-trackingid": {tracking1}}
+	w.store(bad)
+
+	for what, want := range map[string][]uint64{
+		tracking1:              {22, 23},
+		tracking2:              {21, 24},
+		id:                     {22},
+		"request-user.created": {24},
+		meeting:                {21, 22, 23},
+		"%252Bq%252F7Zk1dQvGm0yT4nB9x3A%253D%253D": {21, 22, 23},
+		"86017254931":   {21, 22, 23}, // a string in two, a number in one
+		"D8EjTWuMJZHzH": {24},
+	} {
+		f := w.find(what, 50)
+		if got := sequences(f); !slices.Equal(got, want) || f.More || f.Looked != 25 {
+			t.Errorf("%s: %v of %d, want %v", what, got, f.Looked, want)
+		}
+	}
+
+	m := w.find(id, 50).Matches[0]
+	if m.Subject != "zoom.meeting.ended" || m.Event != "meeting.ended" || m.Matched != nats.MsgIdHdr || m.MessageID != id || m.TrackingID != tracking1 ||
+		m.RequestID != "request-meeting.ended" || m.Subscription != "sub-1" || m.Epoch != 7 || m.Seq != 22 || m.Signature != "valid" ||
+		string(m.Body) != string(zoomsim.Body("meeting.ended")) || m.Bytes != len(m.Body) || m.Hops.Received.IsZero() || m.Hops.Stored.IsZero() {
+		t.Errorf("the match is %+v", m)
+	}
+	if m := w.find(meeting, 50).Matches[0]; m.Matched != "payload.object.uuid" {
+		t.Errorf("the meeting is found at %s", m.Matched)
+	}
+
+	f := w.find(id, 50)
+	if len(f.Siblings) != 1 || f.Siblings[0].Sequence != 23 || f.Siblings[0].TrackingID != tracking1 {
+		t.Errorf("of the same operation are %+v", f.Siblings)
+	}
+	if f := w.find(meeting, 50); len(f.Siblings) != 1 || f.Siblings[0].Sequence != 24 {
+		t.Errorf("of the meeting's operations are %+v", f.Siblings)
+	}
+	for what, want := range map[string]int{id: 1, meeting: 1, tracking1: 1, tracking2: 0, "D8EjTWuMJZHzH": 0} {
+		f := w.find(what, 50)
+		if len(f.Malformed) != want || want > 0 && (f.Malformed[0].Sequence != 25 || f.Malformed[0].Code != "content") {
+			t.Errorf("%s: malformed are %+v", what, f.Malformed)
+		}
+	}
+}
+
+// TestFindLimit tells of as many as allowed, the oldest, and that there are more.
+func TestFindLimit(t *testing.T) {
+	w := newWorld(t)
+	for n := range 4 {
+		w.store(w.event("meeting.started", tracking1, fmt.Appendf(nil, `{"n":%d,"payload":{"object":{"uuid":%q}}}`, n, meeting)))
+	}
+	for _, what := range []string{tracking1, meeting} {
+		for limit, more := range map[int]bool{1: true, 3: true, 4: false} {
+			f := w.find(what, limit)
+			if got, want := sequences(f), []uint64{1, 2, 3, 4}[:limit]; !slices.Equal(got, want) || f.More != more {
+				t.Errorf("%s, limit %d: %v, %v", what, limit, got, f.More)
+			}
+		}
+	}
+}
+
+func TestFindNothing(t *testing.T) {
+	w := newWorld(t)
+	if f := w.find("nothing", 1); f.Found() || f.Looked != 0 {
+		t.Errorf("in an empty stream it finds %+v", f)
+	}
+	w.store(w.event("meeting.started", tracking1, zoomsim.Body("meeting.started")))
+	w.gap("sub-1", time.Now().Add(-time.Minute), time.Second, "1")
+	w.gap("sub-1", time.Now().Add(-2*time.Hour), time.Second, "0")
+	f := w.find("nothing", 1)
+	if f.Found() || f.Looked != 3 || len(f.Gaps) != 1 || f.Gaps[0].ID != "1" {
+		t.Errorf("it finds %+v", f)
+	}
+	if f := w.find(tracking1, 1); f.Gaps != nil {
+		t.Errorf("with what it finds it tells of gaps: %v", f.Gaps)
+	}
+	f, err := w.open().Find(t.Context(), Query{What: tracking1, Since: time.Now().Add(time.Second), Limit: 1})
+	if err != nil || f.Found() || f.Looked != 0 {
+		t.Errorf("in what is yet to be stored it finds %+v, %v", f, err)
+	}
+}
+
+// TestFindEnds ends while events are stored all the time, and with its context.
+func TestFindEnds(t *testing.T) {
+	w := newWorld(t)
+	w.fill(500)
+	ctx, cancel := context.WithCancel(t.Context())
+	stored := make(chan struct{})
+	go func() {
+		defer close(stored)
+		for n := 0; ctx.Err() == nil; n++ {
+			w.js.PublishMsgAsync(w.event("user.updated", "", fmt.Appendf(nil, `{"n":%d}`, n))) //nolint:errcheck // with what is stored it is enough
+		}
+	}()
+	f := w.find("nothing", 1)
+	if f.Looked < 500 {
+		t.Errorf("only %d messages are looked at", f.Looked)
+	}
+	cancel()
+	<-stored
+	if _, err := w.open().Find(ctx, Query{What: "nothing", Limit: 1}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestFindPrefix looks below the prefix only.
+func TestFindPrefix(t *testing.T) {
+	w := newWorld(t)
+	w.create(jetstream.StreamConfig{Name: "SHARED", Subjects: []string{"a.>", "b.zoom.>"}})
+	for _, subject := range []string{"a.meeting.started", "b.zoom.meeting.started"} {
+		m := nats.NewMsg(subject)
+		m.Data = zoomsim.Body("meeting.started")
+		m.Header.Set(nats.MsgIdHdr, dedupe.ID(dedupe.Content, "", subject, m.Data))
+		w.store(m)
+	}
+	s, err := Open(t.Context(), w.nc, "SHARED", "b.zoom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Find(t.Context(), Query{What: meeting, Limit: 9})
+	if err != nil || len(f.Matches) != 1 || !strings.HasPrefix(f.Matches[0].Subject, "b.zoom.") || f.Looked != 1 {
+		t.Errorf("it finds %+v, %v", f, err)
+	}
+}
+
+// TestFindInterrupted ends with its context although NATS has gone.
+func TestFindInterrupted(t *testing.T) {
+	w := newWorld(t)
+	const events = aheadBytes / 800 // of about a kilobyte: more than is on the way at a time
+	w.fill(events)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	s := w.open()
+	n := 0
+	go func() {
+		_, err := s.scan(ctx, look{subject: "zoom.>", last: events}, func(*message) bool {
+			if n++; n == 1 {
+				natstest.Stop(w.server)
+				time.AfterFunc(100*time.Millisecond, cancel)
+			}
+			return true
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) || n == events {
+			t.Errorf("after %d messages: %v", n, err)
+		}
+	case <-time.After(8 * time.Second):
+		t.Error("it goes on")
+	}
+}

@@ -1,0 +1,301 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+// Gap is an interval in which no connection of a subscription was live.
+type Gap struct {
+	Subscription string    `json:"subscription"`
+	From         time.Time `json:"from"`
+	To           time.Time `json:"to"`
+	Duration     float64   `json:"duration_s"`
+	Cause        string    `json:"cause"`
+	Detail       string    `json:"detail,omitempty"`
+	Certain      bool      `json:"certain"`
+	// Impossible says that the marker's times cannot be: From and To are those that
+	// come closest to it.
+	Impossible      bool      `json:"impossible,omitempty"`
+	PreviousReplica string    `json:"previous_replica"`
+	Replica         string    `json:"replica"`
+	Epoch           uint64    `json:"epoch"`
+	ID              string    `json:"id"`
+	Sequence        uint64    `json:"stream_seq"` // of the marker
+	Stored          time.Time `json:"stored_at"`
+}
+
+// Family is the events whose names begin alike, as meeting.started and
+// meeting.ended do.
+type Family struct {
+	Family string `json:"family"`
+	Events uint64 `json:"events"` // that the stream holds
+}
+
+// GapReport is the gaps since a time, and what would fill them.
+type GapReport struct {
+	Stream       string    `json:"stream"`
+	Since        time.Time `json:"since"`
+	Holds        time.Time `json:"stream_from,omitzero"`   // the stream's oldest message
+	Subscription string    `json:"subscription,omitempty"` // that was asked for; empty: all
+
+	Gaps  []Gap   `json:"gaps"`            // oldest first; the latest markers, if there are too many
+	Older int     `json:"older,omitempty"` // gaps whose markers are older, and left out of everything here
+	Count int     `json:"count"`
+	Total float64 `json:"total_s"` // overlaps of one subscription's count once
+
+	Families     []Family `json:"families"`                // of the events in the stream, by name
+	MoreFamilies int      `json:"more_families,omitempty"` // left out: no event that is known
+	// Sharing are the subscriptions known to store in the stream. With several,
+	// which of the families are one's is not known.
+	Sharing []string `json:"subscriptions"`
+	Reread  []Reread `json:"reread"` // oldest first; the latest, if there are too many
+}
+
+// Anybody with the right to publish can forge a marker and an event's name, so each
+// is bounded: by what can be, and by what a person can read.
+const (
+	// clockSkew is how much later than by the server's clock a replica may say that
+	// a gap has ended.
+	clockSkew = time.Minute
+	// longestGap is beyond all gaps: a connector that was switched off for a year has a true one.
+	longestGap = 10 * 365 * 24 * time.Hour
+
+	maxGaps     = 10_000 // that are kept
+	maxText     = 200    // bytes of a text in a marker, and of a subscription's name
+	maxFamily   = 64     // bytes of a family's name
+	maxFamilies = 50     // that Zoom is not known to have
+	maxSharing  = 1000   // subscriptions
+	maxReread   = 12     // spans of time to read again
+)
+
+// earliest is before any gap; times before it cannot be written as JSON in each zone.
+var earliest = time.Unix(0, 0)
+
+// Gaps are the gaps that ended since a time, of one subscription or of all, oldest
+// first. Of too many, it leaves out those whose markers are older, and says how many.
+func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string) (gaps []Gap, older int, err error) {
+	state, err := s.state(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	gaps = []Gap{}
+	known := map[string]bool{} // stored again after the duplicate window
+	l := look{subject: subjects.Control(s.prefix, subjects.Gap), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
+	_, err = s.scan(ctx, l, func(m *message) bool {
+		g, ok := ReadGap(m.body, m.stored)
+		if !ok || g.To.Before(since) || subscription != "" && g.Subscription != subscription || known[g.ID] {
+			return true
+		}
+		known[g.ID] = g.ID != ""
+		g.Sequence = m.seq
+		if gaps = append(gaps, g); len(gaps) >= 2*maxGaps {
+			older += maxGaps
+			for _, g := range gaps[:maxGaps] {
+				delete(known, g.ID)
+			}
+			gaps = append(gaps[:0], gaps[maxGaps:]...)
+		}
+		return true
+	})
+	if surplus := len(gaps) - maxGaps; surplus > 0 {
+		older, gaps = older+surplus, gaps[surplus:]
+	}
+	slices.SortStableFunc(gaps, func(a, b Gap) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	return gaps, older, err
+}
+
+// ReadGap reads a marker that was stored at a time, and bounds what it says.
+func ReadGap(body []byte, stored time.Time) (g Gap, ok bool) {
+	var m record.Gap
+	if json.Unmarshal(body, &m) != nil || m.To.Before(earliest) {
+		return g, false
+	}
+	from, to := possible(m.From, m.To, stored)
+	return Gap{
+		Subscription: status.Short(m.Subscription, maxText), From: from.UTC(), To: to.UTC(), Duration: seconds(to.Sub(from)),
+		Cause: status.Short(string(m.Cause), maxText), Detail: status.Short(m.Detail, maxText), Certain: m.Certain,
+		Impossible:      !from.Equal(m.From) || !to.Equal(m.To),
+		PreviousReplica: status.Short(m.PreviousReplica, maxText), Replica: status.Short(m.Replica, maxText),
+		Epoch: m.Epoch, ID: status.Short(m.ID, maxText), Stored: stored.UTC(),
+	}, true
+}
+
+// possible is the interval that comes closest to a marker's and can be: a gap has
+// ended before its marker was stored, and lasts no longer than longestGap.
+func possible(from, to, stored time.Time) (time.Time, time.Time) {
+	if end := stored.Add(clockSkew); to.After(end) {
+		to = end
+	}
+	return later(earlier(from, to), to.Add(-longestGap)), to
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// UnknownSubscriptionError says that a stream has nothing of a subscription.
+type UnknownSubscriptionError struct {
+	Subscription string
+	Known        []string // those of which there is a lease, a state or a gap
+}
+
+func (e *UnknownSubscriptionError) Error() string {
+	const shown = 10
+	known := "no subscription is known here yet; check ZOOMSTREAM_BUCKET and ZOOMSTREAM_STREAM"
+	if n := len(e.Known); n > 0 {
+		known = "known are " + status.Visible(strings.Join(e.Known[:min(n, shown)], ", "))
+		if n > shown {
+			known += fmt.Sprintf(" and %d more", n-shown)
+		}
+	}
+	return fmt.Sprintf("there is no subscription %s: it has no lease, no state and no gap; %s", status.Visible(e.Subscription), known)
+}
+
+// GapReport tells of the gaps that ended since a time, of one subscription or of
+// all. The bucket is that of the leases. A subscription that nothing is known of is
+// an [*UnknownSubscriptionError].
+func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, bucket string) (*GapReport, error) {
+	r := &GapReport{Stream: s.name, Since: later(since, earliest).UTC(), Subscription: subscription, Reread: []Reread{}}
+	var err error
+	if r.Gaps, r.Older, err = s.Gaps(ctx, since, subscription); err != nil {
+		return nil, err
+	}
+	if r.Sharing, err = s.subscriptions(ctx, bucket, r.Gaps); err != nil {
+		return nil, err
+	}
+	if subscription != "" && !slices.Contains(r.Sharing, subscription) {
+		if r.Sharing, err = s.known(ctx, subscription, bucket); err != nil {
+			return nil, err
+		}
+	}
+	r.Sharing = r.Sharing[:min(len(r.Sharing), maxSharing)]
+	if r.Families, r.MoreFamilies, r.Holds, err = s.families(ctx); err != nil {
+		return nil, err
+	}
+	r.Count, r.Total = len(r.Gaps), seconds(covered(r.Gaps))
+	for _, d := range days(r.Gaps) {
+		r.Reread = append(r.Reread, reread(d, r.Families))
+	}
+	return r, nil
+}
+
+// known are the subscriptions that have a lease, a state or a gap at any time. It is
+// an error if a certain one is not among them.
+func (s *Stream) known(ctx context.Context, subscription, bucket string) ([]string, error) {
+	gaps, _, err := s.Gaps(ctx, earliest, "")
+	if err != nil {
+		return nil, err
+	}
+	known, err := s.subscriptions(ctx, bucket, gaps)
+	if err == nil && !slices.Contains(known, subscription) {
+		err = &UnknownSubscriptionError{Subscription: subscription, Known: known}
+	}
+	return known, err
+}
+
+// covered is how long gaps, oldest first, last in all; where those of one
+// subscription overlap, that time counts once.
+func covered(gaps []Gap) (total time.Duration) {
+	until := make(map[string]time.Time)
+	for _, g := range gaps {
+		from := g.From
+		if end := until[g.Subscription]; end.After(from) {
+			from = end
+		}
+		if g.To.After(from) {
+			total += g.To.Sub(from)
+			until[g.Subscription] = g.To
+		}
+	}
+	return total
+}
+
+// families are those of all events in the stream, which one request tells, and
+// since when it holds messages. Of those that Zoom is not known to have there may be
+// any number: the ones with the most events are kept.
+func (s *Stream) families(ctx context.Context) (all []Family, more int, holds time.Time, err error) {
+	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.all()))
+	if err != nil {
+		return nil, 0, time.Time{}, fmt.Errorf("subjects of stream %s: %w", s.name, err)
+	}
+	events := map[string]uint64{}
+	for subject, n := range info.State.Subjects {
+		name, ok := subjects.Event(s.prefix, subject)
+		if !ok {
+			name = strings.TrimPrefix(subject, s.prefix+".") // a cut name begins as it did
+		}
+		family, _, _ := strings.Cut(name, ".")
+		if !strings.HasPrefix(subject, subjects.Control(s.prefix, "")) {
+			events[status.Short(family, maxFamily)] += n
+		}
+	}
+	all = []Family{}
+	var strange []Family
+	for family, n := range events {
+		if _, known := restLists[family]; known {
+			all = append(all, Family{family, n})
+		} else {
+			strange = append(strange, Family{family, n})
+		}
+	}
+	slices.SortFunc(strange, func(a, b Family) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), strings.Compare(a.Family, b.Family))
+	})
+	kept := min(len(strange), maxFamilies)
+	all = append(all, strange[:kept]...)
+	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Family, b.Family) })
+	return all, len(strange) - kept, info.State.FirstTime.UTC(), nil
+}
+
+// subscriptions are those that have a lease, a connection's state or a gap, by name.
+func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) ([]string, error) {
+	names := map[string]bool{}
+	for _, g := range gaps {
+		names[g.Subscription] = true
+	}
+	for _, keys := range [][2]string{{bucket, "lease."}, {bucket + "-state", "state."}} {
+		begin := "$KV." + keys[0] + "." + keys[1]
+		stream, err := s.js.Stream(ctx, "KV_"+keys[0])
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", keys[0], err)
+		}
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(begin+">"))
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", keys[0], err)
+		}
+		for subject := range info.State.Subjects {
+			names[status.Short(strings.TrimPrefix(subject, begin), maxText)] = true
+		}
+	}
+	return append([]string{}, slices.Sorted(maps.Keys(names))...), nil
+}
+
+// seconds is a duration to the microsecond.
+func seconds(d time.Duration) float64 { return float64(d.Round(time.Microsecond).Microseconds()) / 1e6 }

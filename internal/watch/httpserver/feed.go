@@ -1,0 +1,270 @@
+package httpserver
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/watch/page"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+const (
+	// lastEvents are shown; each new one is one request to NATS.
+	lastEvents = 20
+	// timelineSpan is how far back the timeline reaches, keepControl how many
+	// control messages it holds at most, and newControl how many a look reads of
+	// those that are new, each by a request.
+	timelineSpan = 24 * time.Hour
+	keepControl  = 3000
+	newControl   = 100
+	// idleAfter nobody has looked, what was read is read anew.
+	idleAfter = time.Minute
+)
+
+// Feed reads what the status page shows of the stream, as long as somebody looks.
+// Each of its methods is for one goroutine at a time.
+type Feed struct {
+	Conn    func() (*nats.Conn, error) // or why there is none
+	Stream  string
+	Prefix  string // of the subjects
+	Leaders *Leaders
+
+	events struct {
+		created time.Time // the stream was, of which they are
+		last    uint64    // sequence that was looked at
+		seen    []page.Event
+	}
+	control struct {
+		created time.Time
+		last    uint64
+		looked  time.Time
+		moments []page.Moment
+	}
+}
+
+// Events are the latest messages of the stream, newest first.
+func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, info := &f.events, stream.CachedInfo()
+	if newest := info.State.LastSeq; !info.Created.Equal(e.created) || newest < e.last {
+		e.created, e.last, e.seen = info.Created, 0, nil
+	}
+	for seq := max(e.last+1, info.State.FirstSeq, info.State.LastSeq-min(info.State.LastSeq, lastEvents-1)); seq <= info.State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(ctx, seq)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, fmt.Errorf("read message %d of stream %s: %w", seq, f.Stream, err)
+		}
+		if err == nil {
+			e.seen = append(e.seen, f.event(msg))
+		}
+		e.last = seq
+	}
+	e.seen = e.seen[max(0, len(e.seen)-lastEvents):]
+	all := slices.Clone(e.seen)
+	slices.Reverse(all)
+	return all, nil
+}
+
+func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
+	nc, err := f.Conn()
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := js.Stream(ctx, f.Stream)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = status.ErrNoJetStream
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", f.Stream, err)
+	}
+	return stream, nil
+}
+
+// Why nothing can be asked now.
+var (
+	ErrNoNATS  = errors.New("this replica has no connection to NATS")
+	ErrWaiting = errors.New("this replica is connected to NATS and waits for JetStream, its stream and its buckets")
+)
+
+// event is what is shown of a message: nothing of its body but the topic.
+func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
+	e := page.Event{
+		Seq: msg.Sequence, Subject: short(msg.Subject), Event: short(msg.Header.Get("Zoom-Event")), Subscription: short(msg.Header.Get("Zoom-Subscription")),
+		At: msg.Time.UTC(), ID: short(msg.Header.Get(nats.MsgIdHdr)),
+		Malformed: msg.Subject == f.Prefix+"._bridge.malformed", Reason: short(msg.Header.Get("Zoom-Reason")),
+	}
+	if e.Event == "" {
+		e.Event = short(strings.TrimPrefix(msg.Subject, f.Prefix+"."))
+		return e
+	}
+	if happened := zoom.Happened(msg.Data, msg.Time); !happened.IsZero() {
+		late := msg.Time.Sub(happened).Seconds()
+		e.LateSeconds = &late
+	}
+	var body struct {
+		Payload struct {
+			Object struct {
+				Topic string `json:"topic"`
+			} `json:"object"`
+		} `json:"payload"`
+	}
+	if json.Unmarshal(msg.Data, &body) == nil { // in some events, object is an array, and there is no topic
+		e.Topic = short(body.Payload.Object.Topic)
+	}
+	return e
+}
+
+// Timeline is what has happened in the last day, oldest first: gaps, alarms and
+// malformed frames as the stream tells of them, and the leaders that this process has
+// seen.
+func (f *Feed) Timeline(ctx context.Context) ([]page.Moment, error) {
+	since := time.Now().Add(-timelineSpan)
+	err := f.read(ctx, since)
+	var all []page.Moment
+	for _, m := range f.control.moments {
+		if cmp.Or(m.Until, m.At).After(since) {
+			all = append(all, m)
+		}
+	}
+	if f.control.created.After(since) {
+		all = append(all, page.Moment{At: f.control.created.UTC(), Kind: page.KindBegan})
+	}
+	all = append(all, f.Leaders.Moments(since)...)
+	nameCrashes(all)
+	slices.SortStableFunc(all, func(a, b page.Moment) int { return a.At.Compare(b.At) })
+	return all, err
+}
+
+// connectsWithin is how long after it has begun to lead a replica tells of the gap
+// that its connection ended.
+const connectsWithin = time.Minute
+
+// nameCrashes calls a change of leader a crash if the stream has the gap of one: a
+// lease that has expired was free, too.
+func nameCrashes(all []page.Moment) {
+	type leader struct{ subscription, replica string }
+	gaps := make(map[leader][]time.Time) // their ends
+	for _, m := range all {
+		if m.Kind == page.KindGap && m.Name == string(record.GapCrash) {
+			who := leader{m.Subscription, m.Replica}
+			gaps[who] = append(gaps[who], m.Until)
+		}
+	}
+	for i := range all {
+		m := &all[i]
+		if m.Kind != page.KindLeader || m.Name != page.Handover {
+			continue
+		}
+		if slices.ContainsFunc(gaps[leader{m.Subscription, m.Replica}], func(end time.Time) bool {
+			return !end.Before(m.At) && end.Sub(m.At) < connectsWithin
+		}) {
+			m.Name = page.Crash
+		}
+	}
+}
+
+// read reads the control messages: all of the last day at the first look, and then
+// those that are new.
+func (f *Feed) read(ctx context.Context, since time.Time) error {
+	c := &f.control
+	idle := time.Since(c.looked) > idleAfter
+	c.looked = time.Now()
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return err
+	}
+	if info := stream.CachedInfo(); idle || !info.Created.Equal(c.created) || info.State.LastSeq < c.last {
+		c.created, c.last, c.moments = info.Created, 0, nil
+		if err := f.readAll(ctx, since); err != nil {
+			c.created = time.Time{} // from the beginning next time
+			return err
+		}
+		c.last = max(c.last, info.State.LastSeq)
+	}
+	for range newControl {
+		msg, err := stream.GetMsg(ctx, c.last+1, jetstream.WithGetMsgSubject(f.Prefix+"._bridge.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("read the control messages of stream %s: %w", f.Stream, err)
+		}
+		f.keep(inspect.Message{Sequence: msg.Sequence, Stored: msg.Time, Subject: msg.Subject, Header: msg.Header, Body: msg.Data})
+	}
+	c.moments = c.moments[max(0, len(c.moments)-keepControl):]
+	return nil
+}
+
+func (f *Feed) readAll(ctx context.Context, since time.Time) error {
+	nc, err := f.Conn()
+	if err != nil {
+		return err
+	}
+	stream, err := inspect.Open(ctx, nc, f.Stream, f.Prefix)
+	if err != nil {
+		return err
+	}
+	return stream.Control(ctx, since, f.keep)
+}
+
+func (f *Feed) keep(msg inspect.Message) {
+	f.control.last = msg.Sequence
+	if m, ok := f.moment(msg); ok {
+		f.control.moments = append(f.control.moments, m)
+	}
+	if len(f.control.moments) > 2*keepControl {
+		f.control.moments = slices.Clone(f.control.moments[keepControl:])
+	}
+}
+
+func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
+	switch strings.TrimPrefix(msg.Subject, f.Prefix+"._bridge.") {
+	case "gap":
+		g, ok := inspect.ReadGap(msg.Body, msg.Stored)
+		return page.Moment{
+			At: g.From, Until: g.To, Kind: page.KindGap, Subscription: g.Subscription, Replica: g.Replica, Previous: g.PreviousReplica,
+			Name: g.Cause, Detail: g.Detail,
+		}, ok
+	case "alarm":
+		var a bridge.Alarm
+		if json.Unmarshal(msg.Body, &a) != nil {
+			return m, false
+		}
+		kind := page.KindCleared
+		if a.Raised {
+			kind = page.KindAlarm
+		}
+		if at := a.At; at.After(msg.Stored) || msg.Stored.Sub(at) > timelineSpan { // anybody may have made it up
+			a.At = msg.Stored.UTC()
+		}
+		return page.Moment{At: a.At, Kind: kind, Subscription: short(a.Subscription), Replica: short(a.Replica), Name: short(a.Name), Detail: short(a.Detail)}, true
+	case "malformed":
+		return page.Moment{
+			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: short(msg.Header.Get("Zoom-Subscription")), Detail: short(msg.Header.Get("Zoom-Reason")),
+		}, true
+	}
+	return m, false
+}
+
+// short is as much of a text as the page shows; events and moments are kept for long.
+func short(text string) string { return status.Short(text, page.MaxText) }

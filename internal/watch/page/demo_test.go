@@ -1,0 +1,181 @@
+package page_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/watch/page"
+	"github.com/zoomstream/zoomstream/internal/watch/status"
+)
+
+// world is what a source tells: a believable one, that a test may change.
+type world struct {
+	mu       sync.Mutex
+	overview status.Overview
+	events   []page.Event
+	moments  []page.Moment
+	away     error // NATS, if not nil
+	polls    int
+	full     int // of them with history
+}
+
+func (w *world) source() page.Source {
+	return page.Source{
+		Overview: func(_ context.Context, history bool) (*status.Overview, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.polls++
+			if w.away != nil {
+				return nil, w.away
+			}
+			o := w.overview
+			o.At = time.Now().UTC()
+			o.Subscriptions = append([]status.Line{}, o.Subscriptions...)
+			for i := range o.Subscriptions {
+				if !history {
+					o.Subscriptions[i].History = nil
+				}
+			}
+			if history {
+				w.full++
+			}
+			return &o, nil
+		},
+		Events: func(context.Context) ([]page.Event, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return append([]page.Event{}, w.events...), w.away
+		},
+		Timeline: func(context.Context) ([]page.Moment, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return append([]page.Moment{}, w.moments...), w.away
+		},
+	}
+}
+
+// change changes the world while it is watched.
+func (w *world) change(f func(w *world)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(w)
+}
+
+// asked counts the polls, and those with history.
+func (w *world) asked() (polls, full int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.polls, w.full
+}
+
+var accounts = []string{"meetings", "webinars", "phone", "recordings", "users", "contact-center", "rooms", "team-chat"}
+
+// demo is a world with subscriptions, two replicas and nothing wrong.
+func demo(subscriptions int) *world {
+	now := time.Now().UTC()
+	w := &world{overview: status.Overview{
+		Bucket: "zoomstream", Stream: "ZOOM",
+		Alarms: []status.Alarm{},
+		Replicas: []status.Member{
+			member("zoomstream-0", now.Add(-52*time.Hour)), member("zoomstream-1", now.Add(-3*time.Hour)), member("zoomstream-2", now.Add(-52*time.Hour)),
+		},
+	}}
+	for i := range subscriptions {
+		name := accounts[i%len(accounts)]
+		if i >= len(accounts) {
+			name = fmt.Sprintf("%s-%02d", name, i/len(accounts)+1)
+		}
+		leader, others := i%3, []string{}
+		for r := range 3 {
+			if r != leader {
+				others = append(others, fmt.Sprintf("zoomstream-%d", r))
+			}
+		}
+		w.overview.Subscriptions = append(w.overview.Subscriptions, line(name, fmt.Sprintf("zoomstream-%d", leader), others, now, i))
+		w.overview.Replicas[leader].Leads++
+		for r := range 3 {
+			if r != leader {
+				w.overview.Replicas[r].StandsBy++
+			}
+		}
+		since := now.Add(-7 * time.Minute).Add(time.Duration(i%24*17) * time.Second)
+		w.moments = append(w.moments,
+			page.Moment{At: now.Add(-11 * time.Minute), Until: now.Add(-11*time.Minute + 1400*time.Millisecond), Kind: page.KindGap, Subscription: name, Replica: others[0], Detail: "disconnected"},
+			page.Moment{At: since, Kind: page.KindLeader, Subscription: name, Replica: fmt.Sprintf("zoomstream-%d", leader), Previous: others[0], Name: page.Handover})
+	}
+	kinds := []string{"meeting.started", "meeting.participant_joined", "recording.completed", "meeting.participant_left", "user.updated", "meeting.ended"}
+	topics := []string{"Weekly planning", "1:1 Ana / Jörg", "", "Vorstellung Q4 – Überblick", "", "Tägliches Stand-up"}
+	for i := range 24 {
+		late := 0.11 + 0.07*math.Abs(math.Sin(float64(i)*1.7))
+		w.events = append(w.events, page.Event{
+			Seq: uint64(184_467 - i), Subject: "zoom." + kinds[i%6], Event: kinds[i%6], Subscription: w.overview.Subscriptions[i%subscriptions].Subscription.Subscription,
+			At: now.Add(-time.Duration(i*i) * 700 * time.Millisecond), LateSeconds: &late, Topic: topics[i%6],
+			ID: fmt.Sprintf("v=2.0;clid=us02;rid=WEB_%08x:9f3c61d2a0b4%04x", 0x51ab00+i*977, i*313),
+		})
+	}
+	return w
+}
+
+func member(name string, started time.Time) status.Member {
+	return status.Member{
+		Replica: name, Nonce: "n-" + name, Host: "node-" + name[len(name)-1:], PID: 7, Version: "v0.5.0", Started: started, Phase: status.Ready, Answered: true,
+		Outbox: status.Outbox{NATS: true, Server: "nats-1", Stream: "ZOOM", Direct: true, InFlight: 2, Max: 1 << 30},
+	}
+}
+
+func line(name, leader string, standbys []string, now time.Time, i int) status.Line {
+	since := now.Add(-7 * time.Minute).Add(time.Duration(i%24*17) * time.Second)
+	l := status.Line{Standbys: standbys, Answered: true, From: leader, Subscription: status.Subscription{
+		Subscription: name, Role: status.Leader, Leader: leader, LeaderNonce: "n-" + leader, Epoch: uint64(4711 + i), Since: since,
+		State: "connected", StateSince: since.Add(300 * time.Millisecond), LastFrame: now.Add(-3 * time.Second), LastEvent: now.Add(-time.Second),
+		RoundTrip: 41.7, Trusted: 11.2, Events: 52_310, Published: 52_291, Duplicates: 19, Connects: 3, InFlight: 2, Rate: 12.4 / float64(i+1),
+		Late: status.Quantiles{Count: 256, P50: 0.148, P99: 0.61}, Zoom: status.Quantiles{Count: 256, P50: 0.006, P99: 0.09},
+		Way: status.Quantiles{Count: 256, P50: 0.581, P99: 1.07}, Store: status.Quantiles{Count: 256, P50: 0.004, P99: 0.012},
+		LastGap: &status.Gap{From: now.Add(-11 * time.Minute), To: now.Add(-11*time.Minute + 1400*time.Millisecond), Duration: 1.4, Cause: "disconnected", Certain: true},
+	}}
+	// Unrest that looks like traffic, and is the same each time.
+	noise := func(s int) float64 {
+		_, f := math.Modf(math.Abs(math.Sin(float64(s*31+i*7)*12.9898) * 43758.5453))
+		return f
+	}
+	for s := range 180 {
+		wave, peak := math.Sin(float64(s)/31+float64(i)), math.Exp(-math.Pow(float64(s)-49, 2)/8)
+		l.History = append(l.History, status.Sample{
+			At: now.Add(time.Duration(s-180) * 5 * time.Second), Rate: (11 + 3*wave + 5*noise(s)) * (1 - peak) / float64(i+1),
+			P50: 0.13 + 0.04*noise(s+500), P99: 0.35 + 0.4*noise(s+900) + 4*peak,
+		})
+	}
+	return l
+}
+
+// in trouble: late events, an alarm, a subscription without a connection, a replica gone.
+func trouble(w *world) {
+	now := time.Now().UTC()
+	o := &w.overview
+	late := &o.Subscriptions[0]
+	late.Late, late.Zoom = status.Quantiles{Count: 91, P50: 7384, P99: 7920}, status.Quantiles{Count: 91, P50: 7383.9, P99: 7919}
+	late.Way, late.Store = status.Quantiles{Count: 91, P50: 0.508, P99: 1.03}, status.Quantiles{Count: 91, P50: 0.004, P99: 0.02}
+	for i := range late.History {
+		if s := &late.History[i]; now.Sub(s.At) < 6*time.Minute {
+			s.P50, s.P99 = 7384, 7920
+		}
+	}
+	o.Alarms = append(o.Alarms, status.Alarm{Alarm: "late", Subscription: late.Subscription.Subscription, Replica: late.Leader, Since: now.Add(-6 * time.Minute), Detail: "Zoom sends events 2 h 3 min late"})
+	w.moments = append(w.moments, page.Moment{At: now.Add(-6 * time.Minute), Kind: page.KindAlarm, Subscription: late.Subscription.Subscription, Name: "late", Detail: "Zoom sends events 2 h 3 min late"})
+	if len(o.Subscriptions) > 1 {
+		down := &o.Subscriptions[1]
+		down.State, down.StateSince, down.Trouble, down.Rate = "disconnected", now.Add(-95*time.Second), "Zoom refuses the connection: HTTP 503, next try in 31 s", 0
+		down.Late, down.Zoom, down.Way, down.Store = status.Quantiles{}, status.Quantiles{}, status.Quantiles{}, status.Quantiles{}
+		w.moments = append(w.moments, page.Moment{At: now.Add(-95 * time.Second), Kind: page.KindDisconnected, Subscription: down.Subscription.Subscription, Replica: down.Leader, Detail: "read: connection reset by peer"})
+	}
+	gone := &o.Replicas[2]
+	gone.Answered, gone.Heard, gone.Phase = false, now.Add(-48*time.Second), ""
+	spool := &o.Replicas[1]
+	spool.Outbox.Spooled, spool.Outbox.Bytes, spool.Outbox.Age, spool.Outbox.Trouble = 18_211, 31<<20, 84, "no stream takes the subject: nats: no responders"
+}
+
+var errAway = errors.New("nats: no servers available for connection")

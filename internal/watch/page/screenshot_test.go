@@ -1,0 +1,71 @@
+//go:build !race
+
+// The browser is no Go program: the race detector would only slow it down.
+
+package page_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
+)
+
+var (
+	screenshot      = flag.String("screenshot", "", "write a picture of the page to this file")
+	screenshotWidth = flag.Int64("screenshot-width", 1280, "width of the picture")
+	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
+	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
+	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), alone (a standby without NATS), or spooling (a leader without NATS)")
+)
+
+// TestScreenshot writes a picture of the page, if asked to.
+func TestScreenshot(t *testing.T) {
+	w := demo(*screenshotLines)
+	source := w.source()
+	switch *screenshotScene {
+	case "trouble":
+		trouble(w)
+	case "frozen":
+		freeze(w, 2)
+	case "unused":
+		w.overview.Subscriptions = append(w.overview.Subscriptions, unused("abandoned"))
+	case "alone":
+		source = alone(w, 1)
+	case "spooling":
+		source = alone(w, 0)
+		p := &w.overview.Replicas[0].Outbox
+		p.Spooled, p.Bytes, p.Kept = 8, 6656, "nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB"
+	}
+	b := browsertest.Open(t, *screenshotWidth, max(*screenshotTall, 100), *screenshotDark)
+	b.Run(chromedp.EmulateViewport(*screenshotWidth, max(*screenshotTall, 100), chromedp.EmulateScale(1.5)))
+	b.See(serveSource(t, source, "0").url)
+	b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
+	if *screenshotScene == "away" {
+		w.change(func(w *world) { w.away = errAway })
+		b.Until(`document.body.classList.contains("stale")`)
+	}
+	time.Sleep(500 * time.Millisecond) // bars grow for a moment
+	take := chromedp.CaptureScreenshot()
+	if *screenshotTall == 0 {
+		take = chromedp.FullScreenshot(100)
+	}
+	picture, err := chromedp.Run(b.Context, take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(picture) < 10_000 {
+		t.Errorf("a picture of %d bytes", len(picture))
+	}
+	b.Clean()
+	if *screenshot != "" {
+		if err := os.WriteFile(*screenshot, picture, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
