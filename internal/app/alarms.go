@@ -75,7 +75,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 	board := r.monitor.alarms
 	known := slices.Contains(board.Of("", 0), name)
-	if known != raised && !r.outbox.Insert(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
+	if known != raised && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
 		return false
 	}
 	if raised {

@@ -30,5 +30,5 @@ func (r *replica) openPipeline() {
 func (r *replica) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
-	return r.outbox.Finish(ctx)
+	return r.outbox.Drain(ctx)
 }

@@ -71,7 +71,7 @@ func (r *replica) takeOverAlarms(direct bool) {
 			board.Raise(a.name, "", 0, "raised by an earlier run of this replica", at)
 		case a.replica == r.o.Config.Replica:
 			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it")
-		case raised && (!direct || !r.outbox.Insert(r.alarmMessage(a, false, "the run that raised it has ended"))):
+		case raised && (!direct || !r.outbox.TryPublish(r.alarmMessage(a, false, "the run that raised it has ended"))):
 			r.spooled.putBack(a)
 		}
 	}

@@ -110,11 +110,11 @@ func (h *harness) leave(msgs ...*nats.Msg) {
 	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // it ends with the context
 	line := p.Line("sub-1", "1", nil)
 	for _, msg := range msgs {
-		if err := line.Publish(ctx, msg, outbox.Note{}); err != nil {
+		if err := line.Publish(ctx, msg, outbox.Times{}); err != nil {
 			h.t.Fatal(err)
 		}
 	}
-	if err := line.Flush(ctx); err != nil {
+	if err := line.Close(ctx); err != nil {
 		h.t.Fatal(err)
 	}
 	stop()
@@ -148,7 +148,7 @@ func TestDamageIsTold(t *testing.T) {
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	running.Go(func() { r.outbox.Run(ctx) }) //nolint:errcheck // it ends with the context
-	if err := r.outbox.Finish(ctx); err != nil {
+	if err := r.outbox.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	stop()

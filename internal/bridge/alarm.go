@@ -65,7 +65,7 @@ func (b *Bridge) clear(ctx context.Context, name, detail string) {
 
 func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
 	b.journal.change(func(*State) {})                                   // the state tells, too
-	b.publish(ctx, b.alarmMessage(name, raised, detail), outbox.Note{}) //nolint:errcheck // the log has it
+	b.publish(ctx, b.alarmMessage(name, raised, detail), outbox.Times{}) //nolint:errcheck // the log has it
 }
 
 // raised are the names of the term's alarms that are raised.

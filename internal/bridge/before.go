@@ -191,7 +191,7 @@ func ofEpoch(header string, epoch, own uint64) bool {
 func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	header := b.cfg.Outbox.LeftOver(ctx, b.cfg.Subscription)
+	header := b.cfg.Outbox.Leftover(ctx, b.cfg.Subscription)
 	if header == nil || !ofEpoch(header.Get(headerEpoch), epoch, b.cfg.Epoch) {
 		return time.Time{}
 	}

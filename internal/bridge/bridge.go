@@ -243,7 +243,6 @@ func (b *Bridge) Run(term, process context.Context) error {
 
 	defer func() { b.overSince.Store(time.Now().UnixNano()) }()
 	defer b.cfg.Alarms.Leave(b.cfg.Subscription, b.cfg.Epoch)
-	defer b.line.End()
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
@@ -262,7 +261,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
-	if b.line.Flush(settling) == nil && !unsafe.IsZero() { // else the outbox waits longer
+	if b.line.Close(settling) == nil && !unsafe.IsZero() { // else the outbox waits longer
 		b.journal.change(func(*State) {}) // what was not safe is now
 		b.journal.record(patience)        //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
@@ -311,7 +310,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 		b.malformed.Add(1)
 		b.cfg.Meter.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedFrame(f), outbox.Note{Sent: f.Sent})
+		return b.publish(ctx, b.malformedFrame(f), outbox.Times{Sent: f.Sent})
 	}
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
@@ -320,7 +319,7 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 }
 
 // received counts an event and makes its message. The caller holds turn.
-func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, outbox.Note) {
+func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, outbox.Times) {
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
 	received := b.clock(f.Received)
@@ -329,7 +328,7 @@ func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, outbox.Note) {
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
 	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
-	return msg, outbox.Note{Happened: f.Happened, Sent: f.Sent, Received: received}
+	return msg, outbox.Times{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 
 // notStoredError says that a received frame found no room to the very end.

@@ -119,7 +119,7 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 	full := false
 	for n := 0; !full; n++ { // nobody takes anything from the outbox
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), outbox.Note{}) != nil
+		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), outbox.Times{}) != nil
 		cancel()
 	}
 	ctx, cancel := context.WithCancel(t.Context())

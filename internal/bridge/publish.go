@@ -11,14 +11,14 @@ import (
 )
 
 // publish hands a message over, waiting for room, unless it has done so before.
-func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note outbox.Note) error {
+func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note outbox.Times) error {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	return b.inTurn(ctx, msg, note, time.Now())
 }
 
 // inTurn is publish for who holds turn.
-func (b *Bridge) inTurn(ctx context.Context, msg *nats.Msg, note outbox.Note, now time.Time) error {
+func (b *Bridge) inTurn(ctx context.Context, msg *nats.Msg, note outbox.Times, now time.Time) error {
 	if !b.place(msg, now) {
 		return nil
 	}
@@ -55,6 +55,6 @@ func (b *Bridge) forget() {
 // tell publishes the markers of gaps.
 func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
 	for _, gap := range gaps {
-		b.publish(ctx, b.gapMessage(gap), outbox.Note{}) //nolint:errcheck // it stays unstored in the state, for the next replica
+		b.publish(ctx, b.gapMessage(gap), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
 }

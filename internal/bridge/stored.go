@@ -27,7 +27,7 @@ func (b *Bridge) stored(s outbox.Stored) {
 	if !isEvent || s.Duplicate && !s.Resent {
 		return
 	}
-	note := s.Note
+	note := s.Times
 	if note.Received.IsZero() { // it came over the disk
 		note.Received, _ = time.Parse(receivedAt, s.Msg.Header.Get(headerReceivedAt))
 		note.Happened = zoom.Happened(s.Msg.Data, note.Received)

@@ -43,7 +43,7 @@ func TestStored(t *testing.T) {
 		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
 		b.stored(outbox.Stored{
 			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
-			Note: outbox.Note{Happened: received.Add(-time.Second), Received: received},
+			Times: outbox.Times{Happened: received.Add(-time.Second), Received: received},
 		})
 		published, repeated, late := counted(t, b.cfg.Meter.Published), counted(t, b.cfg.Meter.RepeatedStream), latenessOf(b).Count
 		if published != c.published || repeated != c.repeated || late != c.late || len(told) != c.repeated {

@@ -33,7 +33,7 @@ func BenchmarkPipeline(b *testing.B) {
 		for i := range b.N {
 			w.publish(b, i)
 		}
-		if err := w.Flush(b.Context()); err != nil {
+		if err := w.flush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	})
@@ -43,7 +43,7 @@ func BenchmarkPipeline(b *testing.B) {
 		for i := range b.N {
 			w.publish(b, i)
 		}
-		if err := w.Flush(b.Context()); err != nil {
+		if err := w.flush(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		w.refuse(b, false)
@@ -92,7 +92,7 @@ func (w *bench) publish(b *testing.B, i int) {
 		nats.MsgIdHdr: {"v=2.0;clid=us02;rid=WEB_" + strconv.Itoa(i)}, "Zoom-Event": {"meeting.participant_joined"}, headerSubscription: {"sub"},
 		headerEpoch: {"1"}, "Zoom-Seq": {strconv.Itoa(i)}, "Zoom-Received-At": {"2026-01-01T00:00:00.000000000Z"},
 	}}
-	if err := w.Publish(b.Context(), msg, Note{}); err != nil {
+	if err := w.Publish(b.Context(), msg, Times{}); err != nil {
 		b.Fatal(err)
 	}
 }

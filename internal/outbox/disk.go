@@ -14,8 +14,8 @@ import (
 const (
 	// retryAfter is the pause before a disk that has failed is tried again.
 	retryAfter = 2 * time.Second
-	// patience is how often a left-over spool is tried until new messages go first.
-	patience = 3
+	// openAttempts is how often a left-over spool is tried until new messages go first.
+	openAttempts = 3
 	// idleAfter is how long an empty spool is kept open.
 	idleAfter = 5 * time.Second
 )
@@ -34,13 +34,13 @@ const (
 	diskReadOnly // it can still be read, but perhaps not be opened again
 )
 
-// leftOver is whether it is known what an earlier process has left in the spool.
-type leftOver int
+// leftover is whether it is known what an earlier process has left in the spool.
+type leftover int
 
 const (
-	leftUnknown leftOver = iota // new messages wait: those that are left come first
-	leftGivenUp                 // it could not be opened for a while; new messages go first
-	leftKnown
+	leftoverUnknown leftover = iota // new messages wait: those that are left come first
+	leftoverGivenUp                 // it could not be opened for a while; new messages go first
+	leftoverKnown
 )
 
 // disk is what the loop knows of the spool.
@@ -50,14 +50,14 @@ type disk struct {
 	state  diskState
 	retry  time.Time // not to be tried before
 
-	leftOver  leftOver
+	leftover  leftover
 	tries     int    // to find that out
 	inherited uint64 // records up to here are of another process
 
-	unsure  []*entry       // that the last write may have written all the same
-	ahead   []spool.Record // that were read
-	removed time.Time      // when records were last removed
-	used    time.Time
+	uncertain []*entry       // that the last write may have written all the same
+	ahead     []spool.Record // that were read
+	removed   time.Time      // when records were last removed
+	used      time.Time
 }
 
 // reader is the spool if it can be read, or nil. Nobody keeps it.
@@ -79,113 +79,113 @@ func (d *disk) writer() *spool.Log {
 func (d *disk) close() { d.log, d.state, d.ahead = nil, diskClosed, nil }
 
 // lockSpool locks the folder, or tells that there is no spool.
-func (p *Outbox) lockSpool() bool {
-	folder, err := spool.Lock(p.opt.SpoolDir)
+func (o *Outbox) lockSpool() bool {
+	folder, err := spool.Lock(o.opt.SpoolDir)
 	if err != nil {
-		p.failed(err)
+		o.diskFailed(err)
 		return false
 	}
-	folder.Around = p.opt.AroundDisk
-	p.disk.folder = folder
-	p.usable()
+	folder.Around = o.opt.AroundDisk
+	o.disk.folder = folder
+	o.diskWorks()
 	return true
 }
 
-func (p *Outbox) unlockSpool() {
-	p.closeSpool()
-	if p.disk.folder == nil {
+func (o *Outbox) unlockSpool() {
+	o.closeSpool()
+	if o.disk.folder == nil {
 		return
 	}
-	if err := p.disk.folder.Unlock(); err != nil {
-		p.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool folder is not unlocked")
+	if err := o.disk.folder.Unlock(); err != nil {
+		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool folder is not unlocked")
 	}
 }
 
 // open opens the spool if it is not open, and reports whether it can be written.
-func (p *Outbox) open(ctx context.Context) bool {
-	d := &p.disk
+func (o *Outbox) open(ctx context.Context) bool {
+	d := &o.disk
 	switch {
-	case p.opt.SpoolDir == "" || time.Now().Before(d.retry):
+	case o.opt.SpoolDir == "" || time.Now().Before(d.retry):
 		return false
 	case d.state == diskOpen:
 		return true
 	case d.state == diskReadOnly:
 		if err := d.folder.Probe(); err != nil {
-			p.failed(err)
+			o.diskFailed(err)
 			return false
 		}
-		p.closeSpool()
+		o.closeSpool()
 	}
-	if d.folder == nil && !p.lockSpool() {
+	if d.folder == nil && !o.lockSpool() {
 		return false
 	}
-	log, err := d.folder.Open(ctx, p.opt.SpoolMax, p.opt.Log)
+	log, err := d.folder.Open(ctx, o.opt.SpoolMax, o.opt.Log)
 	if err != nil {
-		if d.tries++; d.tries >= patience && d.leftOver == leftUnknown {
-			d.leftOver = leftGivenUp
+		if d.tries++; d.tries >= openAttempts && d.leftover == leftoverUnknown {
+			d.leftover = leftoverGivenUp
 		}
-		p.failed(err)
+		o.diskFailed(err)
 		return false
 	}
 	d.log, d.state, d.used = log, diskOpen, time.Now()
-	if d.leftOver != leftKnown {
-		p.takeOver(ctx, log)
+	if d.leftover != leftoverKnown {
+		o.adoptLeftover(ctx, log)
 	} else {
-		p.goOn(log)
+		o.resumeReopened(log)
 	}
 	return true
 }
 
-// findLeftOver finds out whether another process has left something, if that is not
+// findLeftover finds out whether another process has left something, if that is not
 // known yet.
-func (p *Outbox) findLeftOver(ctx context.Context) {
-	d := &p.disk
-	if d.leftOver == leftKnown || time.Now().Before(d.retry) || d.folder == nil && !p.lockSpool() {
+func (o *Outbox) findLeftover(ctx context.Context) {
+	d := &o.disk
+	if d.leftover == leftoverKnown || time.Now().Before(d.retry) || d.folder == nil && !o.lockSpool() {
 		return
 	}
 	if !d.folder.Used() {
-		d.leftOver = leftKnown
+		d.leftover = leftoverKnown
 		return
 	}
-	p.open(ctx)
+	o.open(ctx)
 }
 
-// takeOver begins with what another process has left.
-func (p *Outbox) takeOver(ctx context.Context, log *spool.Log) {
-	p.disk.leftOver = leftKnown
+// adoptLeftover begins with what another process has left.
+func (o *Outbox) adoptLeftover(ctx context.Context, log *spool.Log) {
+	o.disk.leftover = leftoverKnown
 	newest, err := log.Newest(ctx)
 	if err != nil {
-		p.opt.Log.Warn().Str("code", "spool.unread").Err(err).Msg("it is not known when the last events in the spool were received")
+		o.opt.Log.Warn().Str("code", "spool.unread").Err(err).Msg("it is not known when the last events in the spool were received")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.newest = newest
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.newest = newest
 	if lost := log.Lost(); lost > 0 {
-		p.damaged(fmt.Sprintf("about %d bytes", lost))
+		o.reportDamage(fmt.Sprintf("about %d bytes", lost))
 	}
-	p.disk.inherited = log.Last()
-	p.records = records{removed: log.First() - 1, next: log.First(), last: log.Last(), doubtful: log.Last(), bytes: log.Bytes()}
-	if !p.records.unread() {
+	o.disk.inherited = log.Last()
+	o.records = records{removed: log.First() - 1, next: log.First(), last: log.Last(), doubtful: log.Last(), bytes: log.Bytes()}
+	if !o.records.unread() {
 		return
 	}
-	if p.direct {
-		p.direct, p.since = false, time.Now()
+	if o.direct {
+		o.direct, o.since = false, time.Now()
 	}
-	p.opt.Log.Info().Str("code", "spool.replay").Uint64("events", p.records.last+1-p.records.next).Str("dir", p.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
+	o.opt.Log.Info().Str("code", "spool.replay").Uint64("events", o.records.last+1-o.records.next).Str("dir", o.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }
 
-// LeftOver returns the headers of the last message of a subscription that an
+// Leftover returns the headers of the last message of a subscription that an
 // earlier process has left in the spool, nil if there is none. It waits until
 // that is known.
-func (p *Outbox) LeftOver(ctx context.Context, subscription string) nats.Header {
+func (o *Outbox) Leftover(ctx context.Context, subscription string) nats.Header {
 	select {
-	case <-p.known:
+	case <-o.known:
 	case <-ctx.Done():
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, header := range p.newest {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, header := range o.newest {
 		if header.Get(headerSubscription) == subscription {
 			return header
 		}
@@ -193,34 +193,34 @@ func (p *Outbox) LeftOver(ctx context.Context, subscription string) nats.Header 
 	return nil
 }
 
-// goOn goes on with a spool that was opened again: what it has counts.
-func (p *Outbox) goOn(log *spool.Log) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r := &p.records
+// resumeReopened goes on with a spool that was opened again: what it has counts.
+func (o *Outbox) resumeReopened(log *spool.Log) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := &o.records
 	last := log.Last()
 	r.bytes = log.Bytes()
 	if last < r.last {
 		if lost := int64(r.last) - int64(max(last+1, r.next)) + 1; lost > 0 {
-			p.damaged(fmt.Sprintf("%d events", lost))
+			o.reportDamage(fmt.Sprintf("%d events", lost))
 		}
-		p.forgetBehind(last)
+		o.forgetAfter(last)
 	}
 	if more := int(last - r.last); more > 0 {
-		p.saved(p.disk.unsure[:min(more, len(p.disk.unsure))])
+		o.noteSaved(o.disk.uncertain[:min(more, len(o.disk.uncertain))])
 		r.last, r.doubtful = last, last
 	}
-	p.disk.unsure = nil
+	o.disk.uncertain = nil
 }
 
-// forgetBehind forgets records behind a number, which are gone: numbers are given
-// again. The caller holds p.mu.
-func (p *Outbox) forgetBehind(last uint64) {
-	r := &p.records
+// forgetAfter forgets records behind a number, which are gone: numbers are given
+// again. The caller holds o.mu.
+func (o *Outbox) forgetAfter(last uint64) {
+	r := &o.records
 	r.removed, r.next, r.last, r.doubtful = min(r.removed, last), min(r.next, last+1), last, min(r.doubtful, last)
 	r.copies.through = min(r.copies.through, last)
-	p.disk.inherited = min(p.disk.inherited, last)
-	p.unacked(func(e *entry) bool {
+	o.disk.inherited = min(o.disk.inherited, last)
+	o.unacked(func(e *entry) bool {
 		if e.record > last {
 			e.record = 0
 			if e.line != nil {
@@ -231,23 +231,23 @@ func (p *Outbox) forgetBehind(last uint64) {
 	})
 }
 
-// writing is a batch on its way to disk.
-type writing struct {
+// diskBatch is a batch on its way to disk.
+type diskBatch struct {
 	entries []*entry
 	bytes   int
 }
 
-func (w *writing) fits() bool { return len(w.entries) < batch && w.bytes < batchBytes }
+func (w *diskBatch) fits() bool { return len(w.entries) < batch && w.bytes < batchBytes }
 
-func (w *writing) add(e *entry) {
+func (w *diskBatch) add(e *entry) {
 	w.entries = append(w.entries, e)
 	w.bytes += e.size
 }
 
-// write writes a batch if the disk can be written, and reports whether all of it is
+// writeBatch writes a batch if the disk can be written, and reports whether all of it is
 // on disk.
-func (p *Outbox) write(ctx context.Context, w writing) bool {
-	log := p.disk.writer()
+func (o *Outbox) writeBatch(ctx context.Context, w diskBatch) bool {
+	log := o.disk.writer()
 	if log == nil || len(w.entries) == 0 {
 		return false
 	}
@@ -258,30 +258,30 @@ func (p *Outbox) write(ctx context.Context, w writing) bool {
 	before := log.Last()
 	err := log.Append(ctx, msgs, w.entries[0].after) // the oldest one's is right for all
 	n := int(log.Last() - before)
-	p.disk.used = time.Now()
-	p.mu.Lock()
-	p.saved(w.entries[:n])
-	p.records.bytes = log.Bytes()
-	p.mu.Unlock()
+	o.disk.used = time.Now()
+	o.mu.Lock()
+	o.noteSaved(w.entries[:n])
+	o.records.bytes = log.Bytes()
+	o.mu.Unlock()
 	if err == nil {
-		p.usable()
+		o.diskWorks()
 		return true
 	}
 	if !errors.Is(err, spool.ErrFull) {
-		p.disk.state, p.disk.unsure = diskReadOnly, w.entries[n:]
+		o.disk.state, o.disk.uncertain = diskReadOnly, w.entries[n:]
 	}
-	p.failed(err)
+	o.diskFailed(err)
 	return false
 }
 
-// saved notes that messages are the newest records. The caller holds p.mu.
-func (p *Outbox) saved(entries []*entry) {
-	r := &p.records
+// noteSaved notes that messages are the newest records. The caller holds o.mu.
+func (o *Outbox) noteSaved(entries []*entry) {
+	r := &o.records
 	for _, e := range entries {
 		r.last++
-		if p.waiting.len() > 0 && p.waiting.front() == e {
-			p.endWait() // on disk it waits on
-			e.line.saved()
+		if o.waiting.len() > 0 && o.waiting.front() == e {
+			o.dequeue() // on disk it waits on
+			e.line.noteSaved()
 			continue
 		}
 		// The publisher has it, or had it, so it is not to be read. Mostly nothing else is
@@ -297,80 +297,80 @@ func (p *Outbox) saved(entries []*entry) {
 		}
 		if !e.stored && e.record == 0 {
 			e.record = r.last
-			e.line.saved()
+			e.line.noteSaved()
 		}
 	}
-	p.notify()
+	o.notify()
 }
 
-// damaged tells that something on disk is lost.
-func (p *Outbox) damaged(what string) {
+// reportDamage tells that something on disk is lost.
+func (o *Outbox) reportDamage(what string) {
 	what += " in the spool are damaged, and lost"
-	p.opt.Log.Error().Str("code", "spool.damaged").Str("dir", p.opt.SpoolDir).Msg(what)
-	p.opt.Damaged(what)
+	o.opt.Log.Error().Str("code", "spool.damaged").Str("dir", o.opt.SpoolDir).Msg(what)
+	o.opt.Damaged(what)
 }
 
-// failed notes that the disk cannot be used for now.
-func (p *Outbox) failed(err error) {
-	p.disk.retry = time.Now().Add(retryAfter)
-	p.mu.Lock()
-	known := p.spoolErr != nil
-	p.spoolErr = err
-	p.mu.Unlock()
+// diskFailed notes that the disk cannot be used for now.
+func (o *Outbox) diskFailed(err error) {
+	o.disk.retry = time.Now().Add(retryAfter)
+	o.mu.Lock()
+	known := o.spoolErr != nil
+	o.spoolErr = err
+	o.mu.Unlock()
 	if !known {
-		p.opt.Log.Error().Str("code", "spool.failed").Err(err).Msg("the spool cannot be used; received events are held in memory, and at its bound Zoom has to wait")
+		o.opt.Log.Error().Str("code", "spool.failed").Err(err).Msg("the spool cannot be used; received events are held in memory, and at its bound Zoom has to wait")
 	}
 }
 
-// usable notes that the disk can be used.
-func (p *Outbox) usable() {
-	p.mu.Lock()
-	known := p.spoolErr != nil
-	p.spoolErr = nil
-	p.mu.Unlock()
+// diskWorks notes that the disk can be used.
+func (o *Outbox) diskWorks() {
+	o.mu.Lock()
+	known := o.spoolErr != nil
+	o.spoolErr = nil
+	o.mu.Unlock()
 	if known {
-		p.opt.Log.Info().Str("code", "spool.usable").Str("dir", p.opt.SpoolDir).Msg("the spool can be used again")
+		o.opt.Log.Info().Str("code", "spool.usable").Str("dir", o.opt.SpoolDir).Msg("the spool can be used again")
 	}
 }
 
 // checkDisk tries a disk that has failed again when there is nothing to be written,
 // and opens it when something in it can be removed.
-func (p *Outbox) checkDisk(ctx context.Context) {
-	d := &p.disk
-	p.mu.Lock()
-	failed, empty := p.spoolErr != nil, p.records.removed == p.records.last
-	p.mu.Unlock()
+func (o *Outbox) checkDisk(ctx context.Context) {
+	d := &o.disk
+	o.mu.Lock()
+	failed, empty := o.spoolErr != nil, o.records.removed == o.records.last
+	o.mu.Unlock()
 	if d.state == diskClosed && !empty {
-		p.open(ctx)
+		o.open(ctx)
 	}
 	if !failed || time.Now().Before(d.retry) || d.folder == nil {
 		return
 	}
 	if err := d.folder.Probe(); err != nil {
-		p.failed(err)
+		o.diskFailed(err)
 		return
 	}
-	p.usable()
+	o.diskWorks()
 }
 
 // closeIdle closes a spool that has been empty for long, or has failed.
-func (p *Outbox) closeIdle() {
-	d := &p.disk
-	p.mu.Lock()
-	empty := p.records.removed == p.records.last
-	p.mu.Unlock()
+func (o *Outbox) closeIdle() {
+	d := &o.disk
+	o.mu.Lock()
+	empty := o.records.removed == o.records.last
+	o.mu.Unlock()
 	if (d.state == diskReadOnly || d.state == diskOpen && empty && time.Since(d.used) > idleAfter) && time.Now().After(d.retry) {
-		p.closeSpool()
+		o.closeSpool()
 	}
 }
 
-func (p *Outbox) closeSpool() {
-	log := p.disk.reader()
+func (o *Outbox) closeSpool() {
+	log := o.disk.reader()
 	if log == nil {
 		return
 	}
-	p.disk.close()
+	o.disk.close()
 	if err := log.Close(); err != nil {
-		p.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool is not closed properly")
+		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool is not closed properly")
 	}
 }

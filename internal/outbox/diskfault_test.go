@@ -284,14 +284,14 @@ func (w *scene) start(epoch string) *process {
 func (w *scene) finish(p *process) (lost int) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	err := p.Finish(ctx)
+	err := p.Drain(ctx)
 	p.end()
 	if err == nil {
 		return 0
 	}
 	lost, parse := strconv.Atoi(strings.Fields(err.Error())[0])
 	if parse != nil {
-		w.t.Errorf("Finish does not say how many messages are lost: %v", err)
+		w.t.Errorf("Drain does not say how many messages are lost: %v", err)
 	}
 	return lost
 }
@@ -304,7 +304,7 @@ func (w *scene) publish(p *process, count int, pause time.Duration) {
 		n := strconv.Itoa(w.next)
 		msg := &nats.Msg{Subject: "zoom.test", Data: []byte(n), Header: nats.Header{
 			nats.MsgIdHdr: {"id-" + n}, "Zoom-Subscription": {"sub"}, "Zoom-Epoch": {"1"}, "Filler": {strings.Repeat("x", 200)}}}
-		if err := p.line.Publish(ctx, msg, outbox.Note{}); err != nil {
+		if err := p.line.Publish(ctx, msg, outbox.Times{}); err != nil {
 			w.t.Errorf("message %s is not accepted: %v", n, err)
 			return
 		}

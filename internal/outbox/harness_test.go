@@ -161,7 +161,7 @@ func (w *world) freeze() (frozen string) {
 func (r *run) end() {
 	r.w.t.Helper()
 	r.w.until("everything is stored", func() bool {
-		left, _, _ := r.left()
+		left, _, _ := r.unstored()
 		return left == 0
 	})
 	r.leave()
@@ -172,7 +172,7 @@ func (r *run) leave() {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 30*time.Second)
 	defer cancel()
-	if err := r.Finish(ctx); err != nil {
+	if err := r.Drain(ctx); err != nil {
 		r.w.t.Fatalf("%v\n%s", err, r.w.log)
 	}
 	r.stop()
@@ -184,7 +184,7 @@ func (r *run) publish(from, to int) {
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 60*time.Second)
 	defer cancel()
 	for n := from; n < to; n++ {
-		if err := r.Publish(ctx, numbered(n, r.key.epoch), Note{}); err != nil {
+		if err := r.Publish(ctx, numbered(n, r.key.epoch), Times{}); err != nil {
 			r.w.t.Fatalf("message %d: %v\n%s", n, err, r.w.log)
 		}
 	}
@@ -211,7 +211,7 @@ func (r *run) safe() {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 30*time.Second)
 	defer cancel()
-	if err := r.Flush(ctx); err != nil {
+	if err := r.flush(ctx); err != nil {
 		r.w.t.Fatalf("%v\n%s", err, r.w.log)
 	}
 }
@@ -277,6 +277,6 @@ func (w *world) used() bool {
 }
 
 func (r *run) unsafeNow() int {
-	_, unsafe, _ := r.left()
+	_, unsafe, _ := r.unstored()
 	return unsafe
 }

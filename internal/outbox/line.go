@@ -12,11 +12,11 @@ import (
 
 // Line is one subscription's messages of one term, in order.
 type Line struct {
-	p      *Outbox
+	outbox *Outbox
 	key    lineKey
 	stored func(Stored)
 
-	// The fields below are guarded by p.mu.
+	// The fields below are guarded by o.mu.
 
 	pending int // not stored in the stream
 	unsafe  int // of these, not on disk either
@@ -35,17 +35,17 @@ type LineStats struct {
 	Pending    int    // not yet stored
 }
 
-// Note is what its owner wants to be told again when a message is stored. It is
-// lost when the message goes over the disk.
-type Note struct {
+// Times are those of an event. They come back with Stored, unless the message went
+// over the disk.
+type Times struct {
 	Happened, Sent, Received time.Time
 }
 
 // Stored is a message in the stream.
 type Stored struct {
 	publisher.Ack
-	Note Note
-	At   time.Time
+	Times Times
+	At    time.Time
 }
 
 // The headers that a Line is found by. Every message has them.
@@ -56,118 +56,121 @@ const (
 
 // Line returns a new Line for the messages with these values of Zoom-Subscription
 // and Zoom-Epoch. stored is told of each that is, must not block, and may be nil.
-func (p *Outbox) Line(subscription, epoch string, stored func(Stored)) *Line {
-	l := &Line{p: p, key: lineKey{subscription, epoch}, stored: stored}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lines[l.key] = l
+func (o *Outbox) Line(subscription, epoch string, stored func(Stored)) *Line {
+	l := &Line{outbox: o, key: lineKey{subscription, epoch}, stored: stored}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lines[l.key] = l
 	return l
 }
 
-func (p *Outbox) lineOf(msg *nats.Msg) *Line {
+func (o *Outbox) lineOf(msg *nats.Msg) *Line {
 	subscription, epoch := msg.Header[headerSubscription], msg.Header[headerEpoch]
 	if len(subscription) == 0 || len(epoch) == 0 {
 		return nil
 	}
-	return p.lines[lineKey{subscription[0], epoch[0]}]
+	return o.lines[lineKey{subscription[0], epoch[0]}]
 }
 
 // Publish accepts a message, which must not be changed afterwards. It waits while
 // the bounds of memory and disk are reached, and returns the context's error, or
 // publisher.ErrClosed, only if the message was not accepted.
-func (l *Line) Publish(ctx context.Context, msg *nats.Msg, note Note) error {
-	return l.p.put(ctx, &entry{msg: msg, line: l, note: note, size: publisher.Size(msg)})
+func (l *Line) Publish(ctx context.Context, msg *nats.Msg, times Times) error {
+	return l.outbox.publish(ctx, &entry{msg: msg, line: l, times: times, size: publisher.Size(msg)})
 }
 
-// Flush waits until everything accepted so far, and meanwhile, is stored in the
-// stream or on disk. Its error says how many messages are not.
-func (l *Line) Flush(ctx context.Context) error {
-	l.p.mu.Lock()
+// Close ends the Line: nothing more is published, and Stats and stored are of no more
+// interest once all is stored. It waits until everything accepted is stored in the
+// stream or on disk. Its error says how many messages are not; they are kept in
+// memory, and Drain waits longer.
+func (l *Line) Close(ctx context.Context) error {
+	err := l.flush(ctx)
+	l.outbox.mu.Lock()
+	defer l.outbox.mu.Unlock()
+	l.ended = true
+	l.forget()
+	return err
+}
+
+// flush waits until everything accepted so far, and meanwhile, is stored or on disk.
+func (l *Line) flush(ctx context.Context) error {
+	l.outbox.mu.Lock()
 	if l.unsafe == 0 {
-		l.p.mu.Unlock()
+		l.outbox.mu.Unlock()
 		return nil
 	}
 	if l.safe == nil {
 		l.safe = make(chan struct{})
 	}
 	safe := l.safe
-	l.p.mu.Unlock()
+	l.outbox.mu.Unlock()
 
 	err := error(nil)
 	select {
 	case <-safe:
 		return nil
-	case <-l.p.done:
+	case <-l.outbox.done:
 		err = publisher.ErrClosed
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	l.p.mu.Lock()
+	l.outbox.mu.Lock()
 	count := l.unsafe
-	l.p.mu.Unlock()
+	l.outbox.mu.Unlock()
 	if count == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d received messages: %w: %w", count, l.p.why(), err)
+	return fmt.Errorf("%d received messages: %w: %w", count, l.outbox.unsafeReason(), err)
 }
 
-// End says that nothing more is published, and that Stats and stored are of no
-// more interest once all is stored.
-func (l *Line) End() {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
-	l.ended = true
-	l.forget()
-}
-
-// Stats may be called at any time.
+// Stats is safe for concurrent use.
 func (l *Line) Stats() LineStats {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
+	l.outbox.mu.Lock()
+	defer l.outbox.mu.Unlock()
 	st := l.stats
 	st.Pending = l.pending
 	return st
 }
 
-// OldestUnsafe returns the note of the oldest message that is neither stored nor on
+// OldestUnsafe returns the times of the oldest message that is neither stored nor on
 // disk, and when it was accepted; zero: there is none.
-func (l *Line) OldestUnsafe() (note Note, accepted time.Time) {
-	l.p.mu.Lock()
-	defer l.p.mu.Unlock()
+func (l *Line) OldestUnsafe() (times Times, accepted time.Time) {
+	l.outbox.mu.Lock()
+	defer l.outbox.mu.Unlock()
 	if l.unsafe == 0 {
-		return Note{}, time.Time{}
+		return Times{}, time.Time{}
 	}
 	found := func(e *entry) bool {
 		if e.line == l && e.record == 0 {
-			note, accepted = e.note, e.accepted
+			times, accepted = e.times, e.accepted
 			return true
 		}
 		return false
 	}
-	l.p.unacked(func(e *entry) bool { return !found(e) })
-	for _, e := range l.p.waiting.all() {
+	l.outbox.unacked(func(e *entry) bool { return !found(e) })
+	for _, e := range l.outbox.waiting.all() {
 		if !accepted.IsZero() || found(e) {
 			break
 		}
 	}
-	return note, accepted
+	return times, accepted
 }
 
-// settle notes that a message is stored. The caller holds p.mu.
-func (l *Line) settle(ack publisher.Ack, saved bool) {
+// noteStored notes that a message is stored. The caller holds o.mu.
+func (l *Line) noteStored(ack publisher.Ack, saved bool) {
 	l.pending--
 	l.stats.Acked++
 	if ack.Duplicate && !ack.Resent {
 		l.stats.Duplicates++
 	}
 	if !saved {
-		l.saved()
+		l.noteSaved()
 	}
 	l.forget()
 }
 
-// saved notes that a message is safe; l may be nil. The caller holds p.mu.
-func (l *Line) saved() {
+// noteSaved notes that a message is safe; l may be nil. The caller holds o.mu.
+func (l *Line) noteSaved() {
 	if l == nil {
 		return
 	}
@@ -179,7 +182,7 @@ func (l *Line) saved() {
 }
 
 func (l *Line) forget() {
-	if l.ended && l.pending == 0 && l.p.lines[l.key] == l {
-		delete(l.p.lines, l.key)
+	if l.ended && l.pending == 0 && l.outbox.lines[l.key] == l {
+		delete(l.outbox.lines, l.key)
 	}
 }

@@ -131,7 +131,7 @@ type Outbox struct {
 type entry struct {
 	msg      *nats.Msg
 	line     *Line // nil: of a process or a term that has ended
-	note     Note
+	times    Times
 	size     int
 	accepted time.Time
 	offered  time.Time // to the publisher; zero: not yet
@@ -166,71 +166,71 @@ func New(nc *nats.Conn, opt Options) *Outbox {
 	if opt.Damaged == nil {
 		opt.Damaged = func(string) {}
 	}
-	p := &Outbox{
+	o := &Outbox{
 		opt: opt, wake: make(chan struct{}, 1), done: make(chan struct{}), known: make(chan struct{}), lines: make(map[lineKey]*Line),
 		changed: make(chan struct{}), records: records{next: 1}, sequence: opt.After, since: time.Now(),
 	}
 	switch {
 	case opt.SpoolDir == "":
-		p.disk.leftOver = leftKnown
-	case !p.lockSpool():
-		p.disk.leftOver = leftGivenUp
-	case !p.disk.folder.Used():
-		p.disk.leftOver = leftKnown
+		o.disk.leftover = leftoverKnown
+	case !o.lockSpool():
+		o.disk.leftover = leftoverGivenUp
+	case !o.disk.folder.Used():
+		o.disk.leftover = leftoverKnown
 	}
-	p.direct = p.disk.leftOver != leftUnknown
-	p.pub = publisher.New(nc, publisher.Options{
+	o.direct = o.disk.leftover != leftoverUnknown
+	o.pub = publisher.New(nc, publisher.Options{
 		Stream: opt.Stream, DuplicateWindow: opt.DuplicateWindow, After: opt.After,
-		Acked: p.acked, Refused: opt.Refused, Changed: p.publishing,
+		Acked: o.acked, Refused: opt.Refused, Changed: o.publisherChanged,
 	})
-	return p
+	return o
 }
 
 // Run publishes until the context ends; call it once. What is not in the stream
-// by then stays where it is: call Finish before. When the connection to NATS is
-// closed for good it goes on writing to disk; the error is returned in the end.
-func (p *Outbox) Run(ctx context.Context) error {
+// by then stays where it is: call Drain before. When the connection to NATS is
+// closed for good it goes on diskBatch to disk; the error is returned in the end.
+func (o *Outbox) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer p.unlockSpool()
-	defer p.close()
+	defer o.unlockSpool()
+	defer o.refuse()
 	var moving sync.WaitGroup
 	defer moving.Wait()
 	defer stop()
-	moving.Go(func() { p.loop(ctx) })
-	err := p.pub.Run(ctx)
+	moving.Go(func() { o.loop(ctx) })
+	err := o.pub.Run(ctx)
 	if err != nil {
-		p.publishing(err)
+		o.publisherChanged(err)
 		<-ctx.Done()
 	}
 	return err
 }
 
-// close refuses what comes from now on.
-func (p *Outbox) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	close(p.done)
+// refuse refuses what comes from now on.
+func (o *Outbox) refuse() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	close(o.done)
 }
 
-// Stats may be called at any time.
-func (p *Outbox) Stats() Stats {
-	st := p.pub.Stats()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// Stats is safe for concurrent use.
+func (o *Outbox) Stats() Stats {
+	st := o.pub.Stats()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return Stats{
-		Publisher: st, Direct: p.direct, Backlog: p.waiting.len(), Spooled: int(p.records.last - p.records.removed), Bytes: p.records.bytes, SpoolErr: p.spoolErr,
-		Oldest: p.oldest(), Since: p.since, Trouble: p.trouble,
+		Publisher: st, Direct: o.direct, Backlog: o.waiting.len(), Spooled: int(o.records.last - o.records.removed), Bytes: o.records.bytes, SpoolErr: o.spoolErr,
+		Oldest: o.oldest(), Since: o.since, Trouble: o.trouble,
 	}
 }
 
 // oldest is when the oldest message that is not stored was accepted. The caller
-// holds p.mu.
-func (p *Outbox) oldest() (at time.Time) {
-	if p.waiting.len() > 0 {
-		at = p.waiting.front().accepted
+// holds o.mu.
+func (o *Outbox) oldest() (at time.Time) {
+	if o.waiting.len() > 0 {
+		at = o.waiting.front().accepted
 	}
-	p.unacked(func(e *entry) bool {
+	o.unacked(func(e *entry) bool {
 		at = e.accepted
 		return false
 	})
@@ -238,15 +238,15 @@ func (p *Outbox) oldest() (at time.Time) {
 }
 
 // unacked calls each with what the publisher has, oldest first, until it returns false.
-// The caller holds p.mu.
-func (p *Outbox) unacked(each func(*entry) bool) {
-	p.pub.Unacked(func(m publisher.Message) bool { return each(m.Owner.(*entry)) })
+// The caller holds o.mu.
+func (o *Outbox) unacked(each func(*entry) bool) {
+	o.pub.Unacked(func(m publisher.Message) bool { return each(m.Owner.(*entry)) })
 }
 
-// put hands a message over, waiting for room.
-func (p *Outbox) put(ctx context.Context, e *entry) error {
+// publish hands a message over, waiting for room.
+func (o *Outbox) publish(ctx context.Context, e *entry) error {
 	for {
-		accepted, room, changed := p.accept(e)
+		accepted, room, changed := o.accept(e)
 		if accepted {
 			return nil
 		}
@@ -254,14 +254,14 @@ func (p *Outbox) put(ctx context.Context, e *entry) error {
 		select {
 		case <-room:
 		case <-changed:
-		case <-p.done:
+		case <-o.done:
 			err = publisher.ErrClosed
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
-		p.mu.Lock()
-		p.callers--
-		p.mu.Unlock()
+		o.mu.Lock()
+		o.callers--
+		o.mu.Unlock()
 		if err != nil {
 			return err
 		}
@@ -270,21 +270,21 @@ func (p *Outbox) put(ctx context.Context, e *entry) error {
 
 // accept takes a message, or tells what to wait for; then it counts the caller as
 // waiting.
-func (p *Outbox) accept(e *entry) (accepted bool, room, changed <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (o *Outbox) accept(e *entry) (accepted bool, room, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
-	case p.closed:
-		p.callers++
+	case o.closed:
+		o.callers++
 		return false, nil, nil
-	case p.direct && !p.offer(e, time.Time{}):
-		p.callers++
-		return false, p.pub.Room(), p.changed
-	case !p.direct && p.waiting.len() > 0 && (p.waiting.len() >= maxBacklog || p.waitingBytes+e.size > maxBacklogBytes):
-		p.callers++
-		return false, nil, p.changed
-	case !p.direct:
-		p.wait(e)
+	case o.direct && !o.offer(e, time.Time{}):
+		o.callers++
+		return false, o.pub.Room(), o.changed
+	case !o.direct && o.waiting.len() > 0 && (o.waiting.len() >= maxBacklog || o.waitingBytes+e.size > maxBacklogBytes):
+		o.callers++
+		return false, nil, o.changed
+	case !o.direct:
+		o.enqueue(e)
 	}
 	if e.line != nil {
 		e.line.pending++
@@ -293,97 +293,97 @@ func (p *Outbox) accept(e *entry) (accepted bool, room, changed <-chan struct{})
 	return true, nil, nil
 }
 
-// Insert hands over a message of the process's own, also beyond the bounds of what
+// TryPublish hands over a message of the process's own, also beyond the bounds of what
 // may wait. It reports whether there was room for it; it does not wait.
-func (p *Outbox) Insert(msg *nats.Msg) bool {
+func (o *Outbox) TryPublish(msg *nats.Msg) bool {
 	e := &entry{msg: msg, size: publisher.Size(msg)}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.direct {
-		return p.offer(e, time.Time{})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.direct {
+		return o.offer(e, time.Time{})
 	}
-	p.wait(e)
+	o.enqueue(e)
 	return true
 }
 
-// wait has a message wait behind all others. The caller holds p.mu.
-func (p *Outbox) wait(e *entry) {
-	e.after, e.accepted = p.sequence, time.Now()
-	p.waiting.push(e)
-	p.waitingBytes += e.size
-	signal(p.wake)
+// enqueue has a message wait behind all others. The caller holds o.mu.
+func (o *Outbox) enqueue(e *entry) {
+	e.after, e.accepted = o.sequence, time.Now()
+	o.waiting.push(e)
+	o.waitingBytes += e.size
+	signal(o.wake)
 }
 
-// endWait takes out the message that waits longest. The caller holds p.mu.
-func (p *Outbox) endWait() *entry {
-	e := p.waiting.pop()
-	p.waitingBytes -= e.size
+// dequeue takes out the message that waits longest. The caller holds o.mu.
+func (o *Outbox) dequeue() *entry {
+	e := o.waiting.pop()
+	o.waitingBytes -= e.size
 	return e
 }
 
 // offer hands a message to the publisher if there is room. sent is when it may
-// have been sent before. The caller holds p.mu.
-func (p *Outbox) offer(e *entry, sent time.Time) bool {
+// have been sent before. The caller holds o.mu.
+func (o *Outbox) offer(e *entry, sent time.Time) bool {
 	if sent.IsZero() && e.record == 0 {
-		e.after = p.sequence
+		e.after = o.sequence
 	}
 	e.offered = time.Now()
 	if e.accepted.IsZero() {
 		e.accepted = e.offered
 	}
-	return p.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after})
+	return o.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after})
 }
 
 // acked is told of each stored message.
-func (p *Outbox) acked(ack publisher.Ack) {
-	p.mu.Lock()
+func (o *Outbox) acked(ack publisher.Ack) {
+	o.mu.Lock()
 	e := ack.Owner.(*entry)
 	e.stored = true
 	if !ack.Duplicate {
-		p.sequence = ack.Sequence // lower than before if the stream was created again
+		o.sequence = ack.Sequence // lower than before if the stream was created again
 	}
 	if e.line != nil {
-		e.line.settle(ack, e.record > 0)
+		e.line.noteStored(ack, e.record > 0)
 	}
-	p.mu.Unlock()
+	o.mu.Unlock()
 	now := time.Now()
-	if p.opt.Published != nil {
-		p.opt.Published(now.Sub(e.offered))
+	if o.opt.Published != nil {
+		o.opt.Published(now.Sub(e.offered))
 	}
 	if e.line != nil && e.line.stored != nil {
-		e.line.stored(Stored{Ack: ack, Note: e.note, At: now})
+		e.line.stored(Stored{Ack: ack, Times: e.times, At: now})
 	}
 }
 
-// publishing is told why publishing pauses, and with nil when it goes on.
-func (p *Outbox) publishing(err error) {
-	p.mu.Lock()
-	p.trouble = err
-	p.mu.Unlock()
-	signal(p.wake)
+// publisherChanged is told why publishing pauses, and with nil when it goes on.
+func (o *Outbox) publisherChanged(err error) {
+	o.mu.Lock()
+	o.trouble = err
+	o.mu.Unlock()
+	signal(o.wake)
 	if err != nil {
-		p.opt.Log.Warn().Str("code", "publish.paused").Err(err).Msg("publishing paused; received events are held and repeated in order")
+		o.opt.Log.Warn().Str("code", "publish.paused").Err(err).Msg("publishing paused; received events are held and repeated in order")
 		return
 	}
-	p.opt.Log.Info().Str("code", "publish.resumed").Msg("publishing resumed")
+	o.opt.Log.Info().Str("code", "publish.resumed").Msg("publishing resumed")
 }
 
-// notify has all who wait for room try again. The caller holds p.mu.
-func (p *Outbox) notify() {
-	if p.callers > 0 {
-		close(p.changed)
-		p.changed = make(chan struct{})
+// notify has all who wait for room try again. The caller holds o.mu.
+func (o *Outbox) notify() {
+	if o.callers > 0 {
+		close(o.changed)
+		o.changed = make(chan struct{})
 	}
 }
 
 // errNotStored says what is still in memory only.
 var errNotStored = errors.New("neither stored in NATS nor on disk")
 
-// why is the reason that messages are not stored.
-func (p *Outbox) why() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return errors.Join(cmp.Or(p.trouble, errNotStored), p.spoolErr)
+// unsafeReason is the reason that messages are not stored.
+func (o *Outbox) unsafeReason() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return errors.Join(cmp.Or(o.trouble, errNotStored), o.spoolErr)
 }
 
 // signal fills a channel of capacity one.

@@ -193,7 +193,7 @@ func TestBounds(t *testing.T) {
 	}
 	for !full() {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		err := r.Publish(ctx, numbered(accepted, "1"), Note{})
+		err := r.Publish(ctx, numbered(accepted, "1"), Times{})
 		cancel()
 		if err == nil {
 			accepted++
@@ -203,7 +203,7 @@ func TestBounds(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := r.Publish(ctx, numbered(accepted, "1"), Note{}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := r.Publish(ctx, numbered(accepted, "1"), Times{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("accepted beyond the bounds: %v", err)
 	}
 	st := r.Outbox.Stats()
@@ -225,7 +225,7 @@ func TestWithoutDisk(t *testing.T) {
 	r.publish(0, 5000)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := r.Finish(ctx); err == nil || !strings.Contains(err.Error(), "5000 received messages are lost") {
+	if err := r.Drain(ctx); err == nil || !strings.Contains(err.Error(), "5000 received messages are lost") {
 		t.Errorf("%v", err)
 	}
 	w.up()
@@ -275,7 +275,7 @@ func TestSlowPath(t *testing.T) {
 	for n := range count {
 		msg := numbered(n, "1")
 		msg.Header["Filler"] = []string{strings.Repeat("x", size)}
-		if err := r.Publish(t.Context(), msg, Note{}); err != nil {
+		if err := r.Publish(t.Context(), msg, Times{}); err != nil {
 			t.Fatal(err)
 		}
 		st := r.Outbox.Stats()

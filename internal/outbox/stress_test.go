@@ -40,12 +40,12 @@ func (s *source) message(n int, epoch string) *nats.Msg {
 func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch string) {
 	for ctx.Err() == nil {
 		for range 1 + random.IntN(300) {
-			if l.Publish(ctx, s.message(s.next, epoch), Note{}) != nil {
+			if l.Publish(ctx, s.message(s.next, epoch), Times{}) != nil {
 				return
 			}
 			s.next++
 		}
-		if upTo := s.next; random.IntN(4) == 0 && l.Flush(ctx) == nil {
+		if upTo := s.next; random.IntN(4) == 0 && l.flush(ctx) == nil {
 			s.safe = upTo
 		}
 		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
@@ -91,7 +91,7 @@ func TestStress(t *testing.T) {
 			r.kill()
 		} else {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			if r.Finish(ctx) == nil {
+			if r.Drain(ctx) == nil {
 				for _, s := range sources {
 					s.safe = s.next
 				}

@@ -28,9 +28,9 @@ var leaseTests = []string{"-timeout", "60s", "./internal/lease"}
 // mutants are at least one for each promise that the simulation is to hold.
 var mutants = []mutant{
 	{promise: "1", mistake: "what is unacknowledged in trouble is not saved", file: "internal/outbox/loop.go",
-		old: "if p.open(ctx) && trouble != nil {", new: "if p.open(ctx) && trouble == nil {"},
+		old: "if o.open(ctx) && trouble != nil {", new: "if o.open(ctx) && trouble == nil {"},
 	{promise: "1", mistake: "what is left in the spool is not published", file: "internal/outbox/outbox.go",
-		old: "case !p.disk.folder.Used():\n		p.disk", new: "case true:\n		p.disk"},
+		old: "case !o.disk.folder.Used():\n		o.disk", new: "case true:\n		o.disk"},
 	{promise: "1", mistake: "a record is removed before its message is stored", file: "internal/outbox/loop.go",
 		old: "if e.record > 0 {\n			through", new: "if e.record > 1<<62 {\n			through"},
 	{promise: "1", mistake: "a spool that a failed read has closed is written to", file: "internal/outbox/disk.go",
@@ -38,7 +38,7 @@ var mutants = []mutant{
 	{promise: "2", mistake: "an acknowledgement that was overtaken is waited for", file: "publisher/run.go",
 		old: "if s.queue.inFlight() == 0 || s.newest <= s.queue.head {", new: "if true {", tests: []string{"-run", "Dropped|Overtaken", "./publisher"}},
 	{promise: "2", mistake: "new events overtake those on disk", file: "internal/outbox/loop.go",
-		old: "if p.disk.leftOver == leftUnknown || p.records.unread() {\n		return false", new: "if p.disk.leftOver == leftUnknown {\n		return false"},
+		old: "if o.disk.leftover == leftoverUnknown || o.records.unread() {\n		return false", new: "if o.disk.leftover == leftoverUnknown {\n		return false"},
 	{promise: "2", mistake: "every message has an id of its own", file: "internal/bridge/message.go",
 		old: "dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))", new: "dedupe.ID(b.cfg.Dedupe, f.Received.String(), subject, f.Body))"},
 	{promise: "3", mistake: "the socket is closed before the successor displaces it", file: "internal/bridge/bridge.go",
