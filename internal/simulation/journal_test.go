@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -38,6 +39,17 @@ func (j *journal) print(to io.Writer) {
 	for _, l := range j.lines {
 		fmt.Fprintf(to, "%10.3fs %-8s %s\n", l.at.Seconds(), l.who, l.text)
 	}
+}
+
+// keep writes it to a file that outlives the test, and returns its name.
+func (j *journal) keep(seed uint64) string {
+	file, err := os.CreateTemp("", fmt.Sprintf("zoomstream-seed-%d-*.log", seed))
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	j.print(file)
+	return file.Name()
 }
 
 // writer takes the log of one replica.

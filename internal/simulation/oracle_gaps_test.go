@@ -44,11 +44,11 @@ func (v *evidence) told(l timeline) {
 func (v *evidence) unnoticed(l timeline, s span) bool {
 	const notice = 2*heartbeat + flight
 	for _, i := range v.incidents {
-		// A displaced socket that Zoom leaves open looks live until then.
-		// And a stranger that comes while the successor dials looks as that one does.
+		// A displaced socket that Zoom leaves open looks live until then, and a stranger
+		// that comes while the successor dials looks as that one does, or both in turn.
 		const moment = 250 * time.Millisecond
 		stranger := (i.fault == faultStranger || i.fault == faultFlapping) && i.sub == l.sub
-		if stranger && s.length() < max(v.linger, moment) && i.meets(s.from, s.to) {
+		if stranger && s.length() < v.linger+moment && i.meets(s.from, s.to) {
 			return true
 		}
 		if i.fault != faultZoomHole && (i.fault != faultFreeze || i.sub != "" && i.sub != l.sub) {

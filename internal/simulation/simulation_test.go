@@ -79,6 +79,8 @@ func simulate(t *testing.T, p *plan, verbose bool, inspect func(*testing.T, *evi
 		}
 		if verbose {
 			w.journal.print(os.Stdout)
+		} else if t.Failed() {
+			t.Logf("journal: %s", w.journal.keep(p.seed)) // a seed may not fail again
 		}
 	})
 	// nats.go keeps timers in a global pool, and those of an earlier bubble
