@@ -62,7 +62,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 			if err := r.dials.Wait(ctx); err != nil {
 				return err
 			}
-			return t.Trusted(ctx)
+			return t.WaitTrusted(ctx)
 		},
 	})
 	b := bridge.New(r.nc, dialer, bridge.Config{

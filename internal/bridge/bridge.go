@@ -51,12 +51,14 @@ const (
 
 // Term is the leadership under which a Bridge connects.
 type Term interface {
-	// Trusted waits until a connection may be opened.
-	Trusted(context.Context) error
+	// WaitTrusted waits until a connection may be opened.
+	WaitTrusted(context.Context) error
 	// Prove waits for proof, begun after the call, that the term is not over.
 	Prove(context.Context) error
-	// Connected is told whether there is a live connection.
-	Connected(bool)
+	// SetConnected is told whether there is a live connection.
+	SetConnected(bool)
+	// Released reports whether the term is over since this replica gave it away.
+	Released() bool
 }
 
 // Config describes one term of one subscription.
@@ -124,13 +126,13 @@ type Bridge struct {
 	late    lateness
 	born    time.Time
 	over    atomic.Bool // the term is
-	// Unix nanoseconds, or zero: since when there is no connection, until that is recorded,
-	// and when Run has returned.
-	lostSince, overSince atomic.Int64
-	firstDial            atomic.Int64 // how long it took; 0: none has succeeded
-	session              atomic.Pointer[zoom.Session]
-	renewed              atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
-	trouble              atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
+	// lostSince is since when there is no connection, in Unix nanoseconds, until that is
+	// recorded, or another replica has been told; else zero.
+	lostSince atomic.Int64
+	firstDial atomic.Int64 // how long it took; 0: none has succeeded
+	session   atomic.Pointer[zoom.Session]
+	renewed   atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
+	trouble   atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
 	subscription, epoch []string // as values of headers: all messages share them
 
@@ -201,7 +203,7 @@ func (b *Bridge) Describe() []byte { return b.journal.describe() }
 func (b *Bridge) SafeUntil() time.Time {
 	// In the order in which a message passes, or one on its way could be missed.
 	until := time.Now()
-	if lost := b.lostSince.Load(); lost != 0 && !b.forgotten(until) {
+	if lost := b.lostSince.Load(); lost != 0 {
 		until = earlier(until, time.Unix(0, lost))
 	}
 	for _, session := range []*zoom.Session{b.session.Load(), b.renewed.Load()} {
@@ -211,13 +213,6 @@ func (b *Bridge) SafeUntil() time.Time {
 	}
 	note, accepted := b.line.OldestUnsafe()
 	return earlier(until, zoom.SentBy(note.Sent, accepted))
-}
-
-// forgotten reports whether the term was over so long ago that a successor, if there
-// is one, has asked, or has found out without this replica.
-func (b *Bridge) forgotten(now time.Time) bool {
-	over := b.overSince.Load()
-	return over != 0 && now.Sub(time.Unix(0, over)) > time.Minute
 }
 
 // earlier is the earlier of two times; a zero one is none.
@@ -241,7 +236,6 @@ func (b *Bridge) Run(term, process context.Context) error {
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
-	defer func() { b.overSince.Store(time.Now().UnixNano()) }()
 	defer b.cfg.Alarms.Leave(b.cfg.Subscription, b.cfg.Epoch)
 	var owned sync.WaitGroup
 	defer owned.Wait()
@@ -251,12 +245,12 @@ func (b *Bridge) Run(term, process context.Context) error {
 	watching, unwatch := context.WithCancel(term)
 	defer unwatch()
 	owned.Go(func() { b.watch(watching) })
-	defer b.cfg.Term.Connected(false)
+	defer b.cfg.Term.SetConnected(false)
 
 	err := b.connectLoop(term, process, reading, patience)
 	unwatch()
 	_, unsafe := b.line.OldestUnsafe()
-	b.journal.record(patience) //nolint:errcheck // the last word; without it there is a gap that was none
+	b.journal.recordEnd(process, patience)
 	b.tell(patience, b.lateGap(patience))
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)

@@ -77,7 +77,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 	l := &live{b: b, reading: reading, patience: patience}
 	defer l.readers.Wait()
 	pause := newPauses()
-	for b.cfg.Term.Trusted(term) == nil {
+	for b.cfg.Term.WaitTrusted(term) == nil {
 		useful, err := b.connection(term, process, l)
 		if lost, ok := errors.AsType[*notStoredError](err); ok {
 			return lost
@@ -94,7 +94,8 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 		if cause(err) == zoom.CauseDisplaced {
 			// Another replica, or a stranger? The lease tells.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
-			if b.cfg.Term.Prove(term) != nil {
+			// Who holds the lease until it gives it away was displaced by a stranger.
+			if b.cfg.Term.Prove(term) != nil && !b.cfg.Term.Released() {
 				b.journal.judge(HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
@@ -123,7 +124,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	for next := b.renewalTimer(s); ; {
 		select {
 		case <-r.done:
-			b.cfg.Term.Connected(false)
+			b.cfg.Term.SetConnected(false)
 			b.ended(term, process, r)
 			b.session.Store(nil)
 			return r.session.Useful(), r.err
@@ -154,7 +155,7 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	b.cfg.Meter.Connected()
 	b.trouble.Store(nil)
 	b.session.Store(s)
-	b.cfg.Term.Connected(true)
+	b.cfg.Term.SetConnected(true)
 	b.connects.Add(1)
 	b.firstDial.CompareAndSwap(0, int64(time.Since(s.Dialled())))
 	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")

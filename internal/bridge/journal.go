@@ -74,9 +74,7 @@ func (j *journal) change(f func(*State)) {
 
 // ended notes that the connection is live no more, on this machine's own clock.
 func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause GapCause, end string) {
-	if state != HandedOver {
-		j.b.lostSince.Store(until.UnixNano())
-	}
+	j.b.lostSince.Store(until.UnixNano())
 	j.change(func(s *State) {
 		s.LastFrame, s.Ended = j.b.clock(lastFrame).UTC(), j.b.clock(noticed).UTC()
 		s.State, s.Since, s.Cause, s.End = state, j.b.clock(until).UTC(), cause, end
@@ -85,9 +83,6 @@ func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, ca
 
 // judge says what the end of a displaced connection was.
 func (j *journal) judge(state ConnState, cause GapCause) {
-	if state == HandedOver {
-		j.b.lostSince.Store(0)
-	}
 	j.change(func(s *State) { s.State, s.Cause = state, cause })
 }
 
@@ -245,6 +240,18 @@ func (j *journal) record(ctx context.Context) error {
 	j.b.tell(ctx, gaps)
 	j.markTold()
 	return j.flush(ctx)
+}
+
+// recordEnd records how the term has ended, the term's last word, without which its
+// successor has to guess. While NATS is away it tries again, as long as the process
+// runs.
+func (j *journal) recordEnd(process, ctx context.Context) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if j.record(ctx) == nil || process.Err() != nil {
+			return
+		}
+		sleep(process, pause) //nolint:errcheck // then it tries once more
+	}
 }
 
 // markTold ends the wait for what was before the term, if it is known.

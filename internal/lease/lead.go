@@ -55,6 +55,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 		e.reticent = time.Now().Add(stepDownPause)
 	case <-ctx.Done():
 	}
+	t.released.Store(true)
 	end(ErrReleased)
 	<-lost
 	e.giveUp(t)

@@ -133,7 +133,7 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 		a := w.leader("a")
 		time.Sleep(time.Minute)
 		first := a.term()
-		first.Connected(false)
+		first.SetConnected(false)
 		a.link.Cut()
 		time.Sleep(2 * ttl)
 		if a.trusted() || !a.leads(sub) {
@@ -142,7 +142,7 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 		trusted := make(chan error, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		go func() { trusted <- first.Trusted(ctx) }()
+		go func() { trusted <- first.WaitTrusted(ctx) }()
 		if err := <-trusted; !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("trusted while cut off: %v", err)
 		}

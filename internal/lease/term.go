@@ -58,6 +58,7 @@ type Term struct {
 
 	nc        *nats.Conn
 	connected atomic.Bool // what it is for is connected, and was all the time
+	released  atomic.Bool // this replica gives it away
 	record    Record
 	renew     chan struct{} // to the renewer: now
 
@@ -86,10 +87,10 @@ func newTerm(nc *nats.Conn, subscription string, from, record Record, revision u
 	}
 }
 
-// Trusted waits until the term is trusted: as long as that lasts, and no
+// WaitTrusted waits until the term is trusted: as long as that lasts, and no
 // longer, a connection may be opened. It returns the context's cause if that
 // ends before.
-func (t *Term) Trusted(ctx context.Context) error {
+func (t *Term) WaitTrusted(ctx context.Context) error {
 	return t.await(ctx, t.trusted)
 }
 
@@ -110,9 +111,13 @@ func (t *Term) Prove(ctx context.Context) error {
 	return t.await(ctx, func() bool { return !t.proof.began.Before(asked) && t.trusted() })
 }
 
-// Connected notes whether what the term is for is connected. As long as it is, and no
+// SetConnected notes whether what the term is for is connected. As long as it is, and no
 // later term is known, a lease that has expired is taken back.
-func (t *Term) Connected(is bool) { t.connected.Store(is) }
+func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
+
+// Released reports whether the term's context ended with [ErrReleased], that is not
+// before this replica gave the lease away.
+func (t *Term) Released() bool { return t.released.Load() }
 
 // await waits until a condition holds, which is asked with t.mu held.
 func (t *Term) await(ctx context.Context, holds func() bool) error {

@@ -177,7 +177,7 @@ func (m *member) crash() {
 }
 
 func (m *member) lead(ctx context.Context, t *Term) error {
-	t.Connected(true)
+	t.SetConnected(true)
 	m.mu.Lock()
 	m.terms = append(m.terms, t)
 	m.mu.Unlock()
