@@ -53,6 +53,8 @@ var mutants = []mutant{
 		old: "if !ok && last.State == Connected {", new: "if !ok && last.State == Displaced {"},
 	{promise: "5", mistake: "what a dead replica had not made safe is not told of", file: "internal/bridge/before.go",
 		old: "	begin := last.SafeUntil\n", new: "	begin := last.LastFrame\n", tests: []string{"-run", "TestLossBegins", "./internal/bridge"}},
+	{promise: "5", mistake: "a stranger long before the dial passes for this term", file: "internal/bridge/journal.go",
+		old: "revision <= j.b.beforeDial.Load()", new: "false", tests: []string{"-run", "TestDisplacedBeforeTheDial", "./internal/bridge"}},
 	{promise: "5", mistake: "nobody tells of a broken connection", file: "internal/bridge/journal.go",
 		old: "} else if s.State == Disconnected {", new: "} else if s.State == Displaced {"},
 	{promise: "5", mistake: "the marker comes after the first events", file: "internal/bridge/connect.go",
