@@ -50,7 +50,7 @@ var mutants = []mutant{
 	{promise: "4", mistake: "an unchanged lease is never taken", file: "internal/lease/elector.go",
 		old: "case unchanged >= timing.takeover && unread < timing.retry:", new: "case unchanged >= 9*timing.takeover && unread < timing.retry:", tests: leaseTests},
 	{promise: "5", mistake: "nobody tells of a crash", file: "internal/bridge/before.go",
-		old: "if !ok && last.State == Connected {", new: "if !ok && last.State == Displaced {"},
+		old: "if !asked && last.State == Connected {", new: "if !asked && last.State == Displaced {"},
 	{promise: "5", mistake: "what a dead replica had not made safe is not told of", file: "internal/bridge/before.go",
 		old: "	begin := last.SafeUntil\n", new: "	begin := last.LastFrame\n", tests: []string{"-run", "TestLossBegins", "./internal/bridge"}},
 	{promise: "5", mistake: "a stranger long before the dial passes for this term", file: "internal/bridge/journal.go",
