@@ -60,7 +60,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 		}
 		r.candidate.SetFitness(fitness(r.tokens.Stats()))
 		st := r.outbox.Stats()
-		r.takeOverAlarms(st.Direct)
+		r.adoptAlarms(st.Direct)
 		r.publishDamage()
 		for _, c := range all {
 			if text, known := c.why(st); known {
@@ -132,7 +132,7 @@ func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	}
 	text = bucket
 	if !st.Direct {
-		text = cmp.Or(r.refusal(cmp.Or(st.Publisher.Err, st.Trouble)), bucket)
+		text = cmp.Or(r.refusalDetail(cmp.Or(st.Publisher.Err, st.Trouble)), bucket)
 	}
 	switch {
 	case text == "" || !r.nc.IsConnected():
@@ -145,8 +145,8 @@ func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	return "", false
 }
 
-// refusal is what is wrong with the stream, if an error says so.
-func (r *replica) refusal(err error) string {
+// refusalDetail is what is wrong with the stream, if an error says so.
+func (r *replica) refusalDetail(err error) string {
 	name := r.o.Config.Stream
 	if denied := r.monitor.denied.Load(); err != nil && denied != nil && time.Since(denied.at) < deniedFresh && strings.Contains(denied.detail, `"`+r.o.Config.Prefix+".") {
 		return fmt.Sprintf("NATS denies this user a subject that stream %s needs: %s", name, denied.detail)

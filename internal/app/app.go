@@ -49,28 +49,28 @@ func Run(ctx context.Context, o Options) error {
 		defer end() // last: it can be seen what happens until then
 		defer m.drain()
 		defer context.AfterFunc(ctx, m.drain)()
-		return connected(ctx, o, m)
+		return runWithNATS(ctx, o, m)
 	})
 	return group.Wait()
 }
 
-// connected is the part of Run that needs NATS.
-func connected(ctx context.Context, o Options, m *monitor) error {
+// runWithNATS is the part of Run that needs NATS.
+func runWithNATS(ctx context.Context, o Options, m *monitor) error {
 	nc, disconnect, failed, err := connect(ctx, o, m)
 	if err != nil {
-		return orderly(ctx, err)
+		return ignoreAfterCancel(ctx, err)
 	}
 	defer disconnect()
 	m.nc.Store(nc)
 	r, err := prepare(ctx, o, m, nc)
 	if err != nil {
-		return orderly(ctx, err)
+		return ignoreAfterCancel(ctx, err)
 	}
 	return r.serve(ctx, failed)
 }
 
-// orderly makes the end of the context no error.
-func orderly(ctx context.Context, err error) error {
+// ignoreAfterCancel makes the end of the context no error.
+func ignoreAfterCancel(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -80,7 +80,7 @@ func orderly(ctx context.Context, err error) error {
 // connect connects to the configured servers, or starts the embedded one.
 func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
 	options := natsconn.Settings(o.Config.NATS).Options()
-	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.wasDenied, m.reread, o.Log
+	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.noteDenied, m.rereadSecrets, o.Log
 	options.Secrets = func() natsconn.Secrets { return m.secrets.Load().nats }
 	if o.NATS != nil || !o.Config.NATS.Embedded() {
 		nc, err := natsconn.Connect(ctx, options)

@@ -72,7 +72,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, SafeUntil: r.candidate.SafeUntil,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
 		Meter: r.monitor.metrics.Subscription(endpoint.Subscription), Alarms: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent,
-		Repeated: func(id, where string) { r.monitor.repeated.note(id, where, r.monitor.clock(time.Now()).UTC()) },
+		Repeated: func(id, where string) { r.monitor.repeated.add(id, where, r.monitor.clock(time.Now()).UTC()) },
 	})
 	r.bridges.add(endpoint.Subscription, t.Epoch, b)
 	err := b.Run(term, process)

@@ -27,21 +27,21 @@ const (
 	acquaintanceLook = 50 * time.Millisecond
 )
 
-// denied decides whether this replica lives on though Zoom has never taken its
+// handleDenied decides whether this replica lives on though Zoom has never taken its
 // credentials. Beside another one that could lead it does, for good: that one's end
 // must not be its own. Alone it ends, since a restart does not mend its settings. The
 // source of tokens calls it from one goroutine at a time.
-func (r *replica) denied(ctx context.Context) (again bool) {
+func (r *replica) handleDenied(ctx context.Context) (again bool) {
 	r.candidate.SetFitness(lease.Unfit)
 	if !r.stays {
-		r.stays = r.accompanied(ctx)
+		r.stays = r.awaitOther(ctx)
 	}
 	return r.stays
 }
 
-// accompanied reports whether another replica could lead, as soon as one is known to
+// awaitOther reports whether another replica could lead, as soon as one is known to
 // be fit, and otherwise when all that are there had the time to say so.
-func (r *replica) accompanied(ctx context.Context) bool {
+func (r *replica) awaitOther(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, acquaintance)
 	defer cancel()
 	look := time.NewTicker(acquaintanceLook)

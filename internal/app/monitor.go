@@ -146,8 +146,8 @@ func (m *monitor) clock(t time.Time) time.Time {
 	return m.o.Clock(t)
 }
 
-// wasDenied is told of each subject that NATS denies.
-func (m *monitor) wasDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
+// noteDenied is told of each subject that NATS denies.
+func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
 
 // streamMissing is told why this replica cannot begin, and with "" when it can.
 func (m *monitor) streamMissing(why string) {
@@ -217,7 +217,7 @@ func (m *monitor) states() *status.Replica {
 		s.Gone = append(s.Gone, status.Other{Replica: p.Replica, Nonce: p.Nonce, Heard: m.clock(p.Heard).UTC()})
 	}
 	for _, id := range subscriptions(m.o.Config) {
-		s.Subscriptions = append(s.Subscriptions, r.shown(id))
+		s.Subscriptions = append(s.Subscriptions, r.subscriptionStatus(id))
 	}
 	r.showOutbox(&s.Outbox, now)
 	r.showToken(&s.Token)

@@ -11,8 +11,8 @@ import (
 // finishTimeout bounds the wait for NATS when nothing more is received.
 const finishTimeout = 5 * time.Second
 
-// openPipeline makes the way of all messages into the stream.
-func (r *replica) openPipeline() {
+// newOutbox makes the way of all messages into the stream.
+func (r *replica) newOutbox() {
 	cfg := r.o.Config
 	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
 		s := r.monitor.secrets.Load()
@@ -26,8 +26,8 @@ func (r *replica) openPipeline() {
 	})
 }
 
-// finish waits until all that was received is stored, or on disk.
-func (r *replica) finish() error {
+// drainOutbox waits until all that was received is stored, or on disk.
+func (r *replica) drainOutbox() error {
 	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
 	return r.outbox.Drain(ctx)

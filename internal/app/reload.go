@@ -30,16 +30,16 @@ func (m *monitor) reload(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case cfg := <-m.o.Reload:
-			changed := m.use(cfg)
+			changed := m.applySecrets(cfg)
 			m.o.Log.Info().Str("code", "config.reloaded").Bool("secrets_changed", changed).Msg("secrets and log level are read again")
 		}
 	}
 }
 
-// reread uses the secrets as their files hold them now: Zoom or NATS has refused
+// rereadSecrets uses the secrets as their files hold them now: Zoom or NATS has refused
 // those at hand, and nobody sends SIGHUP where files change by themselves. It may be
 // called from any goroutine.
-func (m *monitor) reread() {
+func (m *monitor) rereadSecrets() {
 	if m.o.Reread == nil {
 		return
 	}
@@ -48,13 +48,13 @@ func (m *monitor) reread() {
 		m.unread.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; going on with what was read before")
 		return
 	}
-	if m.use(cfg) {
+	if m.applySecrets(cfg) {
 		m.o.Log.Info().Str("code", "config.reread").Msg("secrets were refused and have changed meanwhile; going on with the new ones")
 	}
 }
 
-// use reports whether the secrets are others.
-func (m *monitor) use(cfg *config.Config) bool {
+// applySecrets reports whether the secrets are others.
+func (m *monitor) applySecrets(cfg *config.Config) bool {
 	now := secretsOf(cfg)
 	changed := *now != *m.secrets.Swap(now)
 	if r := m.replica.Load(); r != nil {

@@ -19,7 +19,7 @@ type repetitions struct {
 	next  int
 }
 
-func (r *repetitions) note(id, where string, at time.Time) {
+func (r *repetitions) add(id, where string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.seen[id]; s != nil {

@@ -20,9 +20,9 @@ func TestRepetitionsAreRemembered(t *testing.T) {
 	if found := r.of([]string{"a"}); len(found) != 0 {
 		t.Errorf("%+v", found)
 	}
-	r.note("a", "local", at)
-	r.note("a", "stream", at.Add(time.Minute))
-	r.note("b", "local", at)
+	r.add("a", "local", at)
+	r.add("a", "stream", at.Add(time.Minute))
+	r.add("b", "local", at)
 	found := r.of([]string{"b", "c", "a", ""})
 	want := []status.Seen{{ID: "b", Times: 1, Where: "local", First: at, Last: at}, {ID: "a", Times: 2, Where: "stream", First: at, Last: at.Add(time.Minute)}}
 	if !slices.Equal(found, want) {
@@ -34,8 +34,8 @@ func TestRepetitionsAreBounded(t *testing.T) {
 	var r repetitions
 	at := time.Now()
 	for n := range 3*keepRepetitions + 7 {
-		r.note(fmt.Sprint(n), "local", at)
-		r.note(fmt.Sprint(n), "local", at)
+		r.add(fmt.Sprint(n), "local", at)
+		r.add(fmt.Sprint(n), "local", at)
 		if len(r.seen) > keepRepetitions || len(r.order) > keepRepetitions {
 			t.Fatalf("%d and %d are kept", len(r.seen), len(r.order))
 		}
@@ -48,7 +48,7 @@ func TestRepetitionsAreBounded(t *testing.T) {
 	for n := range 4 {
 		all.Go(func() {
 			for i := range 2000 {
-				r.note(fmt.Sprint(n, i), "local", at)
+				r.add(fmt.Sprint(n, i), "local", at)
 				r.of([]string{fmt.Sprint(n, i)})
 			}
 		})

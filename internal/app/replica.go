@@ -68,14 +68,14 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	}
 	r.tokens = zoom.NewTokenSource(zoom.TokenConfig{
 		ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
-		URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.reread, Denied: r.denied, Log: o.Log,
+		URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.rereadSecrets, Denied: r.handleDenied, Log: o.Log,
 	})
 	r.candidate = lease.New(nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
-	r.openPipeline()
+	r.newOutbox()
 	r.watch = newStreamWatch(r, js, found)
 	return r, nil
 }
@@ -115,7 +115,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 			return nil
 		}
 	})
-	group.Go(func() error { return r.connection(beside) })
+	group.Go(func() error { return r.watchConnection(beside) })
 	group.Go(func() error {
 		defer r.monitor.health.Ended("lease")
 		return r.candidate.Run(beside)
@@ -132,16 +132,16 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		return nil
 	})
 	group.Go(func() error {
-		r.answer(beside)
+		r.answerQuestions(beside)
 		return nil
 	})
-	group.Go(func() error { return orderly(ctx, r.tokens.Prove(ctx)) })
+	group.Go(func() error { return ignoreAfterCancel(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
 		r.watch.run(beside)
 		return nil
 	})
 	group.Go(func() error {
-		r.obey(beside)
+		r.handleStepDown(beside)
 		return nil
 	})
 	campaigns, campaigning := errgroup.WithContext(ctx)
@@ -155,13 +155,13 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		err := campaigns.Wait()
 		unwatch()
 		<-watched // it may have something to say, which finish sees to
-		return errors.Join(err, r.finish())
+		return errors.Join(err, r.drainOutbox())
 	})
 	return group.Wait()
 }
 
-// answer answers questions for this replica's status until the context ends.
-func (r *replica) answer(ctx context.Context) {
+// answerQuestions answers questions for this replica's status until the context ends.
+func (r *replica) answerQuestions(ctx context.Context) {
 	stop, err := status.Serve(r.nc, status.ServiceOptions{
 		Bucket: r.o.Config.Bucket, Replica: r.o.Config.Replica, Nonce: r.candidate.Nonce(), Version: r.o.Version,
 		Status: r.monitor.status, Seen: r.monitor.repeated.of,
@@ -189,8 +189,8 @@ func (r *replica) replaceable() bool {
 	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool { return r.candidate.Others(s) > 0 })
 }
 
-// connection fails when the connection to NATS is closed for good.
-func (r *replica) connection(ctx context.Context) error {
+// watchConnection fails when the connection to NATS is closed for good.
+func (r *replica) watchConnection(ctx context.Context) error {
 	closed := r.nc.StatusChanged(nats.CLOSED)
 	defer r.nc.RemoveStatusListener(closed)
 	if r.nc.IsClosed() { // before it could be heard
@@ -204,8 +204,8 @@ func (r *replica) connection(ctx context.Context) error {
 	}
 }
 
-// obey steps down whenever it is told to.
-func (r *replica) obey(ctx context.Context) {
+// handleStepDown steps down whenever it is told to.
+func (r *replica) handleStepDown(ctx context.Context) {
 	for {
 		select {
 		case <-r.o.StepDown:

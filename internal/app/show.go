@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// shown is what this replica knows of a subscription, but for what was counted.
-func (r *replica) shown(id string) status.Subscription {
+// subscriptionStatus is what this replica knows of a subscription, but for what was counted.
+func (r *replica) subscriptionStatus(id string) status.Subscription {
 	lease := r.candidate.Holding(id)
 	s := status.Subscription{
 		Subscription: id, Role: status.Standby, Leader: lease.Replica, LeaderNonce: lease.Nonce, Epoch: lease.Epoch, Since: lease.Since,

@@ -52,7 +52,7 @@ func spoolFullTrouble(st outbox.Stats) (text string, known bool) {
 
 // publishDamage raises the alarm of the spool for what it has lost, anew if it is raised.
 func (r *replica) publishDamage() {
-	what := r.spooled.takeDamage()
+	what := r.spooled.popDamage()
 	if what == "" {
 		return
 	}
@@ -61,11 +61,11 @@ func (r *replica) publishDamage() {
 	}
 }
 
-// takeOverAlarms goes on with alarms that an earlier run of this replica has raised, and
+// adoptAlarms goes on with alarms that an earlier run of this replica has raised, and
 // once what was left is published, clears those of a replica that had another name.
-func (r *replica) takeOverAlarms(direct bool) {
+func (r *replica) adoptAlarms(direct bool) {
 	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
-	for a, raised := range r.spooled.takeAlarms() {
+	for a, raised := range r.spooled.popAlarms() {
 		switch {
 		case a.replica == r.o.Config.Replica && raised:
 			board.Raise(a.name, "", 0, "raised by an earlier run of this replica", at)
@@ -98,7 +98,7 @@ func (s *spooled) damaged(what string) {
 	s.damage = what
 }
 
-func (s *spooled) takeDamage() (what string) {
+func (s *spooled) popDamage() (what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	what, s.damage = s.damage, ""
@@ -120,7 +120,7 @@ func (s *spooled) replayed(msg *nats.Msg) {
 	}
 }
 
-func (s *spooled) takeAlarms() (all map[replicaAlarm]bool) {
+func (s *spooled) popAlarms() (all map[replicaAlarm]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, s.alarms = s.alarms, make(map[replicaAlarm]bool)

@@ -141,7 +141,7 @@ func (w *streamWatch) noteOwner(ctx context.Context, stream jetstream.StreamConf
 		return
 	}
 	w.ours = ours
-	err := provision.NoteOwner(ctx, w.r.states, stream)
+	err := provision.RecordOwner(ctx, w.r.states, stream)
 	w.noted = err == nil
 	if err != nil {
 		w.r.o.Log.Debug().Str("code", "stream.owner").Err(err).Msg("cannot note whose the stream is; trying again")

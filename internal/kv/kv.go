@@ -144,8 +144,8 @@ func (b *Bucket) recreate(ctx context.Context) error {
 	return err
 }
 
-// there notes that the bucket has answered.
-func (b *Bucket) there() {
+// noteFound notes that the bucket has answered.
+func (b *Bucket) noteFound() {
 	if b.lost.Load() != nil {
 		b.lost.Store(nil)
 	}
@@ -160,9 +160,9 @@ func (b *Bucket) Lost() error {
 	return nil
 }
 
-func (b *Bucket) stream() string            { return "KV_" + b.opt.Name }
-func (b *Bucket) subject(key string) string { return "$KV." + b.opt.Name + "." + key }
-func (b *Bucket) failed(key string) string  { return "bucket " + b.opt.Name + ", key " + key }
+func (b *Bucket) stream() string             { return "KV_" + b.opt.Name }
+func (b *Bucket) subject(key string) string  { return "$KV." + b.opt.Name + "." + key }
+func (b *Bucket) describe(key string) string { return "bucket " + b.opt.Name + ", key " + key }
 
 // Error codes of JetStream (nats-server, server/errors.json).
 const (
@@ -176,11 +176,11 @@ const (
 func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": b.subject(key)})
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	msg, err := b.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+b.stream(), request)
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -191,22 +191,22 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	switch {
 	case answer.Error == nil:
 	case answer.Error.ErrorCode == codeNoMessage:
-		b.there()
+		b.noteFound()
 		return Entry{}, nil
 	case answer.Error.ErrorCode == codeStreamNotFound:
 		return Entry{}, b.recreate(ctx)
 	default:
-		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), answer.Error)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), answer.Error)
 	}
-	b.there()
+	b.noteFound()
 	header, err := decodeHeader(answer.Message.Header)
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.failed(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	return entry(answer.Message.Sequence, header, answer.Message.Data), nil
 }
@@ -261,8 +261,8 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg, key string, expecte
 	}
 	ack, err := b.js.PublishMsg(ctx, msg, options...)
 	if err != nil {
-		return 0, fmt.Errorf("write %s at revision %d: %w", b.failed(key), expected, err)
+		return 0, fmt.Errorf("write %s at revision %d: %w", b.describe(key), expected, err)
 	}
-	b.there()
+	b.noteFound()
 	return ack.Sequence, nil
 }

@@ -81,7 +81,7 @@ type Candidate struct {
 	peers              *peers
 	takes, successions *rate.Limiter
 
-	reconnects atomic.Uint64 // of the connection to NATS, when hush last looked
+	reconnects atomic.Uint64 // of the connection to NATS, when startQuietAfterReconnect last looked
 	away       atomic.Bool   // the latest read of a lease had no answer: NATS is away, or was just now
 
 	mu        sync.Mutex
@@ -134,7 +134,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 		}
 		if r := c.nc.Stats().Reconnects; r != reconnects {
 			reconnects = r
-			c.hush()
+			c.startQuietAfterReconnect()
 			c.announce(true, true)
 			c.renewAll()
 		}
@@ -162,22 +162,22 @@ func (c *Candidate) deliver() {
 	}
 }
 
-// heard notes whether a lease could be read. While NATS is away nobody renews, and
+// noteLeaseRead notes whether a lease could be read. While NATS is away nobody renews, and
 // that may come to light without a reconnection, as by a server that stood still: so
 // its end gives every holder the quiet time, too.
-func (c *Candidate) heard(answered bool) {
+func (c *Candidate) noteLeaseRead(answered bool) {
 	if !answered {
 		c.away.Store(true)
 	} else if c.away.Swap(false) {
-		c.peers.quiet()
+		c.peers.startQuiet()
 	}
 }
 
-// hush makes everybody count as alive for a while after a reconnection. Whoever
+// startQuietAfterReconnect makes everybody count as alive for a while after a reconnection. Whoever
 // is about to judge another replica calls it first.
-func (c *Candidate) hush() {
+func (c *Candidate) startQuietAfterReconnect() {
 	if now := c.nc.Stats().Reconnects; c.reconnects.Swap(now) != now {
-		c.peers.quiet()
+		c.peers.startQuiet()
 	}
 }
 

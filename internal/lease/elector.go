@@ -37,7 +37,7 @@ func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) err
 			return nil
 		}
 		if ctx.Err() != nil { // it was taken at the last moment
-			e.giveUp(term)
+			e.releaseLease(term)
 			return nil
 		}
 		if err := e.lead(ctx, term, lead); err != nil || ctx.Err() != nil {
@@ -58,7 +58,7 @@ const (
 // follow returns a term, or nil when the context ends.
 func (e *elector) follow(ctx context.Context) *Term {
 	for ctx.Err() == nil {
-		e.c.hush()
+		e.c.startQuietAfterReconnect()
 		h := e.c.view.get(e.subscription)
 		next, wait := e.next(h, time.Now())
 		switch next {
@@ -66,7 +66,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 			if e.c.pace(h).Wait(ctx) != nil {
 				return nil
 			}
-			e.c.hush()
+			e.c.startQuietAfterReconnect()
 			h = e.c.view.get(e.subscription)
 			next, _ := e.next(h, time.Now())
 			if next == moveLook { // what was read before the wait is old by now
@@ -234,7 +234,7 @@ func (e *elector) read(ctx context.Context) (holding, error) {
 	defer cancel()
 	began := time.Now()
 	entry, err := e.c.bucket.Get(ctx, e.key)
-	e.c.heard(err == nil)
+	e.c.noteLeaseRead(err == nil)
 	if err != nil {
 		return holding{}, err
 	}

@@ -49,7 +49,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	case err := <-returned:
 		stop()
 		<-lost
-		e.giveUp(t)
+		e.releaseLease(t)
 		return err
 	case <-e.release:
 		e.reticent = time.Now().Add(stepDownPause)
@@ -58,7 +58,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	t.released.Store(true)
 	end(ErrReleased)
 	<-lost
-	e.giveUp(t)
+	e.releaseLease(t)
 	return <-returned
 }
 
@@ -128,8 +128,8 @@ func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
 	return epoch > t.Epoch, err
 }
 
-// giveUp removes the lease if it is still this term's.
-func (e *elector) giveUp(t *Term) {
+// releaseLease removes the lease if it is still this term's.
+func (e *elector) releaseLease(t *Term) {
 	e.transition(endReleased)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()

@@ -241,8 +241,8 @@ func (p *peers) quietFor(now time.Time) time.Duration {
 	return p.quietUntil.Sub(now)
 }
 
-// quiet makes everybody count as alive for a while.
-func (p *peers) quiet() {
+// startQuiet makes everybody count as alive for a while.
+func (p *peers) startQuiet() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.quietUntil = time.Now().Add(quietPeriod)

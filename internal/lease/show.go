@@ -24,7 +24,7 @@ const (
 	FromStale  = takenStale // from one that had not renewed it in time
 )
 
-func (h holding) shown() Holding {
+func (h holding) exported() Holding {
 	if !h.held {
 		return Holding{}
 	}
@@ -32,7 +32,7 @@ func (h holding) shown() Holding {
 }
 
 // Holding is who holds the lease of a subscription.
-func (c *Candidate) Holding(subscription string) Holding { return c.view.get(subscription).shown() }
+func (c *Candidate) Holding(subscription string) Holding { return c.view.get(subscription).exported() }
 
 // Margin is how long this replica may still open a connection of a subscription
 // without a new proof of its lease, and whether it leads it.
@@ -65,7 +65,7 @@ type Peer struct {
 
 // Peers are the other replicas that were heard lately, by name.
 func (c *Candidate) Peers() []Peer {
-	all := c.peers.heard()
+	all := c.peers.announcedPeers()
 	slices.SortFunc(all, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Replica, b.Replica), cmp.Compare(a.Nonce, b.Nonce)) })
 	return all
 }
@@ -77,12 +77,12 @@ const goneFor = 10 * time.Minute
 // name, of each name the latest. While this replica is cut off from NATS it hears
 // nobody, so none is told of then.
 func (c *Candidate) Gone() []Peer {
-	c.hush()
+	c.startQuietAfterReconnect()
 	if !c.nc.IsConnected() || c.peers.quietFor(time.Now()) > 0 {
 		return nil
 	}
 	latest := make(map[string]Peer)
-	for _, p := range c.peers.vanished() {
+	for _, p := range c.peers.gonePeers() {
 		if p.Heard.After(latest[p.Replica].Heard) {
 			latest[p.Replica] = p
 		}
@@ -93,7 +93,7 @@ func (c *Candidate) Gone() []Peer {
 	return slices.SortedFunc(maps.Values(latest), func(a, b Peer) int { return cmp.Compare(a.Replica, b.Replica) })
 }
 
-func (p *peers) vanished() (all []Peer) {
+func (p *peers) gonePeers() (all []Peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for nonce, k := range p.all {
@@ -105,7 +105,7 @@ func (p *peers) vanished() (all []Peer) {
 	return all
 }
 
-func (p *peers) heard() (all []Peer) {
+func (p *peers) announcedPeers() (all []Peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for nonce, k := range p.all {

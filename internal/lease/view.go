@@ -102,7 +102,7 @@ func (v *view) set(subscription string, h holding) holding {
 	}
 	v.leases[subscription] = h
 	if old.held != h.held || h.held && !sameTerm(old.record, h.record) {
-		v.changed(subscription, h.shown())
+		v.changed(subscription, h.exported())
 	}
 	return h
 }

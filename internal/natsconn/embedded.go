@@ -77,7 +77,7 @@ func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Embedded{log: o.Log, lock: lock, dir: dir, token: cmp.Or(tokenIn(notedURL(dir)), rand.Text()), failed: make(chan error, 1)}
+	e := &Embedded{log: o.Log, lock: lock, dir: dir, token: cmp.Or(tokenIn(readURLFile(dir)), rand.Text()), failed: make(chan error, 1)}
 	opts := embeddedOptions(o, dir)
 	who := &logins{token: e.token, password: rand.Text()}
 	if o.Readers != nil {
@@ -138,15 +138,15 @@ func (e *Embedded) start(ctx context.Context, addr string, opts *server.Options,
 	}
 	e.gate = newGate(listener, srv.InProcessConn, who.password)
 	// The files are for other processes only, so a failure is not worth a failed start.
-	if err := e.note(); err != nil {
+	if err := e.writeURLFile(); err != nil {
 		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address and token in the data folder")
 	}
 	return nil
 }
 
-// note writes the address with the token, and that a server runs there. The address stays when it has stopped: a
+// writeURLFile writes the address with the token, and that a server runs there. The address stays when it has stopped: a
 // replica that joins it may start before it does.
-func (e *Embedded) note() error {
+func (e *Embedded) writeURLFile() error {
 	file, err := os.CreateTemp(e.dir, "nats.url-*") // readable by this user alone
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 // EmbeddedURL is where the embedded server of a process with this data folder listens, with its token, if that is
 // noted; else where it would, by addr of its [EmbeddedOptions]. It runs there unless it was killed.
 func EmbeddedURL(dataDir string, addr string) (url string, runs bool) {
-	if url = notedURL(dataDir); url == "" {
+	if url = readURLFile(dataDir); url == "" {
 		return "nats://" + cmp.Or(addr, DefaultAddr), false
 	}
 	_, err := os.Stat(pidFile(dataDir))
@@ -201,8 +201,8 @@ func EmbeddedURL(dataDir string, addr string) (url string, runs bool) {
 // URLFile is the file in a data folder that holds the address of its embedded server, with the token.
 func URLFile(dataDir string) string { return filepath.Join(dataDir, "nats.url") }
 
-// notedURL is what that file holds; empty if there is none.
-func notedURL(dir string) string {
+// readURLFile is what that file holds; empty if there is none.
+func readURLFile(dir string) string {
 	text, _ := secretfile.Read(URLFile(dir), secretfile.MaxSecret)
 	return strings.TrimSpace(string(text))
 }

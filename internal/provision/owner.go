@@ -21,9 +21,9 @@ type ownerNote struct {
 	Note   string `json:"note"`
 }
 
-// NoteOwner keeps in mind whose the stream is, beyond its own life and that of this process: a stream that somebody
+// RecordOwner keeps in mind whose the stream is, beyond its own life and that of this process: a stream that somebody
 // else has made and deleted must not be created by the next run either.
-func NoteOwner(ctx context.Context, states *kv.Bucket, stream jetstream.StreamConfig) error {
+func RecordOwner(ctx context.Context, states *kv.Bucket, stream jetstream.StreamConfig) error {
 	key := ownerKey(stream.Name)
 	entry, err := states.Get(ctx, key)
 	if err != nil {

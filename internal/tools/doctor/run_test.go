@@ -149,7 +149,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 		"leases without room":              {prepare: edit("KV_zoomstream", func(c *jetstream.StreamConfig) { c.MaxBytes = 100 }), want: refuses, words: "max_bytes"},
 		"another team's stream is gone": {prepare: func(w *world) {
 			_, states := w.buckets()
-			must(t, provision.NoteOwner(t.Context(), states, jetstream.StreamConfig{Name: "ZOOM"}))
+			must(t, provision.RecordOwner(t.Context(), states, jetstream.StreamConfig{Name: "ZOOM"}))
 		}, want: waits, words: "whoever made it must restore it"},
 		"a context with an inbox of its own": {options: func(o *server.Options) {
 			p := connector(o).Permissions
