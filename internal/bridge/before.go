@@ -28,7 +28,8 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, beforeDial bool, rea
 		return last, &gap
 	}
 	// What is known to have ended before this term dialled was displaced by somebody else.
-	certain, displacedEarlier := last.Final(), beforeDial
+	// A write may be long on its way: then the clocks tell, if there is no doubt.
+	certain, displacedEarlier := last.Final(), beforeDial || ready.Sub(last.Since) > clockDoubt
 	if asked {
 		last, certain, displacedEarlier = answer, true, ready.Sub(answer.Since) > b.moment()
 	}
@@ -68,6 +69,8 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, beforeDial bool, rea
 }
 
 const (
+	// clockDoubt is by how much two machines' clocks may differ.
+	clockDoubt     = 10 * time.Second
 	shortestMoment = 50 * time.Millisecond
 	longestMoment  = 250 * time.Millisecond
 	// noGap is too short for a gap that one replica sees alone.

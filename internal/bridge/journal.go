@@ -74,8 +74,10 @@ func (j *journal) change(f func(*State)) {
 
 // ended notes that the connection is live no more, on this machine's own clock.
 func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause GapCause, end string) {
-	j.b.lostSince.Store(until.UnixNano())
 	j.change(func(s *State) {
+		if !j.superseded { // else a later term has told already
+			j.b.lostSince.Store(until.UnixNano())
+		}
 		s.LastFrame, s.Ended = j.b.clock(lastFrame).UTC(), j.b.clock(noticed).UTC()
 		s.State, s.Since, s.Cause, s.End = state, j.b.clock(until).UTC(), cause, end
 	})

@@ -48,6 +48,10 @@ var hardEnd = map[zoomsim.Cause]bool{
 	zoomsim.CauseCut: true, zoomsim.CauseGone: true, zoomsim.CauseStalled: true, zoomsim.CauseOverflow: true, zoomsim.CauseStopped: true,
 }
 
+// untold is how long the events of a new connection may wait in the socket, until it is
+// known what was before it.
+const untold = 1500 * time.Millisecond
+
 // mayMiss says why an event that Zoom has written to a socket may be missing
 // in the stream; it is empty if nothing excuses that.
 func (v *evidence) mayMiss(e zoomsim.Entry) string {
@@ -60,7 +64,7 @@ func (v *evidence) mayMiss(e zoomsim.Entry) string {
 	if ended.IsZero() {
 		ended = time.Now()
 	}
-	read := e.At.Add(flight) // at the latest, if all is well
+	read := later(e.At, k.Ready.Add(untold)).Add(flight) // at the latest, if all is well
 	for _, i := range v.incidents {
 		if i.fault != faultFreeze || i.sub != "" && i.sub != e.Subscription || !i.meets(e.At, read) {
 			continue
