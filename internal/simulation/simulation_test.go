@@ -39,9 +39,9 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := *seedsFlag
 	if seeds == 0 {
-		seeds = 60
+		seeds = 40
 		if testing.Short() || slowed {
-			seeds = 15
+			seeds = 10
 		}
 	}
 	judged := make(map[string]int)
