@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -16,22 +15,23 @@ import (
 
 // gapBefore tells whether there was a gap between the connection of the term
 // before and one that is ready now. It also returns what that term's replica
-// says of it, if it can be asked. beforeDial says that its state was written before
-// this term dialled.
-func (b *Bridge) gapBefore(ctx context.Context, last State, beforeDial bool, ready time.Time) (State, *Gap) {
+// says of it, if it can be asked.
+func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *Gap) {
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
-	answer, asked := b.ask(ctx, last)
-	if !asked && last.State == Connected {
-		gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, GapCrash, false)
-		return last, &gap
-	}
-	// What is known to have ended before this term dialled was displaced by somebody else.
-	// A write may be long on its way: then the clocks tell, if there is no doubt.
-	certain, displacedEarlier := last.Final(), beforeDial || ready.Sub(last.Since) > clockDoubt
-	if asked {
-		last, certain, displacedEarlier = answer, true, ready.Sub(answer.Since) > b.moment()
+	certain, before, asked := true, displacedBefore, false
+	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
+		answer, ok := b.ask(ctx, last)
+		if !ok && last.State == Connected {
+			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, GapCrash, false)
+			return last, &gap
+		}
+		if ok {
+			last, before, asked = answer, b.moment(), true
+		} else {
+			certain = last.Final()
+		}
 	}
 	// A term that has recorded nothing may have displaced that connection all the same,
 	// as soon as it had the lease, and Zoom may have let it look live for a while.
@@ -44,7 +44,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, beforeDial bool, rea
 				return last, &gap
 			}
 		} else if answer.Connection > 0 {
-			last, displacedEarlier = answer, ready.Sub(answer.Since) > b.moment()
+			last, before = answer, b.moment()
 		}
 	}
 	switch {
@@ -61,41 +61,27 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, beforeDial bool, rea
 		}
 		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
 		return last, &gap
-	case last.State != Connected && displacedEarlier: // not by this one
+	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
 		gap := b.gapAfter(last, last.Since, ready, 1, GapKicked, false)
 		return last, &gap
 	}
 	return last, nil
 }
 
+// displacedBefore is how much earlier than a connection was ready a displacement
+// is taken for a stranger's, where two machines' clocks are compared. On one clock it
+// is what the dial took, within bounds: a busy machine must not take its own for a
+// stranger's, and a stranger's during a long dial must not pass for its own. noGap is
+// too short for a gap that one replica sees alone.
 const (
-	// clockDoubt is by how much two machines' clocks may differ.
-	clockDoubt     = 10 * time.Second
-	shortestMoment = 50 * time.Millisecond
-	longestMoment  = 250 * time.Millisecond
-	// noGap is too short for a gap that one replica sees alone.
-	noGap = 300 * time.Millisecond
-	// beforeDialTimeout bounds the look at the state before a dial, which waits for it.
-	beforeDialTimeout = 250 * time.Millisecond
+	displacedBefore = 10 * time.Second
+	shortestMoment  = 50 * time.Millisecond
+	longestMoment   = 250 * time.Millisecond
+	noGap           = 300 * time.Millisecond
 )
 
-// lookBeforeDial notes up to which revision the state was written before this term's
-// first connection can have displaced anything. No clocks are compared by that.
-func (b *Bridge) lookBeforeDial(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, beforeDialTimeout)
-	defer cancel()
-	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
-	if err != nil {
-		b.beforeDial.Store(math.MaxUint64) // rather a gap too many than one too few
-		return
-	}
-	b.beforeDial.Store(entry.Revision)
-}
-
-// moment is how much earlier than this term's first connection was ready, on one clock,
-// it may have displaced another one. It is what the dial took, within bounds: a busy
-// machine must not take its own displacement for a stranger's, and a stranger's during
-// a long dial must not pass for its own.
+// moment is how much earlier than this term's first connection was ready it may have
+// displaced another one.
 func (b *Bridge) moment() time.Duration {
 	return min(max(shortestMoment, time.Duration(b.firstDial.Load())), longestMoment)
 }

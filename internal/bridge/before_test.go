@@ -15,7 +15,6 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
-	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // TestLossBegins holds that the marker of a crash begins no later than what the dead
@@ -81,7 +80,7 @@ func TestLossBegins(t *testing.T) {
 				SafeUntil: func(string) time.Time { return c.answered },
 				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
 			})
-			_, gap := b.gapBefore(t.Context(), c.last, false, at(60))
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if gap == nil || gap.Cause != GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
 			}
@@ -96,10 +95,9 @@ func TestLossBegins(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
-			SafeUntil: func(string) time.Time { return time.Time{} },
-			Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded }})
+			SafeUntil: func(string) time.Time { return time.Time{} }})
 		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
-		if _, gap := b.gapBefore(t.Context(), last, false, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
 		}
 	})
@@ -124,7 +122,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 			Clock: func(time.Time) time.Time { return at(62) },
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
 		})
-		if _, gap := b.gapBefore(t.Context(), last, false, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
 			t.Errorf("%s: %+v", name, gap)
 		}
 	}
@@ -148,45 +146,9 @@ func TestDisplacedByThisOne(t *testing.T) {
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
 		})
 		b.firstDial.Store(int64(time.Duration(c.dial) * time.Millisecond))
-		_, gap := b.gapBefore(t.Context(), last, false, at(ready))
+		_, gap := b.gapBefore(t.Context(), last, at(ready))
 		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != GapKicked {
 			t.Errorf("displaced %d ms before, and the dial took %d ms: %+v", c.before, c.dial, gap)
-		}
-	}
-}
-
-// TestDisplacedBeforeTheDial: a replica that cannot be asked any more has written that it
-// was displaced. Who has done that tells the order of its writing and the dial, whatever
-// the clocks say; a write that took very long to arrive shows by them.
-func TestDisplacedBeforeTheDial(t *testing.T) {
-	nc, bucket := bucketOf(t)
-	for _, state := range []ConnState{Displaced, HandedOver} {
-		for _, ago := range []time.Duration{-time.Second, 2 * time.Second, time.Minute} {
-			for _, before := range []bool{true, false} {
-				told := before || ago > clockDoubt
-				b := New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-					States: bucket, Term: trusted{}, Ask: func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }})
-				entry, err := bucket.Get(t.Context(), statePrefix+"sub")
-				if err != nil {
-					t.Fatal(err)
-				}
-				ready := time.Now()
-				if !before {
-					b.lookBeforeDial(t.Context())
-				}
-				last := State{State: state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: ready.Add(-ago)}
-				if _, err := b.store(t.Context(), last, entry.Revision); err != nil {
-					t.Fatal(err)
-				}
-				if before {
-					b.lookBeforeDial(t.Context())
-				}
-				b.journal.opened(ready)
-				gaps, err := b.journal.settle(t.Context())
-				if err != nil || len(gaps) == 1 != told || told && (gaps[0].Cause != GapKicked || gaps[0].Certain) {
-					t.Errorf("%s %s ago, written before the dial: %v: %+v, %v", state, ago, before, gaps, err)
-				}
-			}
 		}
 	}
 }
@@ -226,7 +188,7 @@ func TestUnrecordedTerm(t *testing.T) {
 					return json.Marshal(State{State: Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
 				},
 			})
-			_, gap := b.gapBefore(t.Context(), c.last, false, at(60))
+			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if c.want.IsZero() {
 				if gap != nil {
 					t.Errorf("%+v, want none", gap)

@@ -128,12 +128,11 @@ type Bridge struct {
 	over    atomic.Bool // the term is
 	// lostSince is since when there is no connection, in Unix nanoseconds, until that is
 	// recorded, or another replica has been told; else zero.
-	lostSince  atomic.Int64
-	firstDial  atomic.Int64  // how long it took; 0: none has succeeded
-	beforeDial atomic.Uint64 // the state's revision then
-	session    atomic.Pointer[zoom.Session]
-	renewed    atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
-	trouble    atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
+	lostSince atomic.Int64
+	firstDial atomic.Int64 // how long it took; 0: none has succeeded
+	session   atomic.Pointer[zoom.Session]
+	renewed   atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
+	trouble   atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
 	subscription, epoch []string // as values of headers: all messages share them
 

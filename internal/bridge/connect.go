@@ -114,9 +114,6 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 // connection is one connection from dial to end, whatever sessions replace it in
 // between.
 func (b *Bridge) connection(term, process context.Context, l *live) (useful bool, err error) {
-	if b.connects.Load() == 0 {
-		b.lookBeforeDial(term)
-	}
 	s, err := b.dial(term)
 	if err != nil {
 		return false, err

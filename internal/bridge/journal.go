@@ -146,7 +146,7 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 		j.enter(last, last.FirstGap)
 		return last.Unstored, nil
 	}
-	last, gap := j.b.gapBefore(ctx, last, revision <= j.b.beforeDial.Load(), j.first)
+	last, gap := j.b.gapBefore(ctx, last, j.first)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
