@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,11 @@ func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
+	return nc, openBucket(t, nc)
+}
+
+func openBucket(t *testing.T, nc *nats.Conn) *kv.Bucket {
+	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +51,7 @@ func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return nc, bucket
+	return bucket
 }
 
 func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Duration) *subject {
@@ -295,6 +301,53 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	lose()
 	s.journal.describe()
 	is("asked", time.Now())
+	s.journal.ended(HandedOver, ended, ended, ended, "", "")
+	is("handed over, and not recorded", ended)
+	s.journal.supersede()
+	is("a later term has written", time.Now())
+	lose()
+	is("ended after that", time.Now())
+}
+
+// TestEndIsRecordedOnceNATSIsBack: how a term ended is recorded when NATS is back, or
+// given up when the process ends.
+func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
+	dir := t.TempDir()
+	first := natstest.Run(t, dir, -1)
+	port := first.Addr().(*net.TCPAddr).Port
+	nc, err := nats.Connect(first.ClientURL(), nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	bucket := openBucket(t, nc)
+	s := newSubject(t, nc, bucket, 0)
+	s.cfg.Term = trusted{}
+	s.journal.opened(s.now)
+	if err := s.journal.record(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.journal.ended(HandedOver, time.Now(), time.Now(), time.Now(), "", "")
+	natstest.Stop(first)
+
+	process, end := context.WithCancel(t.Context())
+	end()
+	s.journal.recordEnd(process, t.Context()) // returns, though NATS is away
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		s.journal.recordEnd(t.Context(), t.Context())
+	}()
+	select {
+	case <-recorded:
+		t.Error("NATS is away, and it counts as recorded")
+	case <-time.After(300 * time.Millisecond):
+	}
+	natstest.Run(t, dir, port)
+	<-recorded
+	if last, _, err := s.load(t.Context()); err != nil || last.State != HandedOver {
+		t.Errorf("%+v, %v", last, err)
+	}
 }
 
 // trusted is a term that lasts.

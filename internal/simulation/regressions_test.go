@@ -120,3 +120,37 @@ func TestAlarmIsClearedByAConnectionThatLasts(t *testing.T) {
 		}
 	})
 }
+
+// A replica gives a lease away and reads on, since its successor cannot connect. It is
+// displaced while NATS is away for all, and leads another subscription, for which it is
+// asked and looks well. When the successor connects it can be asked no more.
+func TestTermThatEndsWithoutNATS(t *testing.T) {
+	p := scenario(2, 4*time.Minute,
+		step{at: 100 * time.Millisecond, fault: faultZoomCut, slot: 1, last: 60 * time.Second},
+		step{at: 20 * time.Second, fault: faultEverywhere, mode: "cut", slot: -1, last: 10 * time.Second},
+		step{at: 25 * time.Second, fault: faultStranger, sub: 0, slot: -1, last: 2 * time.Second},
+		step{at: 25 * time.Second, fault: faultStranger, sub: 1, slot: -1, last: 2 * time.Second},
+		step{at: 50 * time.Second, fault: faultNATSCut, slot: 0, last: 60 * time.Second})
+	p.subscriptions = 2
+	playAll(t, p, func(t *testing.T, v *evidence) {
+		for _, l := range v.timelines() {
+			if len(l.dark) == 0 || len(l.markers) == 0 || l.markers[0].from.After(l.dark[0].from.Add(time.Second)) {
+				t.Errorf("%s: %d markers, %d gaps", l.sub, len(l.markers), len(l.dark))
+			}
+		}
+	})
+}
+
+// A stranger displaces a replica that cannot reach NATS, and that stops before it could
+// prove that it holds the lease: it does, so its successor had no part in that.
+func TestStopAfterAStranger(t *testing.T) {
+	p := scenario(2, 3*time.Minute,
+		step{at: 60 * time.Second, fault: faultNATSHole, slot: 0, last: 4 * time.Second},
+		step{at: 61 * time.Second, fault: faultStranger, slot: -1, last: time.Second},
+		step{at: 63 * time.Second, fault: faultStop, slot: 0, last: 30 * time.Second})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.markers) != 1 || len(l.dark) != 1 || l.markers[0].from.After(l.dark[0].from.Add(time.Second)) {
+			t.Errorf("%d markers, %d gaps", len(l.markers), len(l.dark))
+		}
+	})
+}
