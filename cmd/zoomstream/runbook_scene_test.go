@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -35,7 +36,7 @@ type scene struct {
 	find    string // what to look for with zoomstream find
 
 	replicas []*program
-	messages output
+	messages syncbuf.Buffer
 	client   *http.Client
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -55,7 +56,7 @@ func TestEmbeddedAnonymous(t *testing.T) {
 			}
 
 			other := *h // with the same simulator
-			other.log, other.stop = &logBuffer{}, nil
+			other.log, other.stop = &syncbuf.Buffer{}, nil
 			other.settings.NATSURLFile = natsconn.URLFile(h.settings.DataDir)
 			other.settings.DataDir, other.settings.Replica = t.TempDir(), "replica-2"
 			other.start()
@@ -75,7 +76,7 @@ func TestEmbeddedAnonymous(t *testing.T) {
 					t.Errorf("it does not say %s", hint)
 				}
 			}
-			for _, log := range []*logBuffer{h.log, other.log} {
+			for _, log := range []*syncbuf.Buffer{h.log, other.log} {
 				if strings.Contains(log.String(), token) {
 					t.Errorf("the token is logged:\n%s", log)
 				}

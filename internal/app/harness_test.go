@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -21,6 +20,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -40,33 +40,15 @@ type harness struct {
 	web      *httptest.Server
 	nats     *server.Server
 	settings config.Settings
-	log      *logBuffer
+	log      *syncbuf.Buffer
 	js       jetstream.JetStream
 	stop     func() error // ends the connector and returns its error
 	ended    <-chan error // its error, if it ends by itself
 }
 
-// logBuffer collects the log at its finest level.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newHarness(t testing.TB) *harness {
 	t.Helper()
-	h := &harness{t: t, log: &logBuffer{}}
+	h := &harness{t: t, log: &syncbuf.Buffer{}}
 	h.sim = zoomsim.New(zoomsim.Options{ClientID: clientID, ClientSecret: clientSecret, AccountID: accountID, SecretToken: secretToken})
 	h.web = httptest.NewServer(h.sim.Handler())
 	h.nats = natstest.Run(t, t.TempDir(), -1)

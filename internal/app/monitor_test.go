@@ -19,6 +19,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -351,7 +352,7 @@ func TestCountersGoOnOverTerms(t *testing.T) {
 	url := h.url()
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	h.waitStored(1)
-	other := &harness{t: t, sim: h.sim, settings: h.settings, log: &logBuffer{}}
+	other := &harness{t: t, sim: h.sim, settings: h.settings, log: &syncbuf.Buffer{}}
 	other.settings.Replica, other.settings.DataDir = "replica-2", t.TempDir()
 	other.startWith(func(*Options) {})
 	h.await("they hear of one another", 10*time.Second, func() bool { return len(h.status().Others) == 1 && len(other.status().Others) == 1 })

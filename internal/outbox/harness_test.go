@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 )
 
 // world is a nats-server that can go away, and the disk of a machine.
@@ -31,29 +31,12 @@ type world struct {
 	port   int
 	dir    string // of the spool
 	dup    time.Duration
-	log    *logBuffer
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    *syncbuf.Buffer
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, data: t.TempDir(), dir: filepath.Join(t.TempDir(), "spool"), dup: 30 * time.Minute, log: &logBuffer{}}
+	w := &world{t: t, data: t.TempDir(), dir: filepath.Join(t.TempDir(), "spool"), dup: 30 * time.Minute, log: &syncbuf.Buffer{}}
 	w.server = natstest.Run(t, w.data, -1)
 	w.port = w.server.Addr().(*net.TCPAddr).Port
 	js := w.jetstream()

@@ -118,6 +118,7 @@ func (m mutant) survives(t *testing.T, root string, code []byte) {
 	defer cancel()
 	run := exec.CommandContext(ctx, "go", append([]string{"test", "-failfast", "-vet=off", "-count=1", "-timeout", "9m", "-overlay", overlay}, tests...)...)
 	run.Dir = root
+	run.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // journals of seeds that fail on purpose
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Errorf("no test finds it: %s", out)

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -28,25 +29,7 @@ type world struct {
 	server *pipenet.Server
 	tokens *TokenSource
 	dialer *Dialer
-	log    *syncBuffer
-}
-
-// syncBuffer collects the log at its finest level.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log    *syncbuf.Buffer
 }
 
 // bubble runs f on fake time with a simulated Zoom. Afterwards no secret may be
@@ -55,7 +38,7 @@ func bubble(t *testing.T, opt zoomsim.Options, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		opt.ClientID, opt.ClientSecret = "the-client", "the-secret"
-		w := &world{sim: zoomsim.New(opt), log: &syncBuffer{}}
+		w := &world{sim: zoomsim.New(opt), log: &syncbuf.Buffer{}}
 		w.server = pipenet.Serve(w.sim.Handler())
 		log := zerolog.New(w.log).Level(zerolog.TraceLevel)
 		w.tokens = NewTokenSource(TokenConfig{

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -438,7 +439,7 @@ func TestEndBeforeTheBegin(t *testing.T) {
 // TestClientsWriteNoLog: what clients do wrong is theirs; a log in JSON has no lines
 // that they chose the time of.
 func TestClientsWriteNoLog(t *testing.T) {
-	var said lockedBuffer
+	var said syncbuf.Buffer
 	before := log.Writer()
 	log.SetOutput(&said)
 	defer log.SetOutput(before)
@@ -451,21 +452,4 @@ func TestClientsWriteNoLog(t *testing.T) {
 	if text := said.String(); text != "" {
 		t.Errorf("a client writes to the process's standard log:\n%s", text)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
