@@ -75,7 +75,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
-	r.newOutbox()
+	r.openOutbox()
 	r.watch = newStreamWatch(r, js, found)
 	return r, nil
 }
@@ -154,7 +154,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		err := campaigns.Wait()
 		unwatch()
-		<-watched // it may have something to say, which finish sees to
+		<-watched // it may have something to say, which drainOutbox sees to
 		return errors.Join(err, r.drainOutbox())
 	})
 	return group.Wait()

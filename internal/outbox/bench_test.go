@@ -15,10 +15,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// BenchmarkPipeline publishes messages of 1 KiB: straight to the stream, to disk
+// BenchmarkOutbox publishes messages of 1 KiB: straight to the stream, to disk
 // while the stream refuses them, and from there to the stream again. Compare the
 // three only within one run.
-func BenchmarkPipeline(b *testing.B) {
+func BenchmarkOutbox(b *testing.B) {
 	b.Run("direct", func(b *testing.B) {
 		w := newBench(b)
 		for i := range b.N {

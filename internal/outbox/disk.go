@@ -82,12 +82,12 @@ func (d *disk) close() { d.log, d.state, d.ahead = nil, diskClosed, nil }
 func (o *Outbox) lockSpool() bool {
 	folder, err := spool.Lock(o.opt.SpoolDir)
 	if err != nil {
-		o.diskFailed(err)
+		o.noteDiskFailed(err)
 		return false
 	}
 	folder.Around = o.opt.AroundDisk
 	o.disk.folder = folder
-	o.diskWorks()
+	o.noteDiskUsable()
 	return true
 }
 
@@ -111,7 +111,7 @@ func (o *Outbox) open(ctx context.Context) bool {
 		return true
 	case d.state == diskReadOnly:
 		if err := d.folder.Probe(); err != nil {
-			o.diskFailed(err)
+			o.noteDiskFailed(err)
 			return false
 		}
 		o.closeSpool()
@@ -124,7 +124,7 @@ func (o *Outbox) open(ctx context.Context) bool {
 		if d.tries++; d.tries >= openAttempts && d.leftover == leftoverUnknown {
 			d.leftover = leftoverGivenUp
 		}
-		o.diskFailed(err)
+		o.noteDiskFailed(err)
 		return false
 	}
 	d.log, d.state, d.used = log, diskOpen, time.Now()
@@ -264,13 +264,13 @@ func (o *Outbox) writeBatch(ctx context.Context, w diskBatch) bool {
 	o.records.bytes = log.Bytes()
 	o.mu.Unlock()
 	if err == nil {
-		o.diskWorks()
+		o.noteDiskUsable()
 		return true
 	}
 	if !errors.Is(err, spool.ErrFull) {
 		o.disk.state, o.disk.uncertain = diskReadOnly, w.entries[n:]
 	}
-	o.diskFailed(err)
+	o.noteDiskFailed(err)
 	return false
 }
 
@@ -310,8 +310,8 @@ func (o *Outbox) reportDamage(what string) {
 	o.opt.Damaged(what)
 }
 
-// diskFailed notes that the disk cannot be used for now.
-func (o *Outbox) diskFailed(err error) {
+// noteDiskFailed notes that the disk cannot be used for now.
+func (o *Outbox) noteDiskFailed(err error) {
 	o.disk.retry = time.Now().Add(retryAfter)
 	o.mu.Lock()
 	known := o.spoolErr != nil
@@ -322,8 +322,8 @@ func (o *Outbox) diskFailed(err error) {
 	}
 }
 
-// diskWorks notes that the disk can be used.
-func (o *Outbox) diskWorks() {
+// noteDiskUsable notes that the disk can be used.
+func (o *Outbox) noteDiskUsable() {
 	o.mu.Lock()
 	known := o.spoolErr != nil
 	o.spoolErr = nil
@@ -347,10 +347,10 @@ func (o *Outbox) checkDisk(ctx context.Context) {
 		return
 	}
 	if err := d.folder.Probe(); err != nil {
-		o.diskFailed(err)
+		o.noteDiskFailed(err)
 		return
 	}
-	o.diskWorks()
+	o.noteDiskUsable()
 }
 
 // closeIdle closes a spool that has been empty for long, or has failed.

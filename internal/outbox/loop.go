@@ -191,7 +191,7 @@ func (o *Outbox) sendRecords(ctx context.Context) bool {
 			o.skipDamaged(last + 1)
 			return true
 		case err != nil:
-			o.diskFailed(err)
+			o.noteDiskFailed(err)
 			o.closeSpool()
 			return false
 		}
@@ -285,7 +285,7 @@ func (o *Outbox) removeStored(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		o.diskFailed(err)
+		o.noteDiskFailed(err)
 		return
 	}
 	o.mu.Lock()
@@ -297,7 +297,7 @@ func (o *Outbox) removeStored(ctx context.Context) {
 	o.mu.Unlock()
 	if full {
 		o.disk.retry = time.Time{}
-		o.diskWorks()
+		o.noteDiskUsable()
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 )
 
-// finishTimeout bounds the wait for NATS when nothing more is received.
-const finishTimeout = 5 * time.Second
+// drainTimeout bounds the wait for NATS when nothing more is received.
+const drainTimeout = 5 * time.Second
 
-// newOutbox makes the way of all messages into the stream.
-func (r *replica) newOutbox() {
+// openOutbox makes the way of all messages into the stream.
+func (r *replica) openOutbox() {
 	cfg := r.o.Config
 	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
 		s := r.monitor.secrets.Load()
@@ -28,7 +28,7 @@ func (r *replica) newOutbox() {
 
 // drainOutbox waits until all that was received is stored, or on disk.
 func (r *replica) drainOutbox() error {
-	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	return r.outbox.Drain(ctx)
 }
