@@ -532,7 +532,8 @@ func TestTimelineOfAServerThatComesBack(t *testing.T) {
 	s.timeline()
 	natstest.Stop(s.server.Load())
 	s.boot()
-	for !s.own.IsConnected() || !s.nc.IsConnected() {
+	back := func(nc *nats.Conn) bool { return nc.Stats().Reconnects > 0 && nc.IsConnected() } // it may notice late that the server was gone
+	for !back(s.own) || !back(s.nc) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	s.alarm("late", false)
