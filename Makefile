@@ -13,6 +13,10 @@ BENCHFLAGS  ?=
 # Most tests of processes wait most of the time: so many run at once.
 BESIDE       = -parallel 4
 
+# In this order. Tests of processes keep the cores busy, and others that move many
+# messages starve beside them.
+PACKAGES     = ./internal/... ./...
+
 SEEDS       ?= 1000
 FROM        ?= 1
 
@@ -32,10 +36,10 @@ demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rat
 	./zoomstream demo $(DEMO_FLAGS)
 
 test: ## Run all tests
-	go test $(BESIDE) ./...
+	go test $(BESIDE) $(PACKAGES)
 
 race: ## Run all tests with the race detector
-	go test -race $(BESIDE) ./...
+	go test -race $(BESIDE) $(PACKAGES)
 
 # Of the simulation it runs more than race does, which takes four times as long for it.
 unraced: ## Run the tests that race leaves out
