@@ -16,7 +16,9 @@ import (
 func TestPageOfReplicas(t *testing.T) {
 	t.Parallel()
 	const hostile = `<img src=x onerror=document.title='broken'>`
-	b := browsertest.Open(t, 1280, 900, false)
+	var chromium browsertest.Chromium
+	t.Cleanup(chromium.Close)
+	b := chromium.Open(t, 1280, 900, false)
 	sim, zoom := startZoom(t)
 	zoom = append(zoom, "NATS_URL="+startNATS(t).ClientURL(), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0")
 	first := start(t, append(zoom, "ZOOMSTREAM_REPLICA=first"), "run")

@@ -18,7 +18,48 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Browser is a tab of a real Chromium. What goes wrong in it is kept.
+// Chromium is a browser that starts with its first tab and runs until Close: to start
+// one costs more than most tests of a page.
+type Chromium struct {
+	mu      sync.Mutex
+	running context.Context // of chromedp; nil: it does not run
+	err     error           // why it does not start
+}
+
+// Close ends the browser, after all of its tabs.
+func (c *Chromium) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != nil {
+		chromedp.Cancel(c.running) //nolint:errcheck // nobody needs it any more
+	}
+}
+
+func (c *Chromium) start(path string) (context.Context, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != nil || c.err != nil {
+		return c.running, c.err
+	}
+	allocator, _ := chromedp.NewExecAllocator(context.Background(), // Cancel ends it
+		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
+		// A tab is to be as awake behind others as before them.
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+	)
+	running, cancel := chromedp.NewContext(allocator)
+	if c.err = chromedp.Do(running); c.err != nil {
+		cancel()
+		return nil, c.err
+	}
+	c.running = running
+	return running, nil
+}
+
+// Browser is a tab of a real Chromium, with storage of its own. What goes wrong in it
+// is kept.
 type Browser struct {
 	t       testing.TB
 	Context context.Context // of chromedp
@@ -27,9 +68,9 @@ type Browser struct {
 	wrongs []string
 }
 
-// Open starts one with a window of that size; it ends with the test. Without a
+// Open opens a tab with a window of that size; it closes with the test. Without a
 // Chromium the test is skipped, unless ZOOMSTREAM_NEED_CHROMIUM is set.
-func Open(t testing.TB, width, height int64, dark bool) *Browser {
+func (c *Chromium) Open(t testing.TB, width, height int64, dark bool) *Browser {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
@@ -44,23 +85,21 @@ func Open(t testing.TB, width, height int64, dark bool) *Browser {
 		}
 		t.Skip("there is no Chromium")
 	}
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()),
-	)
-	t.Cleanup(cancel)
-	tab, _ := chromedp.NewContext(allocator)
+	running, err := c.start(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab, _ := chromedp.NewContext(running, chromedp.WithNewBrowserContext())
 	t.Cleanup(func() {
-		if err := chromedp.Cancel(tab); err != nil { // waits for the browser's end
+		if err := chromedp.Cancel(tab); err != nil {
 			t.Error(err)
 		}
 	})
 	ctx, cancel := context.WithTimeout(tab, 60*time.Second)
 	t.Cleanup(cancel)
 	b := &Browser{t: t, Context: ctx}
-	// The browser ends with the context that it was started with: not with the one with a limit.
-	err := chromedp.Listen(tab, func(event any) {
+	// The tab ends with the context that it was opened with: not with the one with a limit.
+	err = chromedp.Listen(tab, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
 			text := e.ExceptionDetails.Text

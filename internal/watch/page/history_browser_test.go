@@ -50,7 +50,7 @@ func TestTheRateSurvivesAHandover(t *testing.T) {
 		n++
 		return o, err
 	}
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
 	importModel(b)
 	b.Until(`model.history("meetings").rate.length >= 10 && model.history("webinars").rate.length >= 8`)

@@ -18,8 +18,9 @@ func quantiles(p50, p99 float64) status.Quantiles {
 
 // Zoom says to the second when it sent: what is in that second is nobody's fault.
 func TestTheFaultIsNotTheNetworksForASecond(t *testing.T) {
+	t.Parallel()
 	const below = "below 1 s"
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	for _, c := range []struct {
 		zoom, way, store, late status.Quantiles
 		said                   string
@@ -64,7 +65,8 @@ func TestTheFaultIsNotTheNetworksForASecond(t *testing.T) {
 }
 
 func TestWhatQuantilesAreOf(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, demo(1), "0").url)
 	for _, where := range []string{`document.querySelector(".hops thead th").title`, `document.querySelector("footer").textContent`} {
 		if text := browsertest.Eval[string](b, where); !strings.Contains(text, "last five minutes, at most 256 of them") {
@@ -91,7 +93,8 @@ const written = `(() => {
 })()`
 
 func TestLabelsOfTheLatenessPlot(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	for _, c := range []struct {
 		low, high float64
 		labels    string

@@ -17,8 +17,9 @@ import (
 )
 
 func TestShowsWhatIsKnown(t *testing.T) {
+	t.Parallel()
 	w := demo(3)
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says("#verdict-text", "All connected")
 	b.Says("#verdict-more", "3 of 3 subscriptions connected")
@@ -48,8 +49,9 @@ func TestShowsWhatIsKnown(t *testing.T) {
 }
 
 func TestUpdatesLive(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says("#verdict-text", "Connected")
 	late := 0.2
@@ -95,7 +97,7 @@ func TestPlotsGoOn(t *testing.T) {
 		o.Subscriptions[1].Events += uint64(10 * time.Now().Unix()) // ten a second
 		return o, err
 	}
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
 	importModel(b)
 	b.Until(`model.history("meetings").rate.at(-1) === 77 && model.history("meetings").t.length > 181`)
@@ -104,9 +106,10 @@ func TestPlotsGoOn(t *testing.T) {
 }
 
 func TestShowsHandover(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	w.moments = nil // the page sees it by itself
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says(".card .facts", "zoomstream-0, for")
 	marks := `document.querySelectorAll(".card .s-leader").length`
@@ -124,6 +127,7 @@ func TestShowsHandover(t *testing.T) {
 }
 
 func TestHostileTextStaysText(t *testing.T) {
+	t.Parallel()
 	script := `<img src=x onerror="window.hit=1"></script><script>window.hit=1</script>`
 	hostile := script + "\u202egnp.exe\u2066\x00\r\n\x1b[31m" + strings.Repeat("W", 40_000) + "\xff\xfe"
 	w := demo(1)
@@ -145,7 +149,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		w.overview.Subscriptions = append(w.overview.Subscriptions, line(hostile, "zoomstream-1", nil, time.Now(), 1))
 	})
 	for _, width := range []int64{360, 1280} {
-		b := browsertest.Open(t, width, 900, false)
+		b := chromium.Open(t, width, 900, false)
 		b.See(serve(t, w, "0").url)
 		for _, selector := range []string{"#events", "#alarms", "#replicas", ".card", ".card:nth-child(2) h3", ".card .moments", ".card .strip", "#where"} {
 			b.Says(selector, `<img src=x onerror="window.hit=1">`)
@@ -174,10 +178,11 @@ func fits(t testing.TB, b *browsertest.Browser) {
 }
 
 func TestFitsAPhone(t *testing.T) {
+	t.Parallel()
 	for _, lines := range []int{1, 40} {
 		w := demo(lines)
 		trouble(w)
-		b := browsertest.Open(t, 360, 740, false)
+		b := chromium.Open(t, 360, 740, false)
 		b.See(serve(t, w, "0").url)
 		b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
 		fits(t, b)
@@ -191,7 +196,7 @@ func TestFitsAPhone(t *testing.T) {
 func TestManySubscriptions(t *testing.T) {
 	w := demo(500)
 	w.overview.Subscriptions[321].State = "disconnected"
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Until(`document.querySelectorAll("#lines tbody tr").length === 500 && document.querySelectorAll(".card").length === 1`)
 	first := w.overview.Subscriptions[321].Subscription.Subscription
@@ -222,9 +227,10 @@ func TestManySubscriptions(t *testing.T) {
 }
 
 func TestSwitchesTo24Hours(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	w.moments = append(w.moments, page.Moment{At: time.Now().Add(-5 * time.Hour), Kind: page.KindLeader, Subscription: "meetings", Replica: "zoomstream-0", Previous: "long-ago"})
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says(".card .moments", "handover")
 	if strings.Contains(b.Text(".card .moments"), "long-ago") {
@@ -237,6 +243,7 @@ func TestSwitchesTo24Hours(t *testing.T) {
 }
 
 func TestContrastInLightAndDark(t *testing.T) {
+	t.Parallel()
 	// The contrast of each text with what is behind it, by WCAG 2: 4.5 is its AA.
 	const worst = `(() => {
 		const parse = (c) => { const p = c.match(/[\d.]+/g).map(Number); return { rgb: p.slice(0, 3), a: p[3] ?? 1 }; };
@@ -255,7 +262,7 @@ func TestContrastInLightAndDark(t *testing.T) {
 	for _, dark := range []bool{false, true} {
 		w := demo(5)
 		trouble(w)
-		b := browsertest.Open(t, 1280, 900, dark)
+		b := chromium.Open(t, 1280, 900, dark)
 		b.See(serve(t, w, "0").url)
 		b.Says("#verdict-text", "alarm")
 		b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
@@ -271,7 +278,8 @@ func TestContrastInLightAndDark(t *testing.T) {
 }
 
 func TestPlotsFollowTheColourScheme(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, demo(1), "0").url)
 	drawn := func(rgb string) string {
 		return `[...document.querySelectorAll(".card canvas")].every(c => { const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
@@ -292,7 +300,7 @@ func TestPlotsFollowTheColourScheme(t *testing.T) {
 func TestAwayAndBack(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	first := serve(t, w, "0")
 	b.See(first.url)
 	b.Says("#verdict-text", "Connected")
@@ -327,7 +335,7 @@ func TestAwayAndBack(t *testing.T) {
 func TestConnectsAgainAfterARefusal(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	s := serve(t, w, "0")
 	for range 100 {
 		defer watch(t, s.url).Body.Close()

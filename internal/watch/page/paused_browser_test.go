@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -18,6 +17,7 @@ import (
 // While NATS takes nothing, the page says what that means, and shows no figure as if it
 // were of now.
 func TestNothingIsStored(t *testing.T) {
+	t.Parallel()
 	const kept = "nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB"
 	w := demo(1)
 	w.moments[1].Name = page.Crash
@@ -31,7 +31,7 @@ func TestNothingIsStored(t *testing.T) {
 		}
 		return o, err
 	}
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
 	b.Says(".card .moments", "crash: zoomstream-1 → zoomstream-0")
 	lacks(t, b, "main", "handover", "nothing is lost")
@@ -70,6 +70,7 @@ func TestNothingIsStored(t *testing.T) {
 
 // One that has NATS and waits for JetStream does not say that NATS is away.
 func TestWaitingForJetStream(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	source := w.source()
 	waits := errors.New("this replica is connected to NATS and waits for JetStream")
@@ -80,7 +81,7 @@ func TestWaitingForJetStream(t *testing.T) {
 	}
 	source.Events = func(context.Context) ([]page.Event, error) { return nil, waits }
 	source.Timeline = func(context.Context) ([]page.Moment, error) { return nil, waits }
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
 	b.Says("#verdict-text", "Waiting for JetStream")
 	b.Says("#errors", waits.Error())

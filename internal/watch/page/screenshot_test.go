@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-
-	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 )
 
 var (
@@ -42,7 +40,7 @@ func TestScreenshot(t *testing.T) {
 		p := &w.overview.Replicas[0].Outbox
 		p.Spooled, p.Bytes, p.Kept = 8, 6656, "nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB"
 	}
-	b := browsertest.Open(t, *screenshotWidth, max(*screenshotTall, 100), *screenshotDark)
+	b := chromium.Open(t, *screenshotWidth, max(*screenshotTall, 100), *screenshotDark)
 	b.Run(chromedp.EmulateViewport(*screenshotWidth, max(*screenshotTall, 100), chromedp.EmulateScale(1.5)))
 	b.See(serveSource(t, source, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length >= 2`)

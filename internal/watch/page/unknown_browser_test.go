@@ -81,7 +81,8 @@ func lacks(t *testing.T, b *browsertest.Browser, selector string, texts ...strin
 }
 
 func TestASilentLeaderIsNotConnected(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	for _, subscriptions := range []int{3, 21} {
 		w := demo(subscriptions)
 		freeze(w, 2)
@@ -113,10 +114,11 @@ func TestASilentLeaderIsNotConnected(t *testing.T) {
 
 // One that has just taken the lease is no silent leader, nor connected yet.
 func TestALeaderThatIsAboutToConnect(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	l := &w.overview.Subscriptions[0]
 	l.Answered, l.From, l.State = false, "", ""
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says("#verdict-text", "1 subscription not connected")
 	b.Says(".card .state", "about to connect")
@@ -125,7 +127,8 @@ func TestALeaderThatIsAboutToConnect(t *testing.T) {
 }
 
 func TestUnusedSubscriptionsAreNoTrouble(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	for _, subscriptions := range []int{2, 5} {
 		w := demo(subscriptions)
 		w.overview.Subscriptions = append([]status.Line{unused("abandoned")}, w.overview.Subscriptions...)
@@ -142,7 +145,8 @@ func TestUnusedSubscriptionsAreNoTrouble(t *testing.T) {
 
 // Without NATS a replica knows of its own subscriptions alone.
 func TestWithoutNATSAReplicaKnowsItsOwnOnly(t *testing.T) {
-	b := browsertest.Open(t, 1280, 900, false)
+	t.Parallel()
+	b := chromium.Open(t, 1280, 900, false)
 	for _, c := range []struct {
 		subscriptions, replica int
 		more                   string
@@ -188,7 +192,7 @@ func TestOldEventsAreShownAsOld(t *testing.T) {
 		}
 		return nil, errors.New("stream ZOOM does not answer")
 	}
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	s := serveSource(t, source, "0")
 	b.See(s.url)
 	b.Until(`document.querySelectorAll("#events tbody tr").length === 24 && !document.querySelector("#events.old")`)
@@ -199,7 +203,7 @@ func TestOldEventsAreShownAsOld(t *testing.T) {
 	b.Says(".card .moments", "What happened since ")
 
 	// A viewer that comes only now is told the same.
-	later := browsertest.Open(t, 1280, 900, false)
+	later := chromium.Open(t, 1280, 900, false)
 	later.See(s.url)
 	later.Says("#events.old p", " old; what came since is not known: stream ZOOM does not answer")
 	w.change(func(w *world) { w.away = nil })
@@ -210,9 +214,10 @@ func TestOldEventsAreShownAsOld(t *testing.T) {
 }
 
 func TestAnEmptyStream(t *testing.T) {
+	t.Parallel()
 	w := demo(1)
 	w.events = nil
-	b := browsertest.Open(t, 1280, 900, false)
+	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says("#events", "No event in the stream yet.")
 	b.Clean()
