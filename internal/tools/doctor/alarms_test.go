@@ -12,6 +12,7 @@ import (
 )
 
 func TestAlarms(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	w.run().has(Alarms, Skip, "no replica answers")
@@ -41,6 +42,7 @@ func TestAlarms(t *testing.T) {
 
 // TestAlarmsWithoutJetStream asks the replicas all the same.
 func TestAlarmsWithoutJetStream(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, withoutJetStream)
 	w.serve("zoomstream", status.Replica{Replica: "r1", Nonce: "n1", Alarms: []status.Alarm{{Alarm: "stream", Replica: "r1", Detail: "nobody answers"}}})
 	w.run().has(Alarms, Warn, "alarm stream is raised")
@@ -48,6 +50,7 @@ func TestAlarmsWithoutJetStream(t *testing.T) {
 
 // TestLeaderInTrouble has the leader say why it is not connected.
 func TestLeaderInTrouble(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, states := w.buckets()
 	since := time.Now().Add(-time.Hour).UTC()

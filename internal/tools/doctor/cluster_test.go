@@ -19,6 +19,7 @@ import (
 // TestCluster asks one server of a cluster and listens at another: rights are
 // tested on the way to it as well, and nothing is delivered there either.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	const size = 3
 	var routes []*url.URL
 	var ports []int

@@ -17,6 +17,7 @@ import (
 )
 
 func TestFolders(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	dir := t.TempDir()
@@ -37,6 +38,7 @@ func TestFolders(t *testing.T) {
 
 // TestLeftOver finds what a spool holds, and leaves it there.
 func TestLeftOver(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	dir := t.TempDir()
@@ -74,6 +76,7 @@ func TestLeftOver(t *testing.T) {
 // TestEmbedded has no NATS setting: it joins the server of a zoomstream that runs in
 // the data folder.
 func TestEmbedded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	own := []string{"NATS_URL=", "NATS_USER=", "NATS_PASSWORD="}
 	dir := t.TempDir()
@@ -113,6 +116,7 @@ func TestEmbedded(t *testing.T) {
 
 // TestEmbeddedIsJoined by a second replica, without the token and with it.
 func TestEmbeddedIsJoined(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	embedded, err := natsconn.StartEmbedded(t.Context(), natsconn.EmbeddedOptions{
 		DataDir: t.TempDir(), Addr: "127.0.0.1:0", Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},

@@ -29,6 +29,7 @@ func (w *world) serve(bucket string, r status.Replica) (stop func()) {
 // TestTraces has no bucket of leases, and one sign each that zoomstream is there all
 // the same.
 func TestTraces(t *testing.T) {
+	t.Parallel()
 	anybody := []string{"NATS_USER=all", "NATS_PASSWORD=all"}
 	for _, c := range []struct {
 		name  string
@@ -86,6 +87,7 @@ func (w *world) announce(bucket, replica string) {
 
 // TestNoTraces connects, for users with and without the right to ping.
 func TestNoTraces(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, err := w.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "others"})
 	must(t, err)
@@ -100,6 +102,7 @@ func TestNoTraces(t *testing.T) {
 
 // TestDeaf may neither ping nor hear replicas: nobody can say who is connected.
 func TestDeaf(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {
 		connector(o).Permissions.Subscribe.Deny = []string{"zoomstream.*.presence"}
 	})

@@ -53,6 +53,7 @@ func (w *world) sockets(want int64) {
 // TestHeldLease does not connect, whatever the holder does, and leaves the lease
 // alone.
 func TestHeldLease(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, states := w.buckets()
 	since := time.Now().Add(-time.Hour).UTC()
@@ -82,6 +83,7 @@ func TestHeldLease(t *testing.T) {
 
 // TestStateOfALiveConnection has no lease, and a replica that may be cut off.
 func TestStateOfALiveConnection(t *testing.T) {
+	t.Parallel()
 	for _, state := range []bridge.ConnState{bridge.Connected, bridge.Displaced, bridge.HandedOver} {
 		w := newWorld(t)
 		leases, states := w.buckets()
@@ -98,6 +100,7 @@ func TestStateOfALiveConnection(t *testing.T) {
 }
 
 func TestDisconnected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, states := w.buckets()
 	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "gone", Nonce: "n1", Since: time.Now()}, 0)
@@ -112,6 +115,7 @@ func TestDisconnected(t *testing.T) {
 
 // TestNonsense has values that are no records.
 func TestNonsense(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, states := w.buckets()
 	_, err := states.Put(t.Context(), "state.sub-1", []byte("\x1b[2J"), 0, 0)
@@ -137,6 +141,7 @@ func released(t *testing.T, leases *kv.Bucket) {
 // TestLeaseIsHeldWhileConnected looks at the lease from outside, with a Zoom that is
 // slow to become ready.
 func TestLeaseIsHeldWhileConnected(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
 	w.sim.Freeze(subscription, 2*time.Second, true)
@@ -169,6 +174,7 @@ func TestLeaseIsHeldWhileConnected(t *testing.T) {
 
 // TestSlowZoom gives up while the lease is still held, however short that is.
 func TestSlowZoom(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
 	w.sim.Freeze(subscription, 0, true)
@@ -184,6 +190,7 @@ func TestSlowZoom(t *testing.T) {
 
 // TestLeaseTakenMeanwhile loses the race against a replica.
 func TestLeaseTakenMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
 	revision := w.put(leases, "lease.sub-1", lease.Record{Replica: "faster", Nonce: "n"}, time.Minute)
@@ -195,6 +202,7 @@ func TestLeaseTakenMeanwhile(t *testing.T) {
 
 // TestBucketMadeMeanwhile loses the race against the very first replica.
 func TestBucketMadeMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p, a := w.probe(t)
 	w.buckets()

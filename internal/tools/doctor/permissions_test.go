@@ -96,6 +96,7 @@ func onlyMissing(t *testing.T, result Result, problem string, take func(*server.
 
 // TestRightsByOtherWords has all that is needed, written otherwise.
 func TestRightsByOtherWords(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {
 		p := connector(o).Permissions
 		p.Response = nil
@@ -109,6 +110,7 @@ func TestRightsByOtherWords(t *testing.T) {
 
 // TestOneEventDenied tells which of a prefix.
 func TestOneEventDenied(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {
 		connector(o).Permissions.Publish.Deny = []string{"zoom._bridge.alarm"}
 	})
@@ -120,6 +122,7 @@ func TestOneEventDenied(t *testing.T) {
 
 // TestNothingIsPublished listens to all that the tests of rights do.
 func TestNothingIsPublished(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var heard []string
 	all, err := w.nc.SubscribeSync(">")
@@ -161,6 +164,7 @@ func TestNothingIsPublished(t *testing.T) {
 
 // TestUserRefused has credentials that no server knows.
 func TestUserRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	r := w.run("NATS_PASSWORD=wrong-must-not-leak")
@@ -170,6 +174,7 @@ func TestUserRefused(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.run("NATS_URL=nats://127.0.0.1:1")
 	r.failed(false)
@@ -182,6 +187,7 @@ func TestNoServer(t *testing.T) {
 }
 
 func TestWithoutJetStream(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, withoutJetStream)
 	r := w.run()
 	r.failed(false)

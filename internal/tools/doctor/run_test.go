@@ -78,6 +78,7 @@ func unlimited() server.JetStreamAccountLimits {
 
 // TestDoctorSaysWhatRunDoes makes worlds in which run connects, ends for good, or waits, and has doctor foretell it.
 func TestDoctorSaysWhatRunDoes(t *testing.T) {
+	t.Parallel()
 	bounded := "ZOOMSTREAM_STREAM_MAX_BYTES=16MiB"
 	mayNotCreate := func(o *server.Options) {
 		for _, stream := range []string{"ZOOM", "KV_zoomstream", "KV_zoomstream-state"} {

@@ -12,6 +12,7 @@ import (
 
 // TestBuckets finds buckets that others have made.
 func TestBuckets(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, c := range []jetstream.KeyValueConfig{{Bucket: "zoomstream", History: 5}, {Bucket: "zoomstream-state", TTL: time.Hour}} {
 		_, err := w.js.CreateKeyValue(t.Context(), c)
@@ -26,6 +27,7 @@ func TestBuckets(t *testing.T) {
 }
 
 func TestOtherLeases(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
 	w.put(leases, "lease.other", lease.Record{Replica: "r", Nonce: "n"}, time.Minute)
@@ -34,6 +36,7 @@ func TestOtherLeases(t *testing.T) {
 
 // TestStream finds what is wrong with it, and changes nothing.
 func TestStream(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		config jetstream.StreamConfig
@@ -72,6 +75,7 @@ func TestStream(t *testing.T) {
 
 // TestFillingStream is filled up to its bound, and is full when it refuses an event.
 func TestFillingStream(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	_, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, MaxBytes: 25_500, Discard: jetstream.DiscardNew})
@@ -97,6 +101,7 @@ func TestFillingStream(t *testing.T) {
 
 // TestFullBucket is filled until it refuses a write.
 func TestFullBucket(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	for _, name := range []string{"KV_zoomstream", "KV_zoomstream-state"} {
@@ -125,6 +130,7 @@ func TestFullBucket(t *testing.T) {
 }
 
 func TestSealedBucket(t *testing.T) {
+	t.Parallel()
 	for name, code := range map[string]Code{"zoomstream": LeaseBucket, "zoomstream-state": StateBucket} {
 		w := newWorld(t)
 		w.buckets()
@@ -142,6 +148,7 @@ func TestSealedBucket(t *testing.T) {
 
 // TestNoCluster wants more copies than a single server holds.
 func TestNoCluster(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.run("ZOOMSTREAM_STREAM_REPLICAS=3")
 	r.failed(true)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -73,12 +74,13 @@ func confWithUsers(t *testing.T) *server.Options {
 		t.Fatal(err)
 	}
 	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
+	// The environment is of all tests: they run beside each other.
+	conf = bytes.ReplaceAll(conf, []byte("$NATS_ZOOMSTREAM_PASSWORD"), []byte("geheim-must-not-leak"))
+	conf = bytes.ReplaceAll(conf, []byte("$NATS_READER_PASSWORD"), []byte("offen"))
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim-must-not-leak")
-	t.Setenv("NATS_READER_PASSWORD", "offen")
 	options, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)

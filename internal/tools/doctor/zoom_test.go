@@ -15,6 +15,7 @@ import (
 )
 
 func TestAllIsWell(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.run()
 	r.fine()
@@ -39,6 +40,7 @@ func TestAllIsWell(t *testing.T) {
 }
 
 func TestGeneralApp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.run("ZOOM_ACCOUNT_ID=")
 	r.fine()
@@ -46,6 +48,7 @@ func TestGeneralApp(t *testing.T) {
 }
 
 func TestTokenRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	for _, c := range []struct{ setting, problem, fix string }{
@@ -69,6 +72,7 @@ func TestTokenRefused(t *testing.T) {
 }
 
 func TestTokenEndpointInTrouble(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	for mode, problem := range map[zoomsim.TokenMode]string{
@@ -91,6 +95,7 @@ func TestTokenEndpointInTrouble(t *testing.T) {
 
 // TestClock lets Zoom's clock differ.
 func TestClock(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	var off time.Duration
@@ -119,6 +124,7 @@ func TestClock(t *testing.T) {
 
 // TestConnectionRefused is refused with good tokens.
 func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	for _, mode := range []zoomsim.RefuseMode{zoomsim.RefuseOld, zoomsim.RefuseNew} {
@@ -135,6 +141,7 @@ func TestConnectionRefused(t *testing.T) {
 
 // TestNoHeartbeat has a Zoom that hears nothing after the upgrade.
 func TestNoHeartbeat(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	r := w.run("ZOOMSTREAM_HEARTBEAT=1s", w.behind(time.Hour))
@@ -149,6 +156,7 @@ func TestNoHeartbeat(t *testing.T) {
 
 // TestEventsMeanwhile counts those that are lost.
 func TestEventsMeanwhile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	var emitting sync.WaitGroup
@@ -214,6 +222,7 @@ func crawl(ctx context.Context, to io.Writer, from io.Reader, delay time.Duratio
 }
 
 func TestConfiguration(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := w.run("ZOOM_CLIENT_ID=", "ZOOM_WEBSOCKET_URL=")
 	r.failed(true)
@@ -232,6 +241,7 @@ func TestConfiguration(t *testing.T) {
 
 // TestHostileTexts keeps what others write from the terminal.
 func TestHostileTexts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.buckets()
 	evil := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
