@@ -5,7 +5,6 @@ package simulation
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -32,20 +31,15 @@ func direct(t *testing.T, p *plan, script func(w *world), look func(*testing.T, 
 	w := newWorld(p, t.TempDir())
 	runtime.GC() // as in simulate
 	runtime.GC()
-	var problems, wrong []string
+	var problems []string
 	defer func() { // a failure within the bubble ends the test there
-		for _, problem := range slices.Concat(problems, wrong) {
+		for _, problem := range problems {
 			t.Error(problem)
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		script(w)
-		w.inspect = func(v *evidence) {
-			before := len(v.problems)
-			v.alternate()
-			wrong = v.problems[before:]
-			look(t, v)
-		}
+		w.inspect = func(v *evidence) { look(t, v) }
 		problems = w.run()
 	})
 }
@@ -96,36 +90,6 @@ func (v *evidence) tell(all []bridge.Alarm) string {
 		fmt.Fprintf(&b, "\n%s %s %s by %s in epoch %d: %s", v.clock(a.At), a.Name, what, a.Replica, a.Epoch, a.Detail)
 	}
 	return b.String()
-}
-
-// alternate: read in the stream's order, each alarm of a subscription is raised and
-// cleared in turn, whichever replicas say so, and so is each alarm of a replica.
-func (v *evidence) alternate() {
-	type key struct{ name, subscription, replica string }
-	state := make(map[key]bridge.Alarm)
-	for _, m := range v.stored {
-		if m.subject != prefix+"._bridge.alarm" {
-			continue
-		}
-		var a bridge.Alarm
-		if err := json.Unmarshal(m.data, &a); err != nil {
-			v.blame("Alarm", "message %d is none: %s", m.sequence, m.data)
-			continue
-		}
-		k := key{a.Name, a.Subscription, ""}
-		if a.Subscription == "" {
-			k.replica = a.Replica
-		}
-		v.judged["alarm "+a.Name]++
-		// A replica that is cut off from NATS cannot know what the next one has said.
-		last, known := state[k]
-		apart := a.Subscription != "" && (v.natsTrouble(a.At) || known && v.natsTrouble(last.At))
-		if !apart && (!known && !a.Raised || known && last.Raised == a.Raised) {
-			v.blame("Alarm "+a.Name, "message %d says again: raised %v (by %s in epoch %d at %s: %s), after %s in epoch %d at %s: %s", m.sequence, a.Raised, a.Replica, a.Epoch, v.clock(a.At), a.Detail,
-				last.Replica, last.Epoch, v.clock(last.At), last.Detail)
-		}
-		state[k] = a
-	}
 }
 
 // TestLateEvents: Zoom sends two hours late for some minutes.
@@ -340,36 +304,6 @@ func (w *world) seal(t *testing.T, closed bool) {
 	}
 }
 
-// TestAlarmsAlternate over some seeds of the ordinary simulation, or those of -from and
-// -seeds.
-func TestAlarmsAlternate(t *testing.T) {
-	seeds, first := 16, uint64(5000)
-	switch {
-	case *seedsFlag != 0:
-		seeds, first = *seedsFlag, *fromFlag
-	case testing.Short() || slowed:
-		seeds = 4
-	}
-	judged := make(map[string]int)
-	for n := range uint64(seeds) {
-		times, wrong := alarmsOf(t, first+n)
-		for what, count := range times {
-			if strings.HasPrefix(what, "alarm ") {
-				judged[what] += count
-			}
-		}
-		for _, problem := range wrong {
-			if !strings.HasPrefix(problem, "Alarm spooling") { // the next test's
-				t.Errorf("seed %d: %s", first+n, problem)
-			}
-		}
-	}
-	t.Logf("judged: %v", judged)
-	if judged["alarm contested"] == 0 {
-		t.Error("nothing was put to the test")
-	}
-}
-
 // TestLateAlternatesUnderFaults: events are late all the time, whatever happens to the
 // replicas. When the last one has stopped, the alarm stands, for the next one to judge.
 func TestLateAlternatesUnderFaults(t *testing.T) {
@@ -395,19 +329,10 @@ func TestLateAlternatesUnderFaults(t *testing.T) {
 // TestSpoolingIsNotClearedBeforeItWasRaised: seed 5019 has restarts with something
 // left in the spool, for too short a time to raise the alarm.
 func TestSpoolingIsNotClearedBeforeItWasRaised(t *testing.T) {
-	_, wrong := alarmsOf(t, 5019)
-	for _, problem := range wrong {
+	_, problems := simulate(t, newPlan(5019), false, nil)
+	for _, problem := range problems {
 		t.Error(problem)
 	}
-}
-
-func alarmsOf(t *testing.T, seed uint64) (judged map[string]int, wrong []string) {
-	judged, _ = simulate(t, newPlan(seed), false, func(t *testing.T, v *evidence) {
-		before := len(v.problems)
-		v.alternate()
-		wrong = v.problems[before:]
-	})
-	return judged, wrong
 }
 
 // A bucket is deleted, and something stands in the way of making it again: of the

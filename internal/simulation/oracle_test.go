@@ -18,6 +18,7 @@ func (v *evidence) check() []string {
 	v.ordered()
 	v.numbered()
 	v.secrets()
+	v.alternate()
 	for _, l := range v.timelines() {
 		v.epochs(l)
 		v.planned(l)

@@ -56,6 +56,9 @@ func TestSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("promises put to the test: %v", judged)
+	if *seedsFlag == 0 && judged["alarm contested"] == 0 {
+		t.Error("no alarm of these seeds was put to the test")
+	}
 }
 
 // report fails the test if there are problems.

@@ -1,0 +1,37 @@
+package simulation
+
+import (
+	"encoding/json"
+
+	"github.com/zoomstream/zoomstream/internal/bridge"
+)
+
+// alternate: read in the stream's order, each alarm of a subscription is raised and
+// cleared in turn, whichever replicas say so, and so is each alarm of a replica.
+func (v *evidence) alternate() {
+	type key struct{ name, subscription, replica string }
+	state := make(map[key]bridge.Alarm)
+	for _, m := range v.stored {
+		if m.subject != prefix+"._bridge.alarm" {
+			continue
+		}
+		var a bridge.Alarm
+		if err := json.Unmarshal(m.data, &a); err != nil {
+			v.blame("Alarm", "message %d is none: %s", m.sequence, m.data)
+			continue
+		}
+		k := key{a.Name, a.Subscription, ""}
+		if a.Subscription == "" {
+			k.replica = a.Replica
+		}
+		v.judged["alarm "+a.Name]++
+		// A replica that is cut off from NATS cannot know what the next one has said.
+		last, known := state[k]
+		apart := a.Subscription != "" && (v.natsTrouble(a.At) || known && v.natsTrouble(last.At))
+		if !apart && (!known && !a.Raised || known && last.Raised == a.Raised) {
+			v.blame("Alarm "+a.Name, "message %d says again: raised %v (by %s in epoch %d at %s: %s), after %s in epoch %d at %s: %s", m.sequence, a.Raised, a.Replica, a.Epoch, v.clock(a.At), a.Detail,
+				last.Replica, last.Epoch, v.clock(last.At), last.Detail)
+		}
+		state[k] = a
+	}
+}
