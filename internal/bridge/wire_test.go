@@ -1,0 +1,88 @@
+package bridge
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+var updateWire = flag.Bool("update-wire", false, "write testdata/messages.txt, which other programs rely on")
+
+// TestWireBytes compares messages with those that earlier versions made of the same:
+// subjects, headers and bodies, byte for byte. The names of the headers and of the JSON
+// members stand in the file, so that a changed constant is found.
+func TestWireBytes(t *testing.T) {
+	b := newBridge(t)
+	b.cfg.Replica = "replica-1"
+	received := time.Date(2026, 11, 21, 10, 0, 0, 120_000_000, time.FixedZone("", 3600))
+	frame := func(name, body string) *zoom.Frame {
+		return &zoom.Frame{Event: name, Body: []byte(body), Received: received, Header: zoom.Header{
+			TrackingID: "v=2.0;clid=us02;rid=WEB_1", Timestamp: "1795255199", Signature: "v0=00ff", RequestID: "request-1", Traceparent: "00-ab-cd-01"}}
+	}
+	var out strings.Builder
+	add := func(what string, msg *nats.Msg) {
+		fmt.Fprintf(&out, "# %s\n%s\n", what, msg.Subject)
+		for _, key := range slices.Sorted(maps.Keys(msg.Header)) {
+			fmt.Fprintf(&out, "  %s: %q\n", key, msg.Header[key])
+		}
+		fmt.Fprintf(&out, "%s\n\n", msg.Data)
+	}
+	placed := func(msg *nats.Msg) *nats.Msg {
+		b.place(msg, time.Now())
+		return msg
+	}
+
+	add("an event", placed(b.event(frame("meeting.started", `{"event":"meeting.started"}`))))
+	b.cfg.SecretToken = func() string { return "key" }
+	odd := frame("_odd name.", `{"event":"_odd name."}`)
+	odd.Header = zoom.Header{Timestamp: "soon"}
+	add("an event of an odd name, with a wrong signature", placed(b.event(odd)))
+	add("an event without a name", placed(b.event(&zoom.Frame{Body: []byte("{}")})))
+
+	broken := frame("", "")
+	broken.Raw, broken.Size, broken.Err = []byte(`{"Authorization":"secret","module":7}`), 37, &zoom.Malformed{Reason: "module", Detail: "module is not a string but number"}
+	add("a frame that is no event", placed(b.malformedFrame(broken)))
+	broken.Size, broken.Err = 5000, errors.New("something else")
+	add("a frame that was cut", placed(b.malformedFrame(broken)))
+
+	small := NewQuarantine(b.nc, "zoom", dedupe.Content, 2048, nil, nil, zerolog.Nop())
+	large := placed(b.event(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`)))
+	refused := small.Refused(large, errors.New("message size exceeds maximum allowed"))
+	add("an event that is too large", refused)
+	add("the same for a stream that takes even less", small.Refused(refused, errors.New("message size exceeds maximum allowed")))
+
+	add("a gap", placed(b.gapMessage(Gap{
+		Subscription: "sub", From: received.UTC(), To: received.UTC().Add(1500 * time.Millisecond), Milliseconds: 1500, Cause: GapCrash, Detail: `reset by <peer> "é"`,
+		PreviousReplica: "replica-2", Replica: "replica-1", Epoch: 7, ID: "gap:sub:nonce:6.2-7.1",
+	})))
+	last := State{State: Disconnected, Replica: "replica-2", Nonce: "nonce", Epoch: 6, Connection: 3, End: strings.Repeat("é", 300)}
+	add("a gap of this term", placed(b.gapMessage(b.gapAfter(last, received, received.Add(-time.Second), 2, GapStart, true))))
+	add("an alarm", placed(AlarmMessage("zoom", Alarm{Name: "late", Raised: true, Subscription: "sub", Replica: "replica-1", Epoch: 7, At: received.UTC(), Detail: "events are late"})))
+	add("the end of a replica's alarm", AlarmMessage("acme.zoom", Alarm{Name: "spool-full", Replica: "replica-1", At: received.UTC(), Detail: "it is over"}))
+
+	const file = "testdata/messages.txt"
+	if *updateWire {
+		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("these messages are not those of earlier versions, which %s has:\n%s", file, out.String())
+	}
+}
