@@ -54,9 +54,20 @@ func Subject(prefix, event string) string {
 }
 
 // Control returns the subject of this program's own messages of a kind:
-// <prefix>._bridge.<kind>.
+// <prefix>._bridge.<kind>. With the kind > it is the filter for all of them.
 func Control(prefix, kind string) string {
 	return prefix + "." + control + "." + kind
+}
+
+// ControlKind returns the kind of a subject made by [Control], known or not. It is false
+// for any other subject.
+func ControlKind(prefix, subject string) (kind string, ok bool) {
+	rest, below := strings.CutPrefix(subject, prefix)
+	kind, ok = strings.CutPrefix(rest, "."+control+".")
+	if !below || !ok {
+		return "", false
+	}
+	return kind, true
 }
 
 // Event returns the event name of a subject made by [Subject]. It is false for

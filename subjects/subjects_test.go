@@ -67,6 +67,19 @@ func TestEventRefusesWhatSubjectNeverMakes(t *testing.T) {
 	}
 }
 
+func TestControlKind(t *testing.T) {
+	for _, kind := range []string{Gap, Malformed, Alarm, "of_a_later_version", ""} {
+		if got, ok := ControlKind("zoom", Control("zoom", kind)); !ok || got != kind {
+			t.Errorf("the kind of %q is %q, %t", Control("zoom", kind), got, ok)
+		}
+	}
+	for _, subject := range []string{"zoom", "zoom.a", "zoom._bridge", "zoom._bridgex.gap", "other._bridge.gap", "zoom.a._bridge.gap", "zoom_bridge.gap", "._bridge.gap", ""} {
+		if got, ok := ControlKind("zoom", subject); ok || got != "" {
+			t.Errorf("%q is of kind %q, %t", subject, got, ok)
+		}
+	}
+}
+
 func TestCheckPrefix(t *testing.T) {
 	for _, prefix := range []string{"zoom", "a.b-c.D_1"} {
 		if err := CheckPrefix(prefix); err != nil {

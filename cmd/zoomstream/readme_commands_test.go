@@ -113,7 +113,7 @@ var readmeStory = []readmeChapter{
 		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)found by +payload\.object\.uuid.*received +20`},
 	}},
 	{section: "Packages and development", steps: []readmeStep{
-		{line: "go doc ./publisher", prints: `accounts for every acknowledgement`},
+		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},
 		{line: "make", prints: `test +Run all tests`},
 		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
 	}},
