@@ -66,9 +66,6 @@ const (
 	SignatureInvalid = "invalid"
 )
 
-// receivedAt is the form of HeaderReceivedAt.
-const receivedAt = "2006-01-02T15:04:05.000000000Z"
-
 // Headers is what the headers of a message say. What is absent or cannot be read is
 // zero.
 type Headers struct {
@@ -93,8 +90,8 @@ func ParseHeaders(h nats.Header) Headers {
 		Epoch: number(h, HeaderEpoch), Seq: number(h, HeaderSeq),
 		TrackingID: text(h, HeaderTrackingID), RequestID: text(h, HeaderRequestID), Traceparent: text(h, HeaderTraceparent), ZoomSignature: text(h, HeaderZoomSignature),
 	}
-	if at, err := time.Parse(receivedAt, h.Get(HeaderReceivedAt)); err == nil && !at.Before(earliest) {
-		parsed.Received = at
+	if at, err := time.Parse(time.RFC3339Nano, h.Get(HeaderReceivedAt)); err == nil && 0 <= at.Unix() && at.Unix() <= latestSecond {
+		parsed.Received = at.UTC()
 	}
 	if seconds, err := strconv.ParseInt(h.Get(HeaderSentAt), 10, 64); err == nil && 0 <= seconds && seconds <= latestSecond {
 		parsed.Sent = time.Unix(seconds, 0).UTC()

@@ -120,7 +120,7 @@ func TestParseHeaders(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		message.HeaderID: {huge}, message.HeaderSubscription: {huge}, message.HeaderTrackingID: {huge}, message.HeaderZoomSignature: {huge}, message.HeaderRequestID: {huge}, message.HeaderTraceparent: {huge},
-		message.HeaderReceivedAt: {"", "soon", "0001-01-01T00:00:00.000000000Z", "2026-11-21T10:00:00Z", "9999-12-31T23:59:59.000000000-23:59", "2026-13-41T10:00:00.000000000Z"},
+		message.HeaderReceivedAt: {"", "soon", "0001-01-01T00:00:00.000000000Z", "2026-11-21 10:00:00Z", "9999-12-31T23:59:59.000000000-23:59", "1970-01-01T00:00:00.000000000+00:01", "2026-13-41T10:00:00.000000000Z"},
 		message.HeaderEpoch:      {"", "-1", "x", "9007199254740992", "18446744073709551616"}, message.HeaderSeq: {"1e3", "0x1", " 1"},
 		message.HeaderSentAt: {"", "soon", "-1", "1.5", "253402300800", "9223372036854775807"}, message.HeaderSignature: {"", "Valid", huge},
 	} {

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // demoSays waits until the output of a demo matches, and returns the groups.
@@ -195,7 +196,7 @@ func TestDemoCost(t *testing.T) {
 	second := connect()
 	defer second.CloseNow()
 	emit("stored")
-	d.stored.add("zoom.stored", []byte("stored"))
+	d.stored.add("zoom.stored", []byte("stored"), time.Now())
 	if c := d.cost(began, time.Now()); c != (cost{}) || c.String() != "; no moment without a connection; 0 events lost" {
 		t.Errorf("displaced: hole %s%s", c.hole, c)
 	}
@@ -216,11 +217,12 @@ func TestDemoCost(t *testing.T) {
 	if got := want.FindStringSubmatch(told(began)); got == nil || got[1] != "; no gap marker" {
 		t.Errorf("crash: %q, want %s", told(began), want)
 	}
-	d.stored.add("zoom._bridge.gap", fmt.Appendf(nil, `{"to":%q,"duration_ms":408,"cause":"crash"}`, time.Now().Format(time.RFC3339Nano)))
+	now := time.Now()
+	d.stored.add(message.KindGap.Subject("zoom"), message.Gap{From: now.Add(-408 * time.Millisecond), To: now, Cause: message.GapCrash}.Msg("zoom").Data, now)
 	if got := want.FindStringSubmatch(told(began)); got == nil || got[1] != "; gap marker: 408 ms, crash" {
 		t.Errorf("crash with a marker: %q, want %s", told(began), want)
 	}
-	d.stored.add("zoom.in.flight", []byte("in flight")) // late, but there
+	d.stored.add("zoom.in.flight", []byte("in flight"), time.Now()) // late, but there
 	if got := told(began); strings.Contains(got, "in flight") {
 		t.Errorf("all is stored: %q", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // cost is what a change of leaders cost, by the simulator's ledger and by what
@@ -14,7 +15,7 @@ type cost struct {
 	hole     time.Duration // without a connection
 	nobody   int           // events that found none
 	unstored int           // events that were written to one and are not stored
-	gap      gapMarker     // zero: none
+	gap      message.Gap   // zero: none
 }
 
 // outcome tells who leads now and what the change cost, once what was on its
@@ -28,7 +29,7 @@ func (d *demo) outcome(ctx context.Context, began time.Time) string {
 	defer cancel()
 	for {
 		c := d.cost(began, ready)
-		complete := c.unstored == 0 && (c.hole == 0 || c.gap != gapMarker{})
+		complete := c.unstored == 0 && (c.hole == 0 || c.gap != message.Gap{})
 		if complete || pause(bound, lookEvery) != nil {
 			return leader + " leads" + c.String()
 		}
@@ -77,8 +78,8 @@ func (c cost) String() string {
 	if c.nobody+c.unstored == 0 {
 		text += "; 0 events lost"
 	}
-	if c.gap != (gapMarker{}) {
-		text += fmt.Sprintf("; gap marker: %d ms, %s", c.gap.Duration, c.gap.Cause)
+	if c.gap != (message.Gap{}) {
+		text += fmt.Sprintf("; gap marker: %d ms, %s", c.gap.Milliseconds, c.gap.Cause)
 	} else if c.hole > 0 {
 		text += "; no gap marker"
 	}

@@ -3,28 +3,20 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
-const demoControl = "zoom._bridge." // begins the subjects of control messages
-
-// gapMarker is what the demo reads of a message on zoom._bridge.gap.
-type gapMarker struct {
-	To       time.Time `json:"to"`
-	Duration int64     `json:"duration_ms"`
-	Cause    string    `json:"cause"`
-}
+// demoPrefix begins all subjects.
+const demoPrefix = "zoom"
 
 // storedMessages is what the consumer has read from the stream.
 type storedMessages struct {
@@ -32,17 +24,21 @@ type storedMessages struct {
 
 	mu            sync.Mutex
 	bodies, older map[zoomsim.Digest]bool // of the latest events, at least demoMemory
-	gap           gapMarker               // the latest
+	gap           message.Gap             // the latest
 }
 
-func (s *storedMessages) add(subject string, body []byte) {
+func (s *storedMessages) add(subject string, body []byte, stored time.Time) {
 	s.messages++
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if strings.HasPrefix(subject, demoControl) {
-		if subject == demoControl+"gap" {
-			json.Unmarshal(body, &s.gap) //nolint:errcheck // what is missing shows
+	switch message.KindOf(demoPrefix, subject) {
+	case message.KindEvent:
+	case message.KindGap:
+		if gap, err := message.ParseGap(body, stored); err == nil {
+			s.gap = gap
 		}
+		return
+	default:
 		return
 	}
 	s.events++
@@ -58,7 +54,7 @@ func (s *storedMessages) has(body zoomsim.Digest) bool {
 	return s.bodies[body] || s.older[body]
 }
 
-func (s *storedMessages) lastGap() gapMarker {
+func (s *storedMessages) lastGap() message.Gap {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gap
@@ -124,53 +120,48 @@ func (d *demo) awaitStream(ctx context.Context) (jetstream.Stream, error) {
 
 // print shows one stored message: time, subject, lateness, place, id.
 func (d *demo) print(msg jetstream.Msg) {
-	d.stored.add(msg.Subject(), msg.Data())
 	meta, err := msg.Metadata()
 	if err != nil {
 		return // not from a stream, which cannot be
 	}
+	d.stored.add(msg.Subject(), msg.Data(), meta.Timestamp)
 	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject())
-	if strings.HasPrefix(subject, demoControl) {
-		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(control(msg)), meta.Sequence.Stream)
+	if message.KindOf(demoPrefix, msg.Subject()) != message.KindEvent {
+		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(said(msg, meta.Timestamp)), meta.Sequence.Stream)
 		return
 	}
 	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", at, subject,
-		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, zstatus.Visible(msg.Headers().Get(nats.MsgIdHdr)))
+		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, zstatus.Visible(message.ParseHeaders(msg.Headers()).ID))
 }
 
-// control tells what a control message says. The body of a malformed frame can
-// be anything.
-func control(msg jetstream.Msg) string {
-	var m struct {
-		gapMarker
-		Alarm   string `json:"alarm"`
-		Raised  bool   `json:"raised"`
-		Replica string `json:"replica"`
-		Detail  string `json:"detail"`
+// said tells what a message of the bridge's own says.
+func said(msg jetstream.Msg, stored time.Time) string {
+	switch message.KindOf(demoPrefix, msg.Subject()) {
+	case message.KindGap:
+		if g, err := message.ParseGap(msg.Data(), stored); err == nil {
+			return fmt.Sprintf("%d ms without a connection: %s", g.Milliseconds, g.Cause)
+		}
+	case message.KindAlarm:
+		a, err := message.ParseAlarm(msg.Data(), stored)
+		switch {
+		case err != nil:
+		case a.Raised:
+			return fmt.Sprintf("%s: %s is raised: %s", a.Replica, a.Name, a.Detail)
+		default:
+			return fmt.Sprintf("%s: %s is over", a.Replica, a.Name)
+		}
 	}
-	kind := strings.TrimPrefix(msg.Subject(), demoControl)
-	if kind == "malformed" || json.Unmarshal(msg.Data(), &m) != nil {
-		return msg.Headers().Get("Zoom-Reason")
-	}
-	switch {
-	case kind == "gap":
-		return fmt.Sprintf("%d ms without a connection: %s", m.Duration, m.Cause)
-	case m.Raised:
-		return fmt.Sprintf("%s: %s is raised: %s", m.Replica, m.Alarm, m.Detail)
-	}
-	return fmt.Sprintf("%s: %s is over", m.Replica, m.Alarm)
+	return message.ParseMalformed(msg.Headers(), nil).Reason
 }
 
-// lateness is the time from the event to its storage. Some events do not say
-// when they happened, or not in milliseconds.
+// lateness is the time from the event to its storage. Some events do not say when they
+// happened, or not in milliseconds.
 func lateness(body []byte, stored time.Time) string {
-	var event struct {
-		At int64 `json:"event_ts"`
-	}
-	if json.Unmarshal(body, &event) != nil || event.At == 0 {
+	happened := message.Happened(body, stored)
+	if happened.IsZero() {
 		return "?"
 	}
-	return stored.Sub(time.UnixMilli(event.At)).Round(time.Millisecond).String()
+	return stored.Sub(happened).Round(time.Millisecond).String()
 }
 
 // pause returns an error if the context ends before it does.

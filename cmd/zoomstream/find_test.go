@@ -15,9 +15,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const testMeeting = "+q/7Zk1dQvGm0yT4nB9x3A=="
@@ -87,7 +87,7 @@ func TestFindNothing(t *testing.T) {
 	}
 	for n := range 4 {
 		from := time.Now().Add(-time.Hour * time.Duration(n+1))
-		s.storeGap(bridge.Gap{Subscription: "sub-1", From: from, To: from.Add(time.Second), ID: fmt.Sprint("gap:", n)})
+		s.storeGap(message.Gap{Subscription: "sub-1", From: from, To: from.Add(time.Second), ID: fmt.Sprint("gap:", n)})
 	}
 	p = s.run(exitFailure, "find", "nothing", "--json")
 	if text := p.stderr.String(); !strings.Contains(text, "4 gaps in that time") || !strings.Contains(text, "the last ones: ") || strings.Count(text, " for 1s") != 3 ||

@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // shelf is a stream that a test fills by hand.
@@ -57,7 +57,7 @@ func (s *shelf) store(subject string, header nats.Header, body []byte) {
 	}
 }
 
-func (s *shelf) storeGap(g bridge.Gap) {
+func (s *shelf) storeGap(g message.Gap) {
 	s.t.Helper()
 	body, err := json.Marshal(g)
 	if err != nil {
@@ -103,10 +103,10 @@ func TestGaps(t *testing.T) {
 	t.Parallel()
 	s, began := newShelf(t), time.Now()
 	at := time.Date(2026, 1, 20, 23, 59, 59, 500e6, time.UTC)
-	s.storeGap(bridge.Gap{Subscription: "sub-1", From: at.Add(30 * time.Hour), To: at.Add(31 * time.Hour), Milliseconds: 3_600_000,
-		Cause: bridge.GapStart, Certain: true, PreviousReplica: "pod-b", Replica: "pod-b", Epoch: 12, ID: "gap:2"})
-	s.storeGap(bridge.Gap{Subscription: "sub-2\x1b[31m", From: at, To: at.Add(1500 * time.Millisecond), Milliseconds: 1500,
-		Cause: bridge.GapCrash, Detail: "said\x1b]0;x\a \u202e \u009b", PreviousReplica: "pod-a", Replica: "pod-b", Epoch: 11, ID: "gap:1"})
+	s.storeGap(message.Gap{Subscription: "sub-1", From: at.Add(30 * time.Hour), To: at.Add(31 * time.Hour), Milliseconds: 3_600_000,
+		Cause: message.GapStart, Certain: true, PreviousReplica: "pod-b", Replica: "pod-b", Epoch: 12, ID: "gap:2"})
+	s.storeGap(message.Gap{Subscription: "sub-2\x1b[31m", From: at, To: at.Add(1500 * time.Millisecond), Milliseconds: 1500,
+		Cause: message.GapCrash, Detail: "said\x1b]0;x\a \u202e \u009b", PreviousReplica: "pod-a", Replica: "pod-b", Epoch: 11, ID: "gap:1"})
 	for _, name := range []string{"meeting.started", "meeting.ended", "phone.caller_ringing", "recording.completed", "node.server_stat", "app_deauthorized"} {
 		s.store("zoom."+name, nil, zoomsim.Body(name))
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 var (
@@ -137,7 +137,7 @@ func TestKillDuringOutage(t *testing.T) {
 	o.finish()
 
 	e := o.evidence()
-	e.told(bridge.GapCrash, 1)
+	e.told(message.GapCrash, 1)
 	for _, entry := range e.missing {
 		if entry.At.Before(killed.Add(-slack)) {
 			t.Errorf("the event of %v is lost, though it was received %v before the kill", entry.At, killed.Sub(entry.At))
@@ -165,7 +165,7 @@ func TestStopDuringOutage(t *testing.T) {
 	o.emptied(30 * time.Second)
 	o.finish()
 	e := o.evidence()
-	e.covered(1, bridge.GapStart, bridge.GapCrash)
+	e.covered(1, message.GapStart, message.GapCrash)
 	e.nothingInFlight()
 	t.Logf("stopped after %v", took)
 }
@@ -194,7 +194,7 @@ func TestSoak(t *testing.T) {
 	}
 	o.finish()
 	e := o.evidence()
-	e.covered(holes, bridge.GapDisconnected)
+	e.covered(holes, message.GapDisconnected)
 	t.Logf("%d rounds, %d events: open files %v, resident %v", len(files), len(e.stored), files, resident)
 	settled := len(files) / 3
 	if most := slices.Max(files[:settled+1]); slices.Max(files) > most+4 {
@@ -240,7 +240,7 @@ func TestStandbyPublishesItsLeftOver(t *testing.T) {
 	}
 	o.finish()
 	e := o.evidence()
-	if len(e.gaps) != 1 || e.gaps[0].gap.Cause != bridge.GapCrash || e.gaps[0].gap.Certain { // it begins when NATS went: nobody knows more
+	if len(e.gaps) != 1 || e.gaps[0].gap.Cause != message.GapCrash || e.gaps[0].gap.Certain { // it begins when NATS went: nobody knows more
 		t.Errorf("markers %+v", e.gaps)
 	}
 	for _, entry := range e.missing {

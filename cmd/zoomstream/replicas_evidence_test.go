@@ -2,17 +2,15 @@ package main
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // slack is how much later than one process another one may note the same thing
@@ -25,7 +23,7 @@ type storedEvent struct {
 	subscription string
 	epoch, seq   uint64
 	digest       zoomsim.Digest
-	gap          *bridge.Gap // it is a marker
+	gap          *message.Gap // it is a marker
 }
 
 // evidence is what Zoom's ledger and the stream say in the end.
@@ -119,10 +117,11 @@ func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
 		before := read
 		for msg := range batch.Messages() {
 			read++
-			if msg.Subject() == "zoom._bridge.alarm" && strings.Contains(string(msg.Data()), `"alarm":"spool`) {
+			kind := message.KindOf("zoom", msg.Subject())
+			if kind == message.KindAlarm && strings.Contains(string(msg.Data()), `"alarm":"spool`) {
 				continue // NATS was away for long, or there is no disk
 			}
-			if strings.HasPrefix(msg.Subject(), "zoom._bridge.") && msg.Subject() != "zoom._bridge.gap" {
+			if kind != message.KindEvent && kind != message.KindGap {
 				t.Errorf("%s: %s", msg.Subject(), msg.Data())
 				continue
 			}
@@ -141,17 +140,17 @@ func decodeStored(t *testing.T, msg jetstream.Msg) storedEvent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := storedEvent{at: meta.Timestamp, subscription: msg.Headers().Get("Zoom-Subscription"), digest: sha256.Sum256(msg.Data())}
-	s.epoch, _ = strconv.ParseUint(msg.Headers().Get("Zoom-Epoch"), 10, 64)
-	s.seq, _ = strconv.ParseUint(msg.Headers().Get("Zoom-Seq"), 10, 64)
+	h := message.ParseHeaders(msg.Headers())
+	s := storedEvent{at: meta.Timestamp, subscription: h.Subscription, epoch: h.Epoch, seq: h.Seq, digest: sha256.Sum256(msg.Data())}
 	if s.epoch == 0 || s.seq == 0 {
 		t.Errorf("%s: no epoch or number: %v", msg.Subject(), msg.Headers())
 	}
-	if msg.Subject() == "zoom._bridge.gap" {
-		s.gap = new(bridge.Gap)
-		if err := json.Unmarshal(msg.Data(), s.gap); err != nil {
-			t.Fatal(err)
+	if message.KindOf("zoom", msg.Subject()) == message.KindGap {
+		gap, err := message.ParseGap(msg.Data(), meta.Timestamp)
+		if err != nil || gap.Impossible {
+			t.Fatalf("%s: %v", msg.Data(), err)
 		}
+		s.gap = &gap
 	}
 	return s
 }
@@ -197,7 +196,7 @@ func (e *evidence) holes() (holes []hole) {
 
 // told checks that there were so many holes, each told of by one marker of the
 // cause before the first event after it, and that nothing is lost elsewhere.
-func (e *evidence) told(cause bridge.GapCause, holes int) {
+func (e *evidence) told(cause message.GapCause, holes int) {
 	e.t.Helper()
 	e.covered(holes, cause)
 	for _, s := range e.gaps {
@@ -209,7 +208,7 @@ func (e *evidence) told(cause bridge.GapCause, holes int) {
 
 // covered checks that there were so many holes, each told of by one marker of
 // one of the causes, and that nothing is lost elsewhere.
-func (e *evidence) covered(holes int, causes ...bridge.GapCause) {
+func (e *evidence) covered(holes int, causes ...message.GapCause) {
 	e.t.Helper()
 	all := e.holes()
 	if len(all) != holes || len(e.gaps) != holes {
@@ -246,7 +245,7 @@ func (e *evidence) covered(holes int, causes ...bridge.GapCause) {
 // they were.
 func (e *evidence) match(holes []hole) {
 	e.t.Helper()
-	markers := make(map[string][]*bridge.Gap)
+	markers := make(map[string][]*message.Gap)
 	for _, s := range e.gaps {
 		markers[s.subscription] = append(markers[s.subscription], s.gap)
 	}
@@ -273,7 +272,7 @@ func (e *evidence) excused(entry zoomsim.Entry, before time.Duration) bool {
 }
 
 // covers allows for what one process notes a little later than another one.
-func covers(g *bridge.Gap, at time.Time, before time.Duration) bool {
+func covers(g *message.Gap, at time.Time, before time.Duration) bool {
 	const skew = 50 * time.Millisecond
 	return !at.Before(g.From.Add(-skew-before)) && !at.After(g.To.Add(skew))
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestManyReplicas shares 60 subscriptions among three replicas, takes one
@@ -51,7 +51,7 @@ func TestManyReplicas(t *testing.T) {
 	f.finish()
 
 	e := f.evidence()
-	e.told(bridge.GapCrash, held)
+	e.told(message.GapCrash, held)
 	var holes []time.Duration
 	for _, h := range e.holes() {
 		holes = append(holes, h.to.Sub(h.from))

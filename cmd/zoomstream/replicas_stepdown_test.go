@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestStepDown makes the leader step down, and then kills its successor: the
@@ -30,5 +30,5 @@ func TestStepDown(t *testing.T) {
 	}
 	f.flows(500)
 	f.finish()
-	f.evidence().told(bridge.GapCrash, 1)
+	f.evidence().told(message.GapCrash, 1)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // handoverTime is how long a replica that ends waits for one that could connect in
@@ -48,7 +48,7 @@ func TestStopAlone(t *testing.T) {
 	f.finish()
 
 	e := f.evidence()
-	e.told(bridge.GapStart, 1)
+	e.told(message.GapStart, 1)
 	e.nothingInFlight()
 	if len(e.gaps) == 1 && !e.gaps[0].gap.Certain {
 		t.Errorf("the gap is not certain: %+v", *e.gaps[0].gap)
@@ -72,7 +72,7 @@ func TestHandoverTimeout(t *testing.T) {
 	f.finish()
 
 	e := f.evidence()
-	e.told(bridge.GapHandoverTimeout, 1)
+	e.told(message.GapHandoverTimeout, 1)
 	e.nothingInFlight()
 	if held := e.sockets[testSubscription][0].Retired; len(e.gaps) == 1 && !e.gaps[0].gap.Certain {
 		t.Errorf("the gap after %v is not certain: %+v", held, *e.gaps[0].gap)
@@ -121,7 +121,7 @@ func TestSecondSignal(t *testing.T) {
 	f.sockets(2)
 	f.flows(100)
 	f.finish()
-	f.evidence().told(bridge.GapCrash, 1)
+	f.evidence().told(message.GapCrash, 1)
 }
 
 // TestStopAll stops the standby first. The leader then has nobody to wait for,
@@ -141,7 +141,7 @@ func TestStopAll(t *testing.T) {
 	f.finish()
 
 	e := f.evidence()
-	e.told(bridge.GapStart, 1)
+	e.told(message.GapStart, 1)
 	e.nothingInFlight()
 }
 
@@ -184,5 +184,5 @@ func TestStopJustConnected(t *testing.T) {
 	}
 	f.flows(100)
 	f.finish()
-	f.evidence().covered(2*rounds, bridge.GapCrash, bridge.GapStart)
+	f.evidence().covered(2*rounds, message.GapCrash, message.GapStart)
 }

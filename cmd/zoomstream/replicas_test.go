@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestKill9 kills the leader again and again. Each time another replica
@@ -35,7 +35,7 @@ func kill9(t *testing.T, replicas, kills int) {
 	f.finish()
 
 	e := f.evidence()
-	e.told(bridge.GapCrash, kills)
+	e.told(message.GapCrash, kills)
 	var holes []time.Duration
 	for _, h := range e.holes() {
 		holes = append(holes, h.to.Sub(h.from))

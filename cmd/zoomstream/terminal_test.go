@@ -16,8 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // hostile is what a terminal would obey or hide, in all its ways: escapes, controls
@@ -48,7 +48,7 @@ func TestTerminalCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	s.storeGap(bridge.Gap{Subscription: hostile, From: time.Now().Add(-time.Minute), To: time.Now(), Cause: bridge.GapCause(hostile), Detail: hostile,
+	s.storeGap(message.Gap{Subscription: hostile, From: time.Now().Add(-time.Minute), To: time.Now(), Cause: message.GapCause(hostile), Detail: hostile,
 		PreviousReplica: hostile, Replica: hostile, ID: hostile})
 	s.store("zoom."+strings.ReplaceAll(hostile, "\r", ""), nil, []byte("{}"))
 	header := nats.Header{nats.MsgIdHdr: {"id-1"}}

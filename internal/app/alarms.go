@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -90,9 +90,9 @@ func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 type replicaAlarm struct{ name, replica string }
 
 func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string) *nats.Msg {
-	return bridge.AlarmMessage(r.o.Config.Prefix, bridge.Alarm{
+	return message.Alarm{
 		Name: a.name, Raised: raised, Replica: a.replica, At: r.monitor.clock(time.Now()).UTC(), Detail: detail,
-	})
+	}.Msg(r.o.Config.Prefix)
 }
 
 // tokenTrouble is why Zoom gives no access token, if somebody has waited for one for

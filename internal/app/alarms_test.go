@@ -1,25 +1,26 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // told are what the stream says of an alarm.
-func (h *harness) told(name string) (all []bridge.Alarm) {
+func (h *harness) told(name string) (all []message.Alarm) {
 	h.t.Helper()
 	for _, msg := range h.all() {
-		var a bridge.Alarm
-		if msg.Subject() == "zoom._bridge.alarm" && json.Unmarshal(msg.Data(), &a) == nil && a.Name == name {
+		if message.KindOf("zoom", msg.Subject()) != message.KindAlarm {
+			continue
+		}
+		if a, err := message.ParseAlarm(msg.Data(), time.Now()); err == nil && a.Name == name {
 			all = append(all, a)
 		}
 	}

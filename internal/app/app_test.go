@@ -13,13 +13,13 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -141,6 +141,7 @@ func TestBrokenFrames(t *testing.T) {
 	}
 	h.finish()
 
+	reasons := []string{message.ReasonNotJSON, message.ReasonModule, message.ReasonContent, message.ReasonEvent, message.ReasonTooLarge}
 	good, malformed, cut := 0, 0, 0
 	for _, msg := range h.stored() {
 		assertNoCredential(t, msg)
@@ -150,7 +151,7 @@ func TestBrokenFrames(t *testing.T) {
 		}
 		malformed++
 		headers := msg.Headers()
-		if headers.Get("Zoom-Reason") == "" || headers.Get("Zoom-Reason-Code") == "" || headers.Get("Zoom-Epoch") == "" || headers.Get("Nats-Msg-Id") == "" {
+		if headers.Get("Zoom-Reason") == "" || !slices.Contains(reasons, headers.Get("Zoom-Reason-Code")) || headers.Get("Zoom-Epoch") == "" || headers.Get("Nats-Msg-Id") == "" {
 			t.Errorf("headers %v", headers)
 		}
 		if headers.Get("Zoom-Size") != "" {
@@ -298,7 +299,7 @@ func TestReconnects(t *testing.T) {
 	if got := len(h.stored()); got != 3 {
 		t.Errorf("%d of 3 events stored", got)
 	}
-	if gaps := h.gaps(); len(gaps) != 3 || gaps[0].Cause != bridge.GapDisconnected || !gaps[0].Certain || gaps[0].Replica != "replica-1" || gaps[0].Epoch != 1 {
+	if gaps := h.gaps(); len(gaps) != 3 || gaps[0].Cause != message.GapDisconnected || !gaps[0].Certain || gaps[0].Replica != "replica-1" || gaps[0].Epoch != 1 {
 		t.Errorf("gap markers: %+v", gaps)
 	}
 	if !strings.Contains(h.log.String(), `"cause":"reset"`) {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -17,11 +16,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -213,14 +212,14 @@ func (h *harness) stored() []jetstream.Msg {
 }
 
 // gaps reads the gap markers.
-func (h *harness) gaps() []bridge.Gap {
+func (h *harness) gaps() []message.Gap {
 	h.t.Helper()
-	var gaps []bridge.Gap
+	var gaps []message.Gap
 	for _, msg := range h.all() {
-		var gap bridge.Gap
 		if msg.Subject() == gapSubject {
-			if err := json.Unmarshal(msg.Data(), &gap); err != nil {
-				h.t.Fatal(err)
+			gap, err := message.ParseGap(msg.Data(), time.Now())
+			if err != nil || gap.Impossible {
+				h.t.Fatalf("%s: %v", msg.Data(), err)
 			}
 			gaps = append(gaps, gap)
 		}

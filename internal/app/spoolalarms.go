@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -10,11 +9,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/outbox/spool"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
-	"github.com/zoomstream/zoomstream/subjects"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // spoolingPatience is how long events may be held back until that is an alarm.
@@ -107,9 +105,11 @@ func (s *spooled) popDamage() (what string) {
 
 // replayed looks for alarms of earlier runs whose messages are on their way only now.
 func (s *spooled) replayed(msg *nats.Msg) {
-	var a bridge.Alarm
-	if msg.Subject != subjects.Control(s.prefix, subjects.Alarm) || json.Unmarshal(msg.Data, &a) != nil ||
-		a.Subscription != "" || !slices.Contains(alarm.OfReplica, a.Name) {
+	if message.KindOf(s.prefix, msg.Subject) != message.KindAlarm {
+		return
+	}
+	a, err := message.ParseAlarm(msg.Data, time.Now())
+	if err != nil || a.Subscription != "" || !slices.Contains(alarm.OfReplica, a.Name) {
 		return
 	}
 	s.mu.Lock()

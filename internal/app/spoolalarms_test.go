@@ -14,11 +14,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/outbox/spool"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestSpoolConditions: what of the outbox's state raises and clears each alarm.
@@ -58,7 +58,7 @@ func TestAlarmsOfEarlierRuns(t *testing.T) {
 	h := newMonitored(t)
 	h.settings.SpoolDir = t.TempDir()
 	other := func(name string, raised bool, of string) *nats.Msg {
-		return bridge.AlarmMessage("zoom", bridge.Alarm{Name: name, Raised: raised, Replica: of, At: time.Now(), Detail: "it was so"})
+		return message.Alarm{Name: name, Raised: raised, Replica: of, At: time.Now(), Detail: "it was so"}.Msg("zoom")
 	}
 	h.leave(
 		other(alarm.Spooling, true, "replica-1"),

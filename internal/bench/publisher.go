@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // runPublisher is nats.go's asynchronous publisher and nothing else.
@@ -93,11 +95,11 @@ func (m *model) of(number int64, now time.Time) nats.Header {
 	for i, name := range m.names {
 		value := m.values[i]
 		switch name {
-		case nats.MsgIdHdr, "x-zm-trackingid":
+		case message.HeaderID, message.HeaderTrackingID:
 			value = value[:len(value)-len(digits)] + string(digits)
-		case "Zoom-Seq":
+		case message.HeaderSeq:
 			value = strings.TrimLeft(string(digits), "0")
-		case "Zoom-Received-At", "Zoom-Event-At":
+		case message.HeaderReceivedAt:
 			value = now.UTC().Format("2006-01-02T15:04:05.000000000Z")[:len(value)-1] + "Z"
 		}
 		h[name] = []string{value}

@@ -3,20 +3,19 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // gapBefore tells whether there was a gap between the connection of the term
 // before and one that is ready now. It also returns what that term's replica
 // says of it, if it can be asked.
-func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *Gap) {
+func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *message.Gap) {
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
@@ -24,7 +23,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
 		if !ok && last.State == Connected {
-			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, GapCrash, false)
+			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, message.GapCrash, false)
 			return last, &gap
 		}
 		if ok {
@@ -40,7 +39,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		if !ok {
 			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
 			if !asked || from.Before(ready) { // else events came on that connection until now
-				gap := b.gapAfter(last, from, ready, 1, GapCrash, false)
+				gap := b.gapAfter(last, from, ready, 1, message.GapCrash, false)
 				return last, &gap
 			}
 		} else if answer.Connection > 0 {
@@ -49,20 +48,20 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 	}
 	switch {
 	case last.State == Connected && last.Unanswered:
-		gap := b.gapAfter(last, last.LastFrame, ready, 1, GapDisconnected, false)
+		gap := b.gapAfter(last, last.LastFrame, ready, 1, message.GapDisconnected, false)
 		return last, &gap
 	case last.State == Disconnected:
 		from := last.Since
 		if !asked && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received then may have ended with it
 			from = earlier(from, b.lossBegins(ctx, last))
 		}
-		if asked && last.Cause == GapDisconnected && last.Ended.After(ready) { // it may have lived until this one displaced it
+		if asked && last.Cause == message.GapDisconnected && last.Ended.After(ready) { // it may have lived until this one displaced it
 			certain = false
 		}
 		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
 		return last, &gap
 	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
-		gap := b.gapAfter(last, last.Since, ready, 1, GapKicked, false)
+		gap := b.gapAfter(last, last.Since, ready, 1, message.GapKicked, false)
 		return last, &gap
 	}
 	return last, nil
@@ -88,9 +87,9 @@ func (b *Bridge) moment() time.Duration {
 
 // lateGap is a gap that the successor cannot know of: it counted on a connection
 // that this replica held and that later turned out to have been dead.
-func (b *Bridge) lateGap(ctx context.Context) []Gap {
+func (b *Bridge) lateGap(ctx context.Context) []message.Gap {
 	s := b.journal.current()
-	if s.Connection == 0 || s.State != Disconnected || s.Cause == GapKicked || !b.over.Load() {
+	if s.Connection == 0 || s.State != Disconnected || s.Cause == message.GapKicked || !b.over.Load() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
@@ -107,9 +106,9 @@ func (b *Bridge) lateGap(ctx context.Context) []Gap {
 	if tells(next, s.Since) || to.Sub(s.Since) < noGap {
 		return nil
 	}
-	gap := b.gapAfter(s, s.Since, to, s.Connection+1, GapDisconnected, false)
+	gap := b.gapAfter(s, s.Since, to, s.Connection+1, message.GapDisconnected, false)
 	gap.Replica, gap.Epoch = next.Replica, next.Epoch
-	return []Gap{gap}
+	return []message.Gap{gap}
 }
 
 // tells reports whether a state tells of the gap that began at a time and ended
@@ -169,21 +168,20 @@ func later(a, b time.Time) time.Time {
 
 // readFrom is the time from which on what Zoom sent after a message may be unread;
 // zero if it does not say when it was received.
-func readFrom(header nats.Header) time.Time {
-	at, err := time.Parse(receivedAt, header.Get(headerReceivedAt))
-	if err != nil {
+func readFrom(h message.Headers) time.Time {
+	if h.Received.IsZero() {
 		return time.Time{}
 	}
-	return zoom.ReadFrom(zoom.SentAt(header.Get(headerSentAt), at), at)
+	return zoom.ReadFrom(message.Plausible(h.Sent, h.Received), h.Received)
 }
 
 // ofEpoch reports whether a message is of an epoch, or, if that is not known, not
 // of this one.
-func ofEpoch(header string, epoch, own uint64) bool {
+func ofEpoch(h message.Headers, epoch, own uint64) bool {
 	if epoch == 0 {
-		return header != strconv.FormatUint(own, 10)
+		return h.Epoch != own
 	}
-	return header == strconv.FormatUint(epoch, 10)
+	return h.Epoch == epoch
 }
 
 // lastSpooled is when the newest event of the subscription and an epoch was received
@@ -192,10 +190,10 @@ func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	header := b.cfg.Outbox.Leftover(ctx, b.cfg.Subscription)
-	if header == nil || !ofEpoch(header.Get(headerEpoch), epoch, b.cfg.Epoch) {
-		return time.Time{}
+	if h := message.ParseHeaders(header); header != nil && ofEpoch(h, epoch, b.cfg.Epoch) {
+		return readFrom(h)
 	}
-	return readFrom(header)
+	return time.Time{}
 }
 
 // lastStored is when the newest stored event of the subscription and an epoch was
@@ -217,10 +215,11 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 		if err != nil {
 			return time.Time{}
 		}
-		if msg.Header.Get(headerSubscription) != b.cfg.Subscription || !ofEpoch(msg.Header.Get(headerEpoch), epoch, b.cfg.Epoch) {
+		h := message.ParseHeaders(msg.Header)
+		if h.Subscription != b.cfg.Subscription || !ofEpoch(h, epoch, b.cfg.Epoch) {
 			continue
 		}
-		if at := readFrom(msg.Header); !at.IsZero() {
+		if at := readFrom(h); !at.IsZero() {
 			return at
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestLossBegins holds that the marker of a crash begins no later than what the dead
@@ -70,8 +71,8 @@ func TestLossBegins(t *testing.T) {
 				t.Fatal(err)
 			}
 			if c.received > 0 {
-				_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "zoom.a", Header: nats.Header{headerSubscription: {"sub"}, headerEpoch: {"3"},
-					headerReceivedAt: {at(c.received).Format(receivedAt)}, headerSentAt: {strconv.FormatInt(at(c.sent).Unix(), 10)}}})
+				_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "zoom.a", Header: nats.Header{message.HeaderSubscription: {"sub"}, message.HeaderEpoch: {"3"},
+					message.HeaderReceivedAt: {at(c.received).Format(receivedAt)}, message.HeaderSentAt: {strconv.FormatInt(at(c.sent).Unix(), 10)}}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -81,7 +82,7 @@ func TestLossBegins(t *testing.T) {
 				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
 			})
 			_, gap := b.gapBefore(t.Context(), c.last, at(60))
-			if gap == nil || gap.Cause != GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
+			if gap == nil || gap.Cause != message.GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
 			}
 		})
@@ -96,8 +97,8 @@ func TestLossBegins(t *testing.T) {
 		}
 		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
 			SafeUntil: func(string) time.Time { return time.Time{} }})
-		last := State{State: Disconnected, Cause: GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
-		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != GapStart || !gap.From.Equal(at(35)) {
+		last := State{State: Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
+		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != message.GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
 		}
 	})
@@ -110,12 +111,12 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	for name, c := range map[string]struct {
 		ended time.Time
-		cause GapCause
+		cause message.GapCause
 		want  bool // certain
 	}{
-		"noticed before":    {at(58), GapDisconnected, true},
-		"noticed after":     {at(61), GapDisconnected, false},
-		"closed on purpose": {at(61), GapHandoverTimeout, true},
+		"noticed before":    {at(58), message.GapDisconnected, true},
+		"noticed after":     {at(61), message.GapDisconnected, false},
+		"closed on purpose": {at(61), message.GapHandoverTimeout, true},
 	} {
 		last := State{State: Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
 		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
@@ -147,7 +148,7 @@ func TestDisplacedByThisOne(t *testing.T) {
 		})
 		b.firstDial.Store(int64(time.Duration(c.dial) * time.Millisecond))
 		_, gap := b.gapBefore(t.Context(), last, at(ready))
-		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != GapKicked {
+		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != message.GapKicked {
 			t.Errorf("displaced %d ms before, and the dial took %d ms: %+v", c.before, c.dial, gap)
 		}
 	}
@@ -171,7 +172,7 @@ func TestUnrecordedTerm(t *testing.T) {
 		"events came, so not yet":   {State{State: Connected, Since: at(0), LastFrame: at(59), LastEvent: at(58)}, at(58), true},
 		"events come still":         {State{State: Connected, Since: at(0), LastFrame: at(60), LastEvent: at(60)}, none, true},
 		"it says it never did":      {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, none, false},
-		"it was disconnected first": {State{State: Disconnected, Since: at(40), LastFrame: at(39), Cause: GapDisconnected}, at(40), true},
+		"it was disconnected first": {State{State: Disconnected, Since: at(40), LastFrame: at(39), Cause: message.GapDisconnected}, at(40), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)

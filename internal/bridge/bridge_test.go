@@ -17,6 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 func newBridge(t testing.TB) *Bridge {
@@ -102,12 +103,12 @@ func TestEventNameInHeader(t *testing.T) {
 		"completed ": "completed%20", "a\nb": "a%0Ab", "\xff": "%FF",
 	} {
 		msg := b.event(&zoom.Frame{Event: name, Body: []byte("{}")})
-		if got := msg.Header.Get(headerEvent); got != want {
+		if got := msg.Header.Get(message.HeaderEvent); got != want {
 			t.Errorf("%q: header %q, want %q", name, got, want)
 		}
 	}
 	long := strings.Repeat("long_name.", 50) + "end"
-	if got := b.event(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(headerEvent); got != long {
+	if got := b.event(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(message.HeaderEvent); got != long {
 		t.Errorf("the header cuts the name as the subject does: %q", got)
 	}
 }
@@ -117,7 +118,7 @@ func TestStampCounts(t *testing.T) {
 	for want := range 3 {
 		msg := b.malformedFrame(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
 		b.stamp(msg, uint64(want)+1)
-		if msg.Header.Get(headerEpoch) != "7" || msg.Header.Get(headerSeq) != fmt.Sprint(want+1) || msg.Header.Get(headerReasonCode) != "not_json" {
+		if msg.Header.Get(message.HeaderEpoch) != "7" || msg.Header.Get(message.HeaderSeq) != fmt.Sprint(want+1) || msg.Header.Get(message.HeaderReasonCode) != "not_json" {
 			t.Errorf("%v", msg.Header)
 		}
 	}

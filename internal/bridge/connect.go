@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Renewal says whether a connection is replaced before its token expires.
@@ -100,7 +101,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
 			}
-			b.journal.judge(Disconnected, GapKicked)
+			b.journal.judge(Disconnected, message.GapKicked)
 			wait = b.contest.displaced(patience)
 		}
 		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
@@ -245,7 +246,7 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
 		detail = e.Error()
 	}
-	end := func(state ConnState, cause GapCause) {
+	end := func(state ConnState, cause message.GapCause) {
 		b.journal.ended(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
 	}
 	switch {
@@ -254,10 +255,10 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 	case why == zoom.CauseDisplaced:
 		end(Displaced, "")
 	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
-		end(Disconnected, GapHandoverTimeout)
+		end(Disconnected, message.GapHandoverTimeout)
 	case why == zoom.CauseStopped && process.Err() != nil:
-		end(Disconnected, GapStart)
+		end(Disconnected, message.GapStart)
 	default:
-		end(Disconnected, GapDisconnected)
+		end(Disconnected, message.GapDisconnected)
 	}
 }

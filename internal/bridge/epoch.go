@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // epochSearch is how many of the stream's last messages may be looked at for an epoch.
@@ -41,11 +41,9 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 		if err != nil {
 			return last, err
 		}
-		epoch, err := strconv.ParseUint(msg.Header.Get(headerEpoch), 10, 64)
-		if err == nil && epoch < record.MaxNumber { // also a neighbour's, since all count from one bucket
-			last = max(last, epoch)
-		}
-		if err == nil && msg.Header.Get(headerSubscription) == subscription {
+		h := message.ParseHeaders(msg.Header)
+		last = max(last, h.Epoch) // also a neighbour's, since all count from one bucket
+		if h.Epoch > 0 && h.Subscription == subscription {
 			break
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 func TestLastEpoch(t *testing.T) {
@@ -29,8 +31,8 @@ func TestLastEpoch(t *testing.T) {
 	store := func(subscription, epoch string) {
 		t.Helper()
 		msg := nats.NewMsg("zoom.meeting.started")
-		msg.Header.Set(headerSubscription, subscription)
-		msg.Header.Set(headerEpoch, epoch)
+		msg.Header.Set(message.HeaderSubscription, subscription)
+		msg.Header.Set(message.HeaderEpoch, epoch)
 		if _, err := js.PublishMsg(t.Context(), msg); err != nil {
 			t.Fatal(err)
 		}

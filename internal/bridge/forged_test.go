@@ -15,6 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestForgedState sees to it that of a state that somebody else has written, only what
@@ -25,9 +26,9 @@ func TestForgedState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gap := func(n int, change func(*Gap)) Gap {
-		g := Gap{
-			Subscription: "sub", From: monday.Add(-time.Hour), To: monday.Add(-time.Minute), Cause: GapCrash,
+	gap := func(n int, change func(*message.Gap)) message.Gap {
+		g := message.Gap{
+			Subscription: "sub", From: monday.Add(-time.Hour), To: monday.Add(-time.Minute), Cause: message.GapCrash,
 			PreviousReplica: "a", Replica: "b", Epoch: 3, ID: fmt.Sprintf("gap:sub:n:2.1-3.%d", n),
 		}
 		if change != nil {
@@ -35,7 +36,7 @@ func TestForgedState(t *testing.T) {
 		}
 		return g
 	}
-	many := func(n int) (gaps []Gap) {
+	many := func(n int) (gaps []message.Gap) {
 		for i := range n {
 			gaps = append(gaps, gap(i, nil))
 		}
@@ -53,17 +54,22 @@ func TestForgedState(t *testing.T) {
 			s.Raised = append(strings.Split(strings.Repeat("x,", 20_000), ","), alarm.Late, alarm.Late)
 		}, 1, 1},
 		"a replica's alarm": {func(s *State) { s.Raised = alarm.OfReplica }, 1, 0},
-		"gaps of its own":   {func(s *State) { s.Unstored = []Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
+		"gaps of its own":   {func(s *State) { s.Unstored = []message.Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
 		"too many gaps":     {func(s *State) { s.Unstored = many(300) }, record.MaxUnstored + 1, 0},
 		"far too many":      {func(s *State) { s.Unstored = many(2000) }, 1, 0},
-		"another's gaps":    {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.Subscription = "other" })} }, 1, 0},
-		"a stranger's id":   {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.ID = "meeting.started" })} }, 1, 0},
-		"an id of lines":    {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.ID = "gap:sub:\r\nNats-Rollup: all" })} }, 1, 0},
-		"a name of lines":   {func(s *State) { s.Unstored = []Gap{gap(1, func(g *Gap) { g.Replica = "a\x1b[2J" })} }, 1, 0},
+		"another's gaps":    {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Subscription = "other" })} }, 1, 0},
+		"a stranger's id":   {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.ID = "meeting.started" })} }, 1, 0},
+		"an id of lines": {func(s *State) {
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.ID = "gap:sub:\r\nNats-Rollup: all" })}
+		}, 1, 0},
+		"a name of lines": {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Replica = "a\x1b[2J" })} }, 1, 0},
 		"absurd times": {func(s *State) {
-			s.Unstored = []Gap{gap(1, func(g *Gap) { g.From, g.To = time.Unix(0, 0), monday.AddDate(900, 0, 0) })}
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.From, g.To = time.Unix(0, 0), monday.AddDate(900, 0, 0) })}
 		}, 2, 0},
-		"long texts":    {func(s *State) { s.End = long; s.Unstored = []Gap{gap(1, func(g *Gap) { g.Detail = long })} }, 2, 0},
+		"long texts": {func(s *State) {
+			s.End = long
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Detail = long })}
+		}, 2, 0},
 		"a long name":   {func(s *State) { s.Replica = long }, 1, 0},
 		"a wild nonce":  {func(s *State) { s.Nonce = ">" }, 1, 0},
 		"unheard-of":    {func(s *State) { s.State = "asleep" }, 1, 0},
@@ -73,7 +79,7 @@ func TestForgedState(t *testing.T) {
 		s.cfg.Term, s.cfg.Stream = trusted{}, "none"
 		s.cfg.Ask = func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
 		s.cfg.SafeUntil = func(string) time.Time { return time.Now().Add(-time.Minute) }
-		state := State{State: Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: GapStart}
+		state := State{State: Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: message.GapStart}
 		c.change(&state)
 		value, err := json.Marshal(state)
 		if err != nil {
@@ -119,14 +125,14 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 	full := false
 	for n := 0; !full; n++ { // nobody takes anything from the outbox
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		full = s.publish(ctx, s.control(".x", fmt.Sprint(n), nil), outbox.Times{}) != nil
+		full = s.publish(ctx, message.Gap{ID: fmt.Sprint(n)}.Msg("zoom"), outbox.Times{}) != nil
 		cancel()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var both sync.WaitGroup
 	both.Go(func() {
 		now := time.Now()
-		s.tell(ctx, []Gap{s.gapAfter(State{Nonce: "a"}, now, now, 1, GapCrash, true), s.gapAfter(State{Nonce: "b"}, now, now, 1, GapCrash, true)})
+		s.tell(ctx, []message.Gap{s.gapAfter(State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.gapAfter(State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
 	})
 	time.Sleep(20 * time.Millisecond)
 	both.Go(s.forget)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -73,7 +75,7 @@ func (j *journal) change(f func(*State)) {
 }
 
 // ended notes that the connection is live no more, on this machine's own clock.
-func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause GapCause, end string) {
+func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause message.GapCause, end string) {
 	j.change(func(s *State) {
 		if !j.superseded { // else a later term has told already
 			j.b.lostSince.Store(until.UnixNano())
@@ -84,7 +86,7 @@ func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, ca
 }
 
 // judge says what the end of a displaced connection was.
-func (j *journal) judge(state ConnState, cause GapCause) {
+func (j *journal) judge(state ConnState, cause message.GapCause) {
 	j.change(func(s *State) { s.State, s.Cause = state, cause })
 }
 
@@ -98,14 +100,14 @@ func (j *journal) renewed(ready time.Time) {
 
 // opened notes that a connection is ready, and returns the gap since the last
 // connection of this term. What was before the term is found out by settle.
-func (j *journal) opened(ready time.Time) (gaps []Gap) {
+func (j *journal) opened(ready time.Time) (gaps []message.Gap) {
 	j.change(func(s *State) {
 		if s.Connection == 0 {
 			j.first, s.First = ready, ready.UTC()
 		} else if s.State == Disconnected {
 			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
 			s.AddGap(gap)
-			gaps = []Gap{gap}
+			gaps = []message.Gap{gap}
 		}
 		s.State, s.Since, s.Ended, s.Cause, s.End = Connected, ready.UTC(), time.Time{}, "", ""
 		s.Connection++
@@ -118,7 +120,7 @@ func (j *journal) opened(ready time.Time) (gaps []Gap) {
 
 // settle finds out, once in a term, what was before its first connection, and
 // returns the gaps of which the term before may not have told.
-func (j *journal) settle(ctx context.Context) ([]Gap, error) {
+func (j *journal) settle(ctx context.Context) ([]message.Gap, error) {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	if !j.lock(ctx) {
@@ -140,8 +142,8 @@ func (j *journal) settle(ctx context.Context) ([]Gap, error) {
 	if last.Nonce == j.b.cfg.Nonce && last.Epoch == j.b.cfg.Epoch { // a write of ours that seemed to fail
 		j.revision = revision
 		own := j.current().Unstored
-		last.Unstored = slices.DeleteFunc(last.Unstored, func(g Gap) bool {
-			return slices.ContainsFunc(own, func(o Gap) bool { return o.ID == g.ID })
+		last.Unstored = slices.DeleteFunc(last.Unstored, func(g message.Gap) bool {
+			return slices.ContainsFunc(own, func(o message.Gap) bool { return o.ID == g.ID })
 		})
 		j.enter(last, last.FirstGap)
 		return last.Unstored, nil
@@ -174,7 +176,7 @@ func (j *journal) settled() bool {
 }
 
 // enter adds what is left of the term before to the present state.
-func (j *journal) enter(last State, gap *Gap) {
+func (j *journal) enter(last State, gap *message.Gap) {
 	if last.ClosesAtExpiry {
 		j.b.dialer.LearnClosesAtExpiry()
 	}
@@ -194,7 +196,7 @@ func (j *journal) enter(last State, gap *Gap) {
 // stored notes that the marker of a gap is in the stream.
 func (j *journal) stored(id string) {
 	j.change(func(s *State) {
-		var rest []Gap
+		var rest []message.Gap
 		for _, gap := range s.Unstored {
 			if gap.ID != id {
 				rest = append(rest, gap)

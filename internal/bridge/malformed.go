@@ -3,7 +3,6 @@ package bridge
 import (
 	"errors"
 	"maps"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,14 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/redact"
 	"github.com/zoomstream/zoomstream/internal/zoom"
-	"github.com/zoomstream/zoomstream/subjects"
-)
-
-// The headers of a malformed frame.
-const (
-	headerReason     = "Zoom-Reason"      // for people
-	headerReasonCode = "Zoom-Reason-Code" // one of a few
-	headerSize       = "Zoom-Size"        // of the whole in bytes, where the body is cut
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // spare is for what a message gets besides its headers, place in the order
@@ -59,7 +51,7 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
 		code = m.Reason
 	}
-	h := newMessage("")
+	h := newOutgoing("")
 	b.common(h, f, string(appendReceivedAt(nil, b.clock(f.Received))))
 	return b.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
@@ -67,14 +59,14 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 // Refused replaces a message that NATS can never store, since it is too large. It
 // is for publisher.Options.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
-	if msg.Subject == subjects.Control(q.prefix, subjects.Malformed) {
+	if message.KindOf(q.prefix, msg.Subject) == message.KindMalformed {
 		return bare(msg) // it was counted as what it was before
 	}
 	if q.refused != nil {
-		q.refused(msg.Header.Get(headerSubscription))
+		q.refused(msg.Header.Get(message.HeaderSubscription))
 	}
 	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
-	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), "too_large", err.Error())
+	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 
 // mask returns a copy without credentials. The text need not be well-formed,
@@ -88,28 +80,27 @@ func (q *Quarantine) mask(raw []byte) []byte {
 }
 
 func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
-	subject := subjects.Control(q.prefix, subjects.Malformed)
+	subject := message.KindMalformed.Subject(q.prefix)
 	tracking := ""
-	if values := header["x-zm-trackingid"]; len(values) > 0 {
+	if values := header[message.HeaderTrackingID]; len(values) > 0 {
 		tracking = values[0]
 	}
-	header[nats.MsgIdHdr] = []string{dedupe.ID(q.mode, tracking, subject, raw)}
-	header[headerReason] = []string{reason}
-	header[headerReasonCode] = []string{code}
-	room := q.room(header)
+	header[message.HeaderID] = []string{dedupe.ID(q.mode, tracking, subject, raw)}
+	m := message.Malformed{Code: code, Reason: reason}
+	room := q.room(m.Msg(q.prefix, header).Header)
 	if len(raw) < size || len(raw) > room {
-		header[headerSize] = []string{strconv.Itoa(size)}
+		m.Size = size
 	}
-	body := q.mask(raw[:min(len(raw), room)])
-	body = body[:min(len(body), room)] // masking may have made it longer
-	return &nats.Msg{Subject: subject, Header: header, Data: body}
+	m.Body = q.mask(raw[:min(len(raw), room)])
+	m.Body = m.Body[:min(len(m.Body), room)] // masking may have made it longer
+	return m.Msg(q.prefix, header)
 }
 
 // bare keeps of a malformed message that cannot be stored either (the stream's
 // limit may have been lowered) only what tells that there was one.
 func bare(msg *nats.Msg) *nats.Msg {
 	header := make(nats.Header)
-	for _, key := range []string{nats.MsgIdHdr, headerReasonCode, headerSize, headerSubscription, headerReceivedAt, headerEpoch, headerSeq} {
+	for _, key := range []string{message.HeaderID, message.HeaderReasonCode, message.HeaderSize, message.HeaderSubscription, message.HeaderReceivedAt, message.HeaderEpoch, message.HeaderSeq} {
 		if values, ok := msg.Header[key]; ok {
 			header[key] = values
 		}

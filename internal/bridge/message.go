@@ -11,19 +11,8 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
-)
-
-// The headers of a message besides Nats-Msg-Id and those that keep Zoom's own
-// names.
-const (
-	headerEvent        = "Zoom-Event"
-	headerSubscription = "Zoom-Subscription"
-	headerReceivedAt   = "Zoom-Received-At"
-	headerSentAt       = "x-zm-request-timestamp"
-	headerEpoch        = "Zoom-Epoch"
-	headerSeq          = "Zoom-Seq"
-	headerSignature    = "Zoom-Signature"
 )
 
 // receivedAt is RFC 3339 with all nine digits, so that values sort as text.
@@ -38,38 +27,38 @@ const maxHeaderValue = 512
 func (b *Bridge) event(f *zoom.Frame) *nats.Msg {
 	name := b.name(f.Event)
 	subject := name.subject
-	h := newMessage(subject)
+	h := newOutgoing(subject)
 	h.Data = f.Body
-	h.set(nats.MsgIdHdr, dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))
-	h.Header[headerEvent] = name.header
+	h.set(message.HeaderID, dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))
+	h.Header[message.HeaderEvent] = name.header
 	if secret := b.cfg.SecretToken(); secret != "" {
-		h.set(headerSignature, b.verdict(secret, f, subject))
+		h.set(message.HeaderSignature, b.verdict(secret, f, subject))
 	}
 	var buffer [64]byte
 	text := appendReceivedAt(buffer[:0], b.clock(f.Received))
 	end := len(text)
 	place := string(strconv.AppendUint(text, b.seq+1, 10)) // both in one allocation
 	b.common(h, f, place[:end])
-	h.Header[headerEpoch] = b.epoch
-	h.set(headerSeq, place[end:])
+	h.Header[message.HeaderEpoch] = b.epoch
+	h.set(message.HeaderSeq, place[end:])
 	return &h.Msg
 }
 
 // common adds the headers of events and malformed frames alike.
-func (b *Bridge) common(h *message, f *zoom.Frame, received string) {
-	h.zoom("x-zm-trackingid", f.Header.TrackingID)
-	h.zoom(headerSentAt, f.Header.Timestamp)
-	h.zoom("x-zm-signature", f.Header.Signature)
-	h.zoom("x-zm-request-id", f.Header.RequestID)
-	h.zoom("traceparent", f.Header.Traceparent)
-	h.Header[headerSubscription] = b.subscription
-	h.set(headerReceivedAt, received)
+func (b *Bridge) common(h *outgoing, f *zoom.Frame, received string) {
+	h.zoom(message.HeaderTrackingID, f.Header.TrackingID)
+	h.zoom(message.HeaderSentAt, f.Header.Timestamp)
+	h.zoom(message.HeaderZoomSignature, f.Header.Signature)
+	h.zoom(message.HeaderRequestID, f.Header.RequestID)
+	h.zoom(message.HeaderTraceparent, f.Header.Traceparent)
+	h.Header[message.HeaderSubscription] = b.subscription
+	h.set(message.HeaderReceivedAt, received)
 }
 
 // stamp adds the place of a message in the order of this epoch.
 func (b *Bridge) stamp(msg *nats.Msg, seq uint64) {
-	msg.Header[headerEpoch] = b.epoch
-	msg.Header[headerSeq] = []string{strconv.FormatUint(seq, 10)}
+	msg.Header[message.HeaderEpoch] = b.epoch
+	msg.Header[message.HeaderSeq] = []string{strconv.FormatUint(seq, 10)}
 }
 
 // appendReceivedAt appends a time in the form of receivedAt. That of RFC 3339 without
@@ -86,12 +75,12 @@ func appendReceivedAt(to []byte, t time.Time) []byte {
 
 func (b *Bridge) verdict(secret string, f *zoom.Frame, subject string) string {
 	if b.verifier.Verify(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
-		return "valid"
+		return message.SignatureValid
 	}
 	b.invalidSignatures.Add(1)
 	b.cfg.Meter.InvalidSignature.Inc()
 	b.badSignatures.Warn().Str("code", "event.signature").Str("subject", subject).Msg("the signature of an event is invalid; it is published and marked")
-	return "invalid"
+	return message.SignatureInvalid
 }
 
 // keepNames bounds how many names of events are kept. Zoom has about 600.
@@ -100,7 +89,7 @@ const keepNames = 1024
 // eventName is the name of an event as its messages have it.
 type eventName struct {
 	subject string
-	header  []string // value of Zoom-Event
+	header  []string // value of message.HeaderEvent
 }
 
 func (b *Bridge) name(event string) *eventName {
@@ -133,9 +122,9 @@ func visible(s string) bool {
 	return true
 }
 
-// message is a message and what its header's values consist of, in one allocation.
+// outgoing is a message and what its header's values consist of, in one allocation.
 // Values that many messages share are set in Header itself.
-type message struct {
+type outgoing struct {
 	nats.Msg
 	values [ownValues]string
 	used   int
@@ -145,18 +134,18 @@ type message struct {
 // five of Zoom's, the time of receipt and the place.
 const ownValues = 9
 
-func newMessage(subject string) *message {
-	return &message{Msg: nats.Msg{Subject: subject, Header: make(nats.Header, 12)}}
+func newOutgoing(subject string) *outgoing {
+	return &outgoing{Msg: nats.Msg{Subject: subject, Header: make(nats.Header, 12)}}
 }
 
-func (m *message) set(key, value string) {
+func (m *outgoing) set(key, value string) {
 	m.values[m.used] = value
 	m.used++
 	m.Header[key] = m.values[m.used-1 : m.used : m.used]
 }
 
 // zoom adds a value that came from Zoom if it is there and fits.
-func (m *message) zoom(key, value string) {
+func (m *outgoing) zoom(key, value string) {
 	if len(value) <= maxHeaderValue && fitsHeader(value) {
 		m.set(key, value)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestAllHeaders has a frame with all that a header can tell.
@@ -22,7 +23,7 @@ func TestAllHeaders(t *testing.T) {
 	first := b.event(frame("meeting.started"))
 	for key, want := range map[string]string{
 		"x-zm-trackingid": "id", "x-zm-request-timestamp": "1", "x-zm-signature": "v0=00", "x-zm-request-id": "request", "traceparent": "00-1",
-		headerEvent: "meeting.started", headerSubscription: "sub", headerReceivedAt: "2023-11-14T22:13:20.000000042Z", headerEpoch: "7", headerSeq: "1", headerSignature: "invalid",
+		message.HeaderEvent: "meeting.started", message.HeaderSubscription: "sub", message.HeaderReceivedAt: "2023-11-14T22:13:20.000000042Z", message.HeaderEpoch: "7", message.HeaderSeq: "1", message.HeaderSignature: "invalid",
 	} {
 		if got := first.Header[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
@@ -35,7 +36,7 @@ func TestAllHeaders(t *testing.T) {
 	for key := range first.Header { // messages share memory
 		first.Header[key] = append(first.Header[key], "changed")
 	}
-	if second := b.event(frame("meeting.started")); second.Header.Get(headerSeq) != "2" || len(second.Header[headerEpoch]) != 1 || len(second.Header[headerEvent]) != 1 {
+	if second := b.event(frame("meeting.started")); second.Header.Get(message.HeaderSeq) != "2" || len(second.Header[message.HeaderEpoch]) != 1 || len(second.Header[message.HeaderEvent]) != 1 {
 		t.Errorf("%v", second.Header)
 	}
 }
@@ -56,7 +57,7 @@ func TestNamesAreBounded(t *testing.T) {
 	for i := range 3 * keepNames {
 		name := fmt.Sprintf("made.up %d", i)
 		msg := b.event(&zoom.Frame{Event: name, Body: []byte("{}")})
-		if msg.Subject != fmt.Sprintf("zoom.made.up%%20%d", i) || msg.Header.Get(headerEvent) != name || msg.Header.Get(nats.MsgIdHdr) == "" {
+		if msg.Subject != fmt.Sprintf("zoom.made.up%%20%d", i) || msg.Header.Get(message.HeaderEvent) != name || msg.Header.Get(nats.MsgIdHdr) == "" {
 			t.Fatalf("%s: %+v", name, msg)
 		}
 	}

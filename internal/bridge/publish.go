@@ -8,6 +8,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // publish hands a message over, waiting for room, unless it has done so before.
@@ -38,7 +39,7 @@ func (b *Bridge) place(msg *nats.Msg, now time.Time) bool {
 		return false
 	}
 	b.seq++
-	if len(msg.Header[headerSeq]) == 0 {
+	if len(msg.Header[message.HeaderSeq]) == 0 {
 		b.stamp(msg, b.seq)
 	}
 	return true
@@ -53,8 +54,8 @@ func (b *Bridge) forget() {
 }
 
 // tell publishes the markers of gaps.
-func (b *Bridge) tell(ctx context.Context, gaps []Gap) {
+func (b *Bridge) tell(ctx context.Context, gaps []message.Gap) {
 	for _, gap := range gaps {
-		b.publish(ctx, b.gapMessage(gap), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
+		b.publish(ctx, gap.Msg(b.cfg.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // subject is a Bridge whose connection and clock are as a test says; NATS is real.
@@ -99,11 +100,11 @@ func TestQuietSince(t *testing.T) {
 		"nothing yet":           {State{}, time.Time{}},
 		"no event yet":          {State{First: first}, first},
 		"an event":              {State{First: first, LastEvent: event}, event},
-		"a gap after it":        {State{First: first, LastEvent: event, LastGap: &Gap{To: gap}}, gap},
-		"a gap before it":       {State{First: first, LastEvent: gap, LastGap: &Gap{To: event}}, gap},
-		"a gap and no event":    {State{First: first, LastGap: &Gap{To: gap}}, gap},
+		"a gap after it":        {State{First: first, LastEvent: event, LastGap: &message.Gap{To: gap}}, gap},
+		"a gap before it":       {State{First: first, LastEvent: gap, LastGap: &message.Gap{To: event}}, gap},
+		"a gap and no event":    {State{First: first, LastGap: &message.Gap{To: gap}}, gap},
 		"an event of long ago":  {State{First: gap, LastEvent: event}, event}, // handed over: the connection before was as good
-		"gap and event at once": {State{First: first, LastEvent: gap, LastGap: &Gap{To: gap}}, gap},
+		"gap and event at once": {State{First: first, LastEvent: gap, LastGap: &message.Gap{To: gap}}, gap},
 	} {
 		if got := quietSince(c.s); !got.Equal(c.want) {
 			t.Errorf("%s: since %s, want %s", name, got, c.want)
@@ -169,7 +170,7 @@ func TestAnotherGapClears(t *testing.T) {
 	s.journal.opened(s.now)
 	s.event()
 	s.passes(time.Hour)
-	s.journal.ended(Disconnected, s.now, s.now, s.now, GapDisconnected, "")
+	s.journal.ended(Disconnected, s.now, s.now, s.now, message.GapDisconnected, "")
 	s.passes(time.Minute)
 	s.journal.opened(s.now)
 	s.passes(time.Minute)
@@ -282,7 +283,7 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	ended := time.Now().Add(-10 * time.Second)
-	lose := func() { s.journal.ended(Disconnected, ended, ended, ended, GapDisconnected, "") }
+	lose := func() { s.journal.ended(Disconnected, ended, ended, ended, message.GapDisconnected, "") }
 	is := func(what string, want time.Time) {
 		t.Helper()
 		if got := s.SafeUntil(); got.Sub(want).Abs() > time.Second {

@@ -1,18 +1,17 @@
 package bridge
 
 import (
-	"time"
-
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // stored is told of each message in the stream.
 func (b *Bridge) stored(s outbox.Stored) {
 	id := s.Msg.Header[nats.MsgIdHdr][0]
-	isEvent := len(s.Msg.Header[headerEvent]) > 0
+	isEvent := len(s.Msg.Header[message.HeaderEvent]) > 0
 	switch {
 	case !isEvent:
 	case !s.Duplicate || s.Resent: // else an acknowledgement was lost
@@ -21,7 +20,7 @@ func (b *Bridge) stored(s outbox.Stored) {
 		b.cfg.Meter.RepeatedStream.Inc()
 		b.repetition(id, "stream")
 	}
-	if s.Msg.Subject == b.cfg.Prefix+subjectGap {
+	if message.KindOf(b.cfg.Prefix, s.Msg.Subject) == message.KindGap {
 		b.journal.stored(id)
 	}
 	if !isEvent || s.Duplicate && !s.Resent {
@@ -29,7 +28,7 @@ func (b *Bridge) stored(s outbox.Stored) {
 	}
 	note := s.Times
 	if note.Received.IsZero() { // it came over the disk
-		note.Received, _ = time.Parse(receivedAt, s.Msg.Header.Get(headerReceivedAt))
+		note.Received = message.ParseHeaders(s.Msg.Header).Received
 		note.Happened = zoom.Happened(s.Msg.Data, note.Received)
 	}
 	if note.Received.IsZero() {

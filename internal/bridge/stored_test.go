@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/publisher"
 )
 
@@ -70,8 +73,8 @@ func TestStoredOverTheDisk(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	for _, broken := range []*nats.Msg{
-		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"1"}, headerEvent: {"a"}}},
-		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"2"}, headerEvent: {"a"}, headerReceivedAt: {"yesterday"}}, Data: []byte("{")},
+		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"1"}, message.HeaderEvent: {"a"}}},
+		{Subject: "zoom.a", Header: nats.Header{nats.MsgIdHdr: {"2"}, message.HeaderEvent: {"a"}, message.HeaderReceivedAt: {"yesterday"}}, Data: []byte("{")},
 		{Subject: "zoom._bridge.gap", Header: nats.Header{nats.MsgIdHdr: {"3"}}},
 		{Subject: "zoom._bridge.malformed", Header: nats.Header{nats.MsgIdHdr: {"4"}}},
 	} {
@@ -107,4 +110,26 @@ func latenessOf(b *Bridge) status.Quantiles {
 	var s status.Subscription
 	b.cfg.Meter.Fill(&s, time.Now(), false)
 	return s.Late
+}
+
+// TestHappenedAlike: those who only look read the time of an event as the connector does.
+func TestHappenedAlike(t *testing.T) {
+	now := time.Now()
+	bodies := zoomsim.Samples()
+	for _, name := range zoomsim.EventNames() {
+		bodies = append(bodies, zoomsim.Body(name))
+	}
+	for _, value := range []string{
+		fmt.Sprint(now.UnixMilli()), fmt.Sprintf("%q", fmt.Sprint(now.Add(-time.Hour).UnixMilli())), fmt.Sprint(now.Unix()), "null", "1.5", "-1", `{"a":1}`, "[1]", `"soon"`, "true",
+		fmt.Sprintf(`1,"event_ts":%d`, now.UnixMilli()), fmt.Sprint(now.Add(2 * time.Hour).UnixMilli()), fmt.Sprint(now.AddDate(-2, 0, 0).UnixMilli()),
+	} {
+		bodies = append(bodies, []byte(`{"event":"a","event_ts":`+value+`}`))
+	}
+	for _, body := range bodies {
+		for _, received := range []time.Time{now, time.Date(2021, 5, 1, 0, 0, 0, 0, time.UTC)} { // samples are of some years
+			if got, want := message.Happened(body, received), zoom.Happened(body, received); !got.Equal(want) {
+				t.Errorf("%.200s: %s, and the connector reads %s", body, got, want)
+			}
+		}
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // elector campaigns for one subscription.
@@ -206,7 +206,7 @@ func (e *elector) epoch(ctx context.Context, seen, revision uint64) uint64 {
 		return revision
 	}
 	if e.c.opt.Epoch != nil {
-		if elsewhere := e.c.opt.Epoch(ctx, e.subscription); elsewhere < record.MaxNumber {
+		if elsewhere := e.c.opt.Epoch(ctx, e.subscription); elsewhere < message.MaxNumber {
 			seen = max(seen, elsewhere)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // rise fails the test unless each epoch is above the one before.
@@ -83,9 +83,9 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 		rise(t, "a new bucket", known, b.term().Epoch)
 		second := b.term().Epoch
 		b.stop()
-		known = record.MaxNumber
+		known = message.MaxNumber
 		c := w.leader("c")
-		if c.term().Epoch >= record.MaxNumber {
+		if c.term().Epoch >= message.MaxNumber {
 			t.Errorf("epoch %d from what was forged", c.term().Epoch)
 		}
 		// Where the revisions are above all epochs that this process has seen, nobody is

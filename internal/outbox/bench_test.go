@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // BenchmarkOutbox publishes messages of 1 KiB: straight to the stream, to disk
@@ -89,8 +90,8 @@ var filler = strings.Repeat("x", 1024)
 
 func (w *bench) publish(b *testing.B, i int) {
 	msg := &nats.Msg{Subject: "zoom.meeting.participant_joined", Data: []byte(filler), Header: nats.Header{
-		nats.MsgIdHdr: {"v=2.0;clid=us02;rid=WEB_" + strconv.Itoa(i)}, "Zoom-Event": {"meeting.participant_joined"}, headerSubscription: {"sub"},
-		headerEpoch: {"1"}, "Zoom-Seq": {strconv.Itoa(i)}, "Zoom-Received-At": {"2026-01-01T00:00:00.000000000Z"},
+		nats.MsgIdHdr: {"v=2.0;clid=us02;rid=WEB_" + strconv.Itoa(i)}, "Zoom-Event": {"meeting.participant_joined"}, message.HeaderSubscription: {"sub"},
+		message.HeaderEpoch: {"1"}, "Zoom-Seq": {strconv.Itoa(i)}, "Zoom-Received-At": {"2026-01-01T00:00:00.000000000Z"},
 	}}
 	if err := w.Publish(b.Context(), msg, Times{}); err != nil {
 		b.Fatal(err)

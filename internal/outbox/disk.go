@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/outbox/spool"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -186,7 +187,7 @@ func (o *Outbox) Leftover(ctx context.Context, subscription string) nats.Header 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, header := range o.newest {
-		if header.Get(headerSubscription) == subscription {
+		if header.Get(message.HeaderSubscription) == subscription {
 			return header
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // world is a nats-server that can go away, and the disk of a machine.
@@ -175,7 +176,7 @@ func (r *run) publish(from, to int) {
 
 func numbered(n int, epoch string) *nats.Msg {
 	return &nats.Msg{Subject: "zoom.test", Data: []byte(strconv.Itoa(n)), Header: nats.Header{
-		nats.MsgIdHdr: {"id-" + strconv.Itoa(n)}, headerSubscription: {"sub"}, headerEpoch: {epoch}, "Zoom-Seq": {strconv.Itoa(n)},
+		nats.MsgIdHdr: {"id-" + strconv.Itoa(n)}, message.HeaderSubscription: {"sub"}, message.HeaderEpoch: {epoch}, "Zoom-Seq": {strconv.Itoa(n)},
 	}}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/publisher"
 )
 
@@ -48,14 +49,9 @@ type Stored struct {
 	At    time.Time
 }
 
-// The headers that a Line is found by. Every message has them.
-const (
-	headerSubscription = "Zoom-Subscription"
-	headerEpoch        = "Zoom-Epoch"
-)
-
 // Line returns a new Line for the messages with these values of Zoom-Subscription
-// and Zoom-Epoch. stored is told of each that is, must not block, and may be nil.
+// and Zoom-Epoch, which every message of a subscription has. stored is told of each
+// that is, must not block, and may be nil.
 func (o *Outbox) Line(subscription, epoch string, stored func(Stored)) *Line {
 	l := &Line{outbox: o, key: lineKey{subscription, epoch}, stored: stored}
 	o.mu.Lock()
@@ -65,7 +61,7 @@ func (o *Outbox) Line(subscription, epoch string, stored func(Stored)) *Line {
 }
 
 func (o *Outbox) lineOf(msg *nats.Msg) *Line {
-	subscription, epoch := msg.Header[headerSubscription], msg.Header[headerEpoch]
+	subscription, epoch := msg.Header[message.HeaderSubscription], msg.Header[message.HeaderEpoch]
 	if len(subscription) == 0 || len(epoch) == 0 {
 		return nil
 	}

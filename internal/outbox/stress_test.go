@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 var (
@@ -31,7 +33,7 @@ type source struct {
 
 func (s *source) message(n int, epoch string) *nats.Msg {
 	return &nats.Msg{Subject: "zoom." + s.subscription, Data: []byte(strconv.Itoa(n)), Header: nats.Header{
-		nats.MsgIdHdr: {s.subscription + strconv.Itoa(n)}, headerSubscription: {s.subscription}, headerEpoch: {epoch},
+		nats.MsgIdHdr: {s.subscription + strconv.Itoa(n)}, message.HeaderSubscription: {s.subscription}, message.HeaderEpoch: {epoch},
 		"Filler": {strings.Repeat("x", 20+n%500/499*100_000)},
 	}}
 }

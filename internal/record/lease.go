@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Lease is the value of a lease. Host and PID are for people.
@@ -26,12 +28,12 @@ func ReadLease(value []byte) (l Lease, err error) {
 	if err := json.Unmarshal(value, &l); err != nil {
 		return Lease{}, err
 	}
-	if l.Epoch >= MaxNumber {
+	if l.Epoch >= message.MaxNumber {
 		return Lease{}, errors.New("there are never so many epochs")
 	}
 	if l.Taken != "" && !causes.MatchString(l.Taken) {
 		return Lease{}, fmt.Errorf("%.40q is no reason to take a lease", l.Taken)
 	}
-	l.Host = Cut(l.Host)
+	l.Host = message.Short(l.Host, message.MaxText)
 	return l, checkNames(l.Replica, l.Nonce)
 }

@@ -8,8 +8,6 @@ package record
 import (
 	"fmt"
 	"regexp"
-	"strings"
-	"time"
 )
 
 // Bounds of what is read.
@@ -19,14 +17,9 @@ const (
 	// MaxUnstored is how many gaps a state keeps, the newest ones: with more, NATS has
 	// been away for long.
 	MaxUnstored = 100
-	// MaxNumber is beyond all epochs and connections, and exact in any JSON reader.
-	MaxNumber = 1 << 53
 
 	maxLeaseBytes = 4 << 10
-	maxText       = 512 // bytes of a text for people
 	maxID         = 512
-	// longest is beyond all gaps.
-	longest = 10 * 365 * 24 * time.Hour
 )
 
 var (
@@ -50,25 +43,4 @@ func checkNames(replica, nonce string) error {
 		return fmt.Errorf("%.40q and %.40q are no replica's name and nonce", replica, nonce)
 	}
 	return nil
-}
-
-// Cut bounds a text for people.
-func Cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
-}
-
-// clampTime moves a time into what can have been.
-func clampTime(t, now time.Time) time.Time {
-	switch oldest := now.Add(-longest); {
-	case t.IsZero():
-		return t
-	case t.After(now): // another machine's clock
-		return now.UTC()
-	case t.Before(oldest):
-		return oldest.UTC()
-	}
-	return t
 }

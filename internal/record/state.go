@@ -9,34 +9,35 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // State is what is kept of a subscription's connection, under
 // state.<subscription>, for the replica that connects next and for people. It
 // also is a replica's answer to the one that took over.
 type State struct {
-	State      ConnState `json:"state"`
-	Replica    string    `json:"replica"`
-	Nonce      string    `json:"nonce"` // of the process
-	Epoch      uint64    `json:"epoch"`
-	Connection uint64    `json:"connection"`     // number within the epoch
-	First      time.Time `json:"first,omitzero"` // when the epoch's first connection was ready
-	Since      time.Time `json:"since"`          // of the state: ready, or live no more
-	Ended      time.Time `json:"ended,omitzero"` // when that it is live no more was noticed
-	End        string    `json:"end,omitempty"`
-	Cause      GapCause  `json:"cause,omitempty"` // of the gap that began when it ended
-	LastFrame  time.Time `json:"last_frame,omitzero"`
-	LastEvent  time.Time `json:"last_event,omitzero"`
-	SafeUntil  time.Time `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
-	Unanswered bool      `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
-	LastGap    *Gap      `json:"last_gap,omitempty"`
-	FirstGap   *Gap      `json:"first_gap,omitempty"` // before the epoch's first connection
-	Now        time.Time `json:"now,omitzero"`        // of an answer: when it was given
+	State      ConnState        `json:"state"`
+	Replica    string           `json:"replica"`
+	Nonce      string           `json:"nonce"` // of the process
+	Epoch      uint64           `json:"epoch"`
+	Connection uint64           `json:"connection"`     // number within the epoch
+	First      time.Time        `json:"first,omitzero"` // when the epoch's first connection was ready
+	Since      time.Time        `json:"since"`          // of the state: ready, or live no more
+	Ended      time.Time        `json:"ended,omitzero"` // when that it is live no more was noticed
+	End        string           `json:"end,omitempty"`
+	Cause      message.GapCause `json:"cause,omitempty"` // of the gap that began when it ended
+	LastFrame  time.Time        `json:"last_frame,omitzero"`
+	LastEvent  time.Time        `json:"last_event,omitzero"`
+	SafeUntil  time.Time        `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
+	Unanswered bool             `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
+	LastGap    *message.Gap     `json:"last_gap,omitempty"`
+	FirstGap   *message.Gap     `json:"first_gap,omitempty"` // before the epoch's first connection
+	Now        time.Time        `json:"now,omitzero"`        // of an answer: when it was given
 
 	// Unstored are gaps whose markers may not be stored yet: whoever connects
 	// next publishes them again.
-	Unstored []Gap    `json:"unstored,omitempty"`
-	Raised   []string `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
+	Unstored []message.Gap `json:"unstored,omitempty"`
+	Raised   []string      `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
 	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
 	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
 }
@@ -94,7 +95,7 @@ func parseState(value []byte) (s State, err error) {
 	switch {
 	case !slices.Contains(connStates, s.State):
 		return State{}, fmt.Errorf("%.40q is no state of a connection", s.State)
-	case s.Epoch >= MaxNumber || s.Connection >= MaxNumber:
+	case s.Epoch >= message.MaxNumber || s.Connection >= message.MaxNumber:
 		return State{}, fmt.Errorf("epoch %d, connection %d: there are never so many", s.Epoch, s.Connection)
 	}
 	return s, checkNames(s.Replica, s.Nonce)
@@ -105,21 +106,21 @@ func parseState(value []byte) (s State, err error) {
 func (s *State) bound(subscription string, now time.Time) (complete bool) {
 	complete = true
 	for _, at := range []*time.Time{&s.First, &s.Since, &s.Ended, &s.LastFrame, &s.SafeUntil, &s.LastEvent} {
-		*at = clampTime(*at, now)
+		*at = message.Clamp(*at, now)
 	}
-	s.End = Cut(s.End)
+	s.End = message.Short(s.End, message.MaxText)
 	if s.Cause != "" && !causes.MatchString(string(s.Cause)) {
-		s.Cause, complete = GapDisconnected, false
+		s.Cause, complete = message.GapDisconnected, false
 	}
-	for _, gap := range []**Gap{&s.LastGap, &s.FirstGap} {
-		if *gap != nil && !(*gap).bound(subscription, now) {
+	for _, gap := range []**message.Gap{&s.LastGap, &s.FirstGap} {
+		if *gap != nil && !boundGap(*gap, subscription, now) {
 			*gap, complete = nil, false
 		}
 	}
 	had := len(s.Unstored) + len(s.Raised)
 	known, gaps := make(map[string]bool), s.Unstored[:0]
 	for _, gap := range s.Unstored {
-		if gap.bound(subscription, now) && !known[gap.ID] {
+		if boundGap(&gap, subscription, now) && !known[gap.ID] {
 			known[gap.ID] = true
 			gaps = append(gaps, gap)
 		}
@@ -131,12 +132,12 @@ func (s *State) bound(subscription string, now time.Time) (complete bool) {
 }
 
 // newest are the last gaps of a list, as many as a state keeps.
-func newest(gaps []Gap) []Gap {
+func newest(gaps []message.Gap) []message.Gap {
 	return slices.Clone(gaps[max(0, len(gaps)-MaxUnstored):])
 }
 
 // AddGap adds a gap whose marker is not stored yet.
-func (s *State) AddGap(gap Gap) {
+func (s *State) AddGap(gap message.Gap) {
 	s.Unstored = newest(append(s.Unstored, gap))
 	s.LastGap = &gap
 }
@@ -155,5 +156,5 @@ func (s State) After(last State) State {
 
 // Final reports whether a replica has nothing to add to its state.
 func (s State) Final() bool {
-	return s.State == HandedOver || s.State == Disconnected && (s.Cause == GapStart || s.Cause == GapHandoverTimeout)
+	return s.State == HandedOver || s.State == Disconnected && (s.Cause == message.GapStart || s.Cause == message.GapHandoverTimeout)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // direct runs a scenario without traffic of its own, whose script puts what is to
@@ -58,12 +58,12 @@ func (w *world) emit(late time.Duration) {
 }
 
 // of are the alarms of a name, in the stream's order.
-func (v *evidence) of(t *testing.T, name string) []bridge.Alarm {
-	return slices.DeleteFunc(v.alarms(t), func(a bridge.Alarm) bool { return a.Name != name })
+func (v *evidence) of(t *testing.T, name string) []message.Alarm {
+	return slices.DeleteFunc(v.alarms(t), func(a message.Alarm) bool { return a.Name != name })
 }
 
 // raisedCleared checks that an alarm was raised and cleared, so many times, and how.
-func (v *evidence) raisedCleared(t *testing.T, name string, times int) []bridge.Alarm {
+func (v *evidence) raisedCleared(t *testing.T, name string, times int) []message.Alarm {
 	t.Helper()
 	all := v.of(t, name)
 	if len(all) != 2*times {
@@ -80,7 +80,7 @@ func (v *evidence) raisedCleared(t *testing.T, name string, times int) []bridge.
 	return all
 }
 
-func (v *evidence) tell(all []bridge.Alarm) string {
+func (v *evidence) tell(all []message.Alarm) string {
 	var b strings.Builder
 	for _, a := range all {
 		what := "cleared"
@@ -166,14 +166,14 @@ func TestLateLeaderDies(t *testing.T) {
 }
 
 // truthful: no alarm is cleared since there was no event for an hour, if there was.
-func (v *evidence) truthful(t *testing.T, all []bridge.Alarm) {
+func (v *evidence) truthful(t *testing.T, all []message.Alarm) {
 	t.Helper()
 	for _, a := range all {
 		if !strings.Contains(a.Detail, "no event was received for 1h") {
 			continue
 		}
 		for _, m := range v.stored {
-			if !m.control() && m.subscription == a.Subscription && m.received.Before(a.At) && m.received.After(a.At.Add(-time.Hour)) {
+			if m.kind() == message.KindEvent && m.subscription == a.Subscription && m.received.Before(a.At) && m.received.After(a.At.Add(-time.Hour)) {
 				t.Errorf("%s says %q, and the stream has an event received at %s", v.clock(a.At), a.Detail, v.clock(m.received))
 				break
 			}
@@ -351,7 +351,7 @@ func TestBucketAlarm(t *testing.T) {
 			})
 			w.after(4*time.Minute, func() { w.deleteStreams([]string{"OTHER"}) })
 		}, func(t *testing.T, v *evidence) {
-			var all []bridge.Alarm
+			var all []message.Alarm
 			for _, a := range v.alarms(t) {
 				if a.Name == alarm.Stream {
 					all = append(all, a)

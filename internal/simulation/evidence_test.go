@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // evidence is what the oracle judges by.
@@ -21,15 +21,16 @@ type evidence struct {
 	ledger   zoomsim.Ledger
 	sockets  map[int]zoomsim.Socket
 	owners   map[string]*replica // by name
-	stored   []message           // in the stream's order
-	byEvent  map[eventKey]message
+	stored   []storedMessage     // in the stream's order
+	byEvent  map[eventKey]storedMessage
 	others   []string // everything else that NATS holds
 	problems []string
 }
 
-// message is one message of the stream.
-type message struct {
+// storedMessage is one message of the stream.
+type storedMessage struct {
 	sequence     uint64
+	at           time.Time // when it was stored
 	subject      string
 	header       nats.Header
 	data         []byte
@@ -38,10 +39,10 @@ type message struct {
 	epoch        uint64
 }
 
-func (m message) control() bool { return strings.HasPrefix(m.subject, prefix+"._bridge.") }
+func (m storedMessage) kind() message.Kind { return message.KindOf(prefix, m.subject) }
 
-func (m message) key() eventKey {
-	return eventKey{m.header.Get("x-zm-trackingid"), sha256.Sum256(m.data)}
+func (m storedMessage) key() eventKey {
+	return eventKey{m.header.Get(message.HeaderTrackingID), sha256.Sum256(m.data)}
 }
 
 // eventKey tells an event from all others: each has a body of its own.
@@ -56,7 +57,7 @@ func keyOf(e zoomsim.Entry) eventKey { return eventKey{e.TrackingID, e.Digest} }
 func (w *world) evidence() (*evidence, error) {
 	v := &evidence{
 		world: w, ledger: w.sim.Ledger(), sockets: make(map[int]zoomsim.Socket),
-		owners: make(map[string]*replica), byEvent: make(map[eventKey]message),
+		owners: make(map[string]*replica), byEvent: make(map[eventKey]storedMessage),
 	}
 	for _, k := range v.ledger.Sockets {
 		v.sockets[k.N] = k
@@ -93,7 +94,7 @@ func (w *world) evidence() (*evidence, error) {
 }
 
 // contents reads a whole stream.
-func contents(ctx context.Context, js jetstream.JetStream, name string) ([]message, error) {
+func contents(ctx context.Context, js jetstream.JetStream, name string) ([]storedMessage, error) {
 	s, err := js.Stream(ctx, name)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func contents(ctx context.Context, js jetstream.JetStream, name string) ([]messa
 	if err != nil {
 		return nil, err
 	}
-	var all []message
+	var all []storedMessage
 	for len(all) < count {
 		batch, err := consumer.Fetch(min(count-len(all), 5000), jetstream.FetchMaxWait(10*time.Second))
 		if err != nil {
@@ -123,13 +124,12 @@ func contents(ctx context.Context, js jetstream.JetStream, name string) ([]messa
 	return all, nil
 }
 
-func newMessage(m jetstream.Msg) message {
-	out := message{subject: m.Subject(), header: m.Headers(), data: m.Data(), subscription: m.Headers().Get("Zoom-Subscription")}
+func newMessage(m jetstream.Msg) storedMessage {
+	h := message.ParseHeaders(m.Headers())
+	out := storedMessage{subject: m.Subject(), header: m.Headers(), data: m.Data(), subscription: h.Subscription, epoch: h.Epoch, received: h.Received}
 	if meta, err := m.Metadata(); err == nil {
-		out.sequence = meta.Sequence.Stream
+		out.sequence, out.at = meta.Sequence.Stream, meta.Timestamp
 	}
-	out.epoch, _ = strconv.ParseUint(out.header.Get("Zoom-Epoch"), 10, 64)
-	out.received, _ = time.Parse(time.RFC3339Nano, out.header.Get("Zoom-Received-At"))
 	return out
 }
 

@@ -1,22 +1,18 @@
 package simulation
 
-import (
-	"encoding/json"
-
-	"github.com/zoomstream/zoomstream/internal/bridge"
-)
+import "github.com/zoomstream/zoomstream/message"
 
 // alternate: read in the stream's order, each alarm of a subscription is raised and
 // cleared in turn, whichever replicas say so, and so is each alarm of a replica.
 func (v *evidence) alternate() {
 	type key struct{ name, subscription, replica string }
-	state := make(map[key]bridge.Alarm)
+	state := make(map[key]message.Alarm)
 	for _, m := range v.stored {
-		if m.subject != prefix+"._bridge.alarm" {
+		if m.kind() != message.KindAlarm {
 			continue
 		}
-		var a bridge.Alarm
-		if err := json.Unmarshal(m.data, &a); err != nil {
+		a, err := message.ParseAlarm(m.data, m.at)
+		if err != nil {
 			v.blame("Alarm", "message %d is none: %s", m.sequence, m.data)
 			continue
 		}

@@ -3,7 +3,7 @@ package simulation
 import (
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // gaps: the stream tells of every time without a connection, and of every loss,
@@ -91,14 +91,14 @@ func (l timeline) covered(s span, slack time.Duration) (rest span, ok bool) {
 // NATS, or of a replica before that counted on a dead connection itself.
 func (v *evidence) toldInTime(l timeline) {
 	for _, m := range l.markers {
-		if !m.Certain && m.Cause == bridge.GapDisconnected && (v.unnoticed(l, m.span) || !v.disturbed(l, m.from, m.to)) {
+		if !m.Certain && m.Cause == message.GapDisconnected && (v.unnoticed(l, m.span) || !v.disturbed(l, m.from, m.to)) {
 			continue // in the second case nothing was lost
 		}
 		for _, e := range v.stored {
 			if e.sequence > m.sequence {
 				break
 			}
-			if !e.control() && e.subscription == l.sub && e.epoch == m.Epoch && e.received.After(m.to.Add(2*v.skew)) && !v.natsTrouble(m.to) {
+			if e.kind() == message.KindEvent && e.subscription == l.sub && e.epoch == m.Epoch && e.received.After(m.to.Add(2*v.skew)) && !v.natsTrouble(m.to) {
 				v.blame("P5 late marker", "message %d tells of a gap of %s from %s, after message %d, received at %s", m.sequence, l.sub, v.spanText(m.span), e.sequence, v.clock(e.received))
 				break
 			}
@@ -139,7 +139,7 @@ func (v *evidence) toldOnce(l timeline) {
 // socket, or in which its events did not arrive.
 func (v *evidence) toldTruly(l timeline) {
 	for _, m := range l.markers {
-		if m.length() == 0 && v.skew == 0 && m.Cause == bridge.GapCrash { // else two clocks may hide it, or the way to Zoom
+		if m.length() == 0 && v.skew == 0 && m.Cause == message.GapCrash { // else two clocks may hide it, or the way to Zoom
 			v.blame("P5 empty", "message %d tells of a gap of %s of no length at %s (%s)", m.sequence, l.sub, v.clock(m.from), m.Cause)
 		}
 		if !m.Certain || v.disturbed(l, m.from.Add(-v.slack()), m.to.Add(v.slack())) {

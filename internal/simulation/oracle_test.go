@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -68,7 +69,7 @@ func (v *evidence) once() {
 		}
 	}
 	for _, m := range v.stored {
-		if m.control() {
+		if m.kind() != message.KindEvent {
 			continue
 		}
 		e, ok := emitted[m.key()]
@@ -131,7 +132,7 @@ func (v *evidence) numbered() {
 	type number struct{ subscription, epoch, seq string }
 	seen := make(map[number]uint64)
 	for _, m := range v.stored {
-		n := number{m.subscription, m.header.Get("Zoom-Epoch"), m.header.Get("Zoom-Seq")}
+		n := number{m.subscription, m.header.Get(message.HeaderEpoch), m.header.Get(message.HeaderSeq)}
 		if n.epoch == "" {
 			continue
 		}

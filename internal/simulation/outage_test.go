@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // outages is NATS away for all, for so long each: by its server's end, in silence, and
@@ -55,7 +55,7 @@ func TestDeathInAnOutageOfNATS(t *testing.T) {
 			step{at: time.Minute, fault: faultNATSDown, slot: -1, last: last},
 			leader(faultCrash, time.Minute+last/2, 2*time.Minute))
 		play(t, p, func(t *testing.T, v *evidence, l timeline) {
-			if len(l.sockets) != 2 || len(l.markers) != 1 || l.markers[0].Cause != bridge.GapCrash || l.sockets[0].Cause == zoomsim.CauseDisplaced {
+			if len(l.sockets) != 2 || len(l.markers) != 1 || l.markers[0].Cause != message.GapCrash || l.sockets[0].Cause == zoomsim.CauseDisplaced {
 				t.Fatalf("%s: %d sockets, %d markers", last, len(l.sockets), len(l.markers))
 			}
 			const back, quiet = 2 * time.Second, 3 * time.Second // until a replica is connected to NATS again, and its patience then

@@ -1,11 +1,10 @@
 package simulation
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // The token endpoint fails while the old token is still valid: a connection with
@@ -55,7 +54,7 @@ func TestCrashFarFromNATS(t *testing.T) {
 	p.subscriptions, p.rate, p.natsDelay = 2, 0.02, 30*time.Millisecond
 	playAll(t, p, func(t *testing.T, v *evidence) {
 		for _, l := range v.timelines() {
-			if len(l.markers) != 1 || l.markers[0].Cause != bridge.GapCrash {
+			if len(l.markers) != 1 || l.markers[0].Cause != message.GapCrash {
 				t.Errorf("%s: %d markers", l.sub, len(l.markers))
 			}
 		}
@@ -79,13 +78,13 @@ func TestLateGapEndsWithTheSuccessorsFirstConnection(t *testing.T) {
 }
 
 // alarms are what the stream says of them.
-func (v *evidence) alarms(t *testing.T) (all []bridge.Alarm) {
+func (v *evidence) alarms(t *testing.T) (all []message.Alarm) {
 	for _, m := range v.stored {
-		if m.subject != prefix+"._bridge.alarm" {
+		if m.kind() != message.KindAlarm {
 			continue
 		}
-		var a bridge.Alarm
-		if err := json.Unmarshal(m.data, &a); err != nil {
+		a, err := message.ParseAlarm(m.data, m.at)
+		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, a)

@@ -1,12 +1,11 @@
 package simulation
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // scenario is a plan with one thing in it.
@@ -36,7 +35,7 @@ func play(t *testing.T, p *plan, look func(*testing.T, *evidence, timeline)) {
 
 // gap checks a marker. It may begin a little early, when the replica was last
 // heard of.
-func (m marker) is(t *testing.T, v *evidence, cause bridge.GapCause, from, to time.Time) {
+func (m marker) is(t *testing.T, v *evidence, cause message.GapCause, from, to time.Time) {
 	t.Helper()
 	const early = 2 * time.Second
 	if m.Cause != cause || m.from.After(from.Add(100*time.Millisecond)) || m.from.Before(from.Add(-early)) ||
@@ -71,7 +70,7 @@ func TestExpiryIsLearned(t *testing.T) {
 				expired++
 			}
 		}
-		if expired != 1 || len(l.markers) != 2 || l.markers[0].Cause != bridge.GapDisconnected || l.markers[1].Cause != bridge.GapCrash {
+		if expired != 1 || len(l.markers) != 2 || l.markers[0].Cause != message.GapDisconnected || l.markers[1].Cause != message.GapCrash {
 			t.Errorf("%d sockets expired, %d markers", expired, len(l.markers))
 		}
 	})
@@ -94,7 +93,7 @@ func TestAllCrash(t *testing.T) {
 		if len(l.markers) != 1 || len(l.sockets) != 2 {
 			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
 		}
-		l.markers[0].is(t, v, bridge.GapCrash, l.sockets[0].Retired, l.sockets[1].Ready)
+		l.markers[0].is(t, v, message.GapCrash, l.sockets[0].Retired, l.sockets[1].Ready)
 	})
 }
 
@@ -103,7 +102,7 @@ func TestStopOfTheLastOne(t *testing.T) {
 		if len(l.markers) != 1 || !l.markers[0].Certain || len(l.sockets) != 2 {
 			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
 		}
-		l.markers[0].is(t, v, bridge.GapStart, l.sockets[0].Retired, l.sockets[1].Ready)
+		l.markers[0].is(t, v, message.GapStart, l.sockets[0].Retired, l.sockets[1].Ready)
 	})
 }
 
@@ -117,7 +116,7 @@ func TestHandoverInVain(t *testing.T) {
 		if len(l.markers) != 1 || len(l.sockets) != 2 {
 			t.Fatalf("%d markers, %d sockets", len(l.markers), len(l.sockets))
 		}
-		l.markers[0].is(t, v, bridge.GapHandoverTimeout, l.sockets[0].Retired, l.sockets[1].Ready)
+		l.markers[0].is(t, v, message.GapHandoverTimeout, l.sockets[0].Retired, l.sockets[1].Ready)
 		if early := l.sockets[0].Retired.Sub(l.markers[0].from); early > time.Second {
 			t.Errorf("the marker begins %s before the hole", early)
 		}
@@ -147,13 +146,13 @@ func TestStranger(t *testing.T) {
 	hold := step{at: time.Minute, fault: faultStranger, slot: -1, last: 30 * time.Second}
 	flap := step{at: 10 * time.Minute, fault: faultFlapping, slot: -1, last: 30 * time.Second, n: 6}
 	play(t, scenario(2, 20*time.Minute, hold, flap), func(t *testing.T, v *evidence, l timeline) {
-		var alarms []bridge.Alarm
+		var alarms []message.Alarm
 		for _, m := range v.stored {
-			if m.subject != prefix+"._bridge.alarm" {
+			if m.kind() != message.KindAlarm {
 				continue
 			}
-			var a bridge.Alarm
-			if err := json.Unmarshal(m.data, &a); err != nil || a.Name != "contested" || a.Subscription != l.sub || a.Replica == "" || a.Epoch == 0 {
+			a, err := message.ParseAlarm(m.data, m.at)
+			if err != nil || a.Name != "contested" || a.Subscription != l.sub || a.Replica == "" || a.Epoch == 0 {
 				t.Fatalf("%s: %v", m.data, err)
 			}
 			alarms = append(alarms, a)
@@ -171,7 +170,7 @@ func TestStranger(t *testing.T) {
 		}
 		kicked := 0
 		for _, m := range l.markers {
-			if m.Cause == bridge.GapKicked && m.Certain {
+			if m.Cause == message.GapKicked && m.Certain {
 				kicked++
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // operator is somebody with all rights on NATS.
@@ -155,7 +156,7 @@ func TestStreamIsEdited(t *testing.T) {
 		word         string
 	}{
 		"no acknowledgement": {func(c *jetstream.StreamConfig) { c.NoAck = true }, func(c *jetstream.StreamConfig) { c.NoAck = false }, false, "nats stream edit ZOOM --ack"},
-		"other subjects": {func(c *jetstream.StreamConfig) { c.Subjects = []string{prefix + "._bridge.>"} },
+		"other subjects": {func(c *jetstream.StreamConfig) { c.Subjects = []string{message.BridgeSubjects(prefix)} },
 			func(c *jetstream.StreamConfig) { c.Subjects = []string{prefix + ".>"} }, true, "other events have nowhere to go"},
 		"one of each subject": {func(c *jetstream.StreamConfig) {
 			c.Discard, c.DiscardNewPerSubject, c.MaxMsgsPerSubject = jetstream.DiscardNew, true, 1000

@@ -1,13 +1,12 @@
 package simulation
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // timeline is what Zoom and the stream tell of one subscription.
@@ -28,8 +27,8 @@ type loss struct {
 // marker is a gap as the stream tells of it.
 type marker struct {
 	span
-	bridge.Gap
-	message
+	message.Gap
+	storedMessage
 }
 
 // timelines draws one for each subscription.
@@ -88,11 +87,11 @@ func (v *evidence) losses(l timeline) (lost []loss) {
 
 func (v *evidence) markers(sub string) (found []marker) {
 	for _, m := range v.stored {
-		if m.subject != prefix+"._bridge.gap" || m.subscription != sub {
+		if m.kind() != message.KindGap || m.subscription != sub {
 			continue
 		}
-		var g bridge.Gap
-		if err := json.Unmarshal(m.data, &g); err != nil || g.Subscription != sub || g.From.After(g.To) || g.Cause == "" {
+		g, err := message.ParseGap(m.data, m.at)
+		if err != nil || g.Subscription != sub || g.Impossible || g.Cause == "" {
 			v.blame("P5 marker", "message %d is no gap marker: %s", m.sequence, m.data)
 			continue
 		}

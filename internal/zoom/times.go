@@ -54,12 +54,6 @@ func SentBy(sent, received time.Time) time.Time {
 	return ReadFrom(sent, received)
 }
 
-// SentAt is when Zoom says that it sent the frame with this x-zm-request-timestamp;
-// zero if it does not.
-func SentAt(timestamp string, received time.Time) time.Time {
-	return Header{Timestamp: timestamp}.sent(received)
-}
-
 // Happened is when an event says that it did, as in Frame; zero if it does not.
 func Happened(body []byte, received time.Time) time.Time {
 	var d decoder

@@ -45,7 +45,7 @@ func closed(t *testing.T, l *Log) {
 	}
 }
 
-func message(n int) *nats.Msg {
+func numbered(n int) *nats.Msg {
 	return &nats.Msg{
 		Subject: fmt.Sprintf("zoom.event.n%d", n%7),
 		Header:  nats.Header{"Nats-Msg-Id": {fmt.Sprint("id-", n%5)}, "x-zm-trackingid": {"lower-case"}, "Zoom-Seq": {fmt.Sprint(n)}},
@@ -58,7 +58,7 @@ func fill(t *testing.T, l *Log, from, to int) {
 	for ; from < to; from += 100 {
 		var batch []*nats.Msg
 		for n := from; n < min(from+100, to); n++ {
-			batch = append(batch, message(n))
+			batch = append(batch, numbered(n))
 		}
 		if err := l.Append(t.Context(), batch, uint64(from)); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func want(t *testing.T, l *Log, from, to int) {
 			t.Fatal(err)
 		}
 		for _, r := range records {
-			m := message(n)
+			m := numbered(n)
 			if r.Sequence != next || r.Msg.Subject != m.Subject || string(r.Msg.Data) != string(m.Data) || fmt.Sprint(r.Msg.Header) != fmt.Sprint(m.Header) {
 				t.Fatalf("record %d, to be %d, is %s %v %.20q, want message %d", r.Sequence, next, r.Msg.Subject, r.Msg.Header, r.Msg.Data, n)
 			}
@@ -159,7 +159,7 @@ func TestFull(t *testing.T) {
 	for err == nil {
 		var batch []*nats.Msg
 		for i := range 100 {
-			batch = append(batch, message(n+i))
+			batch = append(batch, numbered(n+i))
 		}
 		before := l.Last()
 		err = l.Append(t.Context(), batch, 0)
@@ -236,10 +236,10 @@ func TestTornTail(t *testing.T) {
 		if int(l.Last()) != whole+kept {
 			t.Fatalf("cut at byte %d of %d: %d records, want %d", cut, end, l.Last(), whole+kept)
 		}
-		if records, err := l.Read(t.Context(), whole, 1); err != nil || string(records[0].Msg.Data) != string(message(whole-1).Data) {
+		if records, err := l.Read(t.Context(), whole, 1); err != nil || string(records[0].Msg.Data) != string(numbered(whole-1).Data) {
 			t.Fatalf("cut at byte %d: the last whole one before: %v", cut, err)
 		}
-		if err := l.Append(t.Context(), []*nats.Msg{message(1)}, 0); err != nil {
+		if err := l.Append(t.Context(), []*nats.Msg{numbered(1)}, 0); err != nil {
 			t.Fatalf("cut at byte %d: %v", cut, err)
 		}
 		closed(t, l)
@@ -262,7 +262,7 @@ func TestServerGone(t *testing.T) {
 	fill(t, l, 0, 10)
 	l.srv.Shutdown()
 	ctx := context.Background()
-	if err := l.Append(ctx, []*nats.Msg{message(1)}, 0); err == nil {
+	if err := l.Append(ctx, []*nats.Msg{numbered(1)}, 0); err == nil {
 		t.Error("stored by nobody")
 	}
 	if _, err := l.Read(ctx, 1, 10); err == nil {
@@ -299,7 +299,7 @@ func TestDamagedRecords(t *testing.T) {
 			}
 			holes += int(records[0].Sequence - next)
 			for i, r := range records {
-				if m := message(int(r.Sequence) - 1); string(r.Msg.Data) != string(m.Data) || r.Msg.Subject != m.Subject {
+				if m := numbered(int(r.Sequence) - 1); string(r.Msg.Data) != string(m.Data) || r.Msg.Subject != m.Subject {
 					t.Errorf("byte %d: record %d is %.40q", at, r.Sequence, r.Msg.Data)
 				}
 				if i > 0 {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // The headers of a record besides its message's own. The id goes by another name,
@@ -37,12 +39,10 @@ func toRecord(msg *nats.Msg, after uint64) *nats.Msg {
 	}
 	header[headerSubject] = []string{msg.Subject}
 	header[headerAfter] = []string{strconv.FormatUint(after, 10)}
-	return &nats.Msg{Subject: subjectOf(header.Get(headerSubscription)), Header: header, Data: msg.Data}
+	return &nats.Msg{Subject: subjectOf(header.Get(message.HeaderSubscription)), Header: header, Data: msg.Data}
 }
 
-// headerSubscription is what messages are told apart by for Newest.
-const headerSubscription = "Zoom-Subscription"
-
+// subjectOf is where a subscription's records are, by which Newest tells them apart.
 func subjectOf(subscription string) string {
 	return subjectPrefix + base64.RawURLEncoding.EncodeToString([]byte("s"+subscription))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // need is a right that the connector's NATS user needs, as a server's configuration
@@ -50,7 +51,7 @@ func needs(c *config.Config, inbox, nonce string) []need {
 	}
 	all := []need{
 		publish(c.Prefix+".>", "events, gap markers, alarms",
-			c.Prefix+".meeting.started", c.Prefix+".app_deauthorized", c.Prefix+"._bridge.gap", c.Prefix+"._bridge.alarm", c.Prefix+"._bridge.malformed"),
+			c.Prefix+".meeting.started", c.Prefix+".app_deauthorized", message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
 		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+".lease."+sub),
 		publish("$KV."+c.Bucket+"-state.>", "states", "$KV."+c.Bucket+"-state.state."+sub),
 		publish("zoomstream.>", "replicas ask each other whether they live", replicas(c)+"replica."+nonce, replicas(c)+"presence"),
@@ -67,7 +68,7 @@ func needs(c *config.Config, inbox, nonce string) []need {
 			all = append(all, publish("$JS.API.DIRECT.GET."+stream, "to look up events"))
 		}
 		all = append(all, publish("$JS.API.DIRECT.GET."+stream+".>", "to look up what is stored last", "$JS.API.DIRECT.GET."+stream+".doctor.x"))
-		watched := c.Prefix + "._bridge.>"
+		watched := message.BridgeSubjects(c.Prefix)
 		if i > 0 {
 			watched = "$KV." + stream[3:] + ".x"
 		}

@@ -3,18 +3,9 @@ package inspect
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/zoomstream/zoomstream/subjects"
-)
-
-// The headers that Zoom's own ids are in.
-const (
-	headerTracking = "x-zm-trackingid"
-	headerRequest  = "x-zm-request-id"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Query is what to find.
@@ -144,14 +135,13 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 
 // hits are the places of what is wanted, one more than the limit at most.
 func (s *Stream) hits(ctx context.Context, l look, w wanted, limit int) (hits []hit, looked uint64, err error) {
-	malformed := subjects.Control(s.prefix, subjects.Malformed)
-	looked, err = s.scan(ctx, l, func(m *message) bool {
-		matched := w.header(m.header)
-		if matched == "" && len(m.body) > 0 {
-			matched = w.body(m.body)
+	looked, err = s.scan(ctx, l, func(m *Message) bool {
+		matched := w.header(m.Header)
+		if matched == "" && len(m.Body) > 0 {
+			matched = w.body(m.Body)
 		}
-		if matched != "" && m.subject != malformed {
-			hits = append(hits, hit{seq: m.seq, matched: matched, stored: m.stored, tracking: m.get(headerTracking)})
+		if matched != "" && message.KindOf(s.prefix, m.Subject) != message.KindMalformed {
+			hits = append(hits, hit{seq: m.Sequence, matched: matched, stored: m.Stored, tracking: m.Header.Get(message.HeaderTrackingID)})
 		}
 		return len(hits) <= limit
 	})
@@ -161,19 +151,18 @@ func (s *Stream) hits(ctx context.Context, l look, w wanted, limit int) (hits []
 // matches reads what was found, whole.
 func (s *Stream) matches(ctx context.Context, hits []hit) ([]Match, error) {
 	all := []Match{}
-	for _, h := range hits {
-		m, err := s.message(ctx, h.seq)
+	for _, found := range hits {
+		m, err := s.message(ctx, found.seq)
 		if err != nil {
 			return nil, err
 		}
-		if m == nil || m.seq != h.seq {
+		if m == nil || m.Sequence != found.seq {
 			continue // it was removed meanwhile
 		}
+		h := message.ParseHeaders(m.Header)
 		all = append(all, Match{
-			Sequence: m.seq, Subject: m.subject, Event: m.get("Zoom-Event"), Matched: h.matched,
-			MessageID: m.get(nats.MsgIdHdr), TrackingID: m.get(headerTracking), RequestID: m.get(headerRequest),
-			Subscription: m.get("Zoom-Subscription"), Epoch: number(m.get("Zoom-Epoch")), Seq: number(m.get("Zoom-Seq")),
-			Signature: m.get("Zoom-Signature"), Bytes: len(m.body), Hops: hops(m), Body: m.body,
+			Sequence: m.Sequence, Subject: m.Subject, Event: h.Event, Matched: found.matched, MessageID: h.ID, TrackingID: h.TrackingID, RequestID: h.RequestID,
+			Subscription: h.Subscription, Epoch: h.Epoch, Seq: h.Seq, Signature: h.Signature, Bytes: len(m.Body), Hops: hops(m), Body: m.Body,
 		})
 	}
 	return all, nil
@@ -182,13 +171,14 @@ func (s *Stream) matches(ctx context.Context, hits []hit) ([]Match, error) {
 // malformed are the frames that are no events and belong to what is wanted.
 func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, limit int) ([]Malformed, error) {
 	all := []Malformed{}
-	l.subject, l.headers = subjects.Control(s.prefix, subjects.Malformed), false
-	_, err := s.scan(ctx, l, func(m *message) bool {
-		tracking := m.get(headerTracking)
-		if w.header(m.header) != "" || w.in(m.body) || tracking != "" && slices.ContainsFunc(hits, func(h hit) bool { return h.tracking == tracking }) {
+	l.subject, l.headers = message.KindMalformed.Subject(s.prefix), false
+	_, err := s.scan(ctx, l, func(m *Message) bool {
+		tracking := m.Header.Get(message.HeaderTrackingID)
+		if w.header(m.Header) != "" || w.in(m.Body) || tracking != "" && slices.ContainsFunc(hits, func(h hit) bool { return h.tracking == tracking }) {
+			frame := message.ParseMalformed(m.Header, m.Body)
 			all = append(all, Malformed{
-				Sequence: m.seq, MessageID: m.get(nats.MsgIdHdr), TrackingID: tracking, Code: m.get("Zoom-Reason-Code"),
-				Reason: m.get("Zoom-Reason"), Received: m.get("Zoom-Received-At"), Stored: m.stored.UTC(),
+				Sequence: m.Sequence, MessageID: m.Header.Get(message.HeaderID), TrackingID: tracking, Code: frame.Code,
+				Reason: frame.Reason, Received: m.Header.Get(message.HeaderReceivedAt), Stored: m.Stored.UTC(),
 			})
 		}
 		return len(all) < limit
@@ -203,27 +193,21 @@ func (s *Stream) siblings(ctx context.Context, last uint64, hits []hit, limit in
 	found := map[uint64]bool{}
 	for _, h := range hits {
 		found[h.seq] = true
-		if h.tracking != "" && h.matched != headerTracking { // else all under it are found
+		if h.tracking != "" && h.matched != message.HeaderTrackingID { // else all under it are found
 			tracked[h.tracking] = true
 		}
 	}
 	if len(tracked) == 0 {
 		return all, nil
 	}
-	malformed := subjects.Control(s.prefix, subjects.Malformed)
 	until := hits[len(hits)-1].stored.Add(operation)
 	l := look{subject: s.all(), since: hits[0].stored.Add(-operation), last: last, headers: true}
-	_, err := s.scan(ctx, l, func(m *message) bool {
-		tracking := m.get(headerTracking)
-		if tracked[tracking] && !found[m.seq] && m.subject != malformed {
-			all = append(all, Sibling{Sequence: m.seq, Subject: m.subject, MessageID: m.get(nats.MsgIdHdr), TrackingID: tracking, Stored: m.stored.UTC()})
+	_, err := s.scan(ctx, l, func(m *Message) bool {
+		tracking := m.Header.Get(message.HeaderTrackingID)
+		if tracked[tracking] && !found[m.Sequence] && message.KindOf(s.prefix, m.Subject) != message.KindMalformed {
+			all = append(all, Sibling{Sequence: m.Sequence, Subject: m.Subject, MessageID: m.Header.Get(message.HeaderID), TrackingID: tracking, Stored: m.Stored.UTC()})
 		}
-		return len(all) < limit && m.stored.Before(until)
+		return len(all) < limit && m.Stored.Before(until)
 	})
 	return all, err
-}
-
-func number(text string) uint64 {
-	n, _ := strconv.ParseUint(text, 10, 64) // 0: it is none
-	return n
 }

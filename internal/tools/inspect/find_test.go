@@ -191,7 +191,7 @@ func TestFindInterrupted(t *testing.T) {
 	s := w.open()
 	n := 0
 	go func() {
-		_, err := s.scan(ctx, look{subject: "zoom.>", last: events}, func(*message) bool {
+		_, err := s.scan(ctx, look{subject: "zoom.>", last: events}, func(*Message) bool {
 			if n++; n == 1 {
 				natstest.Stop(w.server)
 				time.AfterFunc(100*time.Millisecond, cancel)

@@ -3,7 +3,6 @@ package inspect
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,8 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
@@ -66,13 +65,11 @@ type GapReport struct {
 }
 
 // Anybody with the right to publish can forge a marker and an event's name, so each
-// is bounded: by what can be, and by what a person can read.
+// is bounded by what a person can read, too.
 const (
 	// clockSkew is how much later than by the server's clock a replica may say that
 	// a gap has ended.
 	clockSkew = time.Minute
-	// longestGap is beyond all gaps: a connector that was switched off for a year has a true one.
-	longestGap = 10 * 365 * 24 * time.Hour
 
 	maxGaps     = 10_000 // that are kept
 	maxText     = 200    // bytes of a text in a marker, and of a subscription's name
@@ -94,14 +91,13 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 	}
 	gaps = []Gap{}
 	known := map[string]bool{} // stored again after the duplicate window
-	l := look{subject: subjects.Control(s.prefix, subjects.Gap), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
-	_, err = s.scan(ctx, l, func(m *message) bool {
-		g, ok := ReadGap(m.body, m.stored)
+	l := look{subject: message.KindGap.Subject(s.prefix), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
+	_, err = s.scan(ctx, l, func(m *Message) bool {
+		g, ok := gapOf(m)
 		if !ok || g.To.Before(since) || subscription != "" && g.Subscription != subscription || known[g.ID] {
 			return true
 		}
 		known[g.ID] = g.ID != ""
-		g.Sequence = m.seq
 		if gaps = append(gaps, g); len(gaps) >= 2*maxGaps {
 			older += maxGaps
 			for _, g := range gaps[:maxGaps] {
@@ -118,40 +114,19 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 	return gaps, older, err
 }
 
-// ReadGap reads a marker that was stored at a time, and bounds what it says.
-func ReadGap(body []byte, stored time.Time) (g Gap, ok bool) {
-	var m record.Gap
-	if json.Unmarshal(body, &m) != nil || m.To.Before(earliest) {
-		return g, false
-	}
-	from, to := possible(m.From, m.To, stored)
+// gapOf is a marker's gap; it is false if that is none.
+func gapOf(m *Message) (Gap, bool) {
+	g, err := message.ParseGap(m.Body, m.Stored)
 	return Gap{
-		Subscription: status.Short(m.Subscription, maxText), From: from.UTC(), To: to.UTC(), Duration: seconds(to.Sub(from)),
-		Cause: status.Short(string(m.Cause), maxText), Detail: status.Short(m.Detail, maxText), Certain: m.Certain,
-		Impossible:      !from.Equal(m.From) || !to.Equal(m.To),
-		PreviousReplica: status.Short(m.PreviousReplica, maxText), Replica: status.Short(m.Replica, maxText),
-		Epoch: m.Epoch, ID: status.Short(m.ID, maxText), Stored: stored.UTC(),
-	}, true
-}
-
-// possible is the interval that comes closest to a marker's and can be: a gap has
-// ended before its marker was stored, and lasts no longer than longestGap.
-func possible(from, to, stored time.Time) (time.Time, time.Time) {
-	if end := stored.Add(clockSkew); to.After(end) {
-		to = end
-	}
-	return later(earlier(from, to), to.Add(-longestGap)), to
+		Subscription: message.Short(g.Subscription, maxText), From: g.From, To: g.To, Duration: seconds(g.Lasted()),
+		Cause: message.Short(string(g.Cause), maxText), Detail: message.Short(g.Detail, maxText), Certain: g.Certain, Impossible: g.Impossible,
+		PreviousReplica: message.Short(g.PreviousReplica, maxText), Replica: message.Short(g.Replica, maxText),
+		Epoch: g.Epoch, ID: message.Short(g.ID, maxText), Sequence: m.Sequence, Stored: m.Stored.UTC(),
+	}, err == nil
 }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
 		return a
 	}
 	return b
@@ -249,8 +224,8 @@ func (s *Stream) families(ctx context.Context) (all []Family, more int, holds ti
 			name = strings.TrimPrefix(subject, s.prefix+".") // a cut name begins as it did
 		}
 		family, _, _ := strings.Cut(name, ".")
-		if !strings.HasPrefix(subject, subjects.Control(s.prefix, "")) {
-			events[status.Short(family, maxFamily)] += n
+		if message.KindOf(s.prefix, subject) == message.KindEvent {
+			events[message.Short(family, maxFamily)] += n
 		}
 	}
 	all = []Family{}
@@ -291,7 +266,7 @@ func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) (
 			return nil, fmt.Errorf("bucket %s: %w", keys[0], err)
 		}
 		for subject := range info.State.Subjects {
-			names[status.Short(strings.TrimPrefix(subject, begin), maxText)] = true
+			names[message.Short(strings.TrimPrefix(subject, begin), maxText)] = true
 		}
 	}
 	return append([]string{}, slices.Sorted(maps.Keys(names))...), nil

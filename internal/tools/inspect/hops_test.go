@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 func TestHops(t *testing.T) {
 	happened := time.Date(2026, 11, 21, 10, 0, 0, 250e6, time.UTC)
 	sent, received, stored := happened.Truncate(time.Second).Add(2*time.Second), happened.Add(2*time.Second), happened.Add(2010*time.Millisecond)
-	full := &message{stored: stored, body: fmt.Appendf(nil, `{"event_ts":%d,"payload":{"event_ts":1}}`, happened.UnixMilli()), header: nats.Header{
-		"x-zm-request-timestamp": {fmt.Sprint(sent.Unix())}, "Zoom-Received-At": {received.Format("2006-01-02T15:04:05.000000000Z")}}}
+	full := &Message{Stored: stored, Body: fmt.Appendf(nil, `{"event_ts":%d,"payload":{"event_ts":1}}`, happened.UnixMilli()), Header: nats.Header{
+		message.HeaderSentAt: {fmt.Sprint(sent.Unix())}, message.HeaderReceivedAt: {received.Format("2006-01-02T15:04:05.000000000Z")}}}
 	h := hops(full)
 	if !h.Event.Equal(happened) || !h.Sent.Equal(sent) || !h.Received.Equal(received) || !h.Stored.Equal(stored) {
 		t.Errorf("the times are %+v", h)
@@ -25,7 +27,7 @@ func TestHops(t *testing.T) {
 		}
 	}
 
-	none := hops(&message{stored: stored, body: []byte(`{}`), header: nats.Header{"x-zm-request-timestamp": {"soon"}, "Zoom-Received-At": {"?"}}})
+	none := hops(&Message{Stored: stored, Body: []byte(`{}`), Header: nats.Header{message.HeaderSentAt: {"soon"}, message.HeaderReceivedAt: {"?"}}})
 	if !none.Event.IsZero() || !none.Sent.IsZero() || !none.Received.IsZero() || none.EventToSent != nil || none.SentToReceived != nil || none.ReceivedToStored != nil || none.EventToStored != nil {
 		t.Errorf("of nothing it tells %+v", none)
 	}
@@ -41,7 +43,7 @@ func TestHops(t *testing.T) {
 		fmt.Sprint(happened.Add(3 * time.Hour).UnixMilli()):  {},
 		fmt.Sprintf(`1,"event_ts":%d`, happened.UnixMilli()): happened, // the last one counts
 	} {
-		m := &message{stored: stored, body: []byte(`{"event":"a","event_ts":` + value + `,"z":[{}]}`)}
+		m := &Message{Stored: stored, Body: []byte(`{"event":"a","event_ts":` + value + `,"z":[{}]}`)}
 		if got := hops(m).Event; !got.Equal(want) {
 			t.Errorf("event_ts %s is %v, want %v", value, got, want)
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // wanted is what is searched for.
@@ -43,7 +45,7 @@ func (w wanted) is(value string) bool {
 }
 
 // headersSearched are the headers of which one must be what is searched for.
-var headersSearched = []string{nats.MsgIdHdr, headerTracking, headerRequest}
+var headersSearched = []string{message.HeaderID, message.HeaderTrackingID, message.HeaderRequestID}
 
 // header is the name of the header that is what is searched for; empty: none.
 func (w wanted) header(h nats.Header) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -58,16 +59,14 @@ func Open(ctx context.Context, nc *nats.Conn, name, prefix string) (*Stream, err
 	return &Stream{name: name, prefix: prefix, js: js, stream: stream}, nil
 }
 
-// message is a stored message.
-type message struct {
-	seq     uint64
-	stored  time.Time
-	subject string
-	header  nats.Header
-	body    []byte // empty if only headers were read
+// Message is a message as it is stored.
+type Message struct {
+	Sequence uint64
+	Stored   time.Time
+	Subject  string
+	Header   nats.Header
+	Body     []byte // empty if only headers were read
 }
-
-func (m *message) get(key string) string { return m.header.Get(key) }
 
 // look says what of the stream is to be read.
 type look struct {
@@ -83,7 +82,7 @@ type look struct {
 //
 // The client's ordered consumer is not used: while NATS is away it waits for as
 // long as that lasts, and no context ends it.
-func (s *Stream) scan(ctx context.Context, l look, each func(*message) bool) (looked uint64, err error) {
+func (s *Stream) scan(ctx context.Context, l look, each func(*Message) bool) (looked uint64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stalled := time.AfterFunc(patience, func() { cancel(errStalled) })
@@ -125,7 +124,7 @@ func (s *Stream) scan(ctx context.Context, l look, each func(*message) bool) (lo
 			break
 		}
 		looked++
-		if !each(&message{seq: meta.Sequence.Stream, stored: meta.Timestamp, subject: msg.Subject(), header: msg.Headers(), body: msg.Data()}) {
+		if !each(&Message{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}) {
 			break
 		}
 	}
@@ -175,23 +174,14 @@ func refused(nc *nats.Conn, err error) error {
 	return err
 }
 
-// Message is a message as it is stored.
-type Message struct {
-	Sequence uint64
-	Stored   time.Time
-	Subject  string
-	Header   nats.Header
-	Body     []byte
-}
-
-// Control hands over the control messages stored since a time, in order.
-func (s *Stream) Control(ctx context.Context, since time.Time, each func(Message)) error {
+// Control hands over the bridge's own messages stored since a time, in order.
+func (s *Stream) Control(ctx context.Context, since time.Time, each func(*Message)) error {
 	state, err := s.state(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = s.scan(ctx, look{subject: s.prefix + "._bridge.>", since: since, last: state.LastSeq}, func(m *message) bool {
-		each(Message{Sequence: m.seq, Stored: m.stored, Subject: m.subject, Header: m.header, Body: m.body})
+	_, err = s.scan(ctx, look{subject: message.BridgeSubjects(s.prefix), since: since, last: state.LastSeq}, func(m *Message) bool {
+		each(m)
 		return true
 	})
 	return err
@@ -207,8 +197,8 @@ func (s *Stream) state(ctx context.Context) (jetstream.StreamState, error) {
 }
 
 // message reads one message. There is none if it was removed meanwhile.
-func (s *Stream) message(ctx context.Context, seq uint64) (found *message, err error) {
-	_, err = s.scan(ctx, look{subject: s.all(), from: seq, last: seq}, func(m *message) bool {
+func (s *Stream) message(ctx context.Context, seq uint64) (found *Message, err error) {
+	_, err = s.scan(ctx, look{subject: s.all(), from: seq, last: seq}, func(m *Message) bool {
 		found = m
 		return false
 	})

@@ -13,12 +13,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
-	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -108,16 +106,18 @@ var (
 
 // event is what is shown of a message: nothing of its body but the topic.
 func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
+	h := message.ParseHeaders(msg.Header)
 	e := page.Event{
-		Seq: msg.Sequence, Subject: short(msg.Subject), Event: short(msg.Header.Get("Zoom-Event")), Subscription: short(msg.Header.Get("Zoom-Subscription")),
-		At: msg.Time.UTC(), ID: short(msg.Header.Get(nats.MsgIdHdr)),
-		Malformed: msg.Subject == f.Prefix+"._bridge.malformed", Reason: short(msg.Header.Get("Zoom-Reason")),
+		Seq: msg.Sequence, Subject: short(msg.Subject), Event: short(h.Event), Subscription: short(h.Subscription), At: msg.Time.UTC(), ID: short(h.ID),
+	}
+	if message.KindOf(f.Prefix, msg.Subject) == message.KindMalformed {
+		e.Malformed, e.Reason = true, short(message.ParseMalformed(msg.Header, nil).Reason)
 	}
 	if e.Event == "" {
 		e.Event = short(strings.TrimPrefix(msg.Subject, f.Prefix+"."))
 		return e
 	}
-	if happened := zoom.Happened(msg.Data, msg.Time); !happened.IsZero() {
+	if happened := message.Happened(msg.Data, msg.Time); !happened.IsZero() {
 		late := msg.Time.Sub(happened).Seconds()
 		e.LateSeconds = &late
 	}
@@ -165,7 +165,7 @@ func nameCrashes(all []page.Moment) {
 	type leader struct{ subscription, replica string }
 	gaps := make(map[leader][]time.Time) // their ends
 	for _, m := range all {
-		if m.Kind == page.KindGap && m.Name == string(record.GapCrash) {
+		if m.Kind == page.KindGap && m.Name == string(message.GapCrash) {
 			who := leader{m.Subscription, m.Replica}
 			gaps[who] = append(gaps[who], m.Until)
 		}
@@ -202,14 +202,14 @@ func (f *Feed) read(ctx context.Context, since time.Time) error {
 		c.last = max(c.last, info.State.LastSeq)
 	}
 	for range newControl {
-		msg, err := stream.GetMsg(ctx, c.last+1, jetstream.WithGetMsgSubject(f.Prefix+"._bridge.>"))
+		msg, err := stream.GetMsg(ctx, c.last+1, jetstream.WithGetMsgSubject(message.BridgeSubjects(f.Prefix)))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("read the control messages of stream %s: %w", f.Stream, err)
 		}
-		f.keep(inspect.Message{Sequence: msg.Sequence, Stored: msg.Time, Subject: msg.Subject, Header: msg.Header, Body: msg.Data})
+		f.keep(&inspect.Message{Sequence: msg.Sequence, Stored: msg.Time, Subject: msg.Subject, Header: msg.Header, Body: msg.Data})
 	}
 	c.moments = c.moments[max(0, len(c.moments)-keepControl):]
 	return nil
@@ -227,7 +227,7 @@ func (f *Feed) readAll(ctx context.Context, since time.Time) error {
 	return stream.Control(ctx, since, f.keep)
 }
 
-func (f *Feed) keep(msg inspect.Message) {
+func (f *Feed) keep(msg *inspect.Message) {
 	f.control.last = msg.Sequence
 	if m, ok := f.moment(msg); ok {
 		f.control.moments = append(f.control.moments, m)
@@ -237,19 +237,16 @@ func (f *Feed) keep(msg inspect.Message) {
 	}
 }
 
-func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
-	switch strings.TrimPrefix(msg.Subject, f.Prefix+"._bridge.") {
-	case "gap":
-		g, ok := inspect.ReadGap(msg.Body, msg.Stored)
+func (f *Feed) moment(msg *inspect.Message) (m page.Moment, ok bool) {
+	switch message.KindOf(f.Prefix, msg.Subject) {
+	case message.KindGap:
+		g, err := message.ParseGap(msg.Body, msg.Stored)
 		return page.Moment{
 			At: g.From, Until: g.To, Kind: page.KindGap, Subscription: g.Subscription, Replica: g.Replica, Previous: g.PreviousReplica,
-			Name: g.Cause, Detail: g.Detail,
-		}, ok
-	case "alarm":
-		var a bridge.Alarm
-		if json.Unmarshal(msg.Body, &a) != nil {
-			return m, false
-		}
+			Name: string(g.Cause), Detail: g.Detail,
+		}, err == nil
+	case message.KindAlarm:
+		a, err := message.ParseAlarm(msg.Body, msg.Stored)
 		kind := page.KindCleared
 		if a.Raised {
 			kind = page.KindAlarm
@@ -257,14 +254,14 @@ func (f *Feed) moment(msg inspect.Message) (m page.Moment, ok bool) {
 		if at := a.At; at.After(msg.Stored) || msg.Stored.Sub(at) > timelineSpan { // anybody may have made it up
 			a.At = msg.Stored.UTC()
 		}
-		return page.Moment{At: a.At, Kind: kind, Subscription: short(a.Subscription), Replica: short(a.Replica), Name: short(a.Name), Detail: short(a.Detail)}, true
-	case "malformed":
+		return page.Moment{At: a.At, Kind: kind, Subscription: a.Subscription, Replica: a.Replica, Name: a.Name, Detail: a.Detail}, err == nil
+	case message.KindMalformed:
 		return page.Moment{
-			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: short(msg.Header.Get("Zoom-Subscription")), Detail: short(msg.Header.Get("Zoom-Reason")),
+			At: msg.Stored.UTC(), Kind: page.KindMalformed, Subscription: short(message.ParseHeaders(msg.Header).Subscription), Detail: message.ParseMalformed(msg.Header, nil).Reason,
 		}, true
 	}
 	return m, false
 }
 
 // short is as much of a text as the page shows; events and moments are kept for long.
-func short(text string) string { return status.Short(text, page.MaxText) }
+func short(text string) string { return message.Short(text, page.MaxText) }

@@ -15,9 +15,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // source is a Feed from a real nats-server.
@@ -98,7 +98,7 @@ func (s *source) put(count int, subject, body string, header nats.Header) {
 
 func (s *source) alarm(name string, raised bool) {
 	s.t.Helper()
-	if _, err := s.js.PublishMsg(s.t.Context(), bridge.AlarmMessage("zoom", bridge.Alarm{Name: name, Raised: raised, Subscription: "sub-1", Replica: "replica-1", At: time.Now().UTC(), Detail: "because"})); err != nil {
+	if _, err := s.js.PublishMsg(s.t.Context(), message.Alarm{Name: name, Raised: raised, Subscription: "sub-1", Replica: "replica-1", At: time.Now().UTC(), Detail: "because"}.Msg("zoom")); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -405,8 +405,8 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	now := time.Now().UTC()
-	gap, err := json.Marshal(bridge.Gap{
-		Subscription: "sub-1", From: now.Add(-3 * time.Hour), To: now.Add(-2 * time.Hour), Cause: bridge.GapCrash, Detail: "reset", PreviousReplica: "replica-2", Replica: "replica-1",
+	gap, err := json.Marshal(message.Gap{
+		Subscription: "sub-1", From: now.Add(-3 * time.Hour), To: now.Add(-2 * time.Hour), Cause: message.GapCrash, Detail: "reset", PreviousReplica: "replica-2", Replica: "replica-1",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -456,7 +456,7 @@ func TestCrashesAreNamed(t *testing.T) {
 	s.Leaders.Leads("sub-1", "b", page.Handover, at(-20)) // its host is gone: the lease expires
 	s.Leaders.Leads("sub-1", "a", "", at(-10))            // an older version
 	for _, end := range []time.Time{at(-20).Add(2 * time.Second), at(-39), at(-45)} {
-		gap, err := json.Marshal(bridge.Gap{Subscription: "sub-1", From: end.Add(-time.Second), To: end, Cause: bridge.GapCrash, Replica: "b"})
+		gap, err := json.Marshal(message.Gap{Subscription: "sub-1", From: end.Add(-time.Second), To: end, Cause: message.GapCrash, Replica: "b"})
 		if err != nil {
 			t.Fatal(err)
 		}

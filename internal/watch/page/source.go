@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Source is where the page has its data from. Its functions are called at the same
@@ -100,6 +101,6 @@ func boundedMoments(moments []Moment) []Moment {
 
 func cut(texts ...*string) {
 	for _, t := range texts {
-		*t = status.Short(*t, MaxText)
+		*t = message.Short(*t, MaxText)
 	}
 }

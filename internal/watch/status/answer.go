@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Bounds of what is taken of answers. Anybody may answer who may subscribe there.
@@ -69,7 +70,7 @@ func readReplica(text []byte) (r *Replica, size int, err error) {
 		texts = append(texts, &a.Alarm, &a.Subscription, &a.Replica, &a.Detail)
 	}
 	for _, text := range texts {
-		*text = record.Cut(*text)
+		*text = message.Short(*text, message.MaxText)
 	}
 	r.Subscriptions = slices.DeleteFunc(r.Subscriptions, func(s Subscription) bool { return !record.IsSubscription(s.Subscription) })
 	unnamed := func(o Other) bool { return !record.IsName(o.Nonce) || !record.IsName(o.Replica) }

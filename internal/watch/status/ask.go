@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // AskOptions say whom to ask for what.
@@ -174,7 +174,7 @@ func (q *inquiry) take(msg *nats.Msg) {
 		return
 	}
 	if text := msg.Header.Get(micro.ErrorHeader); text != "" {
-		q.note("a replica could not answer: " + record.Cut(text))
+		q.note("a replica could not answer: " + message.Short(text, message.MaxText))
 		return
 	}
 	r, size, err := readReplica(msg.Data)

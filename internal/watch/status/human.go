@@ -37,18 +37,6 @@ func Visible(text string) string {
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
 
-// Short is at most so many bytes of a text, and an ellipsis where it is longer. It
-// shares no memory with a longer one.
-func Short(text string, max int) string {
-	if len(text) <= max {
-		return text
-	}
-	for max > 0 && !utf8.RuneStart(text[max]) {
-		max--
-	}
-	return text[:max] + "…"
-}
-
 // JSON is the overview as JSON for a terminal too: what encoding/json leaves as it
 // is and a terminal may obey (DEL, C1, marks of direction) is escaped.
 func (o *Overview) JSON(indent string) ([]byte, error) {

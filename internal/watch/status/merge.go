@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // merger makes one overview of what many say.
@@ -213,12 +214,12 @@ func (m *merger) unanswered(name string) (s Subscription, from string) {
 }
 
 // causes are those of a gap in words.
-var causes = map[record.GapCause]string{
-	record.GapDisconnected:    "the connection ended",
-	record.GapKicked:          "somebody else connected to the subscription",
-	record.GapCrash:           "the replica that was connected is gone",
-	record.GapHandoverTimeout: "the replica stopped, and no other connected in time",
-	record.GapStart:           "the last replica stopped",
+var causes = map[message.GapCause]string{
+	message.GapDisconnected:    "the connection ended",
+	message.GapKicked:          "somebody else connected to the subscription",
+	message.GapCrash:           "the replica that was connected is gone",
+	message.GapHandoverTimeout: "the replica stopped, and no other connected in time",
+	message.GapStart:           "the last replica stopped",
 }
 
 // addMembers adds those that are known and silent to those that answered. A

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // What Replica.Shortened says.
@@ -67,13 +69,13 @@ func essentials(r *Replica) *Replica {
 	for i, s := range r.Subscriptions {
 		short.Subscriptions[i] = Subscription{
 			Subscription: s.Subscription, Role: s.Role, Leader: s.Leader, LeaderNonce: s.LeaderNonce, Epoch: s.Epoch, Since: s.Since,
-			State: s.State, StateSince: s.StateSince, Trouble: Short(s.Trouble, detailSize), LastFrame: s.LastFrame, LastEvent: s.LastEvent,
+			State: s.State, StateSince: s.StateSince, Trouble: message.Short(s.Trouble, detailSize), LastFrame: s.LastFrame, LastEvent: s.LastEvent,
 			InFlight: s.InFlight, Rate: s.Rate, Late: s.Late,
 		}
 	}
 	short.Alarms = slices.Clone(r.Alarms)
 	for i := range short.Alarms {
-		short.Alarms[i].Detail = Short(short.Alarms[i].Detail, detailSize)
+		short.Alarms[i].Detail = message.Short(short.Alarms[i].Detail, detailSize)
 	}
 	return &short
 }
