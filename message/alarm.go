@@ -43,6 +43,14 @@ const (
 	AlarmSpoolFull = "spool-full" // the spool is at its bound
 )
 
+// SubscriptionAlarms returns the names of a subscription's alarms.
+func SubscriptionAlarms() []string { return []string{AlarmLate, AlarmSilent, AlarmContested} }
+
+// ReplicaAlarms returns the names of a whole replica's alarms.
+func ReplicaAlarms() []string {
+	return []string{AlarmToken, AlarmStream, AlarmSpooling, AlarmSpool, AlarmSpoolFull}
+}
+
 // Msg returns the message of an alarm, below the connector's prefix.
 func (a Alarm) Msg(prefix string) *nats.Msg {
 	id := fmt.Sprintf("alarm:%s:%s:%s:%d:%d", a.Name, a.Subscription, a.Replica, a.Epoch, a.At.UnixNano())

@@ -122,7 +122,7 @@ func scrapeRun(t *testing.T) scraped {
 		}
 	}
 	for metric, labels := range map[string]map[string]string{ // what else the code may say
-		"zoomstream_alarm":                   {"alarm": "../../internal/watch/alarm/alarm.go"},
+		"zoomstream_alarm":                   {"alarm": "../../message/alarm.go"},
 		"zoomstream_closes_total":            {"cause": "../../internal/zoom/errors.go"},
 		"zoomstream_connects_total":          {"outcome": "../../internal/zoom/errors.go"},
 		"zoomstream_lease_transitions_total": {"reason": "../../internal/lease/show.go"},

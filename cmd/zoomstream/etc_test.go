@@ -95,7 +95,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 // TestEtcAlerts has a rule for every alarm, and every rule tells people what to do.
 func TestEtcAlerts(t *testing.T) {
 	rules := readAlerts(t)
-	for _, name := range constants(t, "../../internal/watch/alarm/alarm.go") {
+	for _, name := range constants(t, "../../message/alarm.go") {
 		its := func(r alertRule) bool { return r.Expr == fmt.Sprintf("zoomstream_alarm{alarm=%q} == 1", name) }
 		if i := slices.IndexFunc(rules, its); i < 0 {
 			t.Errorf("no rule is for the alarm %s", name)

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestMetricsTable compares the table of metrics in docs/operating.md with the code's.
@@ -47,12 +47,12 @@ func metricsTable(t *testing.T) string {
 	s.Transition("taken")
 	s.Connect("ready")
 	s.Close("closed")
-	m.Raised(alarm.Late)
+	m.Raised(message.AlarmLate)
 	m.Show(func() *zstatus.Replica {
 		return &zstatus.Replica{Token: zstatus.Token{Expires: now}, Subscriptions: []zstatus.Subscription{
 			{Subscription: "sub", Role: zstatus.Leader, LastFrame: now, LastEvent: now},
 		}}
-	}, alarm.OfReplica)
+	}, message.ReplicaAlarms())
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/zoomstream/zoomstream/internal/tools/doctor"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -174,7 +174,7 @@ func TestRunbookAlerts(t *testing.T) {
 	for _, e := range entries {
 		known[e.heading] = e
 	}
-	for _, name := range append([]string{alarm.Late, alarm.Silent, alarm.Contested}, alarm.OfReplica...) {
+	for _, name := range append([]string{message.AlarmLate, message.AlarmSilent, message.AlarmContested}, message.ReplicaAlarms()...) {
 		if known[name] == nil {
 			t.Errorf("alarm %s has no heading in the run book", name)
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -43,11 +42,11 @@ func (r *replica) watchAlarms(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
 	all := []condition{
-		{alarm.Token, func(outbox.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
-		{alarm.Stream, r.streamTrouble},
-		{alarm.Spooling, spoolingTrouble},
-		{alarm.Spool, spoolTrouble},
-		{alarm.SpoolFull, spoolFullTrouble},
+		{message.AlarmToken, func(outbox.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
+		{message.AlarmStream, r.streamTrouble},
+		{message.AlarmSpooling, spoolingTrouble},
+		{message.AlarmSpool, spoolTrouble},
+		{message.AlarmSpoolFull, spoolFullTrouble},
 	}
 	for {
 		select {

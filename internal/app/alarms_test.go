@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
@@ -57,7 +56,7 @@ func TestTokenAlarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.renewToken()
-	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(alarm.Token) })
+	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(message.AlarmToken) })
 	_, metrics := h.get("/metrics")
 	for _, line := range []string{`zoomstream_alarm{alarm="token",subscription=""} 1`, `zoomstream_alarms_raised_total{alarm="token"} 1`, `zoomstream_alarm{alarm="stream",subscription=""} 0`} {
 		if !strings.Contains(metrics, "\n"+line+"\n") {
@@ -69,9 +68,9 @@ func TestTokenAlarm(t *testing.T) {
 	}
 	h.sim.Reset()
 	h.ready()
-	h.await("the alarm is cleared", 10*time.Second, func() bool { return !h.raised(alarm.Token) })
-	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(alarm.Token)) == 2 })
-	all := h.told(alarm.Token)
+	h.await("the alarm is cleared", 10*time.Second, func() bool { return !h.raised(message.AlarmToken) })
+	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(message.AlarmToken)) == 2 })
+	all := h.told(message.AlarmToken)
 	if !all[0].Raised || all[1].Raised || all[0].Replica != "replica-1" || !strings.Contains(all[0].Detail, "500") || all[0].Subscription != "" || all[0].Epoch != 0 {
 		t.Errorf("%+v", all)
 	}
@@ -84,13 +83,13 @@ func TestSilentAlarm(t *testing.T) {
 	h.startWith(func(*Options) {})
 	h.ready()
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
-	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(alarm.Silent) })
+	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(message.AlarmSilent) })
 	h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
-	h.await("the alarm is cleared", 5*time.Second, func() bool { return !h.raised(alarm.Silent) })
+	h.await("the alarm is cleared", 5*time.Second, func() bool { return !h.raised(message.AlarmSilent) })
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	all := h.told(alarm.Silent)
+	all := h.told(message.AlarmSilent)
 	if len(all) != 2 || !all[0].Raised || all[1].Raised || all[0].Subscription != subID || all[0].Epoch == 0 {
 		t.Errorf("%+v", all)
 	}
@@ -108,7 +107,7 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	for range 8000 { // more than NATS is given at once
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	}
-	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(alarm.Spooling) })
+	h.await("the alarm is raised", 10*time.Second, func() bool { return h.raised(message.AlarmSpooling) })
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +116,7 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	h.await("the next one listens", 5*time.Second, func() bool { return h.url() != listened })
 	h.ready()
 	h.await("the next one has the spool", 5*time.Second, func() bool { return h.status().Outbox.Spooled > 0 && !h.status().Outbox.Direct })
-	for deadline := time.Now().Add(7 * time.Second); !h.raised(alarm.Spooling); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(7 * time.Second); !h.raised(message.AlarmSpooling); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("events are kept on disk for 7 s, and no alarm shows: %+v, %+v", h.status().Alarms, h.status().Outbox)
 			break
@@ -125,5 +124,5 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	}
 	h.seal(false)
 	h.await("all is published", 15*time.Second, func() bool { return h.status().Outbox.Direct })
-	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(alarm.Spooling) })
+	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(message.AlarmSpooling) })
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
@@ -496,7 +495,7 @@ func (h *harness) storedBesides(events, alarms int) {
 			stored++
 		}
 	}
-	for _, a := range h.told(alarm.Stream) {
+	for _, a := range h.told(message.AlarmStream) {
 		if a.Raised {
 			raised++
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // monitor is what others see of this process: it is there before NATS is, and
@@ -58,7 +59,7 @@ func newMonitor(o Options) (*monitor, error) {
 	m.host, _ = os.Hostname()
 	m.secrets.Store(secretsOf(o.Config))
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
-	m.metrics.Show(m.states, alarm.OfReplica)
+	m.metrics.Show(m.states, message.ReplicaAlarms())
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
@@ -152,10 +153,10 @@ func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(),
 // streamMissing is told why this replica cannot begin, and with "" when it can.
 func (m *monitor) streamMissing(why string) {
 	if why == "" {
-		m.alarms.Clear(alarm.Stream, "", 0, "it is over")
+		m.alarms.Clear(message.AlarmStream, "", 0, "it is over")
 		return
 	}
-	m.alarms.Raise(alarm.Stream, "", 0, why, m.clock(time.Now()))
+	m.alarms.Raise(message.AlarmStream, "", 0, why, m.clock(time.Now()))
 }
 
 // leads is told who holds a lease.

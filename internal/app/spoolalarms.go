@@ -11,7 +11,6 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/outbox/spool"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -54,7 +53,7 @@ func (r *replica) publishDamage() {
 	if what == "" {
 		return
 	}
-	if !r.setAlarm(alarm.Spool, false, "more is lost") || !r.setAlarm(alarm.Spool, true, what) {
+	if !r.setAlarm(message.AlarmSpool, false, "more is lost") || !r.setAlarm(message.AlarmSpool, true, what) {
 		r.spooled.damaged(what)
 	}
 }
@@ -109,7 +108,7 @@ func (s *spooled) replayed(msg *nats.Msg) {
 		return
 	}
 	a, err := message.ParseAlarm(msg.Data, time.Now())
-	if err != nil || a.Subscription != "" || !slices.Contains(alarm.OfReplica, a.Name) {
+	if err != nil || a.Subscription != "" || !slices.Contains(message.ReplicaAlarms(), a.Name) {
 		return
 	}
 	s.mu.Lock()

@@ -61,11 +61,11 @@ func TestAlarmsOfEarlierRuns(t *testing.T) {
 		return message.Alarm{Name: name, Raised: raised, Replica: of, At: time.Now(), Detail: "it was so"}.Msg("zoom")
 	}
 	h.leave(
-		other(alarm.Spooling, true, "replica-1"),
-		other(alarm.Token, true, "replica-1"), other(alarm.Token, false, "replica-1"),
-		other(alarm.Stream, true, "replica-1"),
-		other(alarm.Stream, true, "renamed"),
-		other(alarm.Spool, true, "renamed"), other(alarm.Spool, false, "renamed"),
+		other(message.AlarmSpooling, true, "replica-1"),
+		other(message.AlarmToken, true, "replica-1"), other(message.AlarmToken, false, "replica-1"),
+		other(message.AlarmStream, true, "replica-1"),
+		other(message.AlarmStream, true, "renamed"),
+		other(message.AlarmSpool, true, "renamed"), other(message.AlarmSpool, false, "renamed"),
 		other("unheard-of", true, "replica-1"),
 	)
 	h.startWith(func(*Options) {})
@@ -79,7 +79,7 @@ func TestAlarmsOfEarlierRuns(t *testing.T) {
 		return says
 	}
 	for _, c := range []struct{ name, of string }{
-		{alarm.Spooling, "replica-1"}, {alarm.Token, "replica-1"}, {alarm.Stream, "replica-1"}, {alarm.Stream, "renamed"}, {alarm.Spool, "renamed"},
+		{message.AlarmSpooling, "replica-1"}, {message.AlarmToken, "replica-1"}, {message.AlarmStream, "replica-1"}, {message.AlarmStream, "renamed"}, {message.AlarmSpool, "renamed"},
 	} {
 		h.await(c.name+" of "+c.of+" is cleared", 10*time.Second, func() bool { return strings.HasSuffix(all(c.name, c.of), "false ") })
 	}
@@ -87,8 +87,8 @@ func TestAlarmsOfEarlierRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, of, want string }{
-		{alarm.Spooling, "replica-1", "true false "}, {alarm.Token, "replica-1", "true false "}, {alarm.Stream, "replica-1", "true false "},
-		{alarm.Stream, "renamed", "true false "}, {alarm.Spool, "renamed", "true false "}, {"unheard-of", "replica-1", "true "},
+		{message.AlarmSpooling, "replica-1", "true false "}, {message.AlarmToken, "replica-1", "true false "}, {message.AlarmStream, "replica-1", "true false "},
+		{message.AlarmStream, "renamed", "true false "}, {message.AlarmSpool, "renamed", "true false "}, {"unheard-of", "replica-1", "true "},
 	} {
 		if got := all(c.name, c.of); got != c.want {
 			t.Errorf("%s of %s: %s", c.name, c.of, got)
@@ -154,7 +154,7 @@ func TestDamageIsTold(t *testing.T) {
 	stop()
 	running.Wait()
 	var told []string
-	for _, a := range h.told(alarm.Spool) {
+	for _, a := range h.told(message.AlarmSpool) {
 		told = append(told, fmt.Sprintf("%t %s", a.Raised, a.Detail))
 	}
 	if want := []string{"true 5 events are lost", "false more is lost", "true 6 events are lost; 7 events are lost"}; !slices.Equal(told, want) {

@@ -7,7 +7,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -63,7 +62,7 @@ func (b *Bridge) raised() []string { return b.cfg.Alarms.Of(b.cfg.Subscription, 
 func (b *Bridge) inherit(names []string) {
 	for _, name := range names {
 		b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, "raised by the leader before; to be judged anew", b.clock(time.Now()))
-		if name == alarm.Contested {
+		if name == message.AlarmContested {
 			b.contest.inherit()
 		}
 	}

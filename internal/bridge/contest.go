@@ -7,7 +7,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // settleTime is how long a new leader's connection may still be displaced by what
@@ -56,7 +56,7 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.times++
 	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
 	if !settling {
-		c.b.raise(ctx, alarm.Contested, contestedDetail)
+		c.b.raise(ctx, message.AlarmContested, contestedDetail)
 	}
 	return c.last
 }
@@ -66,7 +66,7 @@ func (c *contest) connected() { c.timer = nil }
 
 // calm fires when a connection has lived long enough after a displacement.
 func (c *contest) calm() <-chan time.Time {
-	if c.timer == nil && slices.Contains(c.b.raised(), alarm.Contested) {
+	if c.timer == nil && slices.Contains(c.b.raised(), message.AlarmContested) {
 		c.timer = time.After(max(calmAfter, 2*c.last))
 	}
 	return c.timer
@@ -75,5 +75,5 @@ func (c *contest) calm() <-chan time.Time {
 func (c *contest) clear(ctx context.Context) {
 	c.timer, c.times = nil, 0
 	c.pause.Reset()
-	c.b.clear(ctx, alarm.Contested, "the connection has lasted")
+	c.b.clear(ctx, message.AlarmContested, "the connection has lasted")
 }

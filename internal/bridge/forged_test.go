@@ -14,7 +14,6 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -51,9 +50,9 @@ func TestForgedState(t *testing.T) {
 		"an honest one":    {func(*State) {}, 1, 0},
 		"of another epoch": {func(s *State) { s.Epoch = 1 << 40 }, 1, 0},
 		"alarms": {func(s *State) {
-			s.Raised = append(strings.Split(strings.Repeat("x,", 20_000), ","), alarm.Late, alarm.Late)
+			s.Raised = append(strings.Split(strings.Repeat("x,", 20_000), ","), message.AlarmLate, message.AlarmLate)
 		}, 1, 1},
-		"a replica's alarm": {func(s *State) { s.Raised = alarm.OfReplica }, 1, 0},
+		"a replica's alarm": {func(s *State) { s.Raised = message.ReplicaAlarms() }, 1, 0},
 		"gaps of its own":   {func(s *State) { s.Unstored = []message.Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
 		"too many gaps":     {func(s *State) { s.Unstored = many(300) }, record.MaxUnstored + 1, 0},
 		"far too many":      {func(s *State) { s.Unstored = many(2000) }, 1, 0},

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -54,7 +54,7 @@ func judged(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 		b.late.note(noon.Add(-d), noon, noon)
 		b.judgeLate(t.Context())
 	}
-	return slices.Contains(b.raised(), alarm.Late)
+	return slices.Contains(b.raised(), message.AlarmLate)
 }
 
 func TestLateIsRaisedAndCleared(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/record"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const rhythmPrefix = "rhythm."
@@ -39,7 +39,7 @@ func newSilence(b *Bridge) *silence {
 func (s *silence) judge(ctx context.Context) {
 	b := s.b
 	if b.cfg.Silent == 0 {
-		b.clear(ctx, alarm.Silent, alarmOff)
+		b.clear(ctx, message.AlarmSilent, alarmOff)
 		return
 	}
 	state, now := b.journal.current(), b.clock(time.Now())
@@ -61,13 +61,13 @@ func (s *silence) judge(ctx context.Context) {
 	}
 	switch {
 	case b.cfg.Silent > 0 && now.Sub(from) > b.cfg.Silent:
-		b.raise(ctx, alarm.Silent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Silent, silentAdvice))
+		b.raise(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Silent, silentAdvice))
 	case hours >= silentHours && events >= silentEvents:
-		b.raise(ctx, alarm.Silent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although in the same hours of both weeks before there were at least %d: %s", since, events, silentAdvice))
+		b.raise(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although in the same hours of both weeks before there were at least %d: %s", since, events, silentAdvice))
 	case state.LastEvent.Equal(from):
-		b.clear(ctx, alarm.Silent, "events come again")
+		b.clear(ctx, message.AlarmSilent, "events come again")
 	default:
-		b.clear(ctx, alarm.Silent, "the connection is new")
+		b.clear(ctx, message.AlarmSilent, "the connection is new")
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -88,7 +87,7 @@ func (s *subject) passes(d time.Duration) {
 
 func (s *subject) raisedNow() bool {
 	all := s.cfg.Alarms.Raised()
-	return len(all) == 1 && all[0].Alarm == alarm.Silent
+	return len(all) == 1 && all[0].Alarm == message.AlarmSilent
 }
 
 func TestQuietSince(t *testing.T) {
@@ -248,7 +247,7 @@ func TestInheritedSilence(t *testing.T) {
 	s := newSubject(t, nc, bucket, -1)
 	s.journal.opened(s.now)
 	s.at(s.now.Add(-24 * time.Hour))
-	s.inherit([]string{alarm.Silent})
+	s.inherit([]string{message.AlarmSilent})
 	nc.Close()
 	s.passes(time.Minute)
 	if !s.raisedNow() {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -127,7 +126,7 @@ func (s *State) bound(subscription string, now time.Time) (complete bool) {
 	}
 	s.Unstored = newest(gaps)
 	slices.Sort(s.Raised)
-	s.Raised = slices.DeleteFunc(slices.Compact(s.Raised), func(name string) bool { return !slices.Contains(alarm.OfSubscription, name) })
+	s.Raised = slices.DeleteFunc(slices.Compact(s.Raised), func(name string) bool { return !slices.Contains(message.SubscriptionAlarms(), name) })
 	return complete && had == len(s.Unstored)+len(s.Raised)
 }
 

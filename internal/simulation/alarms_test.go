@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -99,7 +98,7 @@ func TestLateEvents(t *testing.T) {
 		w.flow(3*time.Minute, 6*time.Minute, time.Second, 2*time.Hour)
 		w.flow(6*time.Minute, 9*time.Minute, time.Second, time.Second)
 	}, func(t *testing.T, v *evidence) {
-		all := v.raisedCleared(t, alarm.Late, 1)
+		all := v.raisedCleared(t, message.AlarmLate, 1)
 		if at := all[0].At.Sub(v.start); at < 3*time.Minute || at > 3*time.Minute+15*time.Second {
 			t.Errorf("raised after %s", at)
 		}
@@ -135,7 +134,7 @@ func TestLateWithoutAnEnd(t *testing.T) {
 	direct(t, scenario(1, 3*time.Hour), func(w *world) {
 		w.flow(time.Minute, 3*time.Minute, 10*time.Second, 2*time.Hour)
 	}, func(t *testing.T, v *evidence) {
-		all := v.raisedCleared(t, alarm.Late, 1)
+		all := v.raisedCleared(t, message.AlarmLate, 1)
 		if took := all[1].At.Sub(all[0].At); took < 55*time.Minute || took > 65*time.Minute {
 			t.Errorf("cleared after %s", took)
 		}
@@ -155,7 +154,7 @@ func TestLateLeaderDies(t *testing.T) {
 				w.flow(3*time.Minute, 7*time.Minute, c.every, 2*time.Hour)
 				w.flow(7*time.Minute, 12*time.Minute, c.every, time.Second)
 			}, func(t *testing.T, v *evidence) {
-				all := v.of(t, alarm.Late)
+				all := v.of(t, message.AlarmLate)
 				if len(all) == 0 || all[len(all)-1].Raised || !all[0].Raised || all[0].Replica == all[len(all)-1].Replica {
 					t.Fatal(v.tell(all))
 				}
@@ -196,7 +195,7 @@ func TestLateLeaderStops(t *testing.T) {
 				w.flow(3*time.Minute, 6*time.Minute, time.Second/4, 2*time.Hour)
 				w.flow(6*time.Minute, 9*time.Minute, time.Second/4, time.Second)
 			}, func(t *testing.T, v *evidence) {
-				all := v.of(t, alarm.Late)
+				all := v.of(t, message.AlarmLate)
 				if len(all) == 0 || all[len(all)-1].Raised {
 					t.Fatal(v.tell(all))
 				}
@@ -223,7 +222,7 @@ func TestTokenAlarm(t *testing.T) {
 	t.Run("over", func(t *testing.T) {
 		p := scenario(1, 6*time.Minute, trouble, cut)
 		direct(t, p, func(*world) {}, func(t *testing.T, v *evidence) {
-			all := v.of(t, alarm.Token)
+			all := v.of(t, message.AlarmToken)
 			if len(all) != 2 || !all[0].Raised || all[1].Raised || all[0].Replica != all[1].Replica || all[0].Subscription != "" {
 				t.Fatal(v.tell(all))
 			}
@@ -239,10 +238,10 @@ func TestTokenAlarm(t *testing.T) {
 		p := scenario(2, 6*time.Minute, trouble, cut, leader(faultStop, 2*time.Minute, 2*time.Minute),
 			step{at: 2*time.Minute + time.Second, fault: faultStop, slot: 0, last: 2 * time.Minute}, step{at: 2*time.Minute + time.Second, fault: faultStop, slot: 1, last: 2 * time.Minute})
 		direct(t, p, func(*world) {}, func(t *testing.T, v *evidence) {
-			if len(v.of(t, alarm.Token)) == 0 {
+			if len(v.of(t, message.AlarmToken)) == 0 {
 				t.Fatal("no alarm")
 			}
-			if all := v.of(t, alarm.Token); all[len(all)-1].Raised {
+			if all := v.of(t, message.AlarmToken); all[len(all)-1].Raised {
 				t.Errorf("its replica has stopped in order, NATS was there all the time, and the alarm stands for ever: %s", v.tell(all))
 			}
 		})
@@ -259,7 +258,7 @@ func TestStreamAlarm(t *testing.T) {
 				w.after(2*time.Minute, func() { w.seal(t, true) })
 				w.after(4*time.Minute, func() { w.seal(t, false) })
 			}, func(t *testing.T, v *evidence) {
-				all := v.of(t, alarm.Stream)
+				all := v.of(t, message.AlarmStream)
 				if len(all) != 2 || !all[0].Raised || all[1].Raised {
 					t.Fatalf("%d messages of the alarm: %s", len(all), v.tell(all))
 				}
@@ -316,7 +315,7 @@ func TestLateAlternatesUnderFaults(t *testing.T) {
 			p := newPlan(first + n)
 			p.rate = 1e-9
 			direct(t, p, func(w *world) { w.flow(5*time.Second, p.length, time.Second, 2*time.Hour) }, func(t *testing.T, v *evidence) {
-				all := v.of(t, alarm.Late)
+				all := v.of(t, message.AlarmLate)
 				if len(all) == 0 || !all[len(all)-1].Raised {
 					t.Error(v.tell(all))
 				}
@@ -353,7 +352,7 @@ func TestBucketAlarm(t *testing.T) {
 		}, func(t *testing.T, v *evidence) {
 			var all []message.Alarm
 			for _, a := range v.alarms(t) {
-				if a.Name == alarm.Stream {
+				if a.Name == message.AlarmStream {
 					all = append(all, a)
 				}
 			}

@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -137,7 +136,7 @@ func vanishes(t *testing.T, foreign, listening, publishing, restart bool, gone, 
 		if restart {
 			return // the alarm was cleared by the one that stopped, and shown by the next one only
 		}
-		all := v.raisedCleared(t, alarm.Stream, 1)
+		all := v.raisedCleared(t, message.AlarmStream, 1)
 		if raised := all[0].At.Sub(v.start); raised < gone || raised > gone+20*time.Second {
 			t.Errorf("raised after %s: %s", raised, all[0].Detail)
 		}
@@ -174,7 +173,7 @@ func TestStreamIsEdited(t *testing.T) {
 				w.after(2*time.Minute, func() { w.editStream(c.right) })
 			}, func(t *testing.T, v *evidence) {
 				told := false
-				all := v.raisedCleared(t, alarm.Stream, 1)
+				all := v.raisedCleared(t, message.AlarmStream, 1)
 				for _, a := range all {
 					told = told || strings.Contains(a.Detail, c.word)
 				}

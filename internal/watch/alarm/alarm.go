@@ -1,4 +1,4 @@
-// Package alarm knows which alarms there are and which of them are raised.
+// Package alarm knows which alarms are raised.
 package alarm
 
 import (
@@ -9,28 +9,6 @@ import (
 
 	"github.com/rs/zerolog"
 )
-
-// The alarms of a subscription.
-const (
-	Late      = "late"      // most of the latest events were received long after they happened
-	Silent    = "silent"    // connected, and no event for long
-	Contested = "contested" // somebody else connects to the subscription
-)
-
-// OfSubscription are the alarms of a subscription.
-var OfSubscription = []string{Late, Silent, Contested}
-
-// The alarms of a whole replica.
-const (
-	Token     = "token"      // Zoom gives no access token
-	Stream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted; or a bucket is gone
-	Spooling  = "spooling"   // NATS has not taken events for a while; they are kept on disk or in memory
-	Spool     = "spool"      // the spool cannot be used, or has lost something
-	SpoolFull = "spool-full" // the spool is at its bound
-)
-
-// OfReplica are the alarms of a whole replica.
-var OfReplica = []string{Token, Stream, Spooling, Spool, SpoolFull}
 
 // Alarm is an alarm that is raised.
 type Alarm struct {

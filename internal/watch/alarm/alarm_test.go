@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
@@ -23,20 +25,20 @@ func board(t *testing.T) (b *Board, raised *[]string, log *bytes.Buffer) {
 
 func TestRaisedOnce(t *testing.T) {
 	b, raised, log := board(t)
-	b.Raise(Late, "sub-1", 3, "2 h", at)
-	b.Raise(Late, "sub-1", 3, "3 h", at.Add(time.Minute)) // what is new about it
+	b.Raise(message.AlarmLate, "sub-1", 3, "2 h", at)
+	b.Raise(message.AlarmLate, "sub-1", 3, "3 h", at.Add(time.Minute)) // what is new about it
 	all := b.Raised()
-	want := Alarm{Alarm: Late, Subscription: "sub-1", Replica: "replica-1", Epoch: 3, Since: at.UTC(), Detail: "3 h"}
+	want := Alarm{Alarm: message.AlarmLate, Subscription: "sub-1", Replica: "replica-1", Epoch: 3, Since: at.UTC(), Detail: "3 h"}
 	if len(all) != 1 || all[0] != want || all[0].Since.Location() != time.UTC {
 		t.Errorf("%+v", all)
 	}
-	b.Clear(Late, "sub-1", 3, "on time")
-	b.Clear(Late, "sub-1", 3, "on time")
-	b.Clear(Silent, "sub-1", 3, "never was")
+	b.Clear(message.AlarmLate, "sub-1", 3, "on time")
+	b.Clear(message.AlarmLate, "sub-1", 3, "on time")
+	b.Clear(message.AlarmSilent, "sub-1", 3, "never was")
 	if all := b.Raised(); all == nil || len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
-	b.Raise(Late, "sub-1", 3, "again", at)
+	b.Raise(message.AlarmLate, "sub-1", 3, "again", at)
 	if len(*raised) != 2 || strings.Count(log.String(), `"alarm.raised"`) != 2 || strings.Count(log.String(), `"alarm.cleared"`) != 1 {
 		t.Errorf("%v\n%s", *raised, log)
 	}
@@ -45,22 +47,22 @@ func TestRaisedOnce(t *testing.T) {
 // TestLaterTermHasIt: what an earlier one says then counts no more.
 func TestLaterTermHasIt(t *testing.T) {
 	b, raised, log := board(t)
-	b.Raise(Late, "sub-1", 3, "of 3", at)
-	b.Raise(Late, "sub-1", 5, "of 5", at.Add(time.Hour))
-	b.Clear(Late, "sub-1", 3, "of 3")
+	b.Raise(message.AlarmLate, "sub-1", 3, "of 3", at)
+	b.Raise(message.AlarmLate, "sub-1", 5, "of 5", at.Add(time.Hour))
+	b.Clear(message.AlarmLate, "sub-1", 3, "of 3")
 	b.Leave("sub-1", 3)
 	if all := b.Raised(); len(all) != 1 || all[0].Epoch != 5 || all[0].Detail != "of 5" || !all[0].Since.Equal(at) {
 		t.Fatalf("%+v", all)
 	}
-	b.Raise(Late, "sub-1", 3, "old news", at)
+	b.Raise(message.AlarmLate, "sub-1", 3, "old news", at)
 	if all := b.Raised(); all[0].Epoch != 5 {
 		t.Errorf("%+v", all)
 	}
 	b.Leave("sub-1", 5)
-	if len(b.Raised()) != 0 || b.Clear(Late, "sub-1", 5, "") {
+	if len(b.Raised()) != 0 || b.Clear(message.AlarmLate, "sub-1", 5, "") {
 		t.Error("this process answers for it still")
 	}
-	if got := b.Of("sub-1", 5); !slices.Equal(got, []string{Late}) {
+	if got := b.Of("sub-1", 5); !slices.Equal(got, []string{message.AlarmLate}) {
 		t.Errorf("the successor learns of %q", got)
 	}
 	if len(*raised) != 1 || strings.Contains(log.String(), "cleared") {
@@ -87,16 +89,16 @@ func TestWhatIsNew(t *testing.T) {
 	} {
 		got := false
 		if step.clear {
-			got = b.Clear(Late, "sub-1", step.epoch, "")
+			got = b.Clear(message.AlarmLate, "sub-1", step.epoch, "")
 		} else {
-			got = b.Raise(Late, "sub-1", step.epoch, "", at)
+			got = b.Raise(message.AlarmLate, "sub-1", step.epoch, "", at)
 		}
 		if got != step.want {
 			t.Errorf("step %d: %t", n, got)
 		}
 	}
 	b.Leave("sub-1", 5) // somebody else may have cleared it since
-	if !b.Raise(Late, "sub-1", 7, "", at) {
+	if !b.Raise(message.AlarmLate, "sub-1", 7, "", at) {
 		t.Error("a term that has not inherited the alarm does not tell of it")
 	}
 }
@@ -105,8 +107,8 @@ func TestWhatIsNew(t *testing.T) {
 // the present one says.
 func TestEarlierTermDoesNotReword(t *testing.T) {
 	b, _, _ := board(t)
-	b.Raise(Late, "sub-1", 5, "of 5", at)
-	b.Raise(Late, "sub-1", 3, "of 3", at)
+	b.Raise(message.AlarmLate, "sub-1", 5, "of 5", at)
+	b.Raise(message.AlarmLate, "sub-1", 3, "of 3", at)
 	if all := b.Raised(); all[0].Detail != "of 5" {
 		t.Errorf("epoch 5 now says %q", all[0].Detail)
 	}
@@ -114,11 +116,11 @@ func TestEarlierTermDoesNotReword(t *testing.T) {
 
 func TestKeysAndOrder(t *testing.T) {
 	b, _, log := board(t)
-	b.Raise(Silent, "sub-2", 1, "", at.Add(2*time.Second))
-	b.Raise(Silent, "sub-1", 1, "", at.Add(2*time.Second))
-	b.Raise(Late, "sub-2", 1, "", at.Add(2*time.Second))
-	b.Raise(Token, "", 0, "", at.Add(time.Second))
-	b.Raise(Stream, "", 0, "", at.Add(3*time.Second))
+	b.Raise(message.AlarmSilent, "sub-2", 1, "", at.Add(2*time.Second))
+	b.Raise(message.AlarmSilent, "sub-1", 1, "", at.Add(2*time.Second))
+	b.Raise(message.AlarmLate, "sub-2", 1, "", at.Add(2*time.Second))
+	b.Raise(message.AlarmToken, "", 0, "", at.Add(time.Second))
+	b.Raise(message.AlarmStream, "", 0, "", at.Add(3*time.Second))
 	var order []string
 	for _, a := range b.Raised() {
 		order = append(order, a.Alarm+" "+a.Subscription)
@@ -126,8 +128,8 @@ func TestKeysAndOrder(t *testing.T) {
 	if got := strings.Join(order, ","); got != "token ,late sub-2,silent sub-1,silent sub-2,stream " {
 		t.Errorf("%s", got)
 	}
-	b.Clear(Silent, "sub-1", 1, "")
-	b.Clear(Token, "", 0, "")
+	b.Clear(message.AlarmSilent, "sub-1", 1, "")
+	b.Clear(message.AlarmToken, "", 0, "")
 	if len(b.Raised()) != 3 {
 		t.Errorf("%+v", b.Raised())
 	}
@@ -146,7 +148,7 @@ func TestMayLookAround(t *testing.T) {
 	var b *Board
 	seen := 0
 	b = NewBoard("replica-1", func(string) { seen = len(b.Raised()) }, zerolog.Nop())
-	b.Raise(Late, "sub-1", 1, "", at)
+	b.Raise(message.AlarmLate, "sub-1", 1, "", at)
 	if seen != 1 {
 		t.Errorf("%d", seen)
 	}
@@ -165,11 +167,11 @@ func TestConcurrently(t *testing.T) {
 		all.Go(func() {
 			own := fmt.Sprintf("sub-%d", n)
 			for range 500 {
-				b.Raise(Late, own, uint64(n), "", at)
-				b.Raise(Contested, "shared", 1, "", at)
+				b.Raise(message.AlarmLate, own, uint64(n), "", at)
+				b.Raise(message.AlarmContested, "shared", 1, "", at)
 				b.Raised()
-				b.Clear(Contested, "shared", 1, "")
-				b.Clear(Late, own, uint64(n), "")
+				b.Clear(message.AlarmContested, "shared", 1, "")
+				b.Clear(message.AlarmLate, own, uint64(n), "")
 			}
 		})
 	}
@@ -177,7 +179,7 @@ func TestConcurrently(t *testing.T) {
 	if left := b.Raised(); len(left) != 0 {
 		t.Errorf("%+v", left)
 	}
-	if told[Late] != 8*500 {
-		t.Errorf("told %d times", told[Late])
+	if told[message.AlarmLate] != 8*500 {
+		t.Errorf("told %d times", told[message.AlarmLate])
 	}
 }
