@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 const (
@@ -165,7 +167,7 @@ func (d *demo) leader(ctx context.Context) *replica {
 	if err != nil {
 		return nil
 	}
-	entry, err := bucket.Get(ctx, "lease."+demoSubscription)
+	entry, err := bucket.Get(ctx, record.LeasePrefix+demoSubscription)
 	if err != nil {
 		return nil
 	}

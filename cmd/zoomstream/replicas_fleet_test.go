@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -174,7 +174,7 @@ func (f *fleet) leases() map[string]int {
 			if entry == nil {
 				return pids
 			}
-			var r lease.Record
+			var r record.Lease
 			if err := json.Unmarshal(entry.Value(), &r); err != nil {
 				f.t.Fatal(err)
 			}

@@ -5,19 +5,19 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // fitness is whether a replica whose tokens fare so could lead.
-func fitness(st zoom.TokenStats) lease.Fitness {
+func fitness(st zoom.TokenStats) record.Fitness {
 	switch st.Credentials {
 	case zoom.CredentialsAccepted:
-		return lease.Fit
+		return record.Fit
 	case zoom.CredentialsDenied:
-		return lease.Unfit
+		return record.Unfit
 	}
-	return lease.Untried
+	return record.Untried
 }
 
 const (
@@ -32,7 +32,7 @@ const (
 // must not be its own. Alone it ends, since a restart does not mend its settings. The
 // source of tokens calls it from one goroutine at a time.
 func (r *replica) handleDenied(ctx context.Context) (again bool) {
-	r.candidate.SetFitness(lease.Unfit)
+	r.candidate.SetFitness(record.Unfit)
 	if !r.stays {
 		r.stays = r.awaitOther(ctx)
 	}

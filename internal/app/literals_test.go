@@ -24,6 +24,9 @@ func TestLiterals(t *testing.T) {
 		{"the name of a header", regexp.MustCompile(`^(Zoom-[A-Za-z-]+|Nats-Msg-Id)$`), []string{"message"}},
 		{"the name of a header of Zoom's", regexp.MustCompile(`^(x-zm-[a-z-]+|traceparent)$`), []string{"message", "internal/zoom"}}, // where it is part of Zoom's frames
 		{"a subject of the bridge's", regexp.MustCompile(`_bridge\b`), []string{"subjects"}},
+		{"the beginning of a key", regexp.MustCompile(`(^|\.)(lease|state|rhythm|stream)\.$`), []string{"internal/record"}},
+		{"a bucket of states", regexp.MustCompile(`^-state(\.|$)`), []string{"internal/record", "internal/natsconn"}}, // of whom the rights of a user are
+		{"a subject of the replicas'", regexp.MustCompile(`(^|\.)(replica\.|presence)$`), []string{"internal/record"}},
 	}
 	found := make([]map[string]bool, len(rules))
 	for n := range found {

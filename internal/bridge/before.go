@@ -94,7 +94,7 @@ func (b *Bridge) lateGap(ctx context.Context) []message.Gap {
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
-	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
+	entry, err := b.cfg.States.Get(ctx, record.StatePrefix+b.cfg.Subscription)
 	if err != nil || entry.Value == nil {
 		return nil
 	}

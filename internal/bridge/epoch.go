@@ -53,7 +53,7 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 // RecordedEpoch is the epoch of a subscription's state; 0: there is none, or none that
 // can be read.
 func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) (uint64, error) {
-	entry, err := states.Get(ctx, statePrefix+subscription)
+	entry, err := states.Get(ctx, record.StatePrefix+subscription)
 	if err != nil {
 		return 0, err
 	}

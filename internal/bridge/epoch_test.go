@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -49,7 +50,7 @@ func TestLastEpoch(t *testing.T) {
 	expect("with forged ones", 70)
 	state := func(text string) {
 		t.Helper()
-		key := statePrefix + "a"
+		key := record.StatePrefix + "a"
 		entry, err := states.Get(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)

@@ -84,7 +84,7 @@ func TestForgedState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := js.Publish(t.Context(), "$KV.states."+statePrefix+"sub", value); err != nil {
+		if _, err := js.Publish(t.Context(), "$KV.states."+record.StatePrefix+"sub", value); err != nil {
 			t.Fatal(err)
 		}
 		s.journal.opened(s.now)
@@ -106,7 +106,7 @@ func TestForgedState(t *testing.T) {
 		if kept := s.journal.current(); kept.LastEvent.After(s.now.Add(time.Second)) {
 			t.Errorf("%s: the last event is of %s", name, kept.LastEvent)
 		}
-		entry, err := bucket.Get(t.Context(), statePrefix+"sub")
+		entry, err := bucket.Get(t.Context(), record.StatePrefix+"sub")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,8 +10,6 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-const rhythmPrefix = "rhythm."
-
 // silence judges whether Zoom should have sent something. Only watch's goroutine
 // uses it.
 type silence struct {
@@ -112,7 +110,7 @@ func (s *silence) save(ctx context.Context, now time.Time) {
 }
 
 func (s *silence) store(ctx context.Context, now time.Time) error {
-	key := rhythmPrefix + s.b.cfg.Subscription
+	key := record.RhythmPrefix + s.b.cfg.Subscription
 	if !s.loaded {
 		entry, err := s.b.cfg.States.Get(ctx, key)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
@@ -222,18 +223,18 @@ func TestSilentByRhythm(t *testing.T) {
 func TestStoredRhythmThatIsNone(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	for _, value := range []string{"no json", `[]`, `{"hours":"x"}`, `null`, ``} {
-		entry, err := bucket.Get(t.Context(), rhythmPrefix+"sub")
+		entry, err := bucket.Get(t.Context(), record.RhythmPrefix+"sub")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bucket.Put(t.Context(), rhythmPrefix+"sub", []byte(value), entry.Revision, 0); err != nil {
+		if _, err := bucket.Put(t.Context(), record.RhythmPrefix+"sub", []byte(value), entry.Revision, 0); err != nil {
 			t.Fatal(err)
 		}
 		s := newSubject(t, nc, bucket, -1)
 		s.journal.opened(s.now)
 		s.event()
 		s.passes(time.Minute)
-		entry, err = bucket.Get(t.Context(), rhythmPrefix+"sub")
+		entry, err = bucket.Get(t.Context(), record.RhythmPrefix+"sub")
 		if err != nil || !strings.HasPrefix(string(entry.Value), `{"hours":{`) {
 			t.Errorf("%q becomes %q, %v", value, entry.Value, err)
 		}
@@ -262,7 +263,7 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	value := `{"state":"handed_over","replica":"replica-0","nonce":"nonce-0","epoch":3,"connection":1,"since":"2026-03-01T00:00:00Z","raised":["late","silent"]}`
-	if _, err := bucket.Put(t.Context(), statePrefix+"sub", []byte(value), 0, 0); err != nil {
+	if _, err := bucket.Put(t.Context(), record.StatePrefix+"sub", []byte(value), 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }

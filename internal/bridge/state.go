@@ -24,8 +24,6 @@ const (
 	HandedOver   = record.HandedOver
 )
 
-const statePrefix = "state."
-
 // storeTimeout bounds one write, so that it leaves time to find out what is wrong: where
 // the bucket is gone and somebody listens to its subjects, nobody answers.
 const storeTimeout = journalTimeout / 2
@@ -35,7 +33,7 @@ var errSuperseded = errors.New("a later term has written the state")
 
 // load reads the state from the leader of the bucket's stream.
 func (b *Bridge) load(ctx context.Context) (last State, revision uint64, err error) {
-	entry, err := b.cfg.States.Get(ctx, statePrefix+b.cfg.Subscription)
+	entry, err := b.cfg.States.Get(ctx, record.StatePrefix+b.cfg.Subscription)
 	if err != nil {
 		return State{}, 0, err
 	}
@@ -75,5 +73,5 @@ func (b *Bridge) store(ctx context.Context, s State, revision uint64) (uint64, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	return b.cfg.States.Put(ctx, statePrefix+b.cfg.Subscription, value, revision, 0)
+	return b.cfg.States.Put(ctx, record.StatePrefix+b.cfg.Subscription, value, revision, 0)
 }

@@ -87,7 +87,7 @@ type Candidate struct {
 	mu        sync.Mutex
 	electors  map[string]*elector
 	resting   time.Time // stepped down until then
-	fitness   Fitness
+	fitness   record.Fitness
 	shedAgain time.Time // no lease is shed before
 	leaving   bool
 }
@@ -182,14 +182,12 @@ func (c *Candidate) startQuietAfterReconnect() {
 }
 
 func (c *Candidate) watch(ctx context.Context) {
-	c.bucket.Watch(ctx, keyPrefix+">", func(key string, e kv.Entry) {
-		if subscription := key[len(keyPrefix):]; record.IsSubscription(subscription) {
+	c.bucket.Watch(ctx, record.LeasePrefix+">", func(key string, e kv.Entry) {
+		if subscription := key[len(record.LeasePrefix):]; record.IsSubscription(subscription) {
 			c.view.watched(subscription, e)
 		}
 	})
 }
-
-const keyPrefix = "lease."
 
 // Campaign leads a subscription whenever it can, until the context ends. Then it
 // releases the lease and waits for the leader's function. It returns that
@@ -200,7 +198,7 @@ const keyPrefix = "lease."
 // may return early, which releases the lease.
 func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func(context.Context, *Term) error) error {
 	e := &elector{
-		c: c, subscription: subscription, key: keyPrefix + subscription, wake: c.view.join(subscription),
+		c: c, subscription: subscription, key: record.LeasePrefix + subscription, wake: c.view.join(subscription),
 		release: make(chan struct{}, 1), log: c.opt.Log.With().Str("subscription", subscription).Logger(),
 	}
 	c.mu.Lock()
@@ -231,19 +229,8 @@ func (c *Candidate) Leave() {
 	c.announce(false, true)
 }
 
-// Fitness is whether a replica could do what a leader does.
-type Fitness string
-
-// The values. An unfit replica takes a lease only if nobody else does, and gives away
-// those that it has as soon as a fit one is there.
-const (
-	Untried Fitness = ""
-	Fit     Fitness = "fit"
-	Unfit   Fitness = "unfit"
-)
-
 // SetFitness tells the others how this replica fares.
-func (c *Candidate) SetFitness(is Fitness) {
+func (c *Candidate) SetFitness(is record.Fitness) {
 	c.mu.Lock()
 	changed := c.fitness != is
 	c.fitness = is
@@ -258,7 +245,7 @@ func (c *Candidate) SetFitness(is Fitness) {
 func (c *Candidate) yieldUnfit() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fitness != Unfit {
+	if c.fitness != record.Unfit {
 		return
 	}
 	for _, e := range c.electors {
@@ -287,7 +274,7 @@ func (c *Candidate) pace(h holding) *rate.Limiter {
 func (c *Candidate) reluctance() (leaving, resting bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.leaving, c.fitness == Unfit || time.Now().Before(c.resting)
+	return c.leaving, c.fitness == record.Unfit || time.Now().Before(c.resting)
 }
 
 func (c *Candidate) renewAll() {

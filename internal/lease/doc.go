@@ -1,6 +1,6 @@
 // Package lease elects, for each subscription, the one replica that may connect
 // to Zoom. The lease of a subscription is an entry in a NATS KV bucket, key
-// lease.<subscription>, value JSON ([Record]), which expires by itself after the
+// lease.<subscription>, value JSON ([record.Lease]), which expires by itself after the
 // TTL unless its holder renews it. Every write is a compare-and-swap on the
 // entry's revision, so that of several candidates one wins.
 //

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -170,7 +171,7 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 	ctx = context.WithoutCancel(ctx)
 	p := e.c.newProof()
 	reason := e.reason(h)
-	record := Record{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC(), Taken: reason}
+	record := record.Lease{Replica: e.c.opt.Replica, Nonce: e.c.nonce, Host: e.c.host, PID: os.Getpid(), Since: p.began.UTC(), Taken: reason}
 	revision, err := e.write(ctx, record, h.revision)
 	if err != nil {
 		found, unread := e.read(ctx)
@@ -214,7 +215,7 @@ func (e *elector) epoch(ctx context.Context, seen, revision uint64) uint64 {
 }
 
 // write makes one compare-and-swap.
-func (e *elector) write(ctx context.Context, record Record, expected uint64) (uint64, error) {
+func (e *elector) write(ctx context.Context, record record.Lease, expected uint64) (uint64, error) {
 	value, err := encode(record)
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -54,7 +55,7 @@ func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
 				t.Fatal(err)
 			}
 			entry, err := bucket.Get(t.Context(), "lease."+sub)
-			var r Record
+			var r record.Lease
 			if err != nil || json.Unmarshal(entry.Value(), &r) != nil || max(r.Epoch, entry.Revision()) < b.term().Epoch {
 				t.Errorf("the record tells of epoch %d at revision %d, the term is %d: %v", r.Epoch, entry.Revision(), b.term().Epoch, err)
 			}
@@ -113,9 +114,9 @@ func TestEpochIsAboveWhatWasTakenByHalf(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			value, err := encode(Record{Replica: "dead", Nonce: "dead", Since: time.Now()})
+			value, err := encode(record.Lease{Replica: "dead", Nonce: "dead", Since: time.Now()})
 			if err == nil {
-				_, err = bucket.Put(t.Context(), keyPrefix+sub, value)
+				_, err = bucket.Put(t.Context(), record.LeasePrefix+sub, value)
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -3,15 +3,17 @@ package lease
 import (
 	"testing"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // TestUnfitReplica stands in nobody's way, and is there when nobody else is.
 func TestUnfitReplica(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
-		a.SetFitness(Fit)
+		a.SetFitness(record.Fit)
 		b := w.join("b", sub)
-		b.SetFitness(Unfit)
+		b.SetFitness(record.Unfit)
 		w.await("they know it", time.Second, func() bool { return a.Others(sub) == 0 && b.Others(sub) == 1 && b.FitOther(sub) })
 		time.Sleep(time.Minute)
 		if !a.leads(sub) || a.reigns() != 1 {
@@ -25,7 +27,7 @@ func TestUnfitReplica(t *testing.T) {
 		if !b.leads(sub) {
 			t.Error("an unfit one gives the lease to one that nobody knows to be fit")
 		}
-		c.SetFitness(Fit)
+		c.SetFitness(record.Fit)
 		w.await("the fit one leads", 3*time.Second, func() bool { return c.leads(sub) })
 		time.Sleep(time.Minute)
 		if b.reigns() != 1 || c.reigns() != 1 {
@@ -33,10 +35,10 @@ func TestUnfitReplica(t *testing.T) {
 		}
 
 		// The leader's settings go bad, then everybody's: nobody gives the lease around.
-		b.SetFitness(Fit)
-		c.SetFitness(Unfit)
+		b.SetFitness(record.Fit)
+		c.SetFitness(record.Unfit)
 		w.await("it is handed over", 3*time.Second, func() bool { return b.leads(sub) })
-		b.SetFitness(Unfit)
+		b.SetFitness(record.Unfit)
 		time.Sleep(time.Minute)
 		if b.reigns() != 2 || c.reigns() != 1 || !b.leads(sub) {
 			t.Errorf("%d and %d terms: the unfit pass the lease around", b.reigns(), c.reigns())
@@ -52,16 +54,16 @@ func TestFitOnesShare(t *testing.T) {
 		all := subscriptions(12)
 		a := w.join("a", all...)
 		w.await("a leads all", 3*time.Second, func() bool { return a.count() == 12 })
-		a.SetFitness(Unfit)
+		a.SetFitness(record.Unfit)
 		b, c := w.join("b", all...), w.join("c", all...)
-		b.SetFitness(Fit)
-		c.SetFitness(Fit)
+		b.SetFitness(record.Fit)
+		c.SetFitness(record.Fit)
 		w.await("b and c share", 10*time.Second, func() bool { return b.count() == 6 && c.count() == 6 })
 		time.Sleep(time.Minute)
 		if a.count() != 0 || b.count() != 6 || c.count() != 6 {
 			t.Errorf("%d, %d and %d", a.count(), b.count(), c.count())
 		}
-		a.SetFitness(Fit)
+		a.SetFitness(record.Fit)
 		w.await("three share", 10*time.Second, func() bool { return a.count() == 4 && b.count() == 4 && c.count() == 4 })
 	})
 }

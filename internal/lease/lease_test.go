@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 func TestReleasedLeaseIsTakenAtOnce(t *testing.T) {
@@ -409,7 +411,7 @@ func TestRecordsAndQuestions(t *testing.T) {
 			t.Fatal(err)
 		}
 		entry, err := bucket.Get(t.Context(), "lease."+sub)
-		var r Record
+		var r record.Lease
 		if err != nil || json.Unmarshal(entry.Value(), &r) != nil || r.Replica != "a" || r.Nonce != a.Nonce() || r.Epoch != a.term().Epoch || r.PID == 0 || r.Host == "" {
 			t.Errorf("%+v: %v", r, err)
 		}

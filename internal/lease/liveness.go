@@ -13,45 +13,23 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// The subjects by which replicas know of one another, on core NATS:
-//
-//	zoomstream.<bucket>.replica.<nonce>  a request, answered by that process:
-//	                                     with a question as its body by
-//	                                     Options.Describe, else by Options.Unsafe
-//	                                     in milliseconds
-//	zoomstream.<bucket>.presence         each replica, once a second
+// Replicas know of one another on core NATS: each announces itself on
+// record.PresenceSubject, and answers requests on its own record.ReplicaSubject, those
+// with a question as their body by Options.Describe, others by Options.Unsafe in
+// milliseconds.
 func (c *Candidate) replicaSubject(nonce string) string {
-	return "zoomstream." + c.opt.Bucket + ".replica." + nonce
+	return record.ReplicaSubject(c.opt.Bucket, nonce)
 }
 
-func (c *Candidate) presenceSubject() string { return "zoomstream." + c.opt.Bucket + ".presence" }
-
-// presence is an announcement.
-type presence struct {
-	Replica string  `json:"replica"`
-	Nonce   string  `json:"nonce"`
-	Leaving bool    `json:"leaving,omitempty"` // it takes no leases any more
-	Resting bool    `json:"resting,omitempty"` // it takes those that nobody else takes
-	Hello   bool    `json:"hello,omitempty"`   // it wants to know who is there
-	Fitness Fitness `json:"fitness,omitempty"`
-	// Subscriptions are those that it would lead; absent: as it said before.
-	Subscriptions []string `json:"subscriptions,omitempty"`
-}
+func (c *Candidate) presenceSubject() string { return record.PresenceSubject(c.opt.Bucket) }
 
 // Bounds of what is heard.
 const (
-	maxPresence = 256 << 10 // bytes of an announcement; one with thousands of subscriptions takes half of it
-	maxQuestion = 1 << 10   // bytes of a question
+	maxQuestion = 1 << 10 // bytes of a question
 	// So much may wait to be looked at. What comes beyond is dropped, and comes again.
 	maxWaiting      = 1024
 	maxWaitingBytes = 8 << 20
 )
-
-// readPresence reads another replica's announcement.
-func readPresence(text []byte, own string) (p presence, ok bool) {
-	ok = len(text) <= maxPresence && json.Unmarshal(text, &p) == nil && record.IsName(p.Replica) && record.IsName(p.Nonce)
-	return p, ok && p.Nonce != own
-}
 
 // answer subscribes to what other replicas say and ask.
 func (c *Candidate) answer() (leave func(), err error) {
@@ -68,8 +46,8 @@ func (c *Candidate) answer() (leave func(), err error) {
 		return nil, fmt.Errorf("subscribe to %s: %w", c.replicaSubject(c.nonce), err)
 	}
 	announcements, err := c.nc.Subscribe(c.presenceSubject(), func(msg *nats.Msg) {
-		p, ok := readPresence(msg.Data, c.nonce)
-		if !ok {
+		p, err := record.ReadPresence(msg.Data)
+		if err != nil || p.Nonce == c.nonce {
 			return
 		}
 		first, changed := c.peers.announced(p)
@@ -103,7 +81,7 @@ func (c *Candidate) announce(hello, full bool) {
 	c.mu.Lock()
 	fitness := c.fitness
 	c.mu.Unlock()
-	p := presence{Fitness: fitness, Replica: c.opt.Replica, Nonce: c.nonce, Leaving: leaving, Resting: resting, Hello: hello}
+	p := record.Presence{Fitness: fitness, Replica: c.opt.Replica, Nonce: c.nonce, Leaving: leaving, Resting: resting, Hello: hello}
 	if full {
 		p.Subscriptions = c.opt.Subscriptions
 	}

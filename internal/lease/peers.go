@@ -3,6 +3,8 @@ package lease
 import (
 	"sync"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 const (
@@ -31,7 +33,7 @@ type peer struct {
 	heard   time.Time // its last announcement; zero: none
 	leaving bool      // it takes no leases any more
 	resting bool      // it takes those that nobody else takes
-	fitness Fitness
+	fitness record.Fitness
 	leads   map[string]bool // the subscriptions of this replica that it would lead, too
 	alive   time.Time       // its last answer
 	safe    time.Time       // before that it had nothing to lose, by this answer
@@ -98,7 +100,7 @@ func (k *peer) lastSign() time.Time { return later(k.first, later(k.heard, k.ali
 
 // announced notes an announcement, and whether the replica is new or has changed
 // its mind.
-func (p *peers) announced(a presence) (first, changed bool) {
+func (p *peers) announced(a record.Presence) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.all[a.Nonce] == nil && !p.makeRoom() {
@@ -130,7 +132,7 @@ func (p *peers) count(subscription string, atOnce bool) int {
 	defer p.mu.Unlock()
 	n := 0
 	for _, k := range p.all {
-		if k.present() && k.fitness != Unfit && k.leads[subscription] && !(atOnce && k.resting) {
+		if k.present() && k.fitness != record.Unfit && k.leads[subscription] && !(atOnce && k.resting) {
 			n++
 		}
 	}
@@ -142,7 +144,7 @@ func (p *peers) fit(subscription string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, k := range p.all {
-		if k.present() && k.fitness == Fit && k.leads[subscription] {
+		if k.present() && k.fitness == record.Fit && k.leads[subscription] {
 			return true
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // Others that come and go, as in a crash loop, wake every elector. That must not
@@ -16,7 +18,7 @@ func TestNewsOfOthersDoesNotDelayRenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
 		for n := range 30 {
-			text, err := json.Marshal(presence{Replica: "x", Nonce: fmt.Sprint("n", n), Leaving: true})
+			text, err := json.Marshal(record.Presence{Replica: "x", Nonce: fmt.Sprint("n", n), Leaving: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +106,7 @@ func TestNoFightWhereNobodyCanBeAsked(t *testing.T) {
 // has said so.
 func TestLeavingIsForGood(t *testing.T) {
 	p := newPeers([]string{sub})
-	here := presence{Nonce: "a", Subscriptions: []string{sub}}
+	here := record.Presence{Nonce: "a", Subscriptions: []string{sub}}
 	p.announced(here)
 	if p.count(sub, false) != 1 {
 		t.Error("a replica that is there does not count")
@@ -163,8 +165,8 @@ func TestForgedAnnouncements(t *testing.T) {
 		for n := range 5000 {
 			strangers = append(strangers, fmt.Sprint("sub-", n, "-", strings.Repeat("x", 20)))
 		}
-		small, big := presence{Replica: "x", Subscriptions: []string{"other"}}, presence{Replica: "x", Subscriptions: strangers}
-		say := func(p presence) {
+		small, big := record.Presence{Replica: "x", Subscriptions: []string{"other"}}, record.Presence{Replica: "x", Subscriptions: strangers}
+		say := func(p record.Presence) {
 			text, err := json.Marshal(p)
 			if err == nil {
 				err = w.js.Conn().Publish(a.presenceSubject(), text)
@@ -182,7 +184,7 @@ func TestForgedAnnouncements(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 		}
-		for _, p := range []presence{
+		for _, p := range []record.Presence{
 			{Nonce: "a b", Replica: "x"}, {Nonce: ">", Replica: "x"}, {Nonce: strings.Repeat("n", 1000), Replica: "x"}, {Nonce: "n", Replica: strings.Repeat("x", 100_000)},
 			{Nonce: "n", Replica: "\x1b[2J"}, {Nonce: "n"}, {Nonce: "n", Replica: "x", Subscriptions: slices.Repeat(strangers, 4)},
 		} {
@@ -239,7 +241,7 @@ func TestForgedLeases(t *testing.T) {
 			case 2:
 				value = `{"nonce":">"}`
 			}
-			if err := w.js.Conn().Publish(fmt.Sprintf("$KV.%s.%sforeign-%d", a.opt.Bucket, keyPrefix, n), []byte(value)); err != nil {
+			if err := w.js.Conn().Publish(fmt.Sprintf("$KV.%s.%sforeign-%d", a.opt.Bucket, record.LeasePrefix, n), []byte(value)); err != nil {
 				t.Fatal(err)
 			}
 		}

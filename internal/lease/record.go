@@ -9,15 +9,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Record is the value of a lease.
-type Record = record.Lease
-
 // sameTerm reports whether two records are of one term.
-func sameTerm(one, other Record) bool {
+func sameTerm(one, other record.Lease) bool {
 	return one.Nonce == other.Nonce && one.Since.Equal(other.Since)
 }
 
-func encode(r Record) ([]byte, error) {
+func encode(r record.Lease) ([]byte, error) {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode the lease: %w", err)
@@ -28,17 +25,17 @@ func encode(r Record) ([]byte, error) {
 // holding is what is known of a lease.
 type holding struct {
 	known    bool
-	revision uint64    // of the entry or its marker; 0: nothing is left
-	record   Record    // of the holder
-	epoch    uint64    // the highest that a record of the lease was ever seen to name; 0: none
-	held     bool      // there is one
-	freed    bool      // there is none any more
-	purged   bool      // it was released
-	read     bool      // this was read, not watched
-	since    time.Time // when this term was first seen
-	changed  time.Time // when this revision was first seen
-	heard    time.Time // when anything was last heard of it
-	told     time.Time // when the watcher last told of it
+	revision uint64       // of the entry or its marker; 0: nothing is left
+	record   record.Lease // of the holder
+	epoch    uint64       // the highest that a record of the lease was ever seen to name; 0: none
+	held     bool         // there is one
+	freed    bool         // there is none any more
+	purged   bool         // it was released
+	read     bool         // this was read, not watched
+	since    time.Time    // when this term was first seen
+	changed  time.Time    // when this revision was first seen
+	heard    time.Time    // when anything was last heard of it
+	told     time.Time    // when the watcher last told of it
 }
 
 // decode reads an entry. A value that is no record is a holder that never
@@ -50,7 +47,7 @@ func decode(e kv.Entry) holding {
 	}
 	var err error
 	if h.record, err = record.ReadLease(e.Value); err != nil {
-		h.record = Record{Replica: record.Unknown}
+		h.record = record.Lease{Replica: record.Unknown}
 	}
 	h.epoch = h.record.Epoch // without one it may be higher than the revision: the bucket may be new
 	return h

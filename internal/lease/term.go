@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // Why the context of a leader's function ended.
@@ -53,13 +55,13 @@ func (t timing) trustedUntil(began time.Time) time.Time { return began.Add(t.ttl
 // Term is one leadership of one subscription. It is safe for concurrent use.
 type Term struct {
 	Subscription string
-	Epoch        uint64 // revision of the lease when it was taken, or more; grows from term to term
-	From         Record // of the term that it was taken from, if that did not release it
+	Epoch        uint64       // revision of the lease when it was taken, or more; grows from term to term
+	From         record.Lease // of the term that it was taken from, if that did not release it
 
 	nc        *nats.Conn
 	connected atomic.Bool // what it is for is connected, and was all the time
 	released  atomic.Bool // this replica gives it away
-	record    Record
+	record    record.Lease
 	renew     chan struct{} // to the renewer: now
 
 	mu       sync.Mutex
@@ -80,7 +82,7 @@ func (c *Candidate) newProof() proof {
 	return proof{began: now, until: c.timing.trustedUntil(now), reconnects: c.nc.Stats().Reconnects}
 }
 
-func newTerm(nc *nats.Conn, subscription string, from, record Record, revision uint64, p proof) *Term {
+func newTerm(nc *nats.Conn, subscription string, from, record record.Lease, revision uint64, p proof) *Term {
 	return &Term{
 		Subscription: subscription, Epoch: record.Epoch, From: from, nc: nc, record: record, revision: revision, proof: p,
 		renew: make(chan struct{}, 1), changed: make(chan struct{}),

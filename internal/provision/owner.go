@@ -10,11 +10,12 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // ownerKey is the entry of the states' bucket that says that a stream is somebody else's. That it is there is all that
 // counts. Its value is for people.
-func ownerKey(stream string) string { return "stream." + stream }
+func ownerKey(stream string) string { return record.StreamPrefix + stream }
 
 type ownerNote struct {
 	Stream string `json:"stream"`

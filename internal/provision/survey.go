@@ -10,6 +10,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // Part is the stream, or a bucket, as it was found.
@@ -140,7 +141,7 @@ func leases(c *config.Config, room *natsconn.Room) kv.Options {
 
 func states(c *config.Config, room *natsconn.Room) kv.Options {
 	return kv.Options{
-		Name: c.Bucket + "-state", Description: "zoomstream: the connection of each subscription", Replicas: c.StreamReplicas,
+		Name: record.StateBucket(c.Bucket), Description: "zoomstream: the connection of each subscription", Replicas: c.StreamReplicas,
 		MaxBytes: room.StreamBytes(kv.DefaultMaxBytes),
 	}
 }

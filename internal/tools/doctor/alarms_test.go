@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -54,7 +54,7 @@ func TestLeaderInTrouble(t *testing.T) {
 	w := newWorld(t)
 	leases, states := w.buckets()
 	since := time.Now().Add(-time.Hour).UTC()
-	w.put(leases, "lease.sub-1", lease.Record{Replica: "r1", Nonce: "n1", Since: since}, time.Hour)
+	w.put(leases, "lease.sub-1", record.Lease{Replica: "r1", Nonce: "n1", Since: since}, time.Hour)
 	stop := func() {}
 	says := func(s status.Subscription) report {
 		stop()

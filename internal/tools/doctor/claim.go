@@ -13,7 +13,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // claim is a lease held for the moment of a check, so that no replica connects
@@ -41,17 +41,17 @@ func take(ctx context.Context, s *site, c *config.Config, bucket *kv.Bucket, sub
 	host, _ := os.Hostname() // only for people
 	nonce := nuid.Next()
 	began := time.Now()
-	record, err := json.Marshal(lease.Record{Replica: "doctor-" + c.Replica, Nonce: nonce, Host: host, PID: os.Getpid(), Since: began.UTC()})
+	value, err := json.Marshal(record.Lease{Replica: "doctor-" + c.Replica, Nonce: nonce, Host: host, PID: os.Getpid(), Since: began.UTC()})
 	if err != nil {
 		return nil, fmt.Errorf("encode the lease: %w", err)
 	}
 	// Replicas ask the holder whether it lives, and take over from a dead one.
-	alive, err := s.nc.Subscribe(replicas(c)+"replica."+nonce, func(m *nats.Msg) { m.Respond(nil) }) //nolint:errcheck // who asks, asks again
+	alive, err := s.nc.Subscribe(record.ReplicaSubject(c.Bucket, nonce), func(m *nats.Msg) { m.Respond(nil) }) //nolint:errcheck // who asks, asks again
 	if err != nil {
 		return nil, err
 	}
-	held := &claim{bucket: bucket, key: "lease." + subscription, alive: alive, until: began.Add(c.LeaseTTL - goodbye)}
-	if err := held.write(ctx, record, nonce, revision, c.LeaseTTL); err != nil {
+	held := &claim{bucket: bucket, key: record.LeasePrefix + subscription, alive: alive, until: began.Add(c.LeaseTTL - goodbye)}
+	if err := held.write(ctx, value, nonce, revision, c.LeaseTTL); err != nil {
 		alive.Unsubscribe() //nolint:errcheck // the connection ends soon
 		return nil, err
 	}
@@ -59,8 +59,8 @@ func take(ctx context.Context, s *site, c *config.Config, bucket *kv.Bucket, sub
 }
 
 // write may have been made although it gives an error.
-func (c *claim) write(ctx context.Context, record []byte, nonce string, revision uint64, ttl time.Duration) error {
-	written, err := c.bucket.Put(ctx, c.key, record, revision, ttl)
+func (c *claim) write(ctx context.Context, value []byte, nonce string, revision uint64, ttl time.Duration) error {
+	written, err := c.bucket.Put(ctx, c.key, value, revision, ttl)
 	if err == nil {
 		c.revision = written
 		return nil
@@ -69,8 +69,8 @@ func (c *claim) write(ctx context.Context, record []byte, nonce string, revision
 	if look != nil {
 		return errors.Join(err, look)
 	}
-	var holder lease.Record
-	if entry.Value == nil || json.Unmarshal(entry.Value, &holder) != nil {
+	holder, unread := record.ReadLease(entry.Value)
+	if unread != nil { // or there is none
 		return err
 	}
 	if holder.Nonce != nonce {

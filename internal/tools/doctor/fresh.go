@@ -9,6 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
@@ -34,7 +37,7 @@ func (e *exam) traces(ctx context.Context, s *site) (t traces) {
 		t.found = append(t.found, "stream "+e.cfg.Stream+" is there")
 	}
 	if s.states.exists {
-		t.found = append(t.found, "bucket "+e.cfg.Bucket+"-state is there")
+		t.found = append(t.found, "bucket "+record.StateBucket(e.cfg.Bucket)+" is there")
 	}
 	pairs, err := bucketPairs(ctx, s)
 	t.found = append(t.found, pairs...)
@@ -64,7 +67,7 @@ func bucketPairs(ctx context.Context, s *site) (found []string, err error) {
 		all[name] = true
 	}
 	for name := range all {
-		if all[name+"-state"] {
+		if all[record.StateBucket(name)] {
 			bucket := strings.TrimPrefix(name, "KV_")
 			found = append(found, fmt.Sprintf("buckets %s and %[1]s-state are there", bucket))
 		}
@@ -79,14 +82,14 @@ func anyReplica(ctx context.Context, s *site, patient bool) (found []string, hea
 	in := make(chan *nats.Msg, 64)
 	inbox := s.nc.NewInbox()
 	r := &rights{nc: s.nc}
-	for _, subject := range []string{inbox, "zoomstream.*.presence"} {
+	for _, subject := range []string{inbox, record.PresenceSubject("*")} {
 		sub, err := s.nc.ChanSubscribe(subject, in)
 		if err != nil {
 			return nil, false, err
 		}
 		defer sub.Unsubscribe() //nolint:errcheck // the connection ends soon
 	}
-	deaf, err := r.violates(ctx, "Subscription", "zoomstream.*.presence", func() error { return nil })
+	deaf, err := r.violates(ctx, "Subscription", record.PresenceSubject("*"), func() error { return nil })
 	if err != nil {
 		return nil, false, err
 	}
@@ -119,20 +122,21 @@ func anyReplica(ctx context.Context, s *site, patient bool) (found []string, hea
 
 // announced is a replica that says that it is there; "": it is something else.
 func announced(msg *nats.Msg) string {
-	var said struct {
-		Replica  string `json:"replica"`
-		Leaving  bool   `json:"leaving"`
-		Metadata struct {
-			Replica string `json:"replica"`
-			Bucket  string `json:"bucket"`
-		} `json:"metadata"`
-	}
-	if json.Unmarshal(msg.Data, &said) != nil {
-		return ""
-	}
-	replica, bucket := said.Metadata.Replica, said.Metadata.Bucket
-	if subject := strings.Split(msg.Subject, "."); len(subject) == 3 && subject[2] == "presence" && !said.Leaving {
-		replica, bucket = said.Replica, subject[1]
+	replica, bucket := "", ""
+	if subject := strings.Split(msg.Subject, "."); len(subject) == 3 && msg.Subject == record.PresenceSubject(subject[1]) {
+		if p, err := record.ReadPresence(msg.Data); err == nil && !p.Leaving {
+			replica, bucket = p.Replica, subject[1]
+		}
+	} else {
+		var service struct {
+			Metadata struct {
+				Replica string `json:"replica"`
+				Bucket  string `json:"bucket"`
+			} `json:"metadata"`
+		}
+		if json.Unmarshal(msg.Data, &service) == nil && record.IsName(service.Metadata.Replica) {
+			replica, bucket = service.Metadata.Replica, message.Short(service.Metadata.Bucket, message.MaxText)
+		}
 	}
 	if replica == "" {
 		return ""

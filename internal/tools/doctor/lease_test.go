@@ -11,7 +11,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // buckets makes those of a zoomstream that has run.
@@ -58,7 +58,7 @@ func TestHeldLease(t *testing.T) {
 	leases, states := w.buckets()
 	since := time.Now().Add(-time.Hour).UTC()
 	w.answer("n1")
-	w.put(leases, "lease.sub-1", lease.Record{Replica: "leader-1", Nonce: "n1", Since: since}, time.Minute)
+	w.put(leases, "lease.sub-1", record.Lease{Replica: "leader-1", Nonce: "n1", Since: since}, time.Minute)
 	w.run().has(Lease, Warn, "leader-1", "was not connected yet")
 
 	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "leader-1", Nonce: "n1", Since: since}, 0)
@@ -74,7 +74,7 @@ func TestHeldLease(t *testing.T) {
 	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "leader-1", Nonce: "n1", Since: since, End: "refused"}, 0)
 	w.run().has(Lease, Warn, "disconnected since", "refused")
 
-	w.put(leases, "lease.sub-1", lease.Record{Replica: "leader-2", Nonce: "n2", Since: since}, time.Minute)
+	w.put(leases, "lease.sub-1", record.Lease{Replica: "leader-2", Nonce: "n2", Since: since}, time.Minute)
 	r = w.connect(true)
 	r.has(Lease, Warn, "leader-2", "does not answer")
 	r.has(Connection, Skip)
@@ -149,11 +149,11 @@ func TestLeaseIsHeldWhileConnected(t *testing.T) {
 	defer watching.Wait()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
-	var holders []lease.Record
+	var holders []record.Lease
 	answered := false
 	watching.Go(func() {
 		leases.Watch(ctx, "lease.>", func(_ string, e kv.Entry) {
-			var record lease.Record
+			var record record.Lease
 			if e.Value == nil || json.Unmarshal(e.Value, &record) != nil {
 				return
 			}
@@ -193,7 +193,7 @@ func TestLeaseTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
-	revision := w.put(leases, "lease.sub-1", lease.Record{Replica: "faster", Nonce: "n"}, time.Minute)
+	revision := w.put(leases, "lease.sub-1", record.Lease{Replica: "faster", Nonce: "n"}, time.Minute)
 	p, a := w.probe(t)
 	p.try(t.Context(), a, holder{leases: leases, revision: revision - 1})
 	report{t, p.report}.has(Connection, Skip, "replica faster has just taken the lease")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -49,16 +50,17 @@ func needs(c *config.Config, inbox, nonce string) []need {
 	if len(c.Zoom.Endpoints) > 0 {
 		sub = c.Zoom.Endpoints[0].Subscription
 	}
+	states := record.StateBucket(c.Bucket)
 	all := []need{
 		publish(c.Prefix+".>", "events, gap markers, alarms",
 			c.Prefix+".meeting.started", c.Prefix+".app_deauthorized", message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
-		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+".lease."+sub),
-		publish("$KV."+c.Bucket+"-state.>", "states", "$KV."+c.Bucket+"-state.state."+sub),
-		publish("zoomstream.>", "replicas ask each other whether they live", replicas(c)+"replica."+nonce, replicas(c)+"presence"),
+		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+"."+record.LeasePrefix+sub),
+		publish("$KV."+states+".>", "states", "$KV."+states+"."+record.StatePrefix+sub),
+		publish("zoomstream.>", "replicas ask each other whether they live", record.ReplicaSubject(c.Bucket, nonce), record.PresenceSubject(c.Bucket)),
 		publish("$JS.API.INFO", "to see whether JetStream is there"),
 		publish("$JS.API.STREAM.NAMES", "to see which streams hold the subjects").of(creating),
 	}
-	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + c.Bucket + "-state"}
+	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + states}
 	for i, stream := range streams {
 		all = append(all,
 			publish("$JS.API.STREAM.CREATE."+stream, "to create it if it is missing").of(creating),
@@ -86,7 +88,7 @@ func needs(c *config.Config, inbox, nonce string) []need {
 	}
 	return append(all,
 		subscribe(inbox+".>", "answers", inbox+"."+nonce),
-		subscribe("zoomstream.>", "questions of other replicas, and of zoomstream status", replicas(c)+"replica."+nonce),
+		subscribe("zoomstream.>", "questions of other replicas, and of zoomstream status", record.ReplicaSubject(c.Bucket, nonce)),
 		subscribe("$SRV.>", "to be found by nats micro", "$SRV.PING.zoomstream."+nonce).of(comfort))
 }
 
@@ -94,9 +96,6 @@ func needs(c *config.Config, inbox, nonce string) []need {
 func inboxOf(nc *nats.Conn) string {
 	return cmp.Or(nc.Opts.InboxPrefix, strings.TrimSuffix(nats.InboxPrefix, "."))
 }
-
-// replicas begins the subjects by which replicas know of one another.
-func replicas(c *config.Config) string { return "zoomstream." + c.Bucket + "." }
 
 // rights tests them one by one. The server reports a violation before it answers
 // the ping of the flush.
@@ -182,7 +181,7 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 // answers reports whether the right to answer is missing: for replicas' questions,
 // and for JetStream's flow control. It may be given by subjects too.
 func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
-	may, err := r.mayAnswer(ctx, replicas(e.cfg)+"replica."+r.nonce)
+	may, err := r.mayAnswer(ctx, record.ReplicaSubject(e.cfg.Bucket, r.nonce))
 	if err == nil && may {
 		var closed, stalls bool
 		closed, err = r.mayNotPublish(ctx, inboxOf(r.nc)+"."+r.nonce)
@@ -205,7 +204,7 @@ func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 // trace looks for a subject for traces: one that nobody hears, or one where
 // JetStream answers nothing to what is no request.
 func (r *rights) trace(ctx context.Context, c *config.Config) error {
-	for _, dest := range []string{replicas(c) + "doctor." + r.nonce, "$JS.API.INFO"} {
+	for _, dest := range []string{"zoomstream." + c.Bucket + ".doctor." + r.nonce, "$JS.API.INFO"} {
 		denied, err := r.violates(ctx, "Publish", dest, func() error { return r.nc.Publish(dest, nil) })
 		if err != nil {
 			return err

@@ -14,12 +14,13 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // stream looks at the stream of the events.
 func (e *exam) stream(ctx context.Context, s *site) {
 	name := e.cfg.Stream
-	states := "KV_" + e.cfg.Bucket + "-state" // it tells whose a stream was that is gone
+	states := "KV_" + record.StateBucket(e.cfg.Bucket) // it tells whose a stream was that is gone
 	for _, api := range []string{"STREAM.INFO." + name, "STREAM.INFO." + states, "STREAM.MSG.GET." + states} {
 		if !s.may(api) {
 			e.skip(Stream, "needs the right to ask $JS.API.%s", api)
@@ -168,7 +169,7 @@ type bucketState struct {
 // buckets looks at the buckets of leases and states. It makes none of them.
 func (e *exam) buckets(ctx context.Context, s *site) {
 	s.leases = e.bucket(ctx, s, LeaseBucket, e.cfg.Bucket, s.survey.Leases)
-	s.states = e.bucket(ctx, s, StateBucket, e.cfg.Bucket+"-state", s.survey.States)
+	s.states = e.bucket(ctx, s, StateBucket, record.StateBucket(e.cfg.Bucket), s.survey.States)
 	if s.leases.exists {
 		e.otherLeases(ctx, s)
 	}
@@ -212,7 +213,7 @@ func withoutWrites(code Code) string {
 func (e *exam) otherLeases(ctx context.Context, s *site) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	prefix := "$KV." + e.cfg.Bucket + ".lease."
+	prefix := "$KV." + e.cfg.Bucket + "." + record.LeasePrefix
 	stream, err := s.js.Stream(ctx, "KV_"+e.cfg.Bucket)
 	var info *jetstream.StreamInfo
 	if err == nil {

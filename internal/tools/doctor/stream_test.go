@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 )
 
 // TestBuckets finds buckets that others have made.
@@ -30,7 +30,7 @@ func TestOtherLeases(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	leases, _ := w.buckets()
-	w.put(leases, "lease.other", lease.Record{Replica: "r", Nonce: "n"}, time.Minute)
+	w.put(leases, "lease.other", record.Lease{Replica: "r", Nonce: "n"}, time.Minute)
 	w.run().has(OtherLeases, Pass, "1 other subscription")
 }
 

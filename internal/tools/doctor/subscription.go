@@ -83,7 +83,7 @@ func (p *probe) holder(ctx context.Context) holder {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*answerTimeout)
 	defer cancel()
-	leases, entry, err := p.read(ctx, p.cfg.Bucket, "lease.", true)
+	leases, entry, err := p.read(ctx, p.cfg.Bucket, record.LeasePrefix, true)
 	if err != nil {
 		p.add(Lease, Fail, askFix, "%v", err)
 		return holder{unknown: true}
@@ -140,10 +140,10 @@ func (p *probe) state(ctx context.Context) (state record.State, known bool) {
 	if !p.site.states.exists {
 		return state, p.site.states.known
 	}
-	if p.site.missing["publish $JS.API.STREAM.MSG.GET.KV_"+p.cfg.Bucket+"-state"] {
+	if p.site.missing["publish $JS.API.STREAM.MSG.GET.KV_"+record.StateBucket(p.cfg.Bucket)] {
 		return state, false
 	}
-	_, entry, err := p.read(ctx, p.cfg.Bucket+"-state", "state.", false)
+	_, entry, err := p.read(ctx, record.StateBucket(p.cfg.Bucket), record.StatePrefix, false)
 	if err != nil || entry.Value == nil {
 		return state, err == nil
 	}
@@ -180,7 +180,7 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 		if stored.State == record.Connected {
 			p.add(Lease, Pass, "", "%s and is connected since %s", detail, clock(since))
 		} else {
-			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+p.cfg.Bucket+"-state",
+			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+record.StateBucket(p.cfg.Bucket),
 				"%s and is connected since %s, but bucket %s-state does not have that: until it is stored, events are withheld", detail, clock(since), p.cfg.Bucket)
 		}
 		return holder{held: "that would close the connection of replica " + held.Replica}
@@ -211,6 +211,6 @@ func (p *probe) alive(ctx context.Context, nonce string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, err := p.site.nc.RequestWithContext(ctx, replicas(p.cfg)+"replica."+nonce, nil)
+	_, err := p.site.nc.RequestWithContext(ctx, record.ReplicaSubject(p.cfg.Bucket, nonce), nil)
 	return !errors.Is(err, nats.ErrNoResponders)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -252,7 +253,7 @@ func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) (
 	for _, g := range gaps {
 		names[g.Subscription] = true
 	}
-	for _, keys := range [][2]string{{bucket, "lease."}, {bucket + "-state", "state."}} {
+	for _, keys := range [][2]string{{bucket, record.LeasePrefix}, {record.StateBucket(bucket), record.StatePrefix}} {
 		begin := "$KV." + keys[0] + "." + keys[1]
 		stream, err := s.js.Stream(ctx, "KV_"+keys[0])
 		if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -43,7 +43,7 @@ func askSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string, wi
 	}
 	defer answers.Unsubscribe()                               //nolint:errcheck // the connection may have gone
 	answers.SetPendingLimits(maxAnswers, maxAnswers*maxBytes) //nolint:errcheck // it was made just now
-	if err := nc.PublishRequest("zoomstream."+bucket+".seen", inbox, request); err != nil {
+	if err := nc.PublishRequest(status.SeenSubject(bucket), inbox, request); err != nil {
 		return nil, fmt.Errorf("ask the replicas: %w", err)
 	}
 	waiting, cancel := context.WithTimeout(ctx, within)

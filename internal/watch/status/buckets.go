@@ -38,29 +38,24 @@ func listBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) 
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
 	var err error
-	if b.leaseKeys, err = keysOf(ctx, nc, bucket, leasePrefix); err != nil {
+	if b.leaseKeys, err = keysOf(ctx, nc, bucket, record.LeasePrefix); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		if !errors.Is(err, errNoBucket) {
 			return b // the other one would fail in the same way, and take as long
 		}
 	}
-	if b.stateKeys, err = keysOf(ctx, nc, bucket+"-state", statePrefix); err != nil {
-		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", bucket+"-state", err))
+	if b.stateKeys, err = keysOf(ctx, nc, record.StateBucket(bucket), record.StatePrefix); err != nil {
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", record.StateBucket(bucket), err))
 	}
 	return b
 }
-
-const (
-	leasePrefix = "lease."
-	statePrefix = "state."
-)
 
 // read reads the entries of some subscriptions.
 func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some map[string]bool) buckets {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
 	b.leases, b.states = make(map[string]record.Lease), make(map[string]record.State)
-	leases, err := readBucket(ctx, nc, bucket, leasePrefix, common(b.leaseKeys, some))
+	leases, err := readBucket(ctx, nc, bucket, record.LeasePrefix, common(b.leaseKeys, some))
 	if err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		return b
@@ -73,9 +68,9 @@ func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some ma
 		held.Epoch = cmp.Or(held.Epoch, e.revision) // the term's first write
 		b.leases[subscription] = held
 	}
-	states, err := readBucket(ctx, nc, bucket+"-state", statePrefix, common(b.stateKeys, some))
+	states, err := readBucket(ctx, nc, record.StateBucket(bucket), record.StatePrefix, common(b.stateKeys, some))
 	if err != nil {
-		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", bucket+"-state", err))
+		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", record.StateBucket(bucket), err))
 		return b
 	}
 	for subscription, e := range states {

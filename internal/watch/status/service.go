@@ -42,7 +42,9 @@ type SeenAnswer struct {
 
 // The subjects of the service's endpoints.
 func statusSubject(bucket string) string { return "zoomstream." + bucket + ".status" }
-func seenSubject(bucket string) string   { return "zoomstream." + bucket + ".seen" }
+
+// SeenSubject is where replicas are asked for the repetitions of messages.
+func SeenSubject(bucket string) string { return "zoomstream." + bucket + ".seen" }
 
 const (
 	serviceName = "zoomstream"
@@ -70,7 +72,7 @@ func Serve(nc *nats.Conn, o ServiceOptions) (stop func(), err error) {
 		answer        micro.HandlerFunc
 	}{
 		{"status", statusSubject(o.Bucket), s.status},
-		{"seen", seenSubject(o.Bucket), s.seen},
+		{"seen", SeenSubject(o.Bucket), s.seen},
 	} {
 		if err := instance.AddEndpoint(e.name, e.answer, micro.WithEndpointSubject(e.subject),
 			micro.WithEndpointPendingLimits(maxRequests, maxRequestBytes)); err != nil {

@@ -342,7 +342,7 @@ func TestMissingPermissions(t *testing.T) {
 	stop := w.serve(poor, made("a"))
 	eventually(t, "its subjects are refused", func() bool { return log.with("NATS denies a subject to this user") == 10 })
 	nc := w.connect(nats.UserInfo("all", "x"))
-	_, err = nc.Request(seenSubject(bucket), nil, 5*time.Second)
+	_, err = nc.Request(SeenSubject(bucket), nil, 5*time.Second)
 	must(t, err)
 	if answers := all(t, nc, statusSubject(bucket), ""); len(answers) != 0 {
 		t.Errorf("it gives %d answers", len(answers))
