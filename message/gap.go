@@ -28,7 +28,7 @@ type Gap struct {
 	Detail string `json:"detail,omitempty"`
 	// False if the replica before may have been connected all the time and could not be asked, as after a crash.
 	Certain bool `json:"certain"`
-	// Name of the replica that was connected before; ? if that is not known.
+	// Name of the replica that was connected before; `?` if that is not known.
 	PreviousReplica string `json:"previous_replica"`
 	// Name of the replica that connected next.
 	Replica string `json:"replica"`

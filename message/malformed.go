@@ -18,7 +18,7 @@ type Malformed struct {
 // Why a frame is malformed. A later version may have more reasons.
 const (
 	ReasonNotJSON  = "not_json"  // the frame, or its content, is no JSON object
-	ReasonModule   = "module"    // it has no module, or an unknown one
+	ReasonModule   = "module"    // it has no module, an unknown one, or one that carries no events
 	ReasonContent  = "content"   // it has no content that could be an event
 	ReasonEvent    = "event"     // the event has no name, or one over 1024 bytes
 	ReasonTooLarge = "too_large" // the event, or the frame, is larger than the stream or this program takes

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,26 +15,7 @@ import (
 // TestMetricsTable compares the table of metrics in docs/operating.md with the code's.
 // "make readme" writes it.
 func TestMetricsTable(t *testing.T) {
-	const file, begin, end = "../../docs/operating.md", "<!-- metrics -->\n", "<!-- /metrics -->\n"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, found := strings.Cut(string(text), begin)
-	table, tail, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("%s has no lines %s%s", file, begin, end)
-	}
-	want := metricsTable(t)
-	if table == want {
-		return
-	}
-	if !*updateReadme {
-		t.Fatalf("the table of metrics in %s is not that of the code; make readme writes it:\n%s", file, want)
-	}
-	if err := os.WriteFile(file, []byte(head+begin+want+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	checkBlock(t, "../../docs/operating.md", "metrics", metricsTable(t))
 }
 
 // metricsTable has a row for each metric of the program's own.

@@ -11,27 +11,12 @@ import (
 
 const readmeFile = "../../README.md"
 
-var updateReadme = flag.Bool("update-readme", false, "write the table of settings into README.md")
+var updateReadme = flag.Bool("update-readme", false, "write the tables of README.md and docs")
 
 // TestReadmeSettings compares the README's table of settings with the code's.
 // "make readme" writes it.
 func TestReadmeSettings(t *testing.T) {
-	const begin, end = "<!-- settings -->\n", "<!-- /settings -->\n"
-	text := readReadme(t)
-	head, rest, found := strings.Cut(text, begin)
-	table, tail, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("README.md has no lines %s%s", begin, end)
-	}
-	if table == config.Markdown() {
-		return
-	}
-	if !*updateReadme {
-		t.Fatalf("the table of settings in README.md is not that of the code; make readme writes it:\n%s", config.Markdown())
-	}
-	if err := os.WriteFile(readmeFile, []byte(head+begin+config.Markdown()+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	checkBlock(t, readmeFile, "settings", config.Markdown())
 }
 
 // readmeBlock is a fenced block.

@@ -74,6 +74,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 func main() {
