@@ -132,6 +132,21 @@ func TestParseHeaders(t *testing.T) {
 	}
 }
 
+// TestAllocations: what is asked of every event costs no memory.
+func TestAllocations(t *testing.T) {
+	header := nats.Header{
+		message.HeaderID: {"id"}, message.HeaderEvent: {"meeting.started"}, message.HeaderSubscription: {"sub"}, message.HeaderReceivedAt: {"2026-11-21T10:00:00.000000042Z"},
+		message.HeaderEpoch: {"7"}, message.HeaderSeq: {"42"}, message.HeaderSentAt: {"1795255199"},
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		if message.KindOf("zoom", "zoom.meeting.started") != message.KindEvent || message.ParseHeaders(header).Seq != 42 {
+			t.Error("it is read wrongly")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestForged: a message that somebody else has made up is bounded, or refused.
 func TestForged(t *testing.T) {
 	const real = `"from":"2026-11-21T09:00:00Z","to":"2026-11-21T09:30:00Z"`

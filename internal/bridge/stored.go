@@ -20,7 +20,7 @@ func (b *Bridge) stored(s outbox.Stored) {
 		b.cfg.Meter.RepeatedStream.Inc()
 		b.repetition(id, "stream")
 	}
-	if message.KindOf(b.cfg.Prefix, s.Msg.Subject) == message.KindGap {
+	if !isEvent && message.KindOf(b.cfg.Prefix, s.Msg.Subject) == message.KindGap {
 		b.journal.stored(id)
 	}
 	if !isEvent || s.Duplicate && !s.Resent {
