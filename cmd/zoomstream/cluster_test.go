@@ -27,7 +27,7 @@ func TestCluster(t *testing.T) {
 	f.add()
 	f.add()
 	f.flow(200)
-	f.late = 1024 // as the README says of a cluster: what was in flight behind it
+	f.late = 1024 // as docs/guarantees.md says of a cluster: what was in flight behind it
 	for n := range repeats(3) {
 		stream := []string{"KV_zoomstream", "ZOOM"}[n%2]
 		c.settle(f.js)

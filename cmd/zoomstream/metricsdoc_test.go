@@ -12,10 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestMetricsTable compares the table of metrics in docs/operating.md with the code's.
-// "make readme" writes it.
-func TestMetricsTable(t *testing.T) {
-	checkBlock(t, "../../docs/operating.md", "metrics", metricsTable(t))
+func TestGeneratedMetrics(t *testing.T) {
+	compareGenerated(t, operatingPage, "metrics", metricsTable(t))
 }
 
 // metricsTable has a row for each metric of the program's own.

@@ -2,7 +2,7 @@
 
 package main
 
-// runbookCases are what produces what the run book tells of, by heading.
+// runbookCases are what produces what the runbook tells of, by heading.
 var runbookCases = map[string]func(*scene){
 	"late": caseLate, "silent": caseSilent, "contested": caseContested, "token": caseToken, "stream": caseStream,
 	"spooling": caseSpooling, "spool": caseSpool, "spool-full": caseSpoolFull,

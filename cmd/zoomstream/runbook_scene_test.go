@@ -24,7 +24,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// scene is what a case of the run book needs: a simulated Zoom, a nats-server, and
+// scene is what a case of the runbook needs: a simulated Zoom, a nats-server, and
 // the settings of all programs for them.
 type scene struct {
 	t       *testing.T
@@ -137,7 +137,7 @@ func (s *scene) listen() {
 	}
 }
 
-// The places where the run book says that something is seen.
+// The places where the runbook says that something is seen.
 const (
 	seenLog     = "log"
 	seenStatus  = "status"
@@ -167,7 +167,7 @@ func (s *scene) look(place string) string {
 	case seenFind:
 		return s.command("find", s.find)
 	}
-	s.t.Errorf("the run book names a place that nobody looks at: %s", place)
+	s.t.Errorf("the runbook names a place that nobody looks at: %s", place)
 	return ""
 }
 
@@ -204,7 +204,7 @@ func (s *scene) command(args ...string) string {
 	return string(text)
 }
 
-// sees waits until all that the run book quotes is seen.
+// sees waits until all that the runbook quotes is seen.
 func (s *scene) sees(spans []runbookSpan) {
 	s.t.Helper()
 	missing := slices.Clone(spans)

@@ -16,12 +16,9 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-const (
-	runbookFile = "../../docs/runbook.md"
-	alertsFile  = "etc/alerts.yaml"
-)
+const alertsFile = "etc/alerts.yaml"
 
-// runbookEntry is what the run book says under one heading of the second level.
+// runbookEntry is what the runbook says under one heading of the second level.
 type runbookEntry struct {
 	chapter, heading string
 	parts            []string // the bold words that its paragraphs begin with
@@ -40,30 +37,21 @@ var (
 	runbookPart   = regexp.MustCompile(`^\*\*([^*]+)\*\*`)
 	runbookStep   = regexp.MustCompile(`^\d+\. `)
 	runbookNumber = regexp.MustCompile(`\bN\b`)
-	runbookLink   = regexp.MustCompile(`\]\(#([^)]*)\)`)
 	runbookCode   = regexp.MustCompile("`([a-z]+\\.[a-z_]+)`")
 	runbookQuoted = regexp.MustCompile("`([^`]+)`|\\b(log|status|doctor|metrics|message|readyz|gaps|find)\\b")
 )
 
 func readRunbook(t *testing.T) (entries []*runbookEntry, text string) {
 	t.Helper()
-	raw, err := os.ReadFile(runbookFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chapter, fenced := "", false
+	chapter := ""
 	var e *runbookEntry
-	for line := range strings.Lines(string(raw)) {
-		line = strings.TrimSuffix(line, "\n")
-		heading, isEntry := strings.CutPrefix(line, "## ")
+	docLines(t, runbookPage, func(line string) {
+		level, heading, _ := docHeading(line)
 		part := runbookPart.FindStringSubmatch(line)
 		switch {
-		case strings.HasPrefix(strings.TrimSpace(line), "```"):
-			fenced = !fenced
-		case fenced:
-		case strings.HasPrefix(line, "# "):
-			chapter, e = line[2:], nil
-		case isEntry:
+		case level == 1:
+			chapter, e = heading, nil
+		case level == 2:
 			e = &runbookEntry{chapter: chapter, heading: heading}
 			entries = append(entries, e)
 		case e == nil || line == "":
@@ -77,11 +65,11 @@ func readRunbook(t *testing.T) (entries []*runbookEntry, text string) {
 		case len(e.parts) == 1:
 			e.see += " " + line
 		}
-	}
+	})
 	for _, e := range entries {
 		e.spans = runbookSpans(e.see)
 	}
-	return entries, string(raw)
+	return entries, readDoc(t, runbookPage)
 }
 
 // runbookSpans are the code spans of a paragraph; the word before them says where each is
@@ -101,7 +89,7 @@ func runbookSpans(paragraph string) (spans []runbookSpan) {
 	return spans
 }
 
-// TestRunbook plays each case of the run book with the real program, and finds the
+// TestRunbook plays each case of the runbook with the real program, and finds the
 // words that it says the reader sees.
 func TestRunbook(t *testing.T) {
 	entries, _ := readRunbook(t)
@@ -120,7 +108,7 @@ func TestRunbook(t *testing.T) {
 	}
 	for heading := range runbookCases {
 		if byHeading[heading] == nil {
-			t.Errorf("%q has no heading in the run book", heading)
+			t.Errorf("%q has no heading in the runbook", heading)
 		}
 	}
 	began := time.Now()
@@ -176,7 +164,7 @@ func TestRunbookAlerts(t *testing.T) {
 	}
 	for _, name := range append([]string{message.AlarmLate, message.AlarmSilent, message.AlarmContested}, message.ReplicaAlarms()...) {
 		if known[name] == nil {
-			t.Errorf("alarm %s has no heading in the run book", name)
+			t.Errorf("alarm %s has no heading in the runbook", name)
 		}
 	}
 	rules, err := os.ReadFile(alertsFile)
@@ -185,20 +173,19 @@ func TestRunbookAlerts(t *testing.T) {
 	}
 	found := regexp.MustCompile(`(?s)- alert: (\w+)\n.*?runbook: docs/runbook\.md#([a-z-]+)\n`).FindAllStringSubmatch(string(rules), -1)
 	if len(found) == 0 || len(found) != strings.Count(string(rules), "- alert: ") {
-		t.Errorf("%d of %d alerts name the run book", len(found), strings.Count(string(rules), "- alert: "))
+		t.Errorf("%d of %d alerts name the runbook", len(found), strings.Count(string(rules), "- alert: "))
 	}
 	for _, m := range found {
 		alert, anchor := m[1], m[2]
 		if known[anchor] == nil {
-			t.Errorf("alert %s points to %s, which is no heading of the run book", alert, anchor)
+			t.Errorf("alert %s points to %s, which is no heading of the runbook", alert, anchor)
 		} else if !strings.Contains(known[anchor].see, alert) {
 			t.Errorf("%q does not name the alert %s", anchor, alert)
 		}
 	}
 }
 
-// TestRunbookCommands parses what the run book says to paste, and looks up the
-// settings that it names.
+// TestRunbookCommands parses what the runbook says to paste.
 func TestRunbookCommands(t *testing.T) {
 	_, text := readRunbook(t)
 	for line := range strings.Lines(text) {
@@ -215,35 +202,14 @@ func TestRunbookCommands(t *testing.T) {
 			t.Errorf("%s: %v", strings.TrimSpace(line), err)
 		}
 	}
-	readme := readReadme(t)
-	for _, setting := range regexp.MustCompile(`\b(ZOOM|ZOOMSTREAM|NATS)_[A-Z_]+\b`).FindAllString(text, -1) {
-		if setting != unknownSetting && !strings.Contains(readme, "`"+strings.TrimSuffix(setting, "_FILE")+"`") {
-			t.Errorf("%s is no setting", setting)
-		}
-	}
 }
 
-// TestRunbookLinks follows the links to headings, and finds the codes of log lines
-// and checks.
-func TestRunbookLinks(t *testing.T) {
+// TestRunbookCodes finds the codes of log lines and checks that the runbook names.
+func TestRunbookCodes(t *testing.T) {
 	_, text := readRunbook(t)
-	anchors := make(map[string]bool)
-	for line := range strings.Lines(text) {
-		if title := strings.TrimLeft(line, "#"); title != line {
-			anchors[strings.ReplaceAll(strings.ToLower(strings.TrimSpace(title)), " ", "-")] = true
-		}
-	}
-	for _, m := range runbookLink.FindAllStringSubmatch(text, -1) {
-		if !anchors[m[1]] {
-			t.Errorf("a link points to %q, which is no heading", m[1])
-		}
-	}
-	logs, err := os.ReadFile("../../docs/logs.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	logs := readDoc(t, logsPage)
 	for _, m := range runbookCode.FindAllStringSubmatch(text, -1) {
-		if code := m[1]; code != "nats.conf" && code != string(doctor.Clock) && !strings.Contains(string(logs), "| `"+code+"` |") {
+		if code := m[1]; code != "nats.conf" && code != string(doctor.Clock) && !strings.Contains(logs, "| `"+code+"` |") {
 			t.Errorf("%s is no code of a log line", code)
 		}
 	}

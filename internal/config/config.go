@@ -2,7 +2,7 @@
 // [Config].
 //
 // The struct [Settings] is the table of settings: its tags hold the names, the
-// defaults, the help and the README's table. The names follow one rule:
+// defaults, the help and the documents' table. The names follow one rule:
 //
 //	ZOOMSTREAM_LEASE_TTL   --lease-ttl        lease_ttl
 //	ZOOM_CLIENT_ID         --zoom-client-id   zoom_client_id

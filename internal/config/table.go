@@ -85,7 +85,7 @@ func HelpValue(v *kong.Value) string {
 	return fmt.Sprintf("%s ($%s)", help, r.setting)
 }
 
-// Markdown returns the README's table of settings, ending in a newline. A
+// Markdown returns the documents' table of settings, ending in a newline. A
 // NAME_FILE variant is mentioned with its secret.
 func Markdown() string {
 	var b strings.Builder

@@ -1,6 +1,6 @@
 // Package simulation runs the whole connector on fake time: replicas, a real
 // nats-server and a simulated Zoom in one testing/synctest bubble, under faults
-// that a number decides, and then holds the promises of the README against
+// that a number decides, and then holds the promises of docs/guarantees.md against
 // what Zoom's ledger and the stream say. It has tests only.
 //
 //	go test ./internal/simulation                          many seeds

@@ -19,39 +19,31 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// readmePatience bounds each command; the first build of the nats tool takes
+// docPatience bounds each command; the first build of the nats tool takes
 // more than a minute.
-const readmePatience = 4 * time.Minute
+const docPatience = 4 * time.Minute
 
-// readmePorts are those that are replaced by free ones: NATS, HTTP and the
-// simulator of the README, and that of readmeZoom.
-var readmePorts = regexp.MustCompile(`\b(4222|8480|8481|8482|8443)\b`)
+// docPorts are those that are replaced by free ones: NATS, HTTP and the
+// simulator of the documents, and that of docZoom.
+var docPorts = regexp.MustCompile(`\b(4222|8480|8481|8482|8443)\b`)
 
-// readmeWorld is where the README's commands run: a copy of the tree with
+// docWorld is where the documents' commands run: a copy of the tree with
 // ports of its own.
-type readmeWorld struct {
+type docWorld struct {
 	dir  string
 	env  []string
-	free map[string]string // port in the README → port here
+	free map[string]string // port in the documents → port here
 }
 
-func newReadmeWorld(t *testing.T, blocks []readmeBlock) *readmeWorld {
+func newDocWorld(t *testing.T) *docWorld {
 	t.Helper()
-	w := &readmeWorld{dir: t.TempDir(), free: map[string]string{}}
+	w := &docWorld{dir: t.TempDir(), free: map[string]string{}}
 	for _, port := range []string{"4222", "8480", "8481", "8482", "8443"} {
 		w.free[port] = strconv.Itoa(natstest.Port(t))
 	}
 	w.copyTree(t, "../..")
 	w.write(t, "client-secret.txt", "your-client-secret\n")
-	for _, block := range blocks {
-		text := strings.Join(block.lines, "\n") + "\n"
-		switch block.language {
-		case "yaml":
-			w.write(t, "zoomstream.yaml", w.here(text))
-		case "go":
-			w.write(t, "consumer.go", w.here(readmeConsumer+text))
-		}
-	}
+	w.write(t, "own.conf", w.here(docOwnNATS))
 	// Nothing of the developer's own settings, nor of a make around this test.
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
@@ -60,13 +52,13 @@ func newReadmeWorld(t *testing.T, blocks []readmeBlock) *readmeWorld {
 		}
 		w.env = append(w.env, entry)
 	}
-	w.env = append(w.env, "PATH="+filepath.Join(w.dir, "dist")+":"+os.Getenv("PATH"))
-	w.start(t, nil, readmeStep{line: "make build nats"}) // so that each chapter can be run alone
+	w.env = append(w.env, "PATH="+w.dir+":"+filepath.Join(w.dir, "dist")+":"+os.Getenv("PATH"))
+	w.start(t, nil, docStep{line: "make build nats"}) // so that each chapter can be run alone
 	return w
 }
 
-// readmeConsumer makes a program of the README's function.
-const readmeConsumer = `package main
+// docConsumer makes a program of the documents' function.
+const docConsumer = `package main
 
 import (
 	"context"
@@ -91,16 +83,34 @@ func main() {
 
 `
 
-// here makes a text of the README one for this world.
-func (w *readmeWorld) here(text string) string {
-	return w.onFreePorts(strings.ReplaceAll(text, "wss://ws.zoom.us/", "ws://127.0.0.1:8443/"))
+// here makes a text of the documents one for this world.
+func (w *docWorld) here(text string) string {
+	return w.onFreePorts(docAddresses.Replace(text))
 }
 
-func (w *readmeWorld) onFreePorts(text string) string {
-	return readmePorts.ReplaceAllStringFunc(text, func(port string) string { return w.free[port] })
+var docAddresses = strings.NewReplacer("wss://ws.zoom.us/", "ws://127.0.0.1:8443/",
+	"https://ws.zoom.us/", "http://127.0.0.1:8443/", "https://zoom.us/", "http://127.0.0.1:8443/")
+
+// writeBlocks writes the files of a chapter's section, and runs its program.
+func (w *docWorld) writeBlocks(t *testing.T, chapter docChapter, blocks []docBlock) {
+	t.Helper()
+	for _, block := range blocks {
+		text := strings.Join(block.lines, "\n") + "\n"
+		switch {
+		case block.section != chapter.section:
+		case block.language == "yaml":
+			w.write(t, "zoomstream.yaml", w.here(text))
+		case block.language == "go":
+			w.write(t, "consumer.go", w.here(docConsumer+text))
+		}
+	}
 }
 
-func (w *readmeWorld) write(t *testing.T, name, text string) {
+func (w *docWorld) onFreePorts(text string) string {
+	return docPorts.ReplaceAllStringFunc(text, func(port string) string { return w.free[port] })
+}
+
+func (w *docWorld) write(t *testing.T, name, text string) {
 	t.Helper()
 	name = filepath.Join(w.dir, name)
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
@@ -112,7 +122,7 @@ func (w *readmeWorld) write(t *testing.T, name, text string) {
 }
 
 // copyTree copies what is needed to build and to run.
-func (w *readmeWorld) copyTree(t *testing.T, root string) {
+func (w *docWorld) copyTree(t *testing.T, root string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -146,15 +156,18 @@ func (w *readmeWorld) copyTree(t *testing.T, root string) {
 
 // start runs a command: to its end, or if it stays until it has printed what
 // it should; then it is interrupted when the test ends.
-func (w *readmeWorld) start(t *testing.T, env []string, step readmeStep) {
+func (w *docWorld) start(t *testing.T, env []string, step docStep) {
 	t.Helper()
 	line := step.line
 	if step.runs != "" {
 		line = step.runs
 	}
-	c := &readmeProcess{line: line, done: make(chan struct{}), more: make(chan struct{}, 1)}
+	c := &docProcess{line: line, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	c.cmd = exec.Command("sh", "-c", "exec env "+w.here(line)) // env: the line may begin with settings
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = w.dir, c, c
+	if step.inTree {
+		c.cmd.Dir = docsRoot
+	}
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.cmd.Env = w.env
 	for _, setting := range env {
@@ -187,8 +200,8 @@ func (w *readmeWorld) start(t *testing.T, env []string, step readmeStep) {
 	c.await(t, step.prints)
 }
 
-// readmeProcess is a running command. It collects its output.
-type readmeProcess struct {
+// docProcess is a running command. It collects its output.
+type docProcess struct {
 	line string
 	cmd  *exec.Cmd
 	done chan struct{} // closed at its end
@@ -199,7 +212,7 @@ type readmeProcess struct {
 	more chan struct{} // the output has grown
 }
 
-func (c *readmeProcess) Write(p []byte) (int, error) {
+func (c *docProcess) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
@@ -209,14 +222,14 @@ func (c *readmeProcess) Write(p []byte) (int, error) {
 	return c.text.Write(p)
 }
 
-func (c *readmeProcess) output() string {
+func (c *docProcess) output() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.text.String()
 }
 
 // signal is what a terminal does on Ctrl-C: it goes to the whole group.
-func (c *readmeProcess) signal(sig syscall.Signal) {
+func (c *docProcess) signal(sig syscall.Signal) {
 	select {
 	case <-c.done: // by now the number may be another's
 	default:
@@ -225,10 +238,10 @@ func (c *readmeProcess) signal(sig syscall.Signal) {
 }
 
 // await waits until the output has the pattern.
-func (c *readmeProcess) await(t *testing.T, pattern string) {
+func (c *docProcess) await(t *testing.T, pattern string) {
 	t.Helper()
 	wanted := regexp.MustCompile("(?m)" + pattern)
-	limit := time.After(readmePatience)
+	limit := time.After(docPatience)
 	for !wanted.MatchString(c.output()) {
 		select {
 		case <-c.more:
@@ -243,15 +256,15 @@ func (c *readmeProcess) await(t *testing.T, pattern string) {
 }
 
 // ended waits for the end of the command and looks at its exit code and output.
-func (c *readmeProcess) ended(t *testing.T, exit int, pattern string) {
+func (c *docProcess) ended(t *testing.T, exit int, pattern string) {
 	t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(readmePatience):
+	case <-time.After(docPatience):
 		t.Errorf("%s\ndoes not end:\n%s", c.line, c.output())
 		return
 	}
-	if code := c.cmd.ProcessState.ExitCode(); exit != readmeAnyExit && code != exit {
+	if code := c.cmd.ProcessState.ExitCode(); exit != docAnyExit && code != exit {
 		t.Errorf("%s\nended with exit code %d (%v), not %d:\n%s", c.line, code, c.err, exit, c.output())
 	}
 	if !regexp.MustCompile("(?m)" + pattern).MatchString(c.output()) {

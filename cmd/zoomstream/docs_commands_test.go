@@ -1,0 +1,355 @@
+//go:build unix && !race
+
+// Not with the race detector, which would not see the commands' processes.
+
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// docStep is a command of the documents and what it must do.
+type docStep struct {
+	line   string
+	prints string // pattern in its output
+	exit   int    // its exit code; docAnyExit: not looked at
+	stays  bool   // it runs until Ctrl-C, which comes at the end of the chapter
+	shown  string // a further command by which it shows that it works
+	bye    string // pattern in its output after Ctrl-C
+	runs   string // run this in place of the line
+	env    []string
+	inTree bool // it needs the tests, which the copy of the tree has not
+}
+
+// docChapter is a section of a document. Its commands run in order, each block in a
+// shell of its own.
+type docChapter struct {
+	page    string
+	section string    // empty: the whole page, of which each line is run once
+	beside  []docStep // what runs meanwhile
+	env     []string
+	steps   []docStep
+}
+
+func (c docChapter) String() string { return strings.TrimSuffix(c.page+": "+c.section, ": ") }
+
+const (
+	docAnyExit   = -1
+	docConnected = `"message":"connected to Zoom"`
+	docStored    = `"events":[1-9]\d*,"stored":[1-9]`
+)
+
+// docOneEvent ends with the first event that is published.
+const docOneEvent = "nats sub 'zoom.>' --count 1"
+
+// docZoom is the Zoom of the real account; it takes the documents' placeholders.
+var docZoom = docStep{
+	line: "./zoomstream sim --listen 127.0.0.1:8443 --rate 20 --subscription your-subscription-id " +
+		"--client-id your-client-id --client-secret your-client-secret --account-id your-account-id",
+	stays: true, prints: `export ZOOM_WEBSOCKET_URL=`,
+}
+
+// docBadZoom sends besides, each second, a frame that is no event, and one that the runbook looks for.
+var docBadZoom = docStep{
+	line: docZoom.line + " --fault 'garbage?subscription=your-subscription-id&kinds=not-json&every=1s'" +
+		" --fault 'emit?subscription=your-subscription-id&event=meeting.ended&every=1s'",
+	stays: true, prints: docZoom.prints,
+}
+
+var docTokens = []string{"ZOOM_OAUTH_URL=http://127.0.0.1:8443/oauth/token"}
+
+// docSettings are those of the documents for a real account.
+var docSettings = []string{
+	"ZOOM_OAUTH_URL=http://127.0.0.1:8443/oauth/token",
+	"ZOOM_CLIENT_ID=your-client-id", "ZOOM_CLIENT_SECRET=your-client-secret", "ZOOM_ACCOUNT_ID=your-account-id",
+	"ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws?subscriptionId=your-subscription-id",
+}
+
+// docRun is a replica with the embedded NATS server.
+var docRun = docStep{line: "./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored}
+
+// docDemo and docConsumes are what the documents' consumers read from, and the program of one.
+var (
+	docDemo     = docStep{line: "./zoomstream demo --rate 20", stays: true, prints: `zoom`, exit: docAnyExit}
+	docConsumes = docStep{line: "go run consumer.go", stays: true, prints: `^meeting\.\w+ {`, exit: docAnyExit}
+)
+
+// docOwnNATS is a NATS with a system account, as a production one has. The runbook asks it for what only that account
+// sees.
+const docOwnNATS = `listen: 127.0.0.1:4222
+server_name: own
+jetstream { store_dir: "./data-own" }
+accounts {
+  SYS { users: [{user: sys, password: sys}] }
+  APP { jetstream: enabled, users: [{user: app, password: app}] }
+}
+system_account: SYS
+no_auth_user: app
+`
+
+var docSystemAccount = []string{"NATS_USER=sys", "NATS_PASSWORD=sys"}
+
+// docStory has every line of every sh block of the documents, page by page.
+var docStory = []docChapter{
+	{page: readmePage, section: "Try it: one command", steps: []docStep{
+		{line: "make demo", stays: true, prints: `zoom\.meeting\.\w+ +\d\S+ late +#\d`, exit: docAnyExit,
+			bye: `Zoom sent \d+ events; \d+ reached the connector, \d+ found no connection; [1-9]\d* are stored`},
+		{line: "make nats"},
+		{line: "dist/nats sub 'zoom.>'", stays: true, prints: `Received on "zoom\.`, exit: docAnyExit},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/cut'", prints: `"sockets":1`},
+		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
+	}},
+	{page: readmePage, section: "Install and run", beside: []docStep{docZoom}, env: docTokens, steps: []docStep{
+		{line: "make build"},
+		{line: "./zoomstream doctor --config zoomstream.yaml", prints: `(?s)token\.grant.*doctor: `},
+		{line: "./zoomstream run --config zoomstream.yaml", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+	}},
+	{page: settingsPage, section: "Zoom's side", beside: []docStep{docZoom}, env: docTokens, steps: []docStep{
+		{line: "make build"},
+		{line: "./zoomstream run", exit: exitConfig, prints: `not set: ZOOM_CLIENT_ID, ZOOM_CLIENT_SECRET, ZOOM_WEBSOCKET_URL\n(?s:.*)page App Credentials(?s:.*)zoomstream demo`},
+		{line: "export ZOOM_CLIENT_ID=your-client-id"},
+		{line: "export ZOOM_CLIENT_SECRET=your-client-secret"},
+		{line: "export ZOOM_ACCOUNT_ID=your-account-id"},
+		{line: "export ZOOM_WEBSOCKET_URL='wss://ws.zoom.us/ws?subscriptionId=your-subscription-id'"},
+		docRun,
+	}},
+	{page: settingsPage, section: "How settings are given", beside: []docStep{docZoom}, env: docTokens, steps: []docStep{
+		{line: "./zoomstream run --config zoomstream.yaml", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+	}},
+	{page: settingsPage, section: "A NATS of your own", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		{line: "go run github.com/nats-io/nats-server/v2 -c nats.conf", stays: true, prints: `Server is ready`, exit: docAnyExit, bye: `Server Exiting`},
+		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+	}},
+	{page: settingsPage, section: "Several replicas", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		docRun,
+		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
+		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
+		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
+	}},
+	{page: consumersPage, section: "Live", beside: []docStep{docDemo}, steps: []docStep{
+		{line: "nats sub 'zoom.meeting.>'", stays: true, prints: `Received on "zoom\.meeting\.`, exit: docAnyExit},
+	}},
+	{page: consumersPage, section: "At your own pace", beside: []docStep{docZoom, docRun, docConsumes}, env: docSettings, steps: []docStep{
+		{line: "nats consumer add ZOOM billing --pull --deliver all --ack explicit --filter 'zoom.meeting.>' --defaults", prints: `Filter Subject: zoom\.meeting\.>`},
+		{line: "nats consumer next ZOOM billing --count 3 --ack", prints: `(?s)Zoom-Event: meeting\..*Acknowledged message`},
+		{line: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 30d --force", prints: `Maximum Age: 30d|No difference`},
+	}},
+	{page: consumersPage, section: "Test against a simulated Zoom", steps: []docStep{
+		{line: "./zoomstream sim", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`, bye: `Emitted [1-9]\d*: [1-9]\d* written`},
+		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},
+		{line: "export ZOOM_OAUTH_URL=http://127.0.0.1:8481/oauth/token"},
+		{line: "export ZOOM_WEBSOCKET_URL='ws://127.0.0.1:8481/ws?subscriptionId=demo'"},
+		docRun,
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/emit?subscription=demo&event=meeting.started'", prints: `"event":"meeting.started".*"outcome":"(queued|written)"`},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/duplicate?times=3&for=1m'", prints: `"action":"duplicate"`},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/refuse?mode=new&count=2'", prints: `"action":"refuse"`},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/cut'", prints: `"sockets":1`},
+		{line: "curl 'http://127.0.0.1:8481/control/ledger/summary'", prints: `"nobody":\d`},
+		{line: "curl 'http://127.0.0.1:8481/control/'", prints: `"standing":.*duplicate`},
+	}},
+	{page: consumersPage, section: "Packages for your own program", steps: []docStep{
+		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},
+	}},
+	{page: operatingPage, section: "Commands that look", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		docRun,
+		{line: "./zoomstream status", prints: `your-subscription-id +\S+ .*connected`},
+		{line: "./zoomstream doctor", prints: `(?s)nats\.permissions.*subscription\.lease.*doctor: `},
+		{line: "./zoomstream gaps --since 24h", prints: `gaps? since`},
+		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)found by +payload\.object\.uuid.*received +20`},
+		{line: "nats micro info zoomstream", prints: `zoomstream\.zoomstream\.status`},
+	}},
+	{page: operatingPage, section: "Removing a subscription", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "nats kv del zoomstream-state state.SUBSCRIPTION", runs: "NATS_URL=$(cat data/nats.url) nats kv del zoomstream-state state.gone --force"},
+		{line: "nats kv del zoomstream-state rhythm.SUBSCRIPTION", runs: "NATS_URL=$(cat data/nats.url) nats kv del zoomstream-state rhythm.gone --force"},
+	}},
+	{page: runbookPage, env: slices.Concat(docSettings, []string{"NATS_URL=nats://127.0.0.1:4222", "ZOOMSTREAM_DATA_DIR=data-replica"}), beside: []docStep{
+		docBadZoom,
+		{line: "go run github.com/nats-io/nats-server/v2 -c own.conf", stays: true, prints: `Server is ready`, exit: docAnyExit},
+		{line: "zoomstream run", stays: true, prints: docConnected, shown: "nats sub 'zoom._bridge.malformed' --count 1", bye: docStored},
+	}, steps: []docStep{
+		{line: "zoomstream status", prints: `your-subscription-id +\S+ .*connected`},
+		{line: "zoomstream doctor", prints: `(?s)nats\.permissions.*subscription\.lease.*doctor: `},
+		{line: "zoomstream gaps --since 24h", prints: `gaps? since`},
+		{line: "nats sub 'zoom._bridge.>'", stays: true, prints: `Subscribing on zoom\._bridge\.>`, exit: docAnyExit},
+		{line: "curl -s http://127.0.0.1:8480/status", prints: `"replica":`},
+		{line: "zoomstream find TRACKING-ID --since 48h", runs: "zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A==' --since 48h", prints: `received +20`},
+		{line: "nats sub 'zoom.>'", stays: true, prints: `Received on "zoom\.`, exit: docAnyExit},
+		{line: "nats sub 'zoom._bridge.gap'", stays: true, prints: `Subscribing on zoom\._bridge\.gap`, exit: docAnyExit},
+		{line: `curl -sS -o /dev/null -w '%{http_code}\n' -X POST https://zoom.us/oauth/token`, prints: `^4\d\d$`},
+		{line: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
+		{line: "nats stream edit ZOOM --discard=old", runs: "nats stream edit ZOOM --discard=old --force"},
+		{line: "nats kv get zoomstream-state stream.ZOOM", exit: exitFailure, prints: `key not found`}, // the stream is zoomstream's own,
+		{line: "df -h"},
+		{line: "export ZOOMSTREAM_SPOOL_MAX=20GiB"},
+		{line: "pgrep -a zoomstream", prints: `zoomstream`},
+		{line: "nats stream info KV_zoomstream", prints: `KV_zoomstream`},
+		{line: "zoomstream status --bucket OTHER-BUCKET", exit: exitFailure},
+		{line: "nats rtt", prints: `nats://127\.0\.0\.1`},
+		{line: "nats server report jetstream", env: docSystemAccount, prints: `own`},
+		{line: "uptime"},
+		{line: "zoomstream gaps --since 1h", prints: `gaps? since`},
+		{line: `curl -sS -o /dev/null -w '%{http_code}\n' https://ws.zoom.us/ws`, prints: `^4\d\d$`},
+		{line: "curl -s 'http://127.0.0.1:8480/debug/pprof/goroutine?debug=2'", prints: `^goroutine \d`},
+		{line: "zoomstream find TRACKING-ID", runs: "zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `received +20`},
+		{line: "nats stream get ZOOM --last-for zoom._bridge.malformed", prints: `Zoom-Reason-Code: not_json`},
+		{line: "nats server check connection", prints: `OK`},
+		{line: "zoomstream run --help", prints: `ZOOMSTREAM_LEASE_TTL`},
+		{line: "nats -s nats://127.0.0.1:4222 rtt", prints: `nats://127\.0\.0\.1`},
+		{line: "nats account info", prints: `JetStream Account Information`},
+		{line: "nats stream info ARCHIVE", runs: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
+		{line: "nats kv ls zoomstream", prints: `lease\.your-subscription-id`},
+		{line: "ss -ltnp 'sport = :4222'", prints: `LISTEN.*nats-server`},
+		{line: "ss -ltnp 'sport = :8480'", prints: `LISTEN.*zoomstream`},
+	}},
+	{page: performancePage, steps: []docStep{
+		{line: "go run ./internal/bench -from dist/bench.json -update docs/performance.md",
+			runs: "go run ./internal/bench -from docs/performance.json -update docs/performance.md", prints: `catching up, events/s`},
+	}},
+	{page: contributingPage, section: "Build and test", steps: []docStep{
+		{line: "make", prints: `test +Run all tests`},
+		{line: "make build"},
+		{line: "make lint", runs: "make -n lint", prints: `go vet`},
+		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`},
+		{line: "go test ./subjects", prints: `^ok `, inTree: true},
+		{line: "go test ./dedupe -run TestID -v", prints: `^--- PASS: TestID`, inTree: true},
+	}},
+	// These take minutes, or need what is not everywhere.
+	{page: contributingPage, section: "Generate", steps: []docStep{
+		{line: "make readme", runs: "make -n readme", prints: `go test .*-update-docs`},
+		{line: "make screenshot", runs: "make -n screenshot", prints: `-screenshot`},
+		{line: "make bench", runs: "make -n bench", prints: `internal/bench`},
+	}},
+	{page: contributingPage, section: "Seeds, mutants, soak", steps: []docStep{
+		{line: "make simulate SEEDS=200 FROM=5000", runs: "make -n simulate SEEDS=200 FROM=5000", prints: `-seeds 200 -from 5000`},
+		{line: "go test ./internal/simulation -run TestSimulation -seed=123", prints: `^ok `, inTree: true},
+		{line: "make mutants", runs: "make -n mutants", prints: `-mutants`},
+		{line: "make soak SOAK=10m", runs: "make -n soak SOAK=10m", prints: `-soak 10m`},
+		{line: "make fuzz FUZZTIME=1m", runs: "make -n fuzz FUZZTIME=1m", prints: `-fuzztime 1m`},
+	}},
+}
+
+// TestDocsCommands runs the documents' commands, all of them, in a copy of the tree.
+// Of the text only this is changed, in the commands and in the copy: the ports 4222,
+// 8480 and 8481 to free ones, and Zoom's addresses to that of a simulator.
+func TestDocsCommands(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds and runs several programs")
+	}
+	blocks := make(map[string][]docBlock) // by page
+	for _, page := range docPages(t) {
+		blocks[page] = docBlocks(t, page)
+	}
+	checkDocStory(t, blocks)
+	w := newDocWorld(t)
+	for _, chapter := range docStory {
+		t.Run(chapter.String(), func(t *testing.T) { w.play(t, chapter, blocks[chapter.page]) })
+	}
+}
+
+// checkDocStory compares the documents with the story.
+func checkDocStory(t *testing.T, pages map[string][]docBlock) {
+	t.Helper()
+	type section struct{ page, name string }
+	written := make(map[section][]string)
+	whole := make(map[string]bool)
+	for _, chapter := range docStory {
+		whole[chapter.page] = whole[chapter.page] || chapter.section == ""
+	}
+	for page, blocks := range pages {
+		for _, b := range blocks {
+			at := section{page, b.section}
+			if whole[page] {
+				at.name = ""
+			}
+			switch b.language {
+			case "sh":
+				for _, line := range b.lines {
+					if !whole[page] || !slices.Contains(written[at], line) {
+						written[at] = append(written[at], line)
+					}
+				}
+			case "", "go", "yaml": // a diagram; the world has the others
+			default:
+				t.Errorf("%s has a block of %q under %q; nothing runs it", page, b.language, b.section)
+			}
+		}
+	}
+	for _, chapter := range docStory {
+		at := section{chapter.page, chapter.section}
+		var known []string
+		for _, step := range chapter.steps {
+			known = append(known, step.line)
+		}
+		if !slices.Equal(written[at], known) {
+			t.Errorf("%s and docStory differ:\n%s\n%s", chapter, strings.Join(written[at], "\n"), strings.Join(known, "\n"))
+		}
+		delete(written, at)
+	}
+	for at, lines := range written {
+		t.Errorf("%s: nothing runs what is under %q:\n%s", at.page, at.name, strings.Join(lines, "\n"))
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+func (w *docWorld) play(t *testing.T, chapter docChapter, blocks []docBlock) {
+	w.writeBlocks(t, chapter, blocks)
+	for _, step := range chapter.beside {
+		w.run(t, chapter.env, step)
+	}
+	if chapter.section == "" {
+		w.shell(t, chapter.env, chapter.steps)
+		return
+	}
+	rest := chapter.steps
+	for _, block := range blocks {
+		if block.language == "sh" && block.section == chapter.section {
+			n := len(block.lines)
+			w.shell(t, chapter.env, rest[:n])
+			rest = rest[n:]
+		}
+	}
+}
+
+// shell runs steps one after the other; what one exports is set for those behind it.
+func (w *docWorld) shell(t *testing.T, env []string, steps []docStep) {
+	t.Helper()
+	env = slices.Clone(env)
+	for _, step := range steps {
+		if values, ok := strings.CutPrefix(step.line, "export "); ok {
+			env = append(env, docExported(values)...)
+			continue
+		}
+		w.run(t, env, step)
+	}
+}
+
+// run runs a step, unless this machine has not the program.
+func (w *docWorld) run(t *testing.T, env []string, step docStep) {
+	t.Helper()
+	if program, _, _ := strings.Cut(step.line, " "); slices.Contains([]string{"curl", "pgrep", "ss", "uptime"}, program) {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Logf("not run, since there is no %s: %s", program, step.line)
+			return
+		}
+	}
+	w.start(t, slices.Concat(env, step.env), step)
+	if step.shown != "" {
+		w.start(t, env, docStep{line: step.shown})
+	}
+}
+
+// docExported reads what follows the word export.
+func docExported(text string) []string {
+	values := strings.Fields(text)
+	for i := range values {
+		values[i] = strings.ReplaceAll(values[i], "'", "")
+	}
+	return values
+}
