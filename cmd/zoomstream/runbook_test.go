@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/zoomstream/zoomstream/internal/tools/doctor"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -181,25 +179,6 @@ func TestRunbookAlerts(t *testing.T) {
 			t.Errorf("alert %s points to %s, which is no heading of the runbook", alert, anchor)
 		} else if !strings.Contains(known[anchor].see, alert) {
 			t.Errorf("%q does not name the alert %s", anchor, alert)
-		}
-	}
-}
-
-// TestRunbookCommands parses what the runbook says to paste.
-func TestRunbookCommands(t *testing.T) {
-	_, text := readRunbook(t)
-	for line := range strings.Lines(text) {
-		args := strings.Fields(strings.TrimSpace(line))
-		if len(args) < 2 || args[0] != "zoomstream" || args[len(args)-1] == "--help" {
-			continue
-		}
-		var c cli
-		parser, err := kong.New(&c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parser.Parse(args[1:]); err != nil {
-			t.Errorf("%s: %v", strings.TrimSpace(line), err)
 		}
 	}
 }
