@@ -94,13 +94,13 @@ var docSystemAccount = []string{"NATS_USER=sys", "NATS_PASSWORD=sys"}
 
 // docStory has every line of every sh block of the documents, page by page.
 var docStory = []docChapter{
-	{page: readmePage, section: "Try it: one command", steps: []docStep{
+	{page: readmePage, section: "Try it", steps: []docStep{
 		{line: "make demo", stays: true, prints: `zoom\.meeting\.\w+ +\d\S+ late +#\d`, exit: docAnyExit,
 			bye: `Zoom sent \d+ events; \d+ reached the connector, \d+ found no connection; [1-9]\d* are stored`},
+		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
 		{line: "make nats"},
 		{line: "dist/nats sub 'zoom.>'", stays: true, prints: `Received on "zoom\.`, exit: docAnyExit},
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/cut'", prints: `"sockets":1`},
-		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
 	}},
 	{page: readmePage, section: "Install and run", beside: []docStep{docZoom}, env: docTokens, steps: []docStep{
 		{line: "make build"},
