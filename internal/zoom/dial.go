@@ -180,7 +180,7 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 			return ended(err, s.redact)
 		}
 		env, err := s.decoder.envelope(raw)
-		event := s.decoder.carriesEvent(env)
+		event := carriesEvent(env)
 		ready := err == nil && env.module == moduleBuild && env.agreed
 		if err == nil && env.module == moduleBuild {
 			env.refused = !ready // ready is only what says so

@@ -2,7 +2,6 @@ package zoom
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -61,11 +60,11 @@ type Header struct {
 // envelope is a decoded frame of any module.
 type envelope struct {
 	module  string
-	agreed  bool   // success is true
-	refused bool   // success is false
-	event   bool   // it names an event itself, beside or instead of its content
-	content []byte // decoded if it is a string, else the raw JSON value
-	kind    jsontext.Kind
+	agreed  bool          // success is true
+	refused bool          // success is false
+	event   bool          // it names an event itself, beside or instead of its content
+	content []byte        // decoded if it is a string, else the raw JSON value
+	kind    jsontext.Kind // of content in the frame
 	header  Header
 }
 
@@ -80,60 +79,64 @@ func (m *Malformed) Error() string { return m.Detail }
 
 // decoder decodes frames; one serves one session at a time.
 type decoder struct {
-	json  jsontext.Decoder
-	in    bytes.Buffer
+	text  []byte            // of the content last read; its memory is used again
 	names map[string]string // of events, so that each is in memory once
 }
 
 // keepNames bounds how many names of events are kept. Zoom has about 600.
 const keepNames = 1024
 
-// Zoom documents a body with a duplicated key, and a body that is no valid
-// UTF-8 must still be published.
-var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
-
-func (d *decoder) reset(data []byte) {
-	d.in = *bytes.NewBuffer(data) // the tokeniser reads a bytes.Buffer in place
-	d.json.Reset(&d.in, lenient...)
-}
-
 // envelope reads the outer object. Unknown keys are skipped; of a repeated key
 // the last counts.
-func (d *decoder) envelope(raw []byte) (envelope, error) {
-	var env envelope
-	var module jsontext.Value
+func (d *decoder) envelope(raw []byte) (env envelope, err error) {
+	var module []byte
 	var header rawHeader
-	d.reset(raw)
-	err := d.object(func(name []byte) error {
-		switch string(name) {
+	s := newScanner(raw)
+	for s.open('{'); err == nil && s.more('}'); {
+		switch string(literal(s.name())) {
 		case "module":
-			return d.text(&module, "module")
+			err = s.string(&module, "module")
 		case "success":
-			return d.success(&env)
-		case "content":
-			value, err := d.json.ReadValue()
-			if err != nil {
-				return err
+			if kind := s.kind(); kind != '{' && kind != '[' {
+				env.agreed, env.refused = kind == 't', kind == 'f'
 			}
-			env.kind = value.Kind()
-			env.content = unquote(value)
-			return nil
+			s.value()
+		case "content":
+			d.content(&s, &env)
 		case "header":
-			return d.header(&header)
+			header.read(&s)
 		case "event":
 			env.event = true
+			s.value()
+		default:
+			s.value()
 		}
-		return d.json.SkipValue()
-	}, "frame")
-	env.module = moduleName(literal(module))
+	}
+	env.module = moduleName(module)
 	env.header = header.decode()
-	if err != nil {
-		return env, err
+	if err == nil {
+		err = s.end("frame")
 	}
-	if env.module == "" {
-		return env, &Malformed{"module", "the frame has no module"}
+	if err == nil && env.module == "" {
+		err = &Malformed{"module", "the frame has no module"}
 	}
-	return env, nil
+	return env, err
+}
+
+// content reads the value of content into memory of its own: a string's text, with all
+// bytes as they came, or else the value as it stands.
+func (d *decoder) content(s *scanner, env *envelope) {
+	kind, value := s.kind(), []byte(nil)
+	if s.peek() == '"' {
+		d.text = d.text[:0]
+		s.quoted(&d.text)
+		value = d.text
+	} else {
+		value = s.value()
+	}
+	if !s.failed {
+		env.kind, env.content = kind, bytes.Clone(value)
+	}
 }
 
 func moduleName(name []byte) string {
@@ -158,25 +161,27 @@ func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 	default:
 		return "", 0, &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
 	}
-	var value jsontext.Value
-	d.reset(env.content)
-	err = d.object(func(key []byte) error {
-		switch string(key) {
+	var text []byte
+	s := newScanner(env.content)
+	for s.open('{'); err == nil && s.more('}'); {
+		switch string(literal(s.name())) {
 		case "event":
-			return d.text(&value, "event")
+			err = s.string(&text, "event")
 		case "event_ts":
-			return d.milliseconds(&happened)
+			milliseconds(s.value(), &happened)
+		default:
+			s.value()
 		}
-		return d.json.SkipValue()
-	}, "content")
-	if err != nil {
+	}
+	if err == nil {
+		err = s.end("content")
+	}
+	switch {
+	case err != nil:
 		return "", 0, err
-	}
-	text := literal(value)
-	if len(text) == 0 {
+	case len(text) == 0:
 		return "", 0, &Malformed{"event", "content has no event name"}
-	}
-	if len(text) > maxEventName {
+	case len(text) > maxEventName:
 		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(text), maxEventName)}
 	}
 	return d.name(text), happened, nil
@@ -197,14 +202,13 @@ func (d *decoder) name(text []byte) string {
 
 // carriesEvent reports whether there is an event in a frame of whatever module, be
 // it one that can be read or not.
-func (d *decoder) carriesEvent(env envelope) bool {
+func carriesEvent(env envelope) bool {
 	found := env.event
 	if env.kind == '"' || env.kind == '{' {
-		d.reset(env.content)
-		d.object(func(key []byte) error { //nolint:errcheck // text that is no JSON carries none
-			found = found || string(key) == "event"
-			return d.json.SkipValue()
-		}, "content")
+		s := newScanner(env.content)
+		for s.open('{'); s.more('}'); s.value() {
+			found = found || string(literal(s.name())) == "event"
+		}
 	}
 	return found
 }
@@ -221,74 +225,9 @@ func stray(env envelope, event bool) error {
 	return nil
 }
 
-// object reads one object to the end of the input; member is called with the
-// reader before each value.
-func (d *decoder) object(member func(name []byte) error, what string) error {
-	if kind := d.json.PeekKind(); kind != '{' && kind != jsontext.KindInvalid {
-		return &Malformed{"not_json", fmt.Sprintf("the %s is not an object but %s", what, kind)}
-	}
-	if _, err := d.json.ReadToken(); err != nil {
-		return notJSON(what, err)
-	}
-	for d.json.PeekKind() == '"' {
-		name, err := d.json.ReadValue()
-		if err != nil {
-			return notJSON(what, err)
-		}
-		if err := member(literal(name)); err != nil {
-			return notJSON(what, err)
-		}
-	}
-	if _, err := d.json.ReadToken(); err != nil {
-		return notJSON(what, err)
-	}
-	if d.json.StackDepth() > 0 {
-		return nil // an inner object
-	}
-	if _, err := d.json.ReadToken(); err == nil {
-		return &Malformed{"not_json", "the " + what + " holds more than one value"}
-	} else if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return notJSON(what, syntax)
-	}
-	return nil
-}
-
-// notJSON wraps an error of the tokeniser, whose text may quote the input.
-func notJSON(what string, err error) error {
-	if m, ok := errors.AsType[*Malformed](err); ok {
-		return m
-	}
-	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
-	if !ok {
-		return &Malformed{"not_json", "the " + what + " is not JSON: it ends too early"}
-	}
-	detail := fmt.Sprintf("the %s is not JSON at byte %d", what, syntax.ByteOffset)
-	if strings.Contains(syntax.Error(), "depth") {
-		detail = fmt.Sprintf("the %s is nested too deeply at byte %d", what, syntax.ByteOffset)
-	}
-	return &Malformed{"not_json", detail}
-}
-
-// text reads a string. Null counts as absent.
-func (d *decoder) text(to *jsontext.Value, what string) error {
-	value, err := d.json.ReadValue()
-	if err != nil {
-		return err
-	}
-	switch value.Kind() {
-	case '"':
-		*to = value
-	case 'n':
-		*to = nil
-	default:
-		return &Malformed{what, fmt.Sprintf("%s is not a string but %s", what, value.Kind())}
-	}
-	return nil
-}
-
 // literal is the text of a string, and any other value as it stands. It may share
 // the value's memory. Bytes that are no UTF-8 become U+FFFD.
-func literal(value jsontext.Value) []byte {
+func literal(value []byte) []byte {
 	if len(value) == 0 || value[0] != '"' {
 		return value
 	}
@@ -304,50 +243,33 @@ func literal(value jsontext.Value) []byte {
 
 // milliseconds reads a time, which some producers at Zoom send as a string. What
 // is no whole number is no time, and no reason to refuse the event.
-func (d *decoder) milliseconds(to *int64) error {
-	if kind := d.json.PeekKind(); kind == '{' || kind == '[' {
-		return d.json.SkipValue()
+func milliseconds(value []byte, to *int64) {
+	if len(value) > 0 && value[0] != '{' && value[0] != '[' {
+		*to, _ = strconv.ParseInt(string(literal(value)), 10, 64)
 	}
-	value, err := d.json.ReadValue()
-	if err != nil {
-		return err
-	}
-	*to, _ = strconv.ParseInt(string(literal(value)), 10, 64)
-	return nil
-}
-
-func (d *decoder) success(env *envelope) error {
-	kind := d.json.PeekKind()
-	if kind == '{' || kind == '[' {
-		return d.json.SkipValue()
-	}
-	env.agreed, env.refused = kind == 't', kind == 'f'
-	_, err := d.json.ReadToken()
-	return err
 }
 
 // rawHeader has the values of a Header's fields, in their order, as they stand in the
 // frame.
-type rawHeader [5]jsontext.Value
+type rawHeader [5][]byte
 
-// header reads the allow-listed keys without regard to case: Zoom spells them
+// read reads the allow-listed keys without regard to case: Zoom spells them
 // differently on its two transports. A number is taken as its digits. What cannot
 // be read is as absent: an event counts more than what is said about it.
-func (d *decoder) header(to *rawHeader) error {
-	if kind := d.json.PeekKind(); kind != '{' {
-		return d.json.SkipValue()
+func (r *rawHeader) read(s *scanner) {
+	if s.peek() != '{' {
+		s.value()
+		return
 	}
-	return d.object(func(name []byte) (err error) {
-		field, kind := to.field(name), d.json.PeekKind()
-		if field == nil || kind != '"' && kind != '0' {
-			return d.json.SkipValue()
+	for s.open('{'); s.more('}'); {
+		field, kind := r.field(literal(s.name())), s.kind()
+		if value := s.value(); field != nil && (kind == '"' || kind == '0') {
+			*field = value
 		}
-		*field, err = d.json.ReadValue()
-		return err
-	}, "header")
+	}
 }
 
-func (r *rawHeader) field(name []byte) *jsontext.Value {
+func (r *rawHeader) field(name []byte) *[]byte {
 	for i, key := range [...]string{"x-zm-trackingid", "x-zm-request-timestamp", "x-zm-signature", "x-zm-request-id", "traceparent"} {
 		if bytes.EqualFold(name, []byte(key)) {
 			return &r[i]

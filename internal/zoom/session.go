@@ -299,7 +299,7 @@ func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error)
 		return nil, 0, err
 	}
 	if s.buffer.Cap() > 1<<20 {
-		s.buffer = bytes.Buffer{} // one huge frame must not hold its memory for ever
+		s.buffer, s.decoder.text = bytes.Buffer{}, nil // one huge frame must not hold its memory for ever
 	}
 	s.buffer.Reset()
 	s.limited = io.LimitedReader{R: r, N: s.cfg.ReadLimit}
@@ -334,7 +334,7 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 		f.Happened = plausible(time.UnixMilli(happened), received)
 		event = f.Err == nil
 	default:
-		event = s.decoder.carriesEvent(env)
+		event = carriesEvent(env)
 		if err == nil {
 			f.Err = stray(env, event)
 		}
