@@ -1,0 +1,42 @@
+package zoom
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+)
+
+// readAhead is how much is read from a connection at once: what reads from it, TLS and
+// WebSocket, asks for a frame or 4 KiB at a time.
+const readAhead = 32 << 10
+
+type bufferedConn struct {
+	net.Conn
+	buffer *bufio.Reader // of it
+}
+
+func (c bufferedConn) Read(p []byte) (int, error) { return c.buffer.Read(p) }
+
+// buffered has the connections of a transport buffered; nil is the default one. Another
+// kind of RoundTripper stays as it is.
+func buffered(base http.RoundTripper) http.RoundTripper {
+	transport, ok := cmp.Or(base, http.DefaultTransport).(*http.Transport)
+	if !ok {
+		return base
+	}
+	transport = transport.Clone()
+	dial := transport.DialContext
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return bufferedConn{conn, bufio.NewReaderSize(conn, readAhead)}, nil
+	}
+	return transport
+}
