@@ -76,7 +76,7 @@ var mutants = []mutant{
 	{promise: "7", mistake: "the token is logged", file: "internal/zoom/token.go",
 		old: `Stringer("lifetime", token.life)`, new: `Str("lifetime", token.value)`},
 	{promise: "8", mistake: "a frame that cannot be read ends the connection", file: "internal/zoom/session.go",
-		old: "			return err\n		}\n	}\n	if e := s.refusal", new: "			return err\n		}\n		if f.Err != nil {\n			return f.Err\n		}\n	}\n	if e := s.refusal"},
+		old: "			return err\n		}\n	}\n	if e := s.refusalError", new: "			return err\n		}\n		if f.Err != nil {\n			return f.Err\n		}\n	}\n	if e := s.refusalError"},
 }
 
 // TestMutants sees to it that the list fits the code and, with -mutants, that

@@ -36,10 +36,10 @@ type Config struct {
 
 // Dialer opens sessions of one subscription, one after the other.
 type Dialer struct {
-	cfg   Config
-	trial trial          // of the app's tokens
-	noisy zerolog.Logger // for what the other side could repeat at will
-	early []earlyFrame   // of connections that never became ready
+	cfg         Config
+	trial       tokenTrial     // of the app's tokens
+	sampledLog  zerolog.Logger // for what the other side could repeat at will
+	earlyFrames []earlyFrame   // of connections that never became ready
 }
 
 // NewDialer returns a Dialer.
@@ -49,7 +49,7 @@ func NewDialer(cfg Config) *Dialer {
 	if cfg.ReadLimit == 0 {
 		cfg.ReadLimit = 16 << 20
 	}
-	return &Dialer{cfg: cfg, noisy: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}
+	return &Dialer{cfg: cfg, sampledLog: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}
 }
 
 // Dial opens a session and returns when it is ready, that is after
@@ -76,18 +76,18 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		err = d.tried(token, err)
+		err = d.noteFailure(token, err)
 		e, ok := errors.AsType[*Error](err)
-		if second || !ok || e.Cause != CauseRefused || e.RetryAfter > 0 || d.cfg.Tokens.pause(token.value) > 0 {
+		if second || !ok || e.Cause != CauseRefused || e.RetryAfter > 0 || d.cfg.Tokens.replacePause(token.value) > 0 {
 			return nil, err
 		}
 		d.cfg.Log.Warn().Str("code", "zoom.refused").Err(err).Msg("connection refused; trying once with a new token")
 	}
 }
 
-// tried notes how a dial failed. A token with which it fails twice in a row, at
+// noteFailure notes how a dial failed. A token with which it fails twice in a row, at
 // Zoom's end, is refused, whatever form that takes.
-func (d *Dialer) tried(token accessToken, err error) error {
+func (d *Dialer) noteFailure(token accessToken, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.reached || e.Cause == CauseDisplaced || e.Cause == CauseStopped {
 		return err
@@ -108,7 +108,7 @@ func (d *Dialer) tried(token accessToken, err error) error {
 // open is not cut short at once when the context ends: by then Zoom may be
 // sending events to the new connection, and to no other.
 func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) {
-	ctx, release := outlive(ctx, goodbyeTimeout)
+	ctx, release := withGracePeriod(ctx, closeTimeout)
 	defer release()
 	redact := redactor{token.value, d.cfg.Tokens.config().ClientSecret}
 	dialled := time.Now()
@@ -116,14 +116,14 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, trial: &d.trial, redact: redact, dialled: dialled, start: time.Now(), nudge: make(chan struct{}, 1), noisy: d.noisy, early: d.early}
+	s := &Session{cfg: d.cfg, conn: conn, stream: stream, token: token, trial: &d.trial, redact: redact, dialled: dialled, start: time.Now(), beatNow: make(chan struct{}, 1), sampledLog: d.sampledLog, earlyFrames: d.earlyFrames}
 	if err := s.awaitReady(ctx); err != nil {
 		err.reached = true
-		conn.CloseNow()   //nolint:errcheck // it is of no use any more
-		d.early = s.early // whatever Zoom has sent is handed over by the next session
+		conn.CloseNow()               //nolint:errcheck // it is of no use any more
+		d.earlyFrames = s.earlyFrames // whatever Zoom has sent is handed over by the next session
 		return nil, err
 	}
-	d.early = nil
+	d.earlyFrames = nil
 	return s, nil
 }
 
@@ -134,7 +134,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	c := &capture{base: d.cfg.HTTP.Transport}
+	c := &streamCapture{base: d.cfg.HTTP.Transport}
 	client := *d.cfg.HTTP
 	client.Transport = c
 	conn, answer, err := websocket.Dial(ctx, target, &websocket.DialOptions{
@@ -169,16 +169,16 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	held := 0
-	for _, f := range s.early {
+	for _, f := range s.earlyFrames {
 		held += len(f.raw) + 1024
 	}
 	for {
-		raw, size, err := s.receive(ctx)
+		raw, size, err := s.readFrame(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return &Error{Cause: CauseDial, Detail: fmt.Sprintf("no build_connection within %s of the upgrade", readyTimeout)}
 			}
-			return ended(err, s.redact)
+			return endError(err, s.redact)
 		}
 		env, err := s.decoder.envelope(raw)
 		event := carriesEvent(env)
@@ -186,18 +186,18 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 		if err == nil && env.module == moduleBuild {
 			env.refused = !ready // ready is only what says so
 		}
-		if err := s.refusal(env, raw, event); err != nil {
+		if err := s.refusalError(env, raw, event); err != nil {
 			return err
 		}
 		if ready && !event {
 			return nil
 		}
 		if held += len(raw) + 1024; held > maxEarly {
-			e := &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection; they are not kept", len(s.early))}
-			s.early = nil
+			e := &Error{Cause: CauseDial, Detail: fmt.Sprintf("%d frames but no build_connection; they are not kept", len(s.earlyFrames))}
+			s.earlyFrames = nil
 			return e
 		}
-		s.early = append(s.early, earlyFrame{bytes.Clone(raw), size, time.Now()})
+		s.earlyFrames = append(s.earlyFrames, earlyFrame{bytes.Clone(raw), size, time.Now()})
 		if ready {
 			return nil
 		}

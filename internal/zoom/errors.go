@@ -61,11 +61,11 @@ func (e *CredentialsError) Error() string {
 		e.Status, e.Code, e.Reason, e.Grant, e.Advice)
 }
 
-// ended classifies the error of a read or write on an established connection.
-func ended(err error, secrets redactor) *Error {
+// endError classifies the error of a read or write on an established connection.
+func endError(err error, secrets redactor) *Error {
 	if closed, ok := errors.AsType[websocket.CloseError](err); ok {
 		e := &Error{Cause: CauseClosed, Code: closed.Code, Detail: fmt.Sprintf("code %d, reason %q", closed.Code, secrets.text(closed.Reason))}
-		if displacing(closed.Reason) {
+		if reportsDisplacement(closed.Reason) {
 			e.Cause = CauseDisplaced
 		}
 		return e
@@ -81,9 +81,9 @@ func ended(err error, secrets redactor) *Error {
 	return &Error{Cause: CauseReset, Detail: secrets.error(err)}
 }
 
-// displacing reports whether Zoom's text says that another connection of the
+// reportsDisplacement reports whether Zoom's text says that another connection of the
 // same subscription has taken over.
-func displacing(text string) bool {
+func reportsDisplacement(text string) bool {
 	return strings.Contains(strings.ToLower(text), "another place")
 }
 

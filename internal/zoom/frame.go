@@ -213,9 +213,9 @@ func carriesEvent(env envelope) bool {
 	return found
 }
 
-// stray is why a frame that is no message is kept all the same: nobody knows what
+// unexpectedModule is why a frame that is no message is kept all the same: nobody knows what
 // it may hold. nil: it is what Zoom's own answers are.
-func stray(env envelope, event bool) error {
+func unexpectedModule(env envelope, event bool) error {
 	switch {
 	case env.module != moduleBuild && env.module != moduleHeartbeat:
 		return &Malformed{"module", "the frame is of an unknown module"}

@@ -36,7 +36,7 @@ func decode(raw []byte) (env envelope, event string, err error) {
 		return env, "", err
 	}
 	if env.module != moduleMessage {
-		return env, "", stray(env, carriesEvent(env))
+		return env, "", unexpectedModule(env, carriesEvent(env))
 	}
 	event, _, err = d.event(env)
 	return env, event, err
@@ -199,8 +199,8 @@ func TestErrorsAreRedacted(t *testing.T) {
 		errors.New(`Get "http://h/ws?access_token=` + url.QueryEscape(token) + `": EOF`),
 		errors.New(`Get "http://h/ws?access_token=of-another-session&x=1": EOF`),
 		errors.New("token " + token + " and client-secret at nats://user:pass@host"),
-		ended(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
-		ended(io.ErrUnexpectedEOF, r),
+		endError(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
+		endError(io.ErrUnexpectedEOF, r),
 	} {
 		text := r.error(err)
 		for _, secret := range []string{token, url.QueryEscape(token), "client-secret", "pass@", "of-another-session"} {
@@ -217,10 +217,10 @@ func TestErrorsAreRedactedBeforeTheyAreQuoted(t *testing.T) {
 		r := redactor{token}
 		s := &Session{redact: r}
 		for _, err := range []error{
-			ended(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
+			endError(websocket.CloseError{Code: 1008, Reason: "bad " + token}, r),
 			errors.New(r.error(fmt.Errorf("the other side said %q", token))),
-			s.refusal(envelope{module: moduleBuild, refused: true, content: []byte(fmt.Sprintf("%q is no token", token))}, nil, false),
-			s.refusal(envelope{module: token, refused: true}, nil, false),
+			s.refusalError(envelope{module: moduleBuild, refused: true, content: []byte(fmt.Sprintf("%q is no token", token))}, nil, false),
+			s.refusalError(envelope{module: token, refused: true}, nil, false),
 		} {
 			text, part := err.Error(), token[len(token)-8:]
 			if strings.Contains(text, part) || !strings.Contains(text, "***") {

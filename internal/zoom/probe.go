@@ -46,7 +46,7 @@ func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
 	once := &TokenSource{cfg: t.cfg}
 	once.cfg.HTTP = &client
 	token, err := once.fetch(ctx)
-	info := watch.told()
+	info := watch.result()
 	info.Grant = t.cfg.grant()
 	if err != nil {
 		if denied := denial(err); denied != nil {
@@ -54,7 +54,7 @@ func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
 		}
 		return info, err
 	}
-	t.keep(token, nil)
+	t.store(token, nil)
 	return info, nil
 }
 
@@ -71,8 +71,8 @@ type watchedAnswer struct {
 
 func (w *watchedAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 	hooks := &httptrace.ClientTrace{
-		WroteRequest:         func(httptrace.WroteRequestInfo) { w.note(&w.sent) },
-		GotFirstResponseByte: func() { w.note(&w.came) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { w.noteTime(&w.sent) },
+		GotFirstResponseByte: func() { w.noteTime(&w.came) },
 	}
 	answer, err := w.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), hooks)))
 	if err != nil {
@@ -89,7 +89,7 @@ func (w *watchedAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-func (w *watchedAnswer) note(at *time.Time) {
+func (w *watchedAnswer) noteTime(at *time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*at = time.Now()
@@ -116,7 +116,7 @@ func (w *watchedAnswer) read(h http.Header, body []byte) {
 	w.info.Scopes, w.info.APIURL = strings.Fields(told.Scope), told.APIURL
 }
 
-func (w *watchedAnswer) told() TokenInfo {
+func (w *watchedAnswer) result() TokenInfo {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.info

@@ -58,7 +58,7 @@ func TestProve(t *testing.T) {
 		enough()
 		stands("revoked", CredentialsDenied, fetched+2)
 		zoom.takes("s3cret-value")
-		time.Sleep(deniedPause + provenLook + time.Second)
+		time.Sleep(deniedPause + provenCheckPeriod + time.Second)
 		stands("restored", CredentialsAccepted, fetched+3)
 		cancel()
 		if err := <-done; err != context.Canceled { //nolint:errorlint // as it is

@@ -143,7 +143,7 @@ func TestWarOfTokens(t *testing.T) {
 				w.kill(t)
 				again, _ := w.reconnect(t, 2*time.Minute)
 				took = append(took, again.Round(time.Millisecond))
-				if fought := len(took) >= rivalTokens; (w.tokens.Stats().Rivals != "") != fought {
+				if fought := len(took) >= contentionRefusals; (w.tokens.Stats().Rivals != "") != fought {
 					t.Errorf("%s: after %d refused tokens it is told: %t", mode, len(took), !fought)
 				}
 			}
@@ -151,14 +151,14 @@ func TestWarOfTokens(t *testing.T) {
 				t.Errorf("%s: the first ones took %s", mode, took)
 			}
 			for i, t9 := range took {
-				if t9 > maxRivalPause+time.Second || i >= rivalSteps && t9 < maxRivalPause/2 {
+				if t9 > maxReplacePause+time.Second || i >= replaceSteps && t9 < maxReplacePause/2 {
 					t.Errorf("%s: number %d took %s of %s", mode, i, t9, took)
 				}
 			}
 			if st := w.tokens.Stats(); st.Refreshes != 13 || !strings.Contains(st.Rivals, "somebody else") {
 				t.Errorf("%s: %+v", mode, st)
 			}
-			time.Sleep(rivalWindow + time.Minute)
+			time.Sleep(contentionWindow + time.Minute)
 			if st := w.tokens.Stats(); st.Rivals != "" {
 				t.Errorf("%s: it is told for ever", mode)
 			}
@@ -240,14 +240,14 @@ func TestOneSubscriptionDoesNotHoldUpOthers(t *testing.T) {
 // TestRefusedWithinASession is a refusal too.
 func TestRefusedWithinASession(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
-		for range rivalTokens {
+		for range contentionRefusals {
 			_, err := w.during(t, func() {
 				time.Sleep(time.Minute)
 				w.sim.SendRaw(subscription, []byte(`{"module":"heartbeat","success":false,"content":"Token is invalid","header":{}}`), false)
 			})
 			wantCause(t, err, CauseRefused)
 		}
-		if st := w.tokens.Stats(); st.Refreshes != rivalTokens || st.Rivals == "" || !st.Expires.IsZero() {
+		if st := w.tokens.Stats(); st.Refreshes != contentionRefusals || st.Rivals == "" || !st.Expires.IsZero() {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -20,45 +20,45 @@ var heartbeat = []byte(`{"module":"heartbeat"}`)
 
 // Session is a ready connection of one subscription. Run reads it, once.
 type Session struct {
-	cfg     Config
-	conn    *websocket.Conn
-	stream  *stream // below conn
-	token   accessToken
-	trial   *trial // of the token
-	redact  redactor
-	decoder decoder
-	buffer  bytes.Buffer // of the frame being read
-	limited io.LimitedReader
-	current Frame // that is handled
-	early   []earlyFrame
-	dialled time.Time // when the upgrade was asked for
-	start   time.Time
+	cfg          Config
+	conn         *websocket.Conn
+	stream       *stream // below conn
+	token        accessToken
+	trial        *tokenTrial // of the token
+	redact       redactor
+	decoder      decoder
+	buffer       bytes.Buffer // of the frame being read
+	limited      io.LimitedReader
+	currentFrame Frame // that is handled
+	earlyFrames  []earlyFrame
+	dialled      time.Time // when the upgrade was asked for
+	start        time.Time
 
-	lastFrame atomic.Int64 // time since start of the last sign of life
-	lastBeat  atomic.Int64 // time since start of the first heartbeat after that
-	asked     atomic.Int64 // time since start of the latest heartbeat, until it is answered
-	roundTrip atomic.Int64 // of the latest heartbeat that was answered
-	ended     atomic.Int64 // time since start of the end of reading; 0: it goes on
-	behind    atomic.Int64 // time since start of the first frame that was not read in time; 0: none
-	reading   atomic.Bool  // Run has begun
-	lastSent  atomic.Int64 // time since start by which Zoom sent the last frame that was read
-	goodbye   atomic.Int64 // time since start at which this side closed; 0: it has not
-	awake     atomic.Int64 // time since start at which the process was last seen to run
-	stood     atomic.Pointer[standstill]
-	inHand    atomic.Int64 // time since start of the receipt of the frame that is handled; 0: none
-	inHandBy  atomic.Int64 // Unix seconds of its sending; 0: not known
-	nudge     chan struct{}
-	handling  atomic.Bool // the frame handler is running: silence is our own
-	beaten    atomic.Bool // a heartbeat was answered
-	silent    atomic.Bool // the watchdog ended the session
-	stopped   atomic.Bool // the context ended the session
-	forced    atomic.Bool // and Zoom had not answered the goodbye when it was closed
-	unknown   uint64      // frames of unknown modules
-	noisy     zerolog.Logger
+	lastFrame      atomic.Int64 // time since start of the last sign of life
+	unansweredBeat atomic.Int64 // time since start of the first heartbeat after that
+	beatSent       atomic.Int64 // time since start of the latest heartbeat, until it is answered
+	roundTrip      atomic.Int64 // of the latest heartbeat that was answered
+	ended          atomic.Int64 // time since start of the end of reading; 0: it goes on
+	backlogSince   atomic.Int64 // time since start of the first frame that was not read in time; 0: none
+	started        atomic.Bool  // Run has begun
+	lastSent       atomic.Int64 // time since start by which Zoom sent the last frame that was read
+	closeSent      atomic.Int64 // time since start at which this side closed; 0: it has not
+	lastRunning    atomic.Int64 // time since start at which the process was last seen to run
+	lastPause      atomic.Pointer[processPause]
+	handlingSince  atomic.Int64 // time since start of the receipt of the frame that is handled; 0: none
+	handlingSent   atomic.Int64 // Unix seconds of its sending; 0: not known
+	beatNow        chan struct{}
+	handling       atomic.Bool // the frame handler is running: silence is our own
+	beatAnswered   atomic.Bool // a heartbeat was answered
+	silent         atomic.Bool // the watchdog ended the session
+	stopped        atomic.Bool // the context ended the session
+	closeForced    atomic.Bool // and Zoom had not answered the close frame when it was closed
+	unknownFrames  uint64      // frames of unknown modules
+	sampledLog     zerolog.Logger
 }
 
-// standstill is a time in which the process did not run, as told by times since start.
-type standstill struct{ from, to int64 }
+// processPause is a time in which the process did not run, as told by times since start.
+type processPause struct{ from, to int64 }
 
 type earlyFrame struct {
 	raw      []byte
@@ -75,8 +75,8 @@ type earlyFrame struct {
 func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	done := make(chan struct{})
 	var keeper sync.WaitGroup
-	keeper.Go(func() { s.keep(ctx, done) })
-	err := s.read(handle)
+	keeper.Go(func() { s.keepAlive(ctx, done) })
+	err := s.readFrames(handle)
 	s.ended.Store(int64(time.Since(s.start)))
 	close(done)
 	keeper.Wait()
@@ -107,16 +107,16 @@ func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.las
 // an error. It is the present unless Run has not begun, reading is behind, a frame is
 // being handled, or the connection may be dead.
 func (s *Session) ReadUntil() time.Time {
-	if !s.reading.Load() {
+	if !s.started.Load() {
 		return s.start
 	}
-	until := time.Duration(s.runsSince(int64(time.Since(s.start))))
-	if behind := time.Duration(s.behind.Load()); behind > 0 {
+	until := time.Duration(s.runningUntil(int64(time.Since(s.start))))
+	if behind := time.Duration(s.backlogSince.Load()); behind > 0 {
 		until = min(until, behind)
 	}
-	if inHand := time.Duration(s.inHand.Load()); inHand > 0 {
+	if inHand := time.Duration(s.handlingSince.Load()); inHand > 0 {
 		var sent time.Time
-		if by := s.inHandBy.Load(); by > 0 {
+		if by := s.handlingSent.Load(); by > 0 {
 			sent = time.Unix(by, 0)
 		}
 		until = min(until, SentBy(sent, s.start.Add(inHand)).Sub(s.start))
@@ -136,9 +136,9 @@ func (s *Session) noteSent(sent, received time.Time) {
 	s.lastSent.Store(max(int64(by.Sub(s.start)), 0)) // none was sent before the start
 	// None was sent before the start, and frames come in the order of their sending.
 	if from := ReadFrom(sent, received); from.Before(received) {
-		s.behind.Store(max(int64(from.Sub(s.start)), 1))
-	} else if behind := s.behind.Load(); behind > 0 && !sent.IsZero() {
-		s.behind.Store(max(behind, s.lastSent.Load()))
+		s.backlogSince.Store(max(int64(from.Sub(s.start)), 1))
+	} else if behind := s.backlogSince.Load(); behind > 0 && !sent.IsZero() {
+		s.backlogSince.Store(max(behind, s.lastSent.Load()))
 	}
 }
 
@@ -151,58 +151,58 @@ func (s *Session) Dialled() time.Time { return s.dialled }
 // but may be read late by a process that stood still; after a close by this side
 // the other one sends nothing more. A connection that broke, fell silent, was closed
 // on this side while a heartbeat was unanswered, or before Zoom had answered the
-// goodbye, may have been dead, or have had frames unread, since Zoom sent the last
+// close frame, may have been dead, or have had frames unread, since Zoom sent the last
 // frame that was read.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
-	until := s.runsSince(ended)
-	if behind := s.behind.Load(); behind > 0 { // the end was read long after it came
+	until := s.runningUntil(ended)
+	if behind := s.backlogSince.Load(); behind > 0 { // the end was read long after it came
 		return s.start.Add(time.Duration(min(until, behind)))
 	}
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case s.forced.Load(), !ok || e.Cause == CauseReset || e.Cause == CauseSilent,
-		e.Cause == CauseStopped && s.lastFrame.Load() < s.lastBeat.Load():
+	case s.closeForced.Load(), !ok || e.Cause == CauseReset || e.Cause == CauseSilent,
+		e.Cause == CauseStopped && s.lastFrame.Load() < s.unansweredBeat.Load():
 		until = min(s.lastFrame.Load(), s.lastSent.Load())
 	case e.Cause == CauseStopped:
-		until = max(s.goodbye.Load(), s.lastFrame.Load())
+		until = max(s.closeSent.Load(), s.lastFrame.Load())
 	}
 	return s.start.Add(time.Duration(until))
 }
 
 const (
-	awakePeriod = time.Second
-	// overslept is how much later than that a process must be to count as one that
+	runningPeriod = time.Second
+	// pauseThreshold is how much later than that a process must be to count as one that
 	// stood still.
-	overslept = time.Second
+	pauseThreshold = time.Second
 )
 
-// noteAwake notes that the process runs, and whether it did not until now.
-func (s *Session) noteAwake() {
+// noteRunning notes that the process runs, and whether it did not until now.
+func (s *Session) noteRunning() {
 	now := int64(time.Since(s.start))
-	before := s.awake.Swap(now)
-	if now-before > int64(awakePeriod+overslept) {
-		s.stood.Store(&standstill{before, now})
+	before := s.lastRunning.Swap(now)
+	if now-before > int64(runningPeriod+pauseThreshold) {
+		s.lastPause.Store(&processPause{before, now})
 	}
 }
 
-// runsSince is the time from which on the process was seen to run without a break
+// runningUntil is the time from which on the process was seen to run without a break
 // until a time: that time itself, or where it fell asleep if it has only just woken.
-func (s *Session) runsSince(until int64) int64 {
-	if awake := s.awake.Load(); until-awake > int64(awakePeriod+overslept) {
+func (s *Session) runningUntil(until int64) int64 {
+	if awake := s.lastRunning.Load(); until-awake > int64(runningPeriod+pauseThreshold) {
 		return awake
 	}
-	if stood := s.stood.Load(); stood != nil && until-stood.to < int64(awakePeriod) {
+	if stood := s.lastPause.Load(); stood != nil && until-stood.to < int64(runningPeriod) {
 		return stood.from
 	}
 	return until
 }
 
-// stall is how long handling a frame takes at least that holds up reading, and
+// slowHandling is how long handling a frame takes at least that holds up reading, and
 // unhurried what reading takes at least when nothing was there to be read.
 const (
-	stall     = 100 * time.Millisecond
-	unhurried = 100 * time.Microsecond
+	slowHandling = 100 * time.Millisecond
+	blockedRead  = 100 * time.Microsecond
 )
 
 // answerTime is how long Zoom may take to answer a heartbeat.
@@ -211,16 +211,16 @@ const answerTime = 5 * time.Second
 // Unanswered reports whether a heartbeat was not answered in time, nor anything
 // else heard since: the connection may have been dead since LastFrame.
 func (s *Session) Unanswered() bool {
-	beat := time.Duration(s.lastBeat.Load())
+	beat := time.Duration(s.unansweredBeat.Load())
 	return time.Duration(s.lastFrame.Load()) < beat && time.Since(s.start) > beat+answerTime
 }
 
 // RoundTrip is how long the latest answered heartbeat took; 0: none was.
 func (s *Session) RoundTrip() time.Duration { return time.Duration(s.roundTrip.Load()) }
 
-// answered notes the answer to a heartbeat.
-func (s *Session) answered(received time.Time) {
-	asked := s.asked.Swap(0)
+// noteAnswer notes the answer to a heartbeat.
+func (s *Session) noteAnswer(received time.Time) {
+	asked := s.beatSent.Swap(0)
 	if asked == 0 {
 		return
 	}
@@ -234,7 +234,7 @@ func (s *Session) answered(received time.Time) {
 // Beat sends a heartbeat before it is due.
 func (s *Session) Beat() {
 	select {
-	case s.nudge <- struct{}{}:
+	case s.beatNow <- struct{}{}:
 	default:
 	}
 }
@@ -257,43 +257,43 @@ func (s *Session) expired() bool {
 // connections shrink again, or two clients that displace one another would
 // never slow down.
 func (s *Session) Useful() bool {
-	return s.beaten.Load() && time.Duration(s.lastFrame.Load()) >= s.cfg.Heartbeat
+	return s.beatAnswered.Load() && time.Duration(s.lastFrame.Load()) >= s.cfg.Heartbeat
 }
 
-func (s *Session) read(handle func(*Frame) error) error {
-	for _, f := range s.early {
-		if err := s.frame(f.raw, f.size, f.received, handle); err != nil {
+func (s *Session) readFrames(handle func(*Frame) error) error {
+	for _, f := range s.earlyFrames {
+		if err := s.handleFrame(f.raw, f.size, f.received, handle); err != nil {
 			return err
 		}
 	}
-	s.early = nil
-	s.reading.Store(true)
+	s.earlyFrames = nil
+	s.started.Store(true)
 	received := time.Now()
 	for {
 		asked := time.Now()
-		raw, size, err := s.receive(context.Background()) // keep closes the connection
-		if asked.Sub(received) > stall && s.behind.Load() == 0 {
-			s.behind.Store(int64(received.Sub(s.start)))
+		raw, size, err := s.readFrame(context.Background()) // keepAlive closes the connection
+		if asked.Sub(received) > slowHandling && s.backlogSince.Load() == 0 {
+			s.backlogSince.Store(int64(received.Sub(s.start)))
 		}
 		received = time.Now()
-		if received.Sub(asked) > unhurried { // it had to wait: nothing older is unread
-			s.behind.Store(0)
+		if received.Sub(asked) > blockedRead { // it had to wait: nothing older is unread
+			s.backlogSince.Store(0)
 		}
 		if err != nil {
-			return ended(err, s.redact)
+			return endError(err, s.redact)
 		}
 		s.lastFrame.Store(int64(received.Sub(s.start)))
-		if err := s.frame(raw, size, received, handle); err != nil {
+		if err := s.handleFrame(raw, size, received, handle); err != nil {
 			return err
 		}
 	}
 }
 
-// receive reads one frame, text or binary, into the session's buffer. Of a
+// readFrame reads one frame, text or binary, into the session's buffer. Of a
 // frame over the limit only the beginning is kept; the rest is read over, since
 // no frame may end the connection.
-func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error) {
-	s.current = Frame{} // it must not hold a body while none comes
+func (s *Session) readFrame(ctx context.Context) (raw []byte, size int, err error) {
+	s.currentFrame = Frame{} // it must not hold a body while none comes
 	_, r, err := s.conn.Reader(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -314,13 +314,13 @@ func (s *Session) receive(ctx context.Context) (raw []byte, size int, err error)
 	return s.buffer.Bytes(), int(kept + rest), err
 }
 
-// frame decides on one frame.
-func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*Frame) error) error {
-	f := &s.current
+// handleFrame decides on one frame.
+func (s *Session) handleFrame(raw []byte, size int, received time.Time, handle func(*Frame) error) error {
+	f := &s.currentFrame
 	if size > len(raw) {
 		*f = Frame{Raw: raw, Size: size, Received: received,
 			Err: &Malformed{"too_large", fmt.Sprintf("the frame has %d bytes, more than the read limit of %d", size, s.cfg.ReadLimit)}}
-		return s.hand(handle, f)
+		return s.callHandler(handle, f)
 	}
 	env, err := s.decoder.envelope(raw)
 	*f = Frame{Raw: raw, Size: size, Received: received, Sent: env.header.sent(received), Header: env.header, Err: err}
@@ -336,37 +336,37 @@ func (s *Session) frame(raw []byte, size int, received time.Time, handle func(*F
 	default:
 		event = carriesEvent(env)
 		if err == nil {
-			f.Err = stray(env, event)
+			f.Err = unexpectedModule(env, event)
 		}
 	}
 	if f.Err != nil || env.module == moduleMessage {
-		if err := s.hand(handle, f); err != nil {
+		if err := s.callHandler(handle, f); err != nil {
 			return err
 		}
 	}
-	if e := s.refusal(env, raw, event); e != nil {
+	if e := s.refusalError(env, raw, event); e != nil {
 		return e
 	}
 	switch env.module {
 	case moduleHeartbeat:
-		s.beaten.Store(true)
-		s.answered(received)
+		s.beatAnswered.Store(true)
+		s.noteAnswer(received)
 	case moduleMessage, moduleBuild, "":
 	default:
-		s.unknown++
-		s.noisy.Warn().Str("code", "zoom.unknown_module").Str("module", strconv.QuoteToASCII(s.redact.text(env.module))).Uint64("count", s.unknown).Msg("frame of an unknown module")
+		s.unknownFrames++
+		s.sampledLog.Warn().Str("code", "zoom.unknown_module").Str("module", strconv.QuoteToASCII(s.redact.text(env.module))).Uint64("count", s.unknownFrames).Msg("frame of an unknown module")
 	}
 	return nil
 }
 
-func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
+func (s *Session) callHandler(handle func(*Frame) error, f *Frame) error {
 	s.handling.Store(true)
 	defer s.handling.Store(false)
-	s.inHandBy.Store(max(f.Sent.Unix(), 0))
-	s.inHand.Store(int64(max(f.Received.Sub(s.start), 1)))
+	s.handlingSent.Store(max(f.Sent.Unix(), 0))
+	s.handlingSince.Store(int64(max(f.Received.Sub(s.start), 1)))
 	err := handle(f)
 	if err == nil {
-		s.inHand.Store(0)
+		s.handlingSince.Store(0)
 	}
 	return err
 }
@@ -376,10 +376,10 @@ func (s *Session) hand(handle func(*Frame) error, f *Frame) error {
 // no event.
 const maxNotice = 512
 
-// refusal reports a frame that says that this connection is not, or no longer,
+// refusalError reports a frame that says that this connection is not, or no longer,
 // wanted. In one that carries an event that is said by success alone.
-func (s *Session) refusal(env envelope, raw []byte, event bool) *Error {
-	if (!event || env.refused) && len(raw) <= maxNotice && displacing(string(raw)) {
+func (s *Session) refusalError(env envelope, raw []byte, event bool) *Error {
+	if (!event || env.refused) && len(raw) <= maxNotice && reportsDisplacement(string(raw)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
 	}
 	if !env.refused {
@@ -395,31 +395,31 @@ func (s *Session) refusal(env envelope, raw []byte, event bool) *Error {
 	return &Error{Cause: CauseRefused, Detail: s.redact.text(detail)}
 }
 
-// keep sends heartbeats, ends a silent session, and closes the connection when
+// keepAlive sends heartbeats, ends a silent session, and closes the connection when
 // the context ends.
-func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
+func (s *Session) keepAlive(ctx context.Context, done <-chan struct{}) {
 	beat := time.NewTicker(s.cfg.Heartbeat)
 	defer beat.Stop()
 	watch := time.NewTimer(2 * s.cfg.Heartbeat)
 	defer watch.Stop()
-	awake := time.NewTicker(awakePeriod)
+	awake := time.NewTicker(runningPeriod)
 	defer awake.Stop()
-	s.noteAwake()
+	s.noteRunning()
 	s.lastFrame.Store(int64(time.Since(s.start)))
-	s.beat(ctx)
+	s.sendHeartbeat(ctx)
 	for {
 		select {
 		case <-done:
 			return
 		case <-ctx.Done():
-			s.leave(done)
+			s.closeGracefully(done)
 			return
 		case <-beat.C:
-			s.beat(ctx)
-		case <-s.nudge:
-			s.beat(ctx)
+			s.sendHeartbeat(ctx)
+		case <-s.beatNow:
+			s.sendHeartbeat(ctx)
 		case <-awake.C:
-			s.noteAwake()
+			s.noteRunning()
 		case <-watch.C:
 			left := s.untilSilent()
 			if left <= 0 {
@@ -432,28 +432,28 @@ func (s *Session) keep(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// leave closes the session in an orderly way: what Zoom sent before it learned
+// closeGracefully closes the session in an orderly way: what Zoom sent before it learned
 // of the end is still read.
-func (s *Session) leave(done <-chan struct{}) {
+func (s *Session) closeGracefully(done <-chan struct{}) {
 	s.stopped.Store(true)
-	s.goodbye.Store(int64(time.Since(s.start)))
+	s.closeSent.Store(int64(time.Since(s.start)))
 	var closer sync.WaitGroup
 	defer closer.Wait()
 	closer.Go(func() {
-		if !s.awaitEnd(done) {
-			s.forced.Store(true)
+		if !s.awaitClose(done) {
+			s.closeForced.Store(true)
 		}
 		s.conn.CloseNow() //nolint:errcheck // Run reports how it ended
 	})
-	s.stream.sayGoodbye() //nolint:errcheck // a broken connection shows in the reader
+	s.stream.sendClose() //nolint:errcheck // a broken connection shows in the reader
 }
 
-// awaitEnd waits for the end of a session that is to end, as long as frames come or are
+// awaitClose waits for the end of a session that is to end, as long as frames come or are
 // handled, and reports whether it has come.
-func (s *Session) awaitEnd(done <-chan struct{}) bool {
-	longest := time.NewTimer(goodbyeLongest)
+func (s *Session) awaitClose(done <-chan struct{}) bool {
+	longest := time.NewTimer(maxCloseTime)
 	defer longest.Stop()
-	for wait := goodbyeTimeout; wait > 0; {
+	for wait := closeTimeout; wait > 0; {
 		quiet := time.NewTimer(wait)
 		select {
 		case <-done:
@@ -464,36 +464,36 @@ func (s *Session) awaitEnd(done <-chan struct{}) bool {
 			return false
 		case <-quiet.C:
 		}
-		if wait = goodbyeTimeout - time.Since(s.LastFrame()); s.handling.Load() {
-			wait = goodbyeTimeout
+		if wait = closeTimeout - time.Since(s.LastFrame()); s.handling.Load() {
+			wait = closeTimeout
 		}
 	}
 	return false
 }
 
-// beat sends a heartbeat. A peer that takes none until the session would count
+// sendHeartbeat sends a heartbeat. A peer that takes none until the session would count
 // as silent is just that; another failure shows in the reader.
-func (s *Session) beat(ctx context.Context) {
+func (s *Session) sendHeartbeat(ctx context.Context) {
 	patience := s.untilSilent()
 	if patience <= 0 {
 		return
 	}
-	ctx, release := outlive(ctx, goodbyeTimeout) // a write cut short would end the connection
+	ctx, release := withGracePeriod(ctx, closeTimeout) // a write cut short would end the connection
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	now := int64(time.Since(s.start))
-	if s.lastFrame.Load() >= s.lastBeat.Load() {
-		s.lastBeat.Store(now)
+	if s.lastFrame.Load() >= s.unansweredBeat.Load() {
+		s.unansweredBeat.Store(now)
 	}
-	s.asked.Store(max(now, 1)) // 0 is none
+	s.beatSent.Store(max(now, 1)) // 0 is none
 	err := s.conn.Write(ctx, websocket.MessageText, heartbeat)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		s.silent.Store(true) // the library has closed the connection
 		return
 	}
 	if err != nil && ctx.Err() != nil {
-		s.forced.Store(true) // likewise: it took too long when the session was to end
+		s.closeForced.Store(true) // likewise: it took too long when the session was to end
 		return
 	}
 	if err != nil {

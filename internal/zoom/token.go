@@ -27,8 +27,8 @@ const (
 	rereadPeriod = 5 * time.Second
 	// Credentials are proven anew so long after the last token. Whether others find them
 	// denied is looked at so often.
-	provenPeriod = 24 * time.Hour
-	provenLook   = time.Minute
+	provenPeriod      = 24 * time.Hour
+	provenCheckPeriod = time.Minute
 )
 
 // TokenConfig describes an app.
@@ -65,13 +65,13 @@ type TokenSource struct {
 	cfg      TokenConfig
 	fetching chan struct{} // holds one element while a request is under way
 
-	mu     sync.Mutex
-	cached accessToken
-	worked bool // some credentials have been accepted once
-	proven Credentials
-	rivals rivalry
-	mortal bool // Zoom was seen to close a session when its token expired
-	stats  TokenStats
+	mu             sync.Mutex
+	cached         accessToken
+	everAccepted   bool // some credentials have been accepted once
+	credentials    Credentials
+	contention     tokenContention
+	closesAtExpiry bool // Zoom was seen to close a session when its token expired
+	stats          TokenStats
 
 	changed chan struct{} // closed when there is another token, or other credentials
 }
@@ -108,20 +108,20 @@ func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 		return
 	}
 	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
-	t.proven = CredentialsUntried
-	t.rivals = rivalry{} // it may be another app
-	t.wake()             // who waits for the others to be accepted need not
+	t.credentials = CredentialsUntried
+	t.contention = tokenContention{} // it may be another app
+	t.notifyChange()                 // who waits for the others to be accepted need not
 }
 
-// wake has everybody who waits look again; the caller holds t.mu.
-func (t *TokenSource) wake() {
+// notifyChange has everybody who waits look again; the caller holds t.mu.
+func (t *TokenSource) notifyChange() {
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
 
-// watched returns a channel that is closed when there is another token, or other
+// watchChanges returns a channel that is closed when there is another token, or other
 // credentials.
-func (t *TokenSource) watched() <-chan struct{} {
+func (t *TokenSource) watchChanges() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.changed
@@ -147,12 +147,12 @@ func (t *TokenSource) Stats() TokenStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	st := t.stats
-	st.Credentials = t.proven
+	st.Credentials = t.credentials
 	if t.cached.value != "" && !t.cached.refused {
 		st.Expires = t.cached.asked.Add(t.cached.life)
 	}
-	if t.rivals.rages(time.Now()) {
-		st.Rivals = rivalDetail
+	if t.contention.contended(time.Now()) {
+		st.Rivals = contentionDetail
 	}
 	return st
 }
@@ -206,7 +206,7 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 	if token := t.current(); token.fresh() && token.value != refused {
 		return token, nil
 	}
-	if err := t.awaitTurn(ctx, refused); err != nil {
+	if err := t.awaitReplaceable(ctx, refused); err != nil {
 		return accessToken{}, err
 	}
 	select {
@@ -215,7 +215,7 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 		if old := t.current(); old.valid() && old.value != refused {
 			return old, nil // until somebody has fetched another one
 		}
-		if err := t.begin(ctx); err != nil {
+		if err := t.acquireFetch(ctx); err != nil {
 			return accessToken{}, err
 		}
 	}
@@ -226,8 +226,8 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 	return t.renew(ctx, refused)
 }
 
-// begin waits until this is the only one who fetches a token.
-func (t *TokenSource) begin(ctx context.Context) error {
+// acquireFetch waits until this is the only one who fetches a token.
+func (t *TokenSource) acquireFetch(ctx context.Context) error {
 	select {
 	case t.fetching <- struct{}{}:
 		return nil
@@ -242,51 +242,51 @@ func (t *TokenSource) begin(ctx context.Context) error {
 // ends, or a *CredentialsError if they have never worked and are not to be tried again.
 func (t *TokenSource) Prove(ctx context.Context) error {
 	for {
-		changed := t.watched()
-		wait := t.provenFor()
+		changed := t.watchChanges()
+		wait := t.proofValidFor()
 		if wait <= 0 {
 			if err := t.prove(ctx); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := awaitChange(ctx, changed, min(wait, provenLook)); err != nil {
+		if err := awaitChange(ctx, changed, min(wait, provenCheckPeriod)); err != nil {
 			return err
 		}
 	}
 }
 
 func (t *TokenSource) prove(ctx context.Context) error {
-	if err := t.begin(ctx); err != nil {
+	if err := t.acquireFetch(ctx); err != nil {
 		return err
 	}
 	defer func() { <-t.fetching }()
-	if t.provenFor() > 0 {
+	if t.proofValidFor() > 0 {
 		return nil // somebody fetched a token meanwhile
 	}
 	_, err := t.renew(ctx, t.current().value)
 	return err
 }
 
-// provenFor is how long the credentials need no proof.
-func (t *TokenSource) provenFor() time.Duration {
+// proofValidFor is how long the credentials need no proof.
+func (t *TokenSource) proofValidFor() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.proven != CredentialsAccepted {
+	if t.credentials != CredentialsAccepted {
 		return 0
 	}
 	return provenPeriod - time.Since(t.cached.asked)
 }
 
 func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, error) {
-	t.waits(true)
-	defer t.waits(false)
+	t.setWaiting(true)
+	defer t.setWaiting(false)
 	pause := newPause(500*time.Millisecond, 30*time.Second)
 	for {
-		changed := t.watched()
+		changed := t.watchChanges()
 		token, err := t.fetch(ctx)
 		if err == nil {
-			t.keep(token, changed)
+			t.store(token, changed)
 			t.cfg.Log.Info().Str("code", "token.obtained").Str("grant", t.config().grant()).Stringer("lifetime", token.life).Msg("access token obtained")
 			return token, nil
 		}
@@ -294,7 +294,7 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 			return accessToken{}, context.Cause(ctx)
 		}
 		denied := denial(err)
-		t.failed(err, denied != nil && !isClosed(changed))
+		t.noteFailure(err, denied != nil && !isClosed(changed))
 		if denied != nil && t.reread(changed) {
 			continue
 		}
@@ -304,7 +304,7 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 		}
 		wait := pause.NextBackOff()
 		if denied != nil {
-			again := t.hasWorked() || t.cfg.Denied != nil && t.cfg.Denied(ctx)
+			again := t.wasEverAccepted() || t.cfg.Denied != nil && t.cfg.Denied(ctx)
 			if !again {
 				return accessToken{}, denied
 			}
@@ -312,7 +312,7 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 		}
 		wait = max(wait, retryAfter(err))
 		t.cfg.Log.Warn().Str("code", "token.failed").Err(err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no access token; trying again")
-		if t.rest(ctx, wait, changed, denied != nil) {
+		if t.waitToRetry(ctx, wait, changed, denied != nil) {
 			pause.Reset()
 		}
 		if ctx.Err() != nil {
@@ -321,9 +321,9 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 	}
 }
 
-// rest waits, and reports whether other credentials have come. Those that were denied
+// waitToRetry waits, and reports whether other credentials have come. Those that were denied
 // are read again now and then.
-func (t *TokenSource) rest(ctx context.Context, wait time.Duration, changed <-chan struct{}, denied bool) bool {
+func (t *TokenSource) waitToRetry(ctx context.Context, wait time.Duration, changed <-chan struct{}, denied bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	look := time.NewTicker(rereadPeriod)
@@ -343,7 +343,7 @@ func (t *TokenSource) rest(ctx context.Context, wait time.Duration, changed <-ch
 }
 
 // reread reports whether other credentials have come, now or since the channel was
-// got from watched.
+// got from watchChanges.
 func (t *TokenSource) reread(changed <-chan struct{}) bool {
 	if t.cfg.Reread != nil {
 		t.cfg.Reread()
@@ -370,25 +370,25 @@ func (t *TokenSource) refused(token string, blamed bool) {
 	}
 	t.cached.refused = true
 	if blamed && t.cached.valid() {
-		t.rivals.refuse(time.Now())
+		t.contention.noteRefusal(time.Now())
 	}
 }
 
-// pause is how long a refused token is not replaced yet; 0: there is another one,
+// replacePause is how long a refused token is not replaced yet; 0: there is another one,
 // or may be.
-func (t *TokenSource) pause(refused string) time.Duration {
+func (t *TokenSource) replacePause(refused string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if refused == "" || t.cached.value != refused {
 		return 0
 	}
-	return t.rivals.wait(time.Now())
+	return t.contention.wait(time.Now())
 }
 
-// awaitTurn waits until a refused token may be replaced, or was.
-func (t *TokenSource) awaitTurn(ctx context.Context, refused string) error {
+// awaitReplaceable waits until a refused token may be replaced, or was.
+func (t *TokenSource) awaitReplaceable(ctx context.Context, refused string) error {
 	for {
-		changed, pause := t.watched(), t.pause(refused)
+		changed, pause := t.watchChanges(), t.replacePause(refused)
 		if pause == 0 {
 			return nil
 		}
@@ -416,14 +416,14 @@ func awaitChange(ctx context.Context, changed <-chan struct{}, longest time.Dura
 func (t *TokenSource) ClosesAtExpiry() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.mortal
+	return t.closesAtExpiry
 }
 
 // LearnClosesAtExpiry notes that it does: seen here, or told by a replica.
 func (t *TokenSource) LearnClosesAtExpiry() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mortal = true
+	t.closesAtExpiry = true
 }
 
 // Cached returns the token at hand, or "": for masking it wherever it might
@@ -436,40 +436,40 @@ func (t *TokenSource) current() accessToken {
 	return t.cached
 }
 
-func (t *TokenSource) hasWorked() bool {
+func (t *TokenSource) wasEverAccepted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.worked
+	return t.everAccepted
 }
 
-// keep keeps a new token. before is from before its request.
-func (t *TokenSource) keep(token accessToken, before <-chan struct{}) {
+// store keeps a new token. before is from before its request.
+func (t *TokenSource) store(token accessToken, before <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !isClosed(before) { // else the credentials may be others by now
-		t.proven = CredentialsAccepted
+		t.credentials = CredentialsAccepted
 	}
 	if t.cached.refused {
-		t.rivals.replace(time.Now())
+		t.contention.noteReplacement(time.Now())
 	}
 	t.cached = token
-	t.wake()
-	t.worked = true
+	t.notifyChange()
+	t.everAccepted = true
 	t.stats.Refreshes++
 	t.stats.Since, t.stats.Err = time.Time{}, nil
 }
 
-func (t *TokenSource) waits(is bool) {
+func (t *TokenSource) setWaiting(is bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stats.Waiting = is
 }
 
-func (t *TokenSource) failed(err error, denied bool) {
+func (t *TokenSource) noteFailure(err error, denied bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if denied {
-		t.proven = CredentialsDenied
+		t.credentials = CredentialsDenied
 	}
 	t.stats.Failures++
 	t.stats.Err = err

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// goodbyeTimeout is how long the end of a session may take once it is wanted, and
-	// goodbyeLongest how long as long as frames still come.
-	goodbyeTimeout = 2 * time.Second
-	goodbyeLongest = 4 * time.Second
+	// closeTimeout is how long the end of a session may take once it is wanted, and
+	// maxCloseTime how long as long as frames still come.
+	closeTimeout = 2 * time.Second
+	maxCloseTime = 4 * time.Second
 )
 
 // stream is the byte stream below one WebSocket.
@@ -35,24 +35,24 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.ReadWriteCloser.Write(p)
 }
 
-// goodbye is a close frame with code 1000, masked with zeros as a client's
+// closeFrame is a close frame with code 1000, masked with zeros as a client's
 // frames must be masked.
-var goodbye = []byte{0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff}
+var closeFrame = []byte{0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff}
 
-// sayGoodbye asks the other side to close. Nothing may be sent after it.
-func (s *stream) sayGoodbye() error {
-	_, err := s.Write(goodbye)
+// sendClose asks the other side to close. Nothing may be sent after it.
+func (s *stream) sendClose() error {
+	_, err := s.Write(closeFrame)
 	return err
 }
 
-// capture is a RoundTripper that keeps hold of the stream of an upgraded
+// streamCapture is a RoundTripper that keeps hold of the stream of an upgraded
 // connection. It serves one dial.
-type capture struct {
+type streamCapture struct {
 	base   http.RoundTripper
 	stream *stream
 }
 
-func (c *capture) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *streamCapture) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := cmp.Or(c.base, http.DefaultTransport).RoundTrip(r)
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		return answer, err
@@ -64,8 +64,8 @@ func (c *capture) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// outlive returns a context that ends a grace period after the given one.
-func outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+// withGracePeriod returns a context that ends a grace period after the given one.
+func withGracePeriod(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		sleep(longer, grace) //nolint:errcheck // ends early if released
