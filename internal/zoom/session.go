@@ -45,10 +45,9 @@ type Session struct {
 	closeSent      atomic.Int64 // time since start at which this side closed; 0: it has not
 	lastRunning    atomic.Int64 // time since start at which the process was last seen to run
 	lastPause      atomic.Pointer[processPause]
-	handlingSince  atomic.Int64 // time since start of the receipt of the frame that is handled; 0: none
+	handlingSince  atomic.Int64 // time since start of the receipt of the frame that is handled, or was in vain; 0: none
 	handlingSent   atomic.Int64 // Unix seconds of its sending; 0: not known
 	beatNow        chan struct{}
-	handling       atomic.Bool // the frame handler is running: silence is our own
 	beatAnswered   atomic.Bool // a heartbeat was answered
 	silent         atomic.Bool // the watchdog ended the session
 	stopped        atomic.Bool // the context ended the session
@@ -360,8 +359,6 @@ func (s *Session) handleFrame(raw []byte, size int, received time.Time, handle f
 }
 
 func (s *Session) callHandler(handle func(*Frame) error, f *Frame) error {
-	s.handling.Store(true)
-	defer s.handling.Store(false)
 	s.handlingSent.Store(max(f.Sent.Unix(), 0))
 	s.handlingSince.Store(int64(max(f.Received.Sub(s.start), 1)))
 	err := handle(f)
@@ -464,7 +461,7 @@ func (s *Session) awaitClose(done <-chan struct{}) bool {
 			return false
 		case <-quiet.C:
 		}
-		if wait = closeTimeout - time.Since(s.LastFrame()); s.handling.Load() {
+		if wait = closeTimeout - time.Since(s.LastFrame()); s.handlingSince.Load() > 0 {
 			wait = closeTimeout
 		}
 	}
@@ -503,7 +500,7 @@ func (s *Session) sendHeartbeat(ctx context.Context) {
 
 func (s *Session) untilSilent() time.Duration {
 	now := time.Since(s.start)
-	if s.handling.Load() {
+	if s.handlingSince.Load() > 0 { // silence is our own
 		s.lastFrame.Store(int64(now))
 	}
 	return time.Duration(s.lastFrame.Load()) + 2*s.cfg.Heartbeat - now
