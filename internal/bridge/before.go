@@ -20,6 +20,9 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		return last, nil
 	}
 	certain, before, asked := true, displacedBefore, false
+	if last.State == Displaced { // and did not live to find out by whom
+		before = 0
+	}
 	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
 		if !ok && last.State == Connected {

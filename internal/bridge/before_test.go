@@ -129,6 +129,29 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	}
 }
 
+// TestDisplacedBySomebody: of a replica that cannot be asked, what it has recorded counts,
+// and two machines' clocks where it knows no more than that it was displaced by its
+// successor or a stranger.
+func TestDisplacedBySomebody(t *testing.T) {
+	begin := time.Now().Truncate(time.Second).UTC()
+	for _, c := range []struct {
+		state   ConnState
+		seconds time.Duration // before the next connection
+		gap     bool
+	}{
+		{HandedOver, 7, false}, {HandedOver, 11, true}, {HandedOver, -3, false}, {Displaced, 7, true}, {Displaced, 11, true}, {Displaced, -3, false},
+	} {
+		last := State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
+		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
+			Ask: func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
+		})
+		_, gap := b.gapBefore(t.Context(), last, begin)
+		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(last.Since)) {
+			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
+		}
+	}
+}
+
 // TestDisplacedByThisOne: a connection is displaced at some time of the dial, which the
 // machine may take long for; a stranger may have come in a long one.
 func TestDisplacedByThisOne(t *testing.T) {

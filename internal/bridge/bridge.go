@@ -57,8 +57,8 @@ type Term interface {
 	Prove(context.Context) error
 	// SetConnected is told whether there is a live connection.
 	SetConnected(bool)
-	// Released reports whether the term is over since this replica gave it away.
-	Released() bool
+	// TakenOver reports whether a later term was seen.
+	TakenOver() bool
 }
 
 // Config describes one term of one subscription.

@@ -93,10 +93,10 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 		b.failed(err)
 		wait := pause.next(useful, err)
 		if cause(err) == zoom.CauseDisplaced {
-			// Another replica, or a stranger? The lease tells.
+			// Another replica, or a stranger? The lease tells: who holds it, or gives it
+			// away only now, was displaced by a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
-			// Who holds the lease until it gives it away was displaced by a stranger.
-			if b.cfg.Term.Prove(term) != nil && !b.cfg.Term.Released() {
+			if b.cfg.Term.Prove(term); b.cfg.Term.TakenOver() {
 				b.journal.judge(HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil

@@ -356,5 +356,5 @@ type trusted struct{}
 
 func (trusted) WaitTrusted(context.Context) error { return nil }
 func (trusted) Prove(context.Context) error       { return nil }
-func (trusted) Released() bool                    { return false }
+func (trusted) TakenOver() bool                   { return false }
 func (trusted) SetConnected(bool)                 {}

@@ -55,7 +55,6 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 		e.reticent = time.Now().Add(stepDownPause)
 	case <-ctx.Done():
 	}
-	t.released.Store(true)
 	end(ErrReleased)
 	<-lost
 	e.releaseLease(t)
@@ -99,15 +98,21 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 		return 0, true
 	}
 	found, unread := e.read(ctx)
-	later := false
-	if unread == nil && !found.held && t.connected.Load() {
+	later := found.held && !sameTerm(found.record, t.record)
+	if unread == nil && !found.held {
 		later, unread = e.laterTerm(ctx, t)
+		if !t.connected.Load() {
+			unread = nil // the term ends in any case
+		}
 	}
 	switch {
 	case unread != nil:
 		e.log.Debug().Str("code", "lease.unproven").Err(err).Msg("lease not renewed; trying again")
 		return e.c.timing.retry, true
-	case found.held && !sameTerm(found.record, t.record), !found.held && (later || !t.connected.Load()):
+	case later:
+		t.takenOver.Store(true)
+		return 0, false
+	case !found.held && !t.connected.Load():
 		return 0, false
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true

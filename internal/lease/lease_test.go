@@ -150,8 +150,8 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 		}
 		a.link.Heal()
 		w.await("a leads anew", 5*time.Second, func() bool { return a.reigns() == 2 && a.trusted() })
-		if a.term().Epoch <= first.Epoch || !errors.Is(a.cause(), ErrLost) {
-			t.Errorf("epoch %d after %d, %v", a.term().Epoch, first.Epoch, a.cause())
+		if a.term().Epoch <= first.Epoch || !errors.Is(a.cause(), ErrLost) || first.TakenOver() {
+			t.Errorf("epoch %d after %d, %v, taken over %t", a.term().Epoch, first.Epoch, a.cause(), first.TakenOver())
 		}
 	})
 }
@@ -180,6 +180,15 @@ func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 		time.Sleep(2 * ttl)
 		b.link.Heal() // alone: the moment passes
 		w.await("b leads", 5*time.Second, func() bool { return b.leads(sub) })
+		lost := a.term()
+		if lost.TakenOver() {
+			t.Error("nobody can have told a")
+		}
+		a.link.Heal()
+		w.await("a does not lead", 5*time.Second, func() bool { return !a.leads(sub) })
+		if !lost.TakenOver() {
+			t.Error("a does not know that b leads")
+		}
 	})
 }
 

@@ -60,7 +60,7 @@ type Term struct {
 
 	nc        *nats.Conn
 	connected atomic.Bool // what it is for is connected, and was all the time
-	released  atomic.Bool // this replica gives it away
+	takenOver atomic.Bool // a later term was seen
 	record    record.Lease
 	renew     chan struct{} // to the renewer: now
 
@@ -117,9 +117,10 @@ func (t *Term) Prove(ctx context.Context) error {
 // later term is known, a lease that has expired is taken back.
 func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
 
-// Released reports whether the term's context ended with [ErrReleased], that is not
-// before this replica gave the lease away.
-func (t *Term) Released() bool { return t.released.Load() }
+// TakenOver reports whether a later term was seen, of this replica or another one. It is
+// false after a term that ended with [ErrReleased], or that expired and that nobody took
+// the lease from, as far as is known.
+func (t *Term) TakenOver() bool { return t.takenOver.Load() }
 
 // await waits until a condition holds, which is asked with t.mu held.
 func (t *Term) await(ctx context.Context, holds func() bool) error {
