@@ -137,7 +137,7 @@ func TestDemoOnTakenPorts(t *testing.T) {
 		defer listener.Close()
 		taken = append(taken, listener.Addr().(*net.TCPAddr).Port)
 	}
-	p := start(t, []string{demoPorts(taken[0], taken[1])}, "demo", "--rate", "50")
+	p := start(t, []string{demoPorts(t, taken[0], taken[1])}, "demo", "--rate", "50")
 	for _, port := range taken {
 		p.says(&p.stdout, fmt.Sprintf("Port %d is taken", port))
 	}

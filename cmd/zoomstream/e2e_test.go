@@ -32,15 +32,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// portsOf are those that a test has chosen for a demo: of NATS, and of the
-// simulated Zoom. All others are any.
+// portsOf are those that a test has chosen for a demo.
 func portsOf(setting string) (p ports) {
-	fmt.Sscan(setting, &p.nats, &p.zoom) //nolint:errcheck // the demo needs none
+	fmt.Sscan(setting, &p.nats, &p.zoom, &p.pages[0], &p.pages[1]) //nolint:errcheck // only a demo has any
 	return p
 }
 
-// demoPorts has a demo use ports of the test.
-func demoPorts(nats, zoom int) string { return fmt.Sprintf("ZS_TEST_PORTS=%d %d", nats, zoom) }
+// demoPorts has a demo use ports of the test; 0 is any. Those of the pages, which the
+// replicas open a moment after the demo has chosen them, are reserved.
+func demoPorts(t *testing.T, nats, zoom int) string {
+	return fmt.Sprintf("ZS_TEST_PORTS=%d %d %d %d", nats, zoom, natstest.Port(t), natstest.Port(t))
+}
 
 // natsAddr has a program's own NATS server listen on a port of the test.
 func natsAddr(port int) string { return fmt.Sprintf("ZOOMSTREAM_NATS_ADDR=127.0.0.1:%d", port) }
@@ -61,7 +63,7 @@ func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", natsAddr(natstest.Port(t)), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir()}, environ...)
+	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", natsAddr(natstest.Port(t)), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir(), demoPorts(t, 0, 0)}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err == nil {
@@ -321,7 +323,7 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	total := 0
 	for range 3 {
 		p := start(t, settings, "run")
-		await(t, sim)
+		p.says(&p.stderr, "connected to Zoom") // the simulator may not have noticed the end of the one before yet
 		for range 50 {
 			total++
 			sim.Emit(testSubscription, zoomsim.Event{Body: fmt.Appendf(nil, `{"event":"meeting.started","n":%d}`, total)})
