@@ -13,9 +13,13 @@ BENCHFLAGS  ?=
 # Most tests of processes wait most of the time: so many run at once.
 BESIDE       = -parallel 4
 
-# In this order. Tests of processes keep the cores busy, and others that move many
-# messages starve beside them.
-PACKAGES     = ./internal/... ./...
+# In this order. Tests of processes take longest, and those that move many messages
+# starve beside them.
+PACKAGES     = ./internal/outbox/... ./internal/app ./cmd/... ./...
+
+# Of the tests of processes, those that are run with the race detector: each start of a
+# process takes it a second of a core.
+RACED        = TestRollingRestart|TestKill9|TestStepDown|TestStopTogether|TestOutage
 
 SEEDS       ?= 1000
 FROM        ?= 1
@@ -38,13 +42,14 @@ demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rat
 test: ## Run all tests
 	go test $(BESIDE) $(PACKAGES)
 
-race: ## Run all tests with the race detector
-	go test -race $(BESIDE) $(PACKAGES)
+race: ## Run the tests with the race detector, few of those of processes
+	go test -race $(BESIDE) $$(go list $(PACKAGES) | grep -v /cmd/)
+	go test -race -short -run '^($(RACED))$$' ./cmd/zoomstream
 
 # Of the simulation it runs more than race does, which takes four times as long for it.
 unraced: ## Run the tests that race leaves out
 	@list() { go list $$1 -f '{{range .TestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | sort; }; \
-	with=$$(mktemp) && list -race >$$with && files=$$(list | comm -23 - $$with) && rm $$with && \
+	with=$$(mktemp) && list -race >$$with && files="$$(list | comm -23 - $$with) $$(ls $$PWD/cmd/zoomstream/*_test.go)" && rm $$with && \
 	names=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | paste -sd'|') && \
 	go test $(BESIDE) -run "^($$names|TestSimulation)$$" $$(dirname $$files | sort -u) ./internal/simulation
 

@@ -28,8 +28,7 @@ func TestCluster(t *testing.T) {
 	f.add()
 	f.flow(200)
 	f.late = 1024 // as docs/guarantees.md says of a cluster: what was in flight behind it
-	for n := range repeats(3) {
-		stream := []string{"KV_zoomstream", "ZOOM"}[n%2]
+	for _, stream := range []string{"KV_zoomstream", "ZOOM"} {
 		c.settle(f.js)
 		f.flows(100)
 		killed := time.Now()

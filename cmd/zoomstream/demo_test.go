@@ -70,6 +70,7 @@ func TestDemo(t *testing.T) {
 
 // TestDemoScript plays without anybody at the keys.
 func TestDemoScript(t *testing.T) {
+	t.Parallel()
 	p := start(t, nil, "demo", "--rate", "100", "--pause", "1s")
 	p.stdin.Close()
 	told := demoSays(p, `^── handover: (replica-\d) leads and is told to step down ──$`)[1]

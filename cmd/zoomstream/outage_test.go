@@ -2,7 +2,6 @@ package main
 
 import (
 	"flag"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ import (
 
 var (
 	outageFlag = flag.Duration("outage", 8*time.Second, "how long TestOutage takes NATS away")
-	soakFlag   = flag.Duration("soak", 15*time.Second, "how long TestSoak lasts")
+	soakFlag   = flag.Duration("soak", 8*time.Second, "how long TestSoak lasts")
 )
 
 // outage is a fleet of one whose NATS can go away.
@@ -32,9 +31,8 @@ type outage struct {
 
 func newOutage(t *testing.T) *outage {
 	t.Helper()
-	o := &outage{dir: t.TempDir(), data: t.TempDir()}
-	o.nats = natsAt(t, o.dir, -1)
-	o.port = o.nats.Addr().(*net.TCPAddr).Port
+	o := &outage{dir: t.TempDir(), data: t.TempDir(), port: natstest.Port(t)}
+	o.nats = natsAt(t, o.dir, o.port)
 	o.fleet = newFleet(t, o.nats.ClientURL(), testSubscription)
 	o.settings = append(o.settings, "ZOOMSTREAM_DATA_DIR="+o.data, "ZOOMSTREAM_LOG_LEVEL=info")
 	return o
@@ -64,6 +62,7 @@ var raced bool
 // nothing is lost, doubled or out of order, memory is bounded, and the disk is
 // empty afterwards.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t)
 	leader := o.add()
 	o.flow(1000)
@@ -152,6 +151,7 @@ func TestKillDuringOutage(t *testing.T) {
 // TestStopDuringOutage stops the only replica while NATS is away: exit code 0, and
 // nothing but what found nobody is lost.
 func TestStopDuringOutage(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t)
 	o.add()
 	o.flow(400)
@@ -174,6 +174,7 @@ func TestStopDuringOutage(t *testing.T) {
 // Zoom come and go: nothing is lost unsaid, and what the process takes of the
 // system does not grow.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	o := newOutage(t)
 	leader := o.add()
 	o.flow(500)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -12,9 +11,9 @@ import (
 // TestNATSRestart restarts the only nats-server. It is no reason to connect to
 // Zoom anew.
 func TestNATSRestart(t *testing.T) {
-	dir := t.TempDir()
-	nats := natsAt(t, dir, -1)
-	port := nats.Addr().(*net.TCPAddr).Port
+	t.Parallel()
+	dir, port := t.TempDir(), natstest.Port(t)
+	nats := natsAt(t, dir, port)
 	f := newFleet(t, nats.ClientURL(), testSubscription)
 	f.add()
 	f.add()

@@ -13,7 +13,7 @@ import (
 // connects, and the stream tells of the hole.
 func TestKill9(t *testing.T) {
 	for _, replicas := range []int{2, 3} {
-		t.Run(fmt.Sprint(replicas), func(t *testing.T) { kill9(t, replicas, repeats(10)) })
+		t.Run(fmt.Sprint(replicas), func(t *testing.T) { kill9(t, replicas, repeats(6)) })
 	}
 }
 
@@ -61,7 +61,7 @@ func TestSIGTERM(t *testing.T) {
 	f.add()
 	f.flow(1000)
 	var took []time.Duration
-	for range repeats(20) {
+	for range repeats(10) {
 		f.flows(200)
 		took = append(took, f.stop(f.leader()))
 		f.add()

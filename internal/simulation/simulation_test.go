@@ -13,7 +13,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed only")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (60; 15 with -short or -race)")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds to run (24; 6 with -short or -race)")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 )
 
@@ -39,9 +39,9 @@ func TestSimulation(t *testing.T) {
 	}
 	seeds := *seedsFlag
 	if seeds == 0 {
-		seeds = 40
+		seeds = 24
 		if testing.Short() || slowed {
-			seeds = 10
+			seeds = 6
 		}
 	}
 	judged := make(map[string]int)
