@@ -27,7 +27,7 @@ FROM        ?= 1
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot rules clean
+.PHONY: help build demo check test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot rules clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -38,6 +38,10 @@ build: ## Build ./zoomstream
 
 demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rate 10 --duration 1m')
 	./zoomstream demo $(DEMO_FLAGS)
+
+check: lint ## Lint, and run the tests that take less than a minute
+	go test $$(go list ./... | grep -vE '/(cmd|internal/(app|bench|outbox|simulation|tools|watch/page))(/|$$)')
+	go test ./internal/simulation -run TestSimulation -seeds 5
 
 test: ## Run all tests
 	go test $(BESIDE) $(PACKAGES)

@@ -212,7 +212,7 @@ var docStory = []docChapter{
 	{page: contributingPage, section: "Build and test", steps: []docStep{
 		{line: "make", prints: `test +Run all tests`},
 		{line: "make build"},
-		{line: "make lint", runs: "make -n lint", prints: `go vet`},
+		{line: "make check", runs: "make -n check", prints: `go vet`},
 		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`},
 		{line: "go test ./subjects", prints: `^ok `, inTree: true},
 		{line: "go test ./dedupe -run TestID -v", prints: `^--- PASS: TestID`, inTree: true},
