@@ -178,11 +178,7 @@ func TestSlowZoom(t *testing.T) {
 	w := newWorld(t)
 	leases, _ := w.buckets()
 	w.sim.Freeze(subscription, 0, true)
-	began := time.Now()
 	r := w.run("ZOOMSTREAM_LEASE_TTL=3s")
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("it took %v", took)
-	}
 	r.failed(false)
 	r.has(Connection, Fail, "about to expire")
 	released(t, leases)
