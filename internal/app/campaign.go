@@ -12,6 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -68,7 +69,7 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 	b := bridge.New(r.nc, dialer, bridge.Config{
 		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
 		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: func() string { return r.monitor.secrets.Load().secretToken }, Quarantine: r.quarantine, Outbox: r.outbox,
-		Term: t, Epoch: t.Epoch, Before: bridge.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch, Since: t.From.Since}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
+		Term: t, Epoch: t.Epoch, Before: record.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch, Since: t.From.Since}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
 		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, SafeUntil: r.candidate.SafeUntil,
 		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
 		Meter: r.monitor.metrics.Subscription(endpoint.Subscription), Alarms: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent,

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -33,7 +33,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	s.LastFrame, s.LastEvent = c.State.LastFrame, c.State.LastEvent
 	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
 	s.Trusted = margin.Seconds()
-	if s.Trouble == "" && c.State.State != bridge.Connected {
+	if s.Trouble == "" && c.State.State != record.Connected {
 		s.Trouble = r.tokens.Stats().Trouble()
 	}
 	if s.StateSince.IsZero() { // it was never connected

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -50,7 +51,7 @@ func (b *Bridge) clear(ctx context.Context, name, detail string) {
 }
 
 func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
-	b.journal.change(func(*State) {})                                    // the state tells, too
+	b.journal.change(func(*record.State) {})                             // the state tells, too
 	b.publish(ctx, b.alarmMessage(name, raised, detail), outbox.Times{}) //nolint:errcheck // the log has it
 }
 

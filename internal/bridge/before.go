@@ -15,17 +15,17 @@ import (
 // gapBefore tells whether there was a gap between the connection of the term
 // before and one that is ready now. It also returns what that term's replica
 // says of it, if it can be asked.
-func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (State, *message.Gap) {
+func (b *Bridge) gapBefore(ctx context.Context, last record.State, ready time.Time) (record.State, *message.Gap) {
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
 	certain, before, asked := true, displacedBefore, false
-	if last.State == Displaced { // and did not live to find out by whom
+	if last.State == record.Displaced { // and did not live to find out by whom
 		before = 0
 	}
 	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
 		answer, ok := b.ask(ctx, last)
-		if !ok && last.State == Connected {
+		if !ok && last.State == record.Connected {
 			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, message.GapCrash, false)
 			return last, &gap
 		}
@@ -37,7 +37,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 	}
 	// A term that has recorded nothing may have displaced that connection all the same,
 	// as soon as it had the lease, and Zoom may have let it look live for a while.
-	if unrecorded := b.cfg.Before; last.State != Disconnected && unrecorded.Epoch > last.Epoch {
+	if unrecorded := b.cfg.Before; last.State != record.Disconnected && unrecorded.Epoch > last.Epoch {
 		answer, ok := b.ask(ctx, unrecorded)
 		if !ok {
 			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
@@ -50,10 +50,10 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		}
 	}
 	switch {
-	case last.State == Connected && last.Unanswered:
+	case last.State == record.Connected && last.Unanswered:
 		gap := b.gapAfter(last, last.LastFrame, ready, 1, message.GapDisconnected, false)
 		return last, &gap
-	case last.State == Disconnected:
+	case last.State == record.Disconnected:
 		from := last.Since
 		if !asked && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received then may have ended with it
 			from = earlier(from, b.lossBegins(ctx, last))
@@ -63,7 +63,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last State, ready time.Time) (St
 		}
 		gap := b.gapAfter(last, from, ready, 1, last.Cause, certain)
 		return last, &gap
-	case last.State != Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
+	case last.State != record.Connected && ready.Sub(last.Since) > before: // displaced, but not by this one, it seems
 		gap := b.gapAfter(last, last.Since, ready, 1, message.GapKicked, false)
 		return last, &gap
 	}
@@ -92,7 +92,7 @@ func (b *Bridge) moment() time.Duration {
 // that this replica held and that later turned out to have been dead.
 func (b *Bridge) lateGap(ctx context.Context) []message.Gap {
 	s := b.journal.current()
-	if s.Connection == 0 || s.State != Disconnected || s.Cause == message.GapKicked || !b.over.Load() {
+	if s.Connection == 0 || s.State != record.Disconnected || s.Cause == message.GapKicked || !b.over.Load() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
@@ -116,13 +116,13 @@ func (b *Bridge) lateGap(ctx context.Context) []message.Gap {
 
 // tells reports whether a state tells of the gap that began at a time and ended
 // with its term's first connection.
-func tells(s State, from time.Time) bool {
+func tells(s record.State, from time.Time) bool {
 	return s.FirstGap != nil && !s.FirstGap.From.After(from.Add(noGap)) && s.FirstGap.To.After(from)
 }
 
 // ask asks the replica that was connected before. It fails if that has ended, is
 // cut off, or does not answer in time.
-func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
+func (b *Bridge) ask(ctx context.Context, last record.State) (answer record.State, ok bool) {
 	for range 2 {
 		try, cancel := context.WithTimeout(ctx, askTimeout)
 		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
@@ -135,7 +135,7 @@ func (b *Bridge) ask(ctx context.Context, last State) (answer State, ok bool) {
 			return answer, true
 		}
 	}
-	return State{}, false
+	return record.State{}, false
 }
 
 // Question is what a replica is asked by its successor. [Bridge.Describe] of the
@@ -148,7 +148,7 @@ func Question(subscription string, epoch uint64) string {
 // cannot be asked any more. Its last answer to this one is on this one's clock, so it
 // goes before all else. Its state is some seconds old; messages are stored, and go to
 // disk, in order, so all before the newest one that is there is safe.
-func (b *Bridge) lossBegins(ctx context.Context, last State) time.Time {
+func (b *Bridge) lossBegins(ctx context.Context, last record.State) time.Time {
 	if at := b.cfg.SafeUntil(last.Nonce); !at.IsZero() {
 		return b.clock(at)
 	}

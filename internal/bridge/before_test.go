@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -43,24 +44,24 @@ func TestLossBegins(t *testing.T) {
 
 	begin := time.Now().Truncate(time.Second).UTC()
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
-	connected := func(s State) State {
-		s.State, s.Nonce, s.Epoch, s.Since = Connected, "dead", 3, begin
+	connected := func(s record.State) record.State {
+		s.State, s.Nonce, s.Epoch, s.Since = record.Connected, "dead", 3, begin
 		return s
 	}
 	for name, c := range map[string]struct {
-		last           State
+		last           record.State
 		answered       time.Time // what it last answered; zero: nothing
 		received, sent int       // of the newest event in the stream; 0: there is none
 		want           time.Time
 	}{
-		"its last answer":                       {connected(State{LastFrame: at(50), SafeUntil: at(50)}), at(58), 0, 0, at(58)},
-		"its state":                             {connected(State{LastFrame: at(50), SafeUntil: at(50)}), time.Time{}, 0, 0, at(50)},
-		"its state, events were held up":        {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 0, 0, at(20)},
-		"events of the connection before too":   {connected(State{LastFrame: at(50), SafeUntil: at(-30)}), time.Time{}, 0, 0, at(-30)},
-		"its state, of an older version":        {connected(State{LastFrame: at(50)}), time.Time{}, 0, 0, at(50)},
-		"the stream":                            {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 55, at(55)},
-		"the stream, whose last event was late": {connected(State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 30, at(30)},
-		"a connection that may have been dead":  {connected(State{LastFrame: at(40), SafeUntil: at(45), Unanswered: true}), time.Time{}, 0, 0, at(40)},
+		"its last answer":                       {connected(record.State{LastFrame: at(50), SafeUntil: at(50)}), at(58), 0, 0, at(58)},
+		"its state":                             {connected(record.State{LastFrame: at(50), SafeUntil: at(50)}), time.Time{}, 0, 0, at(50)},
+		"its state, events were held up":        {connected(record.State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 0, 0, at(20)},
+		"events of the connection before too":   {connected(record.State{LastFrame: at(50), SafeUntil: at(-30)}), time.Time{}, 0, 0, at(-30)},
+		"its state, of an older version":        {connected(record.State{LastFrame: at(50)}), time.Time{}, 0, 0, at(50)},
+		"the stream":                            {connected(record.State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 55, at(55)},
+		"the stream, whose last event was late": {connected(record.State{LastFrame: at(50), SafeUntil: at(20)}), time.Time{}, 55, 30, at(30)},
+		"a connection that may have been dead":  {connected(record.State{LastFrame: at(40), SafeUntil: at(45), Unanswered: true}), time.Time{}, 0, 0, at(40)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stream, err := js.Stream(t.Context(), "ZOOM")
@@ -97,7 +98,7 @@ func TestLossBegins(t *testing.T) {
 		}
 		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
 			SafeUntil: func(string) time.Time { return time.Time{} }})
-		last := State{State: Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
+		last := record.State{State: record.Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
 		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != message.GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
 		}
@@ -118,7 +119,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		"noticed after":     {at(61), message.GapDisconnected, false},
 		"closed on purpose": {at(61), message.GapHandoverTimeout, true},
 	} {
-		last := State{State: Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
+		last := record.State{State: record.Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
 		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 			Clock: func(time.Time) time.Time { return at(62) },
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
@@ -135,13 +136,13 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 func TestDisplacedBySomebody(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	for _, c := range []struct {
-		state   ConnState
+		state   record.ConnState
 		seconds time.Duration // before the next connection
 		gap     bool
 	}{
-		{HandedOver, 7, false}, {HandedOver, 11, true}, {HandedOver, -3, false}, {Displaced, 7, true}, {Displaced, 11, true}, {Displaced, -3, false},
+		{record.HandedOver, 7, false}, {record.HandedOver, 11, true}, {record.HandedOver, -3, false}, {record.Displaced, 7, true}, {record.Displaced, 11, true}, {record.Displaced, -3, false},
 	} {
-		last := State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
+		last := record.State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
 		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 			Ask: func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
 		})
@@ -164,7 +165,7 @@ func TestDisplacedByThisOne(t *testing.T) {
 	}{
 		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
 	} {
-		last := State{State: HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
+		last := record.State{State: record.HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
 		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
 			Clock: func(time.Time) time.Time { return at(ready + 50) },
 			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
@@ -185,22 +186,22 @@ func TestUnrecordedTerm(t *testing.T) {
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	none := time.Time{}
 	for name, c := range map[string]struct {
-		last State
+		last record.State
 		want time.Time // zero: no gap
 		dead bool      // the replica of the term between cannot be asked
 	}{
-		"it seems live":             {State{State: Connected, Since: at(0), LastFrame: at(50), LastEvent: at(30)}, at(50), true},
-		"handed over at last":       {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
-		"displaced, it says":        {State{State: Displaced, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
-		"events came, so not yet":   {State{State: Connected, Since: at(0), LastFrame: at(59), LastEvent: at(58)}, at(58), true},
-		"events come still":         {State{State: Connected, Since: at(0), LastFrame: at(60), LastEvent: at(60)}, none, true},
-		"it says it never did":      {State{State: HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, none, false},
-		"it was disconnected first": {State{State: Disconnected, Since: at(40), LastFrame: at(39), Cause: message.GapDisconnected}, at(40), true},
+		"it seems live":             {record.State{State: record.Connected, Since: at(0), LastFrame: at(50), LastEvent: at(30)}, at(50), true},
+		"handed over at last":       {record.State{State: record.HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
+		"displaced, it says":        {record.State{State: record.Displaced, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},
+		"events came, so not yet":   {record.State{State: record.Connected, Since: at(0), LastFrame: at(59), LastEvent: at(58)}, at(58), true},
+		"events come still":         {record.State{State: record.Connected, Since: at(0), LastFrame: at(60), LastEvent: at(60)}, none, true},
+		"it says it never did":      {record.State{State: record.HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, none, false},
+		"it was disconnected first": {record.State{State: record.Disconnected, Since: at(40), LastFrame: at(39), Cause: message.GapDisconnected}, at(40), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)
 			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-				Before: State{Nonce: "between", Epoch: 5, Since: at(55)},
+				Before: record.State{Nonce: "between", Epoch: 5, Since: at(55)},
 				Clock:  func(time.Time) time.Time { return at(60) },
 				Ask: func(_ context.Context, nonce, question string) ([]byte, error) {
 					switch {
@@ -209,7 +210,7 @@ func TestUnrecordedTerm(t *testing.T) {
 					case c.dead:
 						return nil, context.DeadlineExceeded
 					}
-					return json.Marshal(State{State: Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
+					return json.Marshal(record.State{State: record.Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
 				},
 			})
 			_, gap := b.gapBefore(t.Context(), c.last, at(60))

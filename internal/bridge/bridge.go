@@ -31,6 +31,7 @@ import (
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -73,11 +74,11 @@ type Config struct {
 	Outbox          *outbox.Outbox // to the stream
 
 	Term    Term
-	Epoch   uint64     // of the term
-	Before  State      // replica, nonce, epoch and beginning of the term that ended without releasing
-	Replica string     // this one's name
-	Nonce   string     // this process
-	States  *kv.Bucket // of the subscriptions' states
+	Epoch   uint64       // of the term
+	Before  record.State // replica, nonce, epoch and beginning of the term that ended without releasing
+	Replica string       // this one's name
+	Nonce   string       // this process
+	States  *kv.Bucket   // of the subscriptions' states
 	// Others is how many replicas could take over.
 	Others func() int
 	// Handover is how long another replica may take to connect, when this one
@@ -256,8 +257,8 @@ func (b *Bridge) Run(term, process context.Context) error {
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
 	if b.line.Close(settling) == nil && !unsafe.IsZero() { // else the outbox waits longer
-		b.journal.change(func(*State) {}) // what was not safe is now
-		b.journal.record(patience)        //nolint:errcheck // without it a gap seems to begin a little earlier
+		b.journal.change(func(*record.State) {}) // what was not safe is now
+		b.journal.record(patience)               //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -97,11 +98,11 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 			// away only now, was displaced by a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Prove(term); b.cfg.Term.TakenOver() {
-				b.journal.judge(HandedOver, "")
+				b.journal.judge(record.HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
 			}
-			b.journal.judge(Disconnected, message.GapKicked)
+			b.journal.judge(record.Disconnected, message.GapKicked)
 			wait = b.contest.displaced(patience)
 		}
 		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
@@ -246,19 +247,19 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
 		detail = e.Error()
 	}
-	end := func(state ConnState, cause message.GapCause) {
+	end := func(state record.ConnState, cause message.GapCause) {
 		b.journal.ended(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
 	}
 	switch {
 	case why == zoom.CauseDisplaced && term.Err() != nil:
-		end(HandedOver, "")
+		end(record.HandedOver, "")
 	case why == zoom.CauseDisplaced:
-		end(Displaced, "")
+		end(record.Displaced, "")
 	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
-		end(Disconnected, message.GapHandoverTimeout)
+		end(record.Disconnected, message.GapHandoverTimeout)
 	case why == zoom.CauseStopped && process.Err() != nil:
-		end(Disconnected, message.GapStart)
+		end(record.Disconnected, message.GapStart)
 	default:
-		end(Disconnected, message.GapDisconnected)
+		end(record.Disconnected, message.GapDisconnected)
 	}
 }

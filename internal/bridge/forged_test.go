@@ -43,42 +43,48 @@ func TestForgedState(t *testing.T) {
 	}
 	long := strings.Repeat("x", 100_000)
 	for name, c := range map[string]struct {
-		change func(*State)
+		change func(*record.State)
 		gaps   int // that are told of, the one before this connection included
 		raised int
 	}{
-		"an honest one":    {func(*State) {}, 1, 0},
-		"of another epoch": {func(s *State) { s.Epoch = 1 << 40 }, 1, 0},
-		"alarms": {func(s *State) {
+		"an honest one":    {func(*record.State) {}, 1, 0},
+		"of another epoch": {func(s *record.State) { s.Epoch = 1 << 40 }, 1, 0},
+		"alarms": {func(s *record.State) {
 			s.Raised = append(strings.Split(strings.Repeat("x,", 20_000), ","), message.AlarmLate, message.AlarmLate)
 		}, 1, 1},
-		"a replica's alarm": {func(s *State) { s.Raised = message.ReplicaAlarms() }, 1, 0},
-		"gaps of its own":   {func(s *State) { s.Unstored = []message.Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
-		"too many gaps":     {func(s *State) { s.Unstored = many(300) }, record.MaxUnstored + 1, 0},
-		"far too many":      {func(s *State) { s.Unstored = many(2000) }, 1, 0},
-		"another's gaps":    {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Subscription = "other" })} }, 1, 0},
-		"a stranger's id":   {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.ID = "meeting.started" })} }, 1, 0},
-		"an id of lines": {func(s *State) {
+		"a replica's alarm": {func(s *record.State) { s.Raised = message.ReplicaAlarms() }, 1, 0},
+		"gaps of its own":   {func(s *record.State) { s.Unstored = []message.Gap{gap(1, nil), gap(1, nil), gap(2, nil)} }, 3, 0},
+		"too many gaps":     {func(s *record.State) { s.Unstored = many(300) }, record.MaxUnstored + 1, 0},
+		"far too many":      {func(s *record.State) { s.Unstored = many(2000) }, 1, 0},
+		"another's gaps": {func(s *record.State) {
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Subscription = "other" })}
+		}, 1, 0},
+		"a stranger's id": {func(s *record.State) {
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.ID = "meeting.started" })}
+		}, 1, 0},
+		"an id of lines": {func(s *record.State) {
 			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.ID = "gap:sub:\r\nNats-Rollup: all" })}
 		}, 1, 0},
-		"a name of lines": {func(s *State) { s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Replica = "a\x1b[2J" })} }, 1, 0},
-		"absurd times": {func(s *State) {
+		"a name of lines": {func(s *record.State) {
+			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Replica = "a\x1b[2J" })}
+		}, 1, 0},
+		"absurd times": {func(s *record.State) {
 			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.From, g.To = time.Unix(0, 0), monday.AddDate(900, 0, 0) })}
 		}, 2, 0},
-		"long texts": {func(s *State) {
+		"long texts": {func(s *record.State) {
 			s.End = long
 			s.Unstored = []message.Gap{gap(1, func(g *message.Gap) { g.Detail = long })}
 		}, 2, 0},
-		"a long name":   {func(s *State) { s.Replica = long }, 1, 0},
-		"a wild nonce":  {func(s *State) { s.Nonce = ">" }, 1, 0},
-		"unheard-of":    {func(s *State) { s.State = "asleep" }, 1, 0},
-		"a future word": {func(s *State) { s.Since, s.LastEvent = monday.AddDate(100, 0, 0), monday.AddDate(100, 0, 0) }, 1, 0},
+		"a long name":   {func(s *record.State) { s.Replica = long }, 1, 0},
+		"a wild nonce":  {func(s *record.State) { s.Nonce = ">" }, 1, 0},
+		"unheard-of":    {func(s *record.State) { s.State = "asleep" }, 1, 0},
+		"a future word": {func(s *record.State) { s.Since, s.LastEvent = monday.AddDate(100, 0, 0), monday.AddDate(100, 0, 0) }, 1, 0},
 	} {
 		s := newSubject(t, nc, bucket, 0)
 		s.cfg.Term, s.cfg.Stream = trusted{}, "none"
 		s.cfg.Ask = func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
 		s.cfg.SafeUntil = func(string) time.Time { return time.Now().Add(-time.Minute) }
-		state := State{State: Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: message.GapStart}
+		state := record.State{State: record.Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: message.GapStart}
 		c.change(&state)
 		value, err := json.Marshal(state)
 		if err != nil {
@@ -131,7 +137,7 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		now := time.Now()
-		s.tell(ctx, []message.Gap{s.gapAfter(State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.gapAfter(State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
+		s.tell(ctx, []message.Gap{s.gapAfter(record.State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.gapAfter(record.State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
 	})
 	time.Sleep(20 * time.Millisecond)
 	both.Go(s.forget)

@@ -9,7 +9,7 @@ import (
 
 // gapAfter is the gap between the connection that a state tells of and the one of
 // this term with the given number.
-func (b *Bridge) gapAfter(last State, from, to time.Time, next uint64, cause message.GapCause, certain bool) message.Gap {
+func (b *Bridge) gapAfter(last record.State, from, to time.Time, next uint64, cause message.GapCause, certain bool) message.Gap {
 	if from.After(to) || from.IsZero() {
 		from = to // two machines' clocks, or nobody knows
 	}

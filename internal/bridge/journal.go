@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -33,7 +35,7 @@ type journal struct {
 	told chan struct{} // closed when the gap before the term is published, if there was one
 
 	mu         sync.Mutex
-	state      State
+	state      record.State
 	dirty      bool
 	first      time.Time // when the first connection of the term was ready
 	begun      bool      // what was before that is known
@@ -44,12 +46,12 @@ type journal struct {
 
 func newJournal(b *Bridge) *journal {
 	j := &journal{b: b, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1), told: make(chan struct{})}
-	j.state = State{State: Disconnected, Replica: b.cfg.Replica, Nonce: b.cfg.Nonce, Epoch: b.cfg.Epoch}
+	j.state = record.State{State: record.Disconnected, Replica: b.cfg.Replica, Nonce: b.cfg.Nonce, Epoch: b.cfg.Epoch}
 	return j
 }
 
 // current is the state as it is now.
-func (j *journal) current() State {
+func (j *journal) current() record.State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.state
@@ -63,7 +65,7 @@ func (j *journal) current() State {
 }
 
 // change changes the state and has it written soon.
-func (j *journal) change(f func(*State)) {
+func (j *journal) change(f func(*record.State)) {
 	j.mu.Lock()
 	f(&j.state)
 	j.dirty = true
@@ -75,8 +77,8 @@ func (j *journal) change(f func(*State)) {
 }
 
 // ended notes that the connection is live no more, on this machine's own clock.
-func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, cause message.GapCause, end string) {
-	j.change(func(s *State) {
+func (j *journal) ended(state record.ConnState, lastFrame, until, noticed time.Time, cause message.GapCause, end string) {
+	j.change(func(s *record.State) {
 		if !j.superseded { // else a later term has told already
 			j.b.lostSince.Store(until.UnixNano())
 		}
@@ -86,14 +88,14 @@ func (j *journal) ended(state ConnState, lastFrame, until, noticed time.Time, ca
 }
 
 // judge says what the end of a displaced connection was.
-func (j *journal) judge(state ConnState, cause message.GapCause) {
-	j.change(func(s *State) { s.State, s.Cause = state, cause })
+func (j *journal) judge(state record.ConnState, cause message.GapCause) {
+	j.change(func(s *record.State) { s.State, s.Cause = state, cause })
 }
 
 // renewed notes that a connection has replaced the one before without a gap.
 func (j *journal) renewed(ready time.Time) {
-	j.change(func(s *State) {
-		s.State, s.Since, s.Ended, s.Cause, s.End = Connected, ready.UTC(), time.Time{}, "", ""
+	j.change(func(s *record.State) {
+		s.State, s.Since, s.Ended, s.Cause, s.End = record.Connected, ready.UTC(), time.Time{}, "", ""
 		s.Connection++
 	})
 }
@@ -101,15 +103,15 @@ func (j *journal) renewed(ready time.Time) {
 // opened notes that a connection is ready, and returns the gap since the last
 // connection of this term. What was before the term is found out by settle.
 func (j *journal) opened(ready time.Time) (gaps []message.Gap) {
-	j.change(func(s *State) {
+	j.change(func(s *record.State) {
 		if s.Connection == 0 {
 			j.first, s.First = ready, ready.UTC()
-		} else if s.State == Disconnected {
+		} else if s.State == record.Disconnected {
 			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
 			s.AddGap(gap)
 			gaps = []message.Gap{gap}
 		}
-		s.State, s.Since, s.Ended, s.Cause, s.End = Connected, ready.UTC(), time.Time{}, "", ""
+		s.State, s.Since, s.Ended, s.Cause, s.End = record.Connected, ready.UTC(), time.Time{}, "", ""
 		s.Connection++
 	})
 	for _, gap := range gaps {
@@ -133,7 +135,7 @@ func (j *journal) settle(ctx context.Context) ([]message.Gap, error) {
 	last, revision, err := j.b.load(ctx)
 	if errors.Is(err, errSuperseded) {
 		j.supersede()
-		j.enter(State{}, nil)
+		j.enter(record.State{}, nil)
 		return nil, nil
 	}
 	if err != nil {
@@ -176,7 +178,7 @@ func (j *journal) settled() bool {
 }
 
 // enter adds what is left of the term before to the present state.
-func (j *journal) enter(last State, gap *message.Gap) {
+func (j *journal) enter(last record.State, gap *message.Gap) {
 	if last.ClosesAtExpiry {
 		j.b.dialer.LearnClosesAtExpiry()
 	}
@@ -195,7 +197,7 @@ func (j *journal) enter(last State, gap *message.Gap) {
 
 // stored notes that the marker of a gap is in the stream.
 func (j *journal) stored(id string) {
-	j.change(func(s *State) {
+	j.change(func(s *record.State) {
 		var rest []message.Gap
 		for _, gap := range s.Unstored {
 			if gap.ID != id {
@@ -219,13 +221,13 @@ func (j *journal) keep(ctx context.Context) {
 		case <-j.wake:
 		case <-tick.C:
 			j.mu.Lock()
-			j.dirty = j.dirty || j.state.State == Connected
+			j.dirty = j.dirty || j.state.State == record.Connected
 			j.mu.Unlock()
 		}
 		if err := j.record(ctx); err != nil && ctx.Err() == nil {
 			j.b.cfg.Log.Debug().Str("code", "state.retried").Err(err).Msg("state not written; trying again")
 			if sleep(ctx, retry) == nil {
-				j.change(func(*State) {})
+				j.change(func(*record.State) {})
 			}
 			retry = min(4*retry, time.Second)
 			continue
@@ -291,7 +293,7 @@ func (j *journal) write(ctx context.Context) error {
 	if idle {
 		return nil
 	}
-	err := j.put(ctx, State{})
+	err := j.put(ctx, record.State{})
 	if err == nil {
 		return nil
 	}
@@ -304,7 +306,7 @@ func (j *journal) write(ctx context.Context) error {
 		return unread
 	}
 	j.revision = revision // of a write of ours that seemed to fail
-	return j.put(ctx, State{})
+	return j.put(ctx, record.State{})
 }
 
 // supersede notes that a later term has written the state.
@@ -317,7 +319,7 @@ func (j *journal) supersede() {
 
 // put writes the present state at the known revision, with what the term before
 // has left.
-func (j *journal) put(ctx context.Context, last State) error {
+func (j *journal) put(ctx context.Context, last record.State) error {
 	j.mu.Lock()
 	j.dirty = false
 	j.mu.Unlock()
@@ -355,4 +357,56 @@ func (j *journal) describe() []byte {
 		return nil
 	}
 	return text
+}
+
+// storeTimeout bounds one write, so that it leaves time to find out what is wrong: where
+// the bucket is gone and somebody listens to its subjects, nobody answers.
+const storeTimeout = journalTimeout / 2
+
+// errSuperseded says that a later term has written the state.
+var errSuperseded = errors.New("a later term has written the state")
+
+// load reads the state from the leader of the bucket's stream.
+func (b *Bridge) load(ctx context.Context) (last record.State, revision uint64, err error) {
+	entry, err := b.cfg.States.Get(ctx, record.StatePrefix+b.cfg.Subscription)
+	if err != nil {
+		return record.State{}, 0, err
+	}
+	if entry.Value != nil {
+		var complete bool
+		last, complete, err = record.ReadState(entry.Value, b.cfg.Subscription, b.clock(time.Now()))
+		switch {
+		case err != nil:
+			b.cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
+			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // somebody was connected: nobody can say more
+		case !complete:
+			b.cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
+		}
+	}
+	if last.Epoch <= b.cfg.Epoch {
+		return last, entry.Revision, nil
+	}
+	if b.over.Load() {
+		return last, 0, errSuperseded
+	}
+	// Unless this term holds the lease all the same: then the state is no later
+	// term's, whatever it says.
+	if err := b.cfg.Term.Prove(ctx); err != nil {
+		if b.over.Load() {
+			return last, 0, errSuperseded
+		}
+		return record.State{}, 0, err
+	}
+	return last, entry.Revision, nil
+}
+
+// store writes a state at a revision.
+func (b *Bridge) store(ctx context.Context, s record.State, revision uint64) (uint64, error) {
+	value, err := json.Marshal(s)
+	if err != nil {
+		return 0, fmt.Errorf("encode the state: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return b.cfg.States.Put(ctx, record.StatePrefix+b.cfg.Subscription, value, revision, 0)
 }

@@ -1,10 +1,14 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
+)
 
 // Condition is how a Bridge fares, for people.
 type Condition struct {
-	State     State
+	State     record.State
 	Trouble   string        // why there is no connection
 	RoundTrip time.Duration // of the latest heartbeat; 0: none was answered yet
 	InFlight  int           // messages received and not yet stored

@@ -46,7 +46,7 @@ func (s *silence) judge(ctx context.Context) {
 	}
 	from := quietSince(state)
 	switch {
-	case state.State != Connected || state.Unanswered || from.IsZero():
+	case state.State != record.Connected || state.Unanswered || from.IsZero():
 		return // that is no silence of Zoom's; and if it was one, it may go on
 	case b.cfg.Silent < 0 && !s.loaded:
 		return // nobody can say
@@ -145,7 +145,7 @@ func (s *silence) store(ctx context.Context, now time.Time) error {
 
 // quietSince is since when an event could have come and none has: the last one, or
 // the connection after the last gap, or, if there is neither, the first one.
-func quietSince(s State) time.Time {
+func quietSince(s record.State) time.Time {
 	from := s.LastEvent
 	if s.LastGap != nil && s.LastGap.To.After(from) {
 		from = s.LastGap.To

@@ -76,7 +76,9 @@ func (s *subject) at(when time.Time) {
 	s.eventBefore.Store(&when)
 }
 
-func (s *subject) is(state ConnState) { s.journal.change(func(j *State) { j.State = state }) }
+func (s *subject) is(state record.ConnState) {
+	s.journal.change(func(j *record.State) { j.State = state })
+}
 
 // passes lets time pass, and judges every now and then.
 func (s *subject) passes(d time.Duration) {
@@ -94,17 +96,17 @@ func (s *subject) raisedNow() bool {
 func TestQuietSince(t *testing.T) {
 	first, event, gap := noon, noon.Add(time.Hour), noon.Add(2*time.Hour)
 	for name, c := range map[string]struct {
-		s    State
+		s    record.State
 		want time.Time
 	}{
-		"nothing yet":           {State{}, time.Time{}},
-		"no event yet":          {State{First: first}, first},
-		"an event":              {State{First: first, LastEvent: event}, event},
-		"a gap after it":        {State{First: first, LastEvent: event, LastGap: &message.Gap{To: gap}}, gap},
-		"a gap before it":       {State{First: first, LastEvent: gap, LastGap: &message.Gap{To: event}}, gap},
-		"a gap and no event":    {State{First: first, LastGap: &message.Gap{To: gap}}, gap},
-		"an event of long ago":  {State{First: gap, LastEvent: event}, event}, // handed over: the connection before was as good
-		"gap and event at once": {State{First: first, LastEvent: gap, LastGap: &message.Gap{To: gap}}, gap},
+		"nothing yet":           {record.State{}, time.Time{}},
+		"no event yet":          {record.State{First: first}, first},
+		"an event":              {record.State{First: first, LastEvent: event}, event},
+		"a gap after it":        {record.State{First: first, LastEvent: event, LastGap: &message.Gap{To: gap}}, gap},
+		"a gap before it":       {record.State{First: first, LastEvent: gap, LastGap: &message.Gap{To: event}}, gap},
+		"a gap and no event":    {record.State{First: first, LastGap: &message.Gap{To: gap}}, gap},
+		"an event of long ago":  {record.State{First: gap, LastEvent: event}, event}, // handed over: the connection before was as good
+		"gap and event at once": {record.State{First: first, LastEvent: gap, LastGap: &message.Gap{To: gap}}, gap},
 	} {
 		if got := quietSince(c.s); !got.Equal(c.want) {
 			t.Errorf("%s: since %s, want %s", name, got, c.want)
@@ -133,18 +135,18 @@ func TestSilentWithAThreshold(t *testing.T) {
 		t.Errorf("%q", detail)
 	}
 	s.passes(time.Hour)
-	s.is(Disconnected)
+	s.is(record.Disconnected)
 	s.passes(time.Minute)
 	if !s.raisedNow() {
 		t.Error("the end of the connection is no end of the silence")
 	}
-	s.is(Connected)
+	s.is(record.Connected)
 	s.event()
 	s.passes(time.Minute)
 	if s.raisedNow() {
 		t.Error("not cleared by an event")
 	}
-	s.is(Disconnected)
+	s.is(record.Disconnected)
 	s.passes(time.Hour)
 	if s.raisedNow() {
 		t.Error("raised while disconnected")
@@ -170,7 +172,7 @@ func TestAnotherGapClears(t *testing.T) {
 	s.journal.opened(s.now)
 	s.event()
 	s.passes(time.Hour)
-	s.journal.ended(Disconnected, s.now, s.now, s.now, message.GapDisconnected, "")
+	s.journal.ended(record.Disconnected, s.now, s.now, s.now, message.GapDisconnected, "")
 	s.passes(time.Minute)
 	s.journal.opened(s.now)
 	s.passes(time.Minute)
@@ -283,7 +285,7 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	ended := time.Now().Add(-10 * time.Second)
-	lose := func() { s.journal.ended(Disconnected, ended, ended, ended, message.GapDisconnected, "") }
+	lose := func() { s.journal.ended(record.Disconnected, ended, ended, ended, message.GapDisconnected, "") }
 	is := func(what string, want time.Time) {
 		t.Helper()
 		if got := s.SafeUntil(); got.Sub(want).Abs() > time.Second {
@@ -302,7 +304,7 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	lose()
 	s.journal.describe()
 	is("asked", time.Now())
-	s.journal.ended(HandedOver, ended, ended, ended, "", "")
+	s.journal.ended(record.HandedOver, ended, ended, ended, "", "")
 	is("handed over, and not recorded", ended)
 	s.journal.supersede()
 	is("a later term has written", time.Now())
@@ -328,7 +330,7 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.journal.ended(HandedOver, time.Now(), time.Now(), time.Now(), "", "")
+	s.journal.ended(record.HandedOver, time.Now(), time.Now(), time.Now(), "", "")
 	natstest.Stop(first)
 
 	process, end := context.WithCancel(t.Context())
@@ -346,7 +348,7 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	}
 	natstest.Run(t, dir, port)
 	<-recorded
-	if last, _, err := s.load(t.Context()); err != nil || last.State != HandedOver {
+	if last, _, err := s.load(t.Context()); err != nil || last.State != record.HandedOver {
 		t.Errorf("%+v, %v", last, err)
 	}
 }

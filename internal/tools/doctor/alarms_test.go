@@ -6,7 +6,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -71,7 +70,7 @@ func TestLeaderInTrouble(t *testing.T) {
 	says(status.Subscription{State: "disconnected", StateSince: since, Trouble: "zoom: refused"}).has(Lease, Warn, "was not connected yet: zoom: refused")
 
 	ended := since.Add(time.Minute)
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "r1", Nonce: "n1", Since: ended, End: "zoom: closed"}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Disconnected, Replica: "r1", Nonce: "n1", Since: ended, End: "zoom: closed"}, 0)
 	r = says(status.Subscription{State: "disconnected", StateSince: ended, Trouble: "access token: HTTP 500", Connects: 1})
 	r.has(Lease, Warn, "is disconnected since "+clock(ended)+": access token: HTTP 500")
 	r.has(Connection, Skip, trying)
@@ -81,7 +80,7 @@ func TestLeaderInTrouble(t *testing.T) {
 	r.has(Lease, Warn, "is connected since "+clock(again)+", but bucket zoomstream-state does not have that")
 	r.has(Connection, Skip, would)
 
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "r1", Nonce: "n1", Since: again.Add(time.Minute)}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "r1", Nonce: "n1", Since: again.Add(time.Minute)}, 0)
 	r = says(status.Subscription{State: "disconnected", StateSince: ended, Trouble: "it was so before"})
 	r.has(Lease, Pass, "is connected since "+clock(again.Add(time.Minute))) // meanwhile
 	r.has(Connection, Skip, would)

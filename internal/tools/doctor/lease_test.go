@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/record"
 )
@@ -61,17 +60,17 @@ func TestHeldLease(t *testing.T) {
 	w.put(leases, "lease.sub-1", record.Lease{Replica: "leader-1", Nonce: "n1", Since: since}, time.Minute)
 	w.run().has(Lease, Warn, "leader-1", "was not connected yet")
 
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "leader-1", Nonce: "n1", Since: since}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "leader-1", Nonce: "n1", Since: since}, 0)
 	r := w.run()
 	r.fine()
 	r.has(Lease, Pass, "replica leader-1 holds the lease", "is connected since "+clock(since))
 	r.has(Connection, Skip, "would close the connection of replica leader-1")
 	w.connect(true).has(Connection, Skip, "would close")
 
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Connected, Replica: "leader-1", Nonce: "n1", Since: since, Raised: []string{"contested"}}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "leader-1", Nonce: "n1", Since: since, Raised: []string{"contested"}}, 0)
 	w.run().has(Lease, Warn, "alarms are raised: contested")
 
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "leader-1", Nonce: "n1", Since: since, End: "refused"}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Disconnected, Replica: "leader-1", Nonce: "n1", Since: since, End: "refused"}, 0)
 	w.run().has(Lease, Warn, "disconnected since", "refused")
 
 	w.put(leases, "lease.sub-1", record.Lease{Replica: "leader-2", Nonce: "n2", Since: since}, time.Minute)
@@ -84,10 +83,10 @@ func TestHeldLease(t *testing.T) {
 // TestStateOfALiveConnection has no lease, and a replica that may be cut off.
 func TestStateOfALiveConnection(t *testing.T) {
 	t.Parallel()
-	for _, state := range []bridge.ConnState{bridge.Connected, bridge.Displaced, bridge.HandedOver} {
+	for _, state := range []record.ConnState{record.Connected, record.Displaced, record.HandedOver} {
 		w := newWorld(t)
 		leases, states := w.buckets()
-		w.put(states, "state.sub-1", bridge.State{State: state, Replica: "cut-off", Nonce: "n1", Since: time.Now()}, 0)
+		w.put(states, "state.sub-1", record.State{State: state, Replica: "cut-off", Nonce: "n1", Since: time.Now()}, 0)
 		r := w.run()
 		r.has(Lease, Warn, "cut-off", string(state))
 		r.has(Connection, Warn, "--connect")
@@ -103,7 +102,7 @@ func TestDisconnected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	leases, states := w.buckets()
-	w.put(states, "state.sub-1", bridge.State{State: bridge.Disconnected, Replica: "gone", Nonce: "n1", Since: time.Now()}, 0)
+	w.put(states, "state.sub-1", record.State{State: record.Disconnected, Replica: "gone", Nonce: "n1", Since: time.Now()}, 0)
 	r := w.run()
 	r.fine()
 	r.has(Lease, Pass, "disconnected since", "gone")
