@@ -121,12 +121,12 @@ func (r *replica) bucketTrouble() string {
 // streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
 // and that has been so for a while. As long as NATS is away, nobody can say.
 func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
-	if why := r.watch.trouble(); why != "" {
+	if why := r.streamWatch.trouble(); why != "" {
 		return why, true
 	}
 	bucket := r.bucketTrouble()
 	if st.Direct && bucket == "" {
-		r.refusing = time.Time{}
+		r.refusedSince = time.Time{}
 		return "", true
 	}
 	text = bucket
@@ -135,10 +135,10 @@ func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	}
 	switch {
 	case text == "" || !r.nc.IsConnected():
-		r.refusing = time.Time{}
-	case r.refusing.IsZero():
-		r.refusing = time.Now()
-	case time.Since(r.refusing) >= streamPatience:
+		r.refusedSince = time.Time{}
+	case r.refusedSince.IsZero():
+		r.refusedSince = time.Now()
+	case time.Since(r.refusedSince) >= streamPatience:
 		return text, true
 	}
 	return "", false

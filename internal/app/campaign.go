@@ -1,64 +1,50 @@
 package app
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/lease"
-	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// campaign serves one subscription whenever this replica leads it, until the
-// context ends. A term's bridge outlives the term: it reads its connection until
-// the successor's displaces it, while the next election is on.
+// campaign serves a subscription whenever this replica leads it, until ctx ends or a term
+// fails. A term's bridge outlives the term: it reads its connection until the successor's
+// displaces it, while the next election is on.
 func (r *replica) campaign(ctx context.Context, endpoint config.Endpoint) error {
-	var terms sync.WaitGroup
-	defer terms.Wait()
-	failed := make(chan error, 1)
-	failing, fail := context.WithCancel(ctx)
-	defer fail()
-	err := r.candidate.Campaign(failing, endpoint.Subscription, func(term context.Context, t *lease.Term) error {
-		done := make(chan struct{})
-		terms.Go(func() {
-			defer close(done)
-			if err := r.term(term, failing, endpoint, t); err != nil {
-				select {
-				case failed <- err:
-				default:
-				}
-				fail()
-			}
+	terms, ctx := errgroup.WithContext(ctx)
+	err := r.candidate.Campaign(ctx, endpoint.Subscription, func(termCtx context.Context, t *lease.Term) error {
+		served := make(chan error, 1)
+		terms.Go(func() error {
+			err := r.serveTerm(termCtx, ctx, endpoint, t)
+			served <- err
+			return err
 		})
 		select {
-		case <-done:
-		case <-term.Done():
+		case err := <-served:
+			return err
+		case <-termCtx.Done():
+			return nil
 		}
-		return nil
 	})
-	terms.Wait()
-	select {
-	case first := <-failed:
-		return errors.Join(err, first)
-	default:
-		return err
-	}
+	return cmp.Or(terms.Wait(), err)
 }
 
-// term serves one term and returns what went wrong for good.
-func (r *replica) term(term, process context.Context, endpoint config.Endpoint, t *lease.Term) error {
+// serveTerm serves one term. It returns an error if no other term of this process could
+// do better. termCtx ends with the term, processCtx when the process is to stop.
+func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config.Endpoint, t *lease.Term) error {
 	cfg := r.o.Config
 	log := r.o.Log.With().Str("subscription", endpoint.Subscription).Logger()
+	metrics := r.monitor.metrics.Subscription(endpoint.Subscription)
 	dialer := zoom.NewDialer(zoom.Config{
-		Answered: r.monitor.metrics.Subscription(endpoint.Subscription).RoundTrip,
-		Endpoint: endpoint.URL, Tokens: r.tokens, HTTP: r.o.HTTP, Heartbeat: cfg.Heartbeat, Log: log,
+		Endpoint: endpoint.URL, Tokens: r.tokens, HTTP: r.o.HTTP, Heartbeat: cfg.Heartbeat, Answered: metrics.RoundTrip, Log: log,
 		Permit: func(ctx context.Context) error {
 			if err := r.dials.Wait(ctx); err != nil {
 				return err
@@ -66,19 +52,25 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 			return t.WaitTrusted(ctx)
 		},
 	})
-	b := bridge.New(r.nc, dialer, bridge.Config{
-		Subscription: endpoint.Subscription, Stream: cfg.Stream, Prefix: cfg.Prefix, Dedupe: r.mode,
-		DuplicateWindow: r.stream.Config.Duplicates, SecretToken: func() string { return r.monitor.secrets.Load().secretToken }, Quarantine: r.quarantine, Outbox: r.outbox,
-		Term: t, Epoch: t.Epoch, Before: record.State{Replica: t.From.Replica, Nonce: t.From.Nonce, Epoch: t.From.Epoch, Since: t.From.Since}, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), States: r.states,
-		Others: func() int { return r.candidate.Others(endpoint.Subscription) }, Handover: handover(len(cfg.Zoom.Endpoints)), Ask: r.candidate.Ask, SafeUntil: r.candidate.SafeUntil,
-		Renew: bridge.Renewal(cfg.Renew), Clock: r.o.Clock, Log: log,
-		Meter: r.monitor.metrics.Subscription(endpoint.Subscription), Alarms: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent,
-		Repeated: func(id, where string) { r.monitor.repeated.add(id, where, r.monitor.clock(time.Now()).UTC()) },
+	b := bridge.New(r.js, dialer, bridge.Config{
+		Subscription: endpoint.Subscription,
+		Term:         bridge.Term{Epoch: t.Epoch, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), Previous: t.From, Lease: t},
+		Peers:        r.candidate,
+		States:       r.states,
+		Stream:       r.stream,
+		Outbox:       r.outbox,
+		Quarantine:   r.quarantine,
+		SecretToken:  func() string { return r.monitor.secrets.Load().secretToken },
+		Repeated:     func(id, where string) { r.monitor.repeated.add(id, where, r.monitor.clock(time.Now()).UTC()) },
+		Handover:     handover(len(cfg.Zoom.Endpoints)),
+		Renew:        bridge.Renewal(cfg.Renew),
+		Alarms:       bridge.Alarms{Board: r.monitor.alarms, Late: cfg.AlarmLate, Silent: cfg.AlarmSilent},
+		Metrics:      metrics,
+		Clock:        r.monitor.clock,
+		Log:          log,
 	})
 	r.bridges.add(endpoint.Subscription, t.Epoch, b)
-	err := b.Run(term, process)
-	summarize(log, t.Epoch, b.Stats())
-	return err
+	return b.Run(termCtx, processCtx)
 }
 
 // handover is how long another replica may take to connect: the more
@@ -86,11 +78,6 @@ func (r *replica) term(term, process context.Context, endpoint config.Endpoint, 
 func handover(subscriptions int) time.Duration {
 	const one = 2500 * time.Millisecond
 	return one + time.Duration(subscriptions)*time.Second/dialsPerSecond
-}
-
-func summarize(log zerolog.Logger, epoch uint64, st bridge.Stats) {
-	log.Info().Str("code", "term.ended").Uint64("epoch", epoch).Uint64("events", st.Events).Uint64("stored", st.Line.Acked-st.Line.Duplicates).
-		Uint64("duplicates", st.Repeated+st.Line.Duplicates).Uint64("malformed", st.Malformed).Uint64("connects", st.Connects).Msg("subscription ended")
 }
 
 // bridges are those of the latest terms, to answer successors' questions.

@@ -33,10 +33,10 @@ const (
 // source of tokens calls it from one goroutine at a time.
 func (r *replica) handleDenied(ctx context.Context) (again bool) {
 	r.candidate.SetFitness(record.Unfit)
-	if !r.stays {
-		r.stays = r.awaitOther(ctx)
+	if !r.survivesDenial {
+		r.survivesDenial = r.awaitOther(ctx)
 	}
-	return r.stays
+	return r.survivesDenial
 }
 
 // awaitOther reports whether another replica could lead, as soon as one is known to

@@ -11,16 +11,16 @@ import (
 // drainTimeout bounds the wait for NATS when nothing more is received.
 const drainTimeout = 5 * time.Second
 
-// openOutbox makes the way of all messages into the stream.
-func (r *replica) openOutbox() {
+// openOutbox makes the way of all messages into the stream, whose last sequence is given.
+func (r *replica) openOutbox(lastSequence uint64) {
 	cfg := r.o.Config
-	r.quarantine = bridge.NewQuarantine(r.nc, cfg.Prefix, r.mode, max(0, int(r.stream.Config.MaxMsgSize)), func() []string {
+	r.quarantine = bridge.NewQuarantine(r.nc, r.stream, func() []string {
 		s := r.monitor.secrets.Load()
 		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
 	}, r.monitor.metrics.TooLarge, r.o.Log)
 	r.spooled.prefix, r.spooled.alarms = cfg.Prefix, make(map[replicaAlarm]bool)
 	r.outbox = outbox.New(r.nc, outbox.Options{
-		Stream: cfg.Stream, DuplicateWindow: r.stream.Config.Duplicates, After: r.stream.State.LastSeq, Refused: r.quarantine.Refused,
+		Stream: cfg.Stream, DuplicateWindow: r.stream.DuplicateWindow, After: lastSequence, Refused: r.quarantine.Refused,
 		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Replayed: r.spooled.replayed, Damaged: r.spooled.damaged,
 		Published: r.monitor.metrics.Published, Tick: func() { r.monitor.health.Beat("publishing") }, Log: r.o.Log,
 	})

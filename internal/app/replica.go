@@ -37,24 +37,27 @@ const (
 
 // replica is one connector among others, ready to serve.
 type replica struct {
-	o         Options
-	nc        *nats.Conn
-	watch     *streamWatch
-	stream    *jetstream.StreamInfo
-	leases    *kv.Bucket
-	states    *kv.Bucket
-	mode      dedupe.Mode
-	tokens    *zoom.TokenSource
-	candidate *lease.Candidate
-	dials     *rate.Limiter
-	bridges   bridges
-	refusing  time.Time // since when the stream refuses messages; watchAlarms' own
-	stays     bool      // it lives on though its credentials never worked; denied's own
-	monitor   *monitor
+	o       Options
+	monitor *monitor
 
-	outbox     *outbox.Outbox
-	spooled    spooled
-	quarantine *bridge.Quarantine
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	leases *kv.Bucket
+	states *kv.Bucket
+
+	candidate *lease.Candidate
+	bridges   bridges
+	tokens    *zoom.TokenSource
+	dials     *rate.Limiter // paces the connections to Zoom
+
+	stream       bridge.Stream
+	streamWatch  *streamWatch
+	refusedSince time.Time // since when the stream refuses messages; only watchAlarms uses it
+	outbox       *outbox.Outbox
+	spooled      spooled
+	quarantine   *bridge.Quarantine
+
+	survivesDenial bool // it lives on although its credentials never worked; only handleDenied uses it
 }
 
 func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, found *provision.Prepared) (*replica, error) {
@@ -64,7 +67,10 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 		return nil, err
 	}
 	r := &replica{
-		o: o, monitor: m, nc: nc, stream: found.Stream, leases: found.Leases, states: found.States, mode: mode, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		o: o, monitor: m, nc: nc, js: js, leases: found.Leases, states: found.States, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		stream: bridge.Stream{
+			Name: cfg.Stream, Prefix: cfg.Prefix, Dedupe: mode, DuplicateWindow: found.Stream.Config.Duplicates, MaxMessage: max(0, int(found.Stream.Config.MaxMsgSize)),
+		},
 	}
 	r.tokens = zoom.NewTokenSource(zoom.TokenConfig{
 		ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
@@ -75,8 +81,8 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
-	r.openOutbox()
-	r.watch = newStreamWatch(r, js, found)
+	r.openOutbox(found.Stream.State.LastSeq)
+	r.streamWatch = newStreamWatch(r, found)
 	return r, nil
 }
 
@@ -84,11 +90,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()
-	js, err := jetstream.New(r.nc)
-	if err != nil {
-		return 0
-	}
-	epoch, err := bridge.LastEpoch(ctx, js, r.states, r.o.Config.Stream, subscription)
+	epoch, err := bridge.LastEpoch(ctx, r.js, r.states, r.o.Config.Stream, subscription)
 	if err != nil {
 		r.o.Log.Warn().Str("code", "epoch.unread").Err(err).Str("subscription", subscription).Msg("it is not known for certain which epochs of the subscription there were; if the bucket of the leases was made anew, one may come again")
 	}
@@ -137,7 +139,7 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	})
 	group.Go(func() error { return ignoreAfterCancel(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
-		r.watch.run(beside)
+		r.streamWatch.run(beside)
 		return nil
 	})
 	group.Go(func() error {
@@ -186,7 +188,7 @@ func subscriptions(cfg *config.Config) (all []string) {
 
 // replaceable reports whether another replica could lead any subscription.
 func (r *replica) replaceable() bool {
-	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool { return r.candidate.Others(s) > 0 })
+	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool { return r.candidate.Standbys(s) > 0 })
 }
 
 // watchConnection fails when the connection to NATS is closed for good.

@@ -29,7 +29,6 @@ const (
 // kept, until they have.
 type streamWatch struct {
 	r       *replica
-	js      jetstream.JetStream
 	wanted  natsconn.StreamOptions
 	problem atomic.Pointer[string] // read by others
 
@@ -40,9 +39,9 @@ type streamWatch struct {
 	findings []natsconn.Finding
 }
 
-func newStreamWatch(r *replica, js jetstream.JetStream, found *provision.Prepared) *streamWatch {
+func newStreamWatch(r *replica, found *provision.Prepared) *streamWatch {
 	wanted := provision.Options{Config: r.o.Config, Version: r.o.Version, MaxMessage: int(r.nc.MaxPayload()), Log: r.o.Log}.Stream()
-	return &streamWatch{r: r, js: js, wanted: wanted, ours: natsconn.Ours(found.Stream.Config), findings: found.Findings}
+	return &streamWatch{r: r, wanted: wanted, ours: natsconn.Ours(found.Stream.Config), findings: found.Findings}
 }
 
 // trouble is what is wrong with the stream, so that it takes no events; "": nothing that is known. It may be called at
@@ -81,7 +80,7 @@ func (w *streamWatch) check(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
 	w.last = time.Now()
-	info, findings, err := natsconn.FindStream(ctx, w.js, w.wanted)
+	info, findings, err := natsconn.FindStream(ctx, w.r.js, w.wanted)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		w.restore(ctx)
@@ -101,7 +100,7 @@ func (w *streamWatch) restore(ctx context.Context) {
 		}
 		return
 	}
-	if _, _, _, err := natsconn.EnsureStream(ctx, w.js, w.wanted); err != nil {
+	if _, _, _, err := natsconn.EnsureStream(ctx, w.r.js, w.wanted); err != nil {
 		if w.report(fmt.Sprintf("stream %s is gone and cannot be created again: %v", w.wanted.Name, err)) {
 			log.Error().Str("code", "stream.gone").Err(err).Msg("the stream was deleted and cannot be created again; trying on")
 		}

@@ -37,7 +37,7 @@ func (b *Bridge) watch(ctx context.Context) {
 
 // raise raises an alarm of the subscription: here, and in the stream if it is new.
 func (b *Bridge) raise(ctx context.Context, name, detail string) {
-	if b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, detail, b.clock(time.Now())) {
+	if b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, b.cfg.Clock(time.Now())) {
 		b.publishAlarm(ctx, name, true, detail)
 	}
 }
@@ -45,7 +45,7 @@ func (b *Bridge) raise(ctx context.Context, name, detail string) {
 // clear takes an alarm back if it is raised. When the term is over, that is for whoever
 // leads now.
 func (b *Bridge) clear(ctx context.Context, name, detail string) {
-	if !b.over.Load() && b.cfg.Alarms.Clear(name, b.cfg.Subscription, b.cfg.Epoch, detail) {
+	if !b.over.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail) {
 		b.publishAlarm(ctx, name, false, detail)
 	}
 }
@@ -56,13 +56,15 @@ func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, det
 }
 
 // raised are the names of the term's alarms that are raised.
-func (b *Bridge) raised() []string { return b.cfg.Alarms.Of(b.cfg.Subscription, b.cfg.Epoch) }
+func (b *Bridge) raised() []string {
+	return b.cfg.Alarms.Board.Of(b.cfg.Subscription, b.cfg.Term.Epoch)
+}
 
 // inherit goes on with the alarms that the term before has left raised: whoever
 // judges them next clears them in the stream.
 func (b *Bridge) inherit(names []string) {
 	for _, name := range names {
-		b.cfg.Alarms.Raise(name, b.cfg.Subscription, b.cfg.Epoch, "raised by the leader before; to be judged anew", b.clock(time.Now()))
+		b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))
 		if name == message.AlarmContested {
 			b.contest.inherit()
 		}
@@ -71,7 +73,7 @@ func (b *Bridge) inherit(names []string) {
 
 func (b *Bridge) alarmMessage(name string, raised bool, detail string) *nats.Msg {
 	return message.Alarm{
-		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
-		At: b.clock(time.Now()).UTC(), Detail: detail,
-	}.Msg(b.cfg.Prefix)
+		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
+		At: b.cfg.Clock(time.Now()).UTC(), Detail: detail,
+	}.Msg(b.cfg.Stream.Prefix)
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
@@ -24,7 +22,7 @@ func (b *Bridge) gapBefore(ctx context.Context, last record.State, ready time.Ti
 		before = 0
 	}
 	if !last.Final() || ready.Sub(last.Since) < displacedBefore { // else nothing can change, nor do clocks matter
-		answer, ok := b.ask(ctx, last)
+		answer, ok := b.ask(ctx, last.Nonce, last.Epoch)
 		if !ok && last.State == record.Connected {
 			gap := b.gapAfter(last, b.lossBegins(ctx, last), ready, 1, message.GapCrash, false)
 			return last, &gap
@@ -37,8 +35,8 @@ func (b *Bridge) gapBefore(ctx context.Context, last record.State, ready time.Ti
 	}
 	// A term that has recorded nothing may have displaced that connection all the same,
 	// as soon as it had the lease, and Zoom may have let it look live for a while.
-	if unrecorded := b.cfg.Before; last.State != record.Disconnected && unrecorded.Epoch > last.Epoch {
-		answer, ok := b.ask(ctx, unrecorded)
+	if unrecorded := b.cfg.Term.Previous; last.State != record.Disconnected && unrecorded.Epoch > last.Epoch {
+		answer, ok := b.ask(ctx, unrecorded.Nonce, unrecorded.Epoch)
 		if !ok {
 			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
 			if !asked || from.Before(ready) { // else events came on that connection until now
@@ -101,7 +99,7 @@ func (b *Bridge) lateGap(ctx context.Context) []message.Gap {
 	if err != nil || entry.Value == nil {
 		return nil
 	}
-	next, _, err := record.ReadState(entry.Value, b.cfg.Subscription, b.clock(time.Now()))
+	next, _, err := record.ReadState(entry.Value, b.cfg.Subscription, b.cfg.Clock(time.Now()))
 	if err != nil || next.Epoch <= s.Epoch {
 		return nil
 	}
@@ -122,16 +120,16 @@ func tells(s record.State, from time.Time) bool {
 
 // ask asks the replica that was connected before. It fails if that has ended, is
 // cut off, or does not answer in time.
-func (b *Bridge) ask(ctx context.Context, last record.State) (answer record.State, ok bool) {
+func (b *Bridge) ask(ctx context.Context, nonce string, epoch uint64) (answer record.State, ok bool) {
 	for range 2 {
 		try, cancel := context.WithTimeout(ctx, askTimeout)
-		text, err := b.cfg.Ask(try, last.Nonce, Question(b.cfg.Subscription, last.Epoch))
+		text, err := b.cfg.Peers.Ask(try, nonce, Question(b.cfg.Subscription, epoch))
 		cancel()
 		if err != nil {
 			continue
 		}
-		answer, err = record.ReadAnswer(text, b.cfg.Subscription, b.clock(time.Now()))
-		if err == nil && answer.Epoch == last.Epoch && answer.Nonce == last.Nonce {
+		answer, err = record.ReadAnswer(text, b.cfg.Subscription, b.cfg.Clock(time.Now()))
+		if err == nil && answer.Epoch == epoch && answer.Nonce == nonce {
 			return answer, true
 		}
 	}
@@ -149,8 +147,8 @@ func Question(subscription string, epoch uint64) string {
 // goes before all else. Its state is some seconds old; messages are stored, and go to
 // disk, in order, so all before the newest one that is there is safe.
 func (b *Bridge) lossBegins(ctx context.Context, last record.State) time.Time {
-	if at := b.cfg.SafeUntil(last.Nonce); !at.IsZero() {
-		return b.clock(at)
+	if at := b.cfg.Peers.SafeUntil(last.Nonce); !at.IsZero() {
+		return b.cfg.Clock(at)
 	}
 	if last.Unanswered {
 		return earlier(last.LastFrame, last.SafeUntil)
@@ -193,7 +191,7 @@ func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	header := b.cfg.Outbox.Leftover(ctx, b.cfg.Subscription)
-	if h := message.ParseHeaders(header); header != nil && ofEpoch(h, epoch, b.cfg.Epoch) {
+	if h := message.ParseHeaders(header); header != nil && ofEpoch(h, epoch, b.cfg.Term.Epoch) {
 		return readFrom(h)
 	}
 	return time.Time{}
@@ -206,11 +204,7 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, time.Second) // far away, it is left out
 	defer cancel()
 	const most = 64
-	js, err := jetstream.New(b.nc)
-	if err != nil {
-		return time.Time{}
-	}
-	stream, err := js.Stream(ctx, b.cfg.Stream)
+	stream, err := b.js.Stream(ctx, b.cfg.Stream.Name)
 	if err != nil {
 		return time.Time{}
 	}
@@ -219,7 +213,7 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 			return time.Time{}
 		}
 		h := message.ParseHeaders(msg.Header)
-		if h.Subscription != b.cfg.Subscription || !ofEpoch(h, epoch, b.cfg.Epoch) {
+		if h.Subscription != b.cfg.Subscription || !ofEpoch(h, epoch, b.cfg.Term.Epoch) {
 			continue
 		}
 		if at := readFrom(h); !at.IsZero() {

@@ -29,10 +29,7 @@ func TestLossBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := newJetStream(t, nc)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage}); err != nil {
 		t.Fatal(err)
 	}
@@ -78,10 +75,9 @@ func TestLossBegins(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
-				SafeUntil: func(string) time.Time { return c.answered },
-				Ask:       func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
-			})
+			cfg := testConfig(nc, zerolog.Nop())
+			cfg.Outbox, cfg.Peers = p, testPeers{safeUntil: c.answered}
+			b := New(js, nil, cfg)
 			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if gap == nil || gap.Cause != message.GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
@@ -96,8 +92,9 @@ func TestLossBegins(t *testing.T) {
 		if err := stream.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b := New(nc, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: p,
-			SafeUntil: func(string) time.Time { return time.Time{} }})
+		cfg := testConfig(nc, zerolog.Nop())
+		cfg.Outbox = p
+		b := New(js, nil, cfg)
 		last := record.State{State: record.Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
 		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != message.GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
@@ -120,10 +117,10 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		"closed on purpose": {at(61), message.GapHandoverTimeout, true},
 	} {
 		last := record.State{State: record.Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
-		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-			Clock: func(time.Time) time.Time { return at(62) },
-			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
-		})
+		cfg := testConfig(nil, zerolog.Nop())
+		cfg.Clock = func(time.Time) time.Time { return at(62) }
+		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
+		b := New(nil, nil, cfg)
 		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
 			t.Errorf("%s: %+v", name, gap)
 		}
@@ -143,9 +140,7 @@ func TestDisplacedBySomebody(t *testing.T) {
 		{record.HandedOver, 7, false}, {record.HandedOver, 11, true}, {record.HandedOver, -3, false}, {record.Displaced, 7, true}, {record.Displaced, 11, true}, {record.Displaced, -3, false},
 	} {
 		last := record.State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
-		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-			Ask: func(context.Context, string, string) ([]byte, error) { return nil, context.DeadlineExceeded },
-		})
+		b := New(nil, nil, testConfig(nil, zerolog.Nop()))
 		_, gap := b.gapBefore(t.Context(), last, begin)
 		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(last.Since)) {
 			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
@@ -166,10 +161,10 @@ func TestDisplacedByThisOne(t *testing.T) {
 		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
 	} {
 		last := record.State{State: record.HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
-		b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-			Clock: func(time.Time) time.Time { return at(ready + 50) },
-			Ask:   func(context.Context, string, string) ([]byte, error) { return json.Marshal(last) },
-		})
+		cfg := testConfig(nil, zerolog.Nop())
+		cfg.Clock = func(time.Time) time.Time { return at(ready + 50) }
+		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
+		b := New(nil, nil, cfg)
 		b.firstDial.Store(int64(time.Duration(c.dial) * time.Millisecond))
 		_, gap := b.gapBefore(t.Context(), last, at(ready))
 		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != message.GapKicked {
@@ -200,19 +195,19 @@ func TestUnrecordedTerm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)
-			b := New(nil, nil, Config{Epoch: 7, Subscription: "sub", Prefix: "zoom", Stream: "ZOOM", Log: zerolog.Nop(), Outbox: outbox.New(nil, outbox.Options{}),
-				Before: record.State{Nonce: "between", Epoch: 5, Since: at(55)},
-				Clock:  func(time.Time) time.Time { return at(60) },
-				Ask: func(_ context.Context, nonce, question string) ([]byte, error) {
-					switch {
-					case nonce == "before":
-						return json.Marshal(c.last)
-					case c.dead:
-						return nil, context.DeadlineExceeded
-					}
-					return json.Marshal(record.State{State: record.Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
-				},
-			})
+			cfg := testConfig(nil, zerolog.Nop())
+			cfg.Term.Previous = record.Lease{Nonce: "between", Epoch: 5, Since: at(55)}
+			cfg.Clock = func(time.Time) time.Time { return at(60) }
+			cfg.Peers = testPeers{answer: func(nonce string) ([]byte, error) {
+				switch {
+				case nonce == "before":
+					return json.Marshal(c.last)
+				case c.dead:
+					return nil, context.DeadlineExceeded
+				}
+				return json.Marshal(record.State{State: record.Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
+			}}
+			b := New(nil, nil, cfg)
 			_, gap := b.gapBefore(t.Context(), c.last, at(60))
 			if c.want.IsZero() {
 				if gap != nil {

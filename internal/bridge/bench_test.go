@@ -14,7 +14,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -36,7 +35,6 @@ func BenchmarkFrameToMessage(b *testing.B) {
 			}
 			br := newBridge(b)
 			br.cfg.SecretToken = func() string { return "key" }
-			br.cfg.Meter = metrics.New("", "", []string{"sub"}).Subscription("sub")
 			s, err := zoom.NewDialer(zoom.Config{Endpoint: "ws://zoom/ws", HTTP: &http.Client{Transport: endless{wire.Bytes()}}, Heartbeat: time.Minute, Log: zerolog.Nop(),
 				Tokens: zoom.NewTokenSource(zoom.TokenConfig{URL: "http://zoom/oauth/token", HTTP: &http.Client{Transport: endless{}}, Log: zerolog.Nop()})}).Dial(b.Context())
 			if err != nil {

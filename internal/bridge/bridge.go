@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
@@ -50,75 +51,87 @@ const (
 	localWindow = 4096
 )
 
-// Term is the leadership under which a Bridge connects.
-type Term interface {
+// Lease is what a Bridge needs of the lease under which it connects.
+type Lease interface {
 	// WaitTrusted waits until a connection may be opened.
 	WaitTrusted(context.Context) error
-	// Prove waits for proof, begun after the call, that the term is not over.
+	// Prove waits for proof, begun after the call, that the lease is still held.
 	Prove(context.Context) error
-	// SetConnected is told whether there is a live connection.
+	// SetConnected notes whether there is a live connection.
 	SetConnected(bool)
 	// TakenOver reports whether a later term was seen.
 	TakenOver() bool
 }
 
-// Config describes one term of one subscription.
-type Config struct {
-	Subscription    string // Zoom's subscription id
-	Stream          string
-	Prefix          string // of the subjects
-	Dedupe          dedupe.Mode
-	DuplicateWindow time.Duration // of the stream
-	SecretToken     func() string // signatures are verified with it, if it is set; may be nil
-	Quarantine      *Quarantine
-	Outbox          *outbox.Outbox // to the stream
-
-	Term    Term
-	Epoch   uint64       // of the term
-	Before  record.State // replica, nonce, epoch and beginning of the term that ended without releasing
-	Replica string       // this one's name
-	Nonce   string       // this process
-	States  *kv.Bucket   // of the subscriptions' states
-	// Others is how many replicas could take over.
-	Others func() int
-	// Handover is how long another replica may take to connect, when this one
-	// stops.
-	Handover time.Duration
-	// Ask asks the process of a nonce (see Question and Describe).
-	Ask func(ctx context.Context, nonce, question string) ([]byte, error)
-	// SafeUntil is what the process of a nonce has last answered this one of its
-	// SafeUntil; zero: nothing.
-	SafeUntil func(nonce string) time.Time
-	Renew     Renewal
-
-	Meter  *metrics.Subscription // counts over all terms; nil: nobody reads it
-	Alarms *alarm.Board          // of the process; nil: nobody reads it
-	Late   time.Duration         // threshold of the alarm late; 0: off
-	Silent time.Duration         // of the alarm silent; 0: off; below: by the subscription's rhythm
-	// Repeated is told of each message that was received before, and where that was
-	// recognised: local or stream; may be nil.
-	Repeated func(id, where string)
-
-	// Clock maps a time to this machine's wall clock; nil: as it is.
-	Clock func(time.Time) time.Time
-
-	Log zerolog.Logger
+// Term identifies a term of leadership.
+type Term struct {
+	Epoch   uint64
+	Replica string // its leader's name
+	Nonce   string // its leader's process
+	// Previous is the lease that this term took from a leader that had not released it;
+	// zero: it was free.
+	Previous record.Lease
+	Lease    Lease
 }
 
-// Stats counts what a Bridge did since it was made.
-type Stats struct {
-	Connects          uint64
-	Events            uint64 // received, repetitions included
-	Repeated          uint64 // recognised locally and not sent again
-	Malformed         uint64
-	InvalidSignatures uint64
-	Line              outbox.LineStats
+// Stream is the JetStream stream that a process publishes to.
+type Stream struct {
+	Name            string
+	Prefix          string // of the subjects
+	Dedupe          dedupe.Mode
+	DuplicateWindow time.Duration
+	MaxMessage      int // its limit in bytes, headers included; 0: none but the server's
+}
+
+// Peers are the other replicas.
+type Peers interface {
+	// Standbys is how many would take the lease of a subscription if it were free.
+	Standbys(subscription string) int
+	// Ask returns the answer of the process with a nonce (see Question).
+	Ask(ctx context.Context, nonce, question string) ([]byte, error)
+	// SafeUntil is the [Bridge.SafeUntil] that the process with a nonce last reported;
+	// zero: none.
+	SafeUntil(nonce string) time.Time
+}
+
+// Alarms is where the subscription's alarms are raised, and when.
+type Alarms struct {
+	Board  *alarm.Board  // of the process
+	Late   time.Duration // threshold of the alarm late; 0: off
+	Silent time.Duration // threshold of the alarm silent; 0: off; below: by the subscription's rhythm
+}
+
+// Config describes one term of one subscription. Every field is needed.
+type Config struct {
+	Subscription string // Zoom's subscription id
+	Term         Term
+	Peers        Peers
+	States       *kv.Bucket // of the subscriptions' states
+
+	Stream     Stream
+	Outbox     *outbox.Outbox // to the stream
+	Quarantine *Quarantine
+	// SecretToken returns the token that verifies signatures; "": they are not verified.
+	SecretToken func() string
+	// Repeated is told of each message that was received before, and where that was
+	// recognised: local or stream.
+	Repeated func(id, where string)
+
+	// Handover is how long another replica may take to connect when this one stops.
+	Handover time.Duration
+	Renew    Renewal
+
+	Alarms  Alarms
+	Metrics *metrics.Subscription // counts over all terms
+	// Clock maps a time to this machine's wall clock.
+	Clock func(time.Time) time.Time
+	Log   zerolog.Logger
 }
 
 // Bridge serves one subscription for one term.
 type Bridge struct {
 	cfg     Config
-	nc      *nats.Conn
+	js      jetstream.JetStream
 	dialer  *zoom.Dialer
 	line    *outbox.Line
 	window  *dedupe.Window
@@ -145,33 +158,24 @@ type Bridge struct {
 	names    map[string]*eventName // of the events seen
 	verifier zoom.Verifier
 
-	connects, events, repeated, malformed, invalidSignatures atomic.Uint64
-	lastEvent                                                atomic.Int64              // Unix nanoseconds
-	eventBefore                                              atomic.Pointer[time.Time] // the last one of the term before
+	connects, events, repeated, malformed atomic.Uint64
+	lastEvent                             atomic.Int64              // Unix nanoseconds
+	eventBefore                           atomic.Pointer[time.Time] // the last one of the term before
 
 	badFrames, badSignatures, everyEvent zerolog.Logger // sampled
 }
 
 // New returns a Bridge.
-func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
-	if cfg.Meter == nil {
-		cfg.Meter = metrics.New("", "", []string{cfg.Subscription}).Subscription(cfg.Subscription)
-	}
-	if cfg.SecretToken == nil {
-		cfg.SecretToken = func() string { return "" }
-	}
-	if cfg.Alarms == nil {
-		cfg.Alarms = alarm.NewBoard(cfg.Replica, nil, cfg.Log)
-	}
+func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	b := &Bridge{
 		cfg:    cfg,
-		nc:     nc,
+		js:     js,
 		dialer: dialer,
 		born:   time.Now(),
-		window: dedupe.NewWindow(localWindow, cfg.DuplicateWindow),
+		window: dedupe.NewWindow(localWindow, cfg.Stream.DuplicateWindow),
 		turn:   make(chan struct{}, 1),
 
-		subscription: []string{cfg.Subscription}, epoch: []string{strconv.FormatUint(cfg.Epoch, 10)},
+		subscription: []string{cfg.Subscription}, epoch: []string{strconv.FormatUint(cfg.Term.Epoch, 10)},
 
 		badFrames: sampled(cfg.Log), badSignatures: sampled(cfg.Log),
 		everyEvent: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
@@ -180,18 +184,6 @@ func New(nc *nats.Conn, dialer *zoom.Dialer, cfg Config) *Bridge {
 	b.contest = newContest(b)
 	b.line = cfg.Outbox.Line(cfg.Subscription, b.epoch[0], b.stored)
 	return b
-}
-
-// Stats may be called at any time.
-func (b *Bridge) Stats() Stats {
-	return Stats{
-		Connects:          b.connects.Load(),
-		Events:            b.events.Load(),
-		Repeated:          b.repeated.Load(),
-		Malformed:         b.malformed.Load(),
-		InvalidSignatures: b.invalidSignatures.Load(),
-		Line:              b.line.Stats(),
-	}
 }
 
 // Describe is the state of the connection, as the successor wants to know it. It
@@ -233,11 +225,12 @@ func earlier(a, b time.Time) time.Time {
 // is not, and a *zoom.CredentialsError if Zoom will never accept the app's
 // credentials.
 func (b *Bridge) Run(term, process context.Context) error {
+	defer b.logSummary()
 	defer context.AfterFunc(term, b.termOver)()
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
-	defer b.cfg.Alarms.Leave(b.cfg.Subscription, b.cfg.Epoch)
+	defer b.cfg.Alarms.Board.Leave(b.cfg.Subscription, b.cfg.Term.Epoch)
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
@@ -246,7 +239,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	watching, unwatch := context.WithCancel(term)
 	defer unwatch()
 	owned.Go(func() { b.watch(watching) })
-	defer b.cfg.Term.SetConnected(false)
+	defer b.cfg.Term.Lease.SetConnected(false)
 
 	err := b.connectLoop(term, process, reading, patience)
 	unwatch()
@@ -261,6 +254,13 @@ func (b *Bridge) Run(term, process context.Context) error {
 		b.journal.record(patience)               //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
 	return err
+}
+
+// logSummary tells what the term has brought.
+func (b *Bridge) logSummary() {
+	line := b.line.Stats()
+	b.cfg.Log.Info().Str("code", "term.ended").Uint64("epoch", b.cfg.Term.Epoch).Uint64("events", b.events.Load()).Uint64("stored", line.Acked-line.Duplicates).
+		Uint64("duplicates", b.repeated.Load()+line.Duplicates).Uint64("malformed", b.malformed.Load()).Uint64("connects", b.connects.Load()).Msg("subscription ended")
 }
 
 // termOver asks Zoom for a sign of life: the successor counts on the connection.
@@ -284,7 +284,7 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 			return
 		}
 		for range b.cfg.Handover / handoverCheck {
-			if b.cfg.Others() == 0 || sleep(patience, handoverCheck) != nil {
+			if b.standbys() == 0 || sleep(patience, handoverCheck) != nil {
 				break
 			}
 		}
@@ -303,7 +303,7 @@ func (b *Bridge) deadlines(term, process context.Context) (reading, patience con
 func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 	if f.Err != nil {
 		b.malformed.Add(1)
-		b.cfg.Meter.Malformed.Inc()
+		b.cfg.Metrics.Malformed.Inc()
 		b.badFrames.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
 		return b.publish(ctx, b.malformedFrame(f), outbox.Times{Sent: f.Sent})
 	}
@@ -317,9 +317,9 @@ func (b *Bridge) handle(ctx context.Context, f *zoom.Frame) error {
 func (b *Bridge) received(f *zoom.Frame) (*nats.Msg, outbox.Times) {
 	b.events.Add(1)
 	b.lastEvent.Store(f.Received.UnixNano())
-	received := b.clock(f.Received)
-	b.cfg.Meter.Received.Inc()
-	b.cfg.Meter.Arrived(f.Happened, f.Sent, received)
+	received := b.cfg.Clock(f.Received)
+	b.cfg.Metrics.Received.Inc()
+	b.cfg.Metrics.Arrived(f.Happened, f.Sent, received)
 	b.late.note(f.Happened, f.Sent, received)
 	msg := b.event(f)
 	b.everyEvent.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
@@ -338,24 +338,20 @@ func (e *notStoredError) Error() string {
 
 func (e *notStoredError) Unwrap() error { return e.err }
 
-func (b *Bridge) clock(t time.Time) time.Time {
-	if b.cfg.Clock == nil {
-		return t
-	}
-	return b.cfg.Clock(t)
-}
-
 // lastEventAt is when the last event was received, by this replica or the one
 // before.
 func (b *Bridge) lastEventAt() time.Time {
 	if at := b.lastEvent.Load(); at > 0 {
-		return b.clock(time.Unix(0, at)).UTC()
+		return b.cfg.Clock(time.Unix(0, at)).UTC()
 	}
 	if at := b.eventBefore.Load(); at != nil {
 		return *at
 	}
 	return time.Time{}
 }
+
+// standbys is how many replicas would take over.
+func (b *Bridge) standbys() int { return b.cfg.Peers.Standbys(b.cfg.Subscription) }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)

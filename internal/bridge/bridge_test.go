@@ -13,8 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/dedupe"
-	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
@@ -28,10 +26,7 @@ func newBridge(t testing.TB) *Bridge {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return New(nc, nil, Config{
-		Epoch: 7, Subscription: "sub", Prefix: "zoom", Log: zerolog.Nop(), Outbox: outbox.New(nc, outbox.Options{}),
-		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()),
-	})
+	return New(newJetStream(t, nc), nil, testConfig(nc, zerolog.Nop()))
 }
 
 // TestMask cuts each text at every byte: no part of a credential longer than

@@ -68,7 +68,7 @@ func (l *live) read(s *zoom.Session, told <-chan struct{}) *reader {
 			return l.b.handle(l.patience, f)
 		})
 		r.ended = time.Now()
-		l.b.cfg.Meter.Close(string(cause(r.err)))
+		l.b.cfg.Metrics.Close(string(cause(r.err)))
 	})
 	return r
 }
@@ -79,7 +79,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 	l := &live{b: b, reading: reading, patience: patience}
 	defer l.readers.Wait()
 	pause := newPauses()
-	for b.cfg.Term.WaitTrusted(term) == nil {
+	for b.cfg.Term.Lease.WaitTrusted(term) == nil {
 		useful, err := b.connection(term, process, l)
 		if lost, ok := errors.AsType[*notStoredError](err); ok {
 			return lost
@@ -97,7 +97,7 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 			// Another replica, or a stranger? The lease tells: who holds it, or gives it
 			// away only now, was displaced by a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
-			if b.cfg.Term.Prove(term); b.cfg.Term.TakenOver() {
+			if b.cfg.Term.Lease.Prove(term); b.cfg.Term.Lease.TakenOver() {
 				b.journal.judge(record.HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
@@ -126,7 +126,7 @@ func (b *Bridge) connection(term, process context.Context, l *live) (useful bool
 	for next := b.renewalTimer(s); ; {
 		select {
 		case <-r.done:
-			b.cfg.Term.SetConnected(false)
+			b.cfg.Term.Lease.SetConnected(false)
 			b.ended(term, process, r)
 			b.session.Store(nil)
 			return r.session.Useful(), r.err
@@ -150,17 +150,17 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 	s, err := b.dialer.Dial(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			b.cfg.Meter.Connect(string(cause(err)))
+			b.cfg.Metrics.Connect(string(cause(err)))
 		}
 		return nil, err
 	}
-	b.cfg.Meter.Connected()
+	b.cfg.Metrics.Connected()
 	b.trouble.Store(nil)
 	b.session.Store(s)
-	b.cfg.Term.SetConnected(true)
+	b.cfg.Term.Lease.SetConnected(true)
 	b.connects.Add(1)
 	b.firstDial.CompareAndSwap(0, int64(time.Since(s.Dialled())))
-	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
+	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Term.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
 	return s, nil
 }
 
@@ -171,7 +171,7 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 // follows.
 func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	done := make(chan struct{})
-	gaps := b.journal.opened(b.clock(ready))
+	gaps := b.journal.opened(b.cfg.Clock(ready))
 	l.readers.Go(func() {
 		defer close(done)
 		b.tell(l.patience, gaps) // where there is no room for it, there is none for events
@@ -237,7 +237,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		})
 	}
 	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")
-	b.journal.renewed(b.clock(ready))
+	b.journal.renewed(b.cfg.Clock(ready))
 	return l.read(s, nil)
 }
 
@@ -255,7 +255,7 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 		end(record.HandedOver, "")
 	case why == zoom.CauseDisplaced:
 		end(record.Displaced, "")
-	case why == zoom.CauseStopped && process.Err() != nil && b.cfg.Others() > 0:
+	case why == zoom.CauseStopped && process.Err() != nil && b.standbys() > 0:
 		end(record.Disconnected, message.GapHandoverTimeout)
 	case why == zoom.CauseStopped && process.Err() != nil:
 		end(record.Disconnected, message.GapStart)

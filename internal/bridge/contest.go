@@ -54,7 +54,7 @@ func (c *contest) displaced(ctx context.Context) time.Duration {
 	c.last = c.pause.NextBackOff()
 	c.timer = nil
 	c.times++
-	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.cfg.Others() > 0
+	settling := c.times == 1 && time.Since(c.began) < settleTime && c.b.standbys() > 0
 	if !settling {
 		c.b.raise(ctx, message.AlarmContested, contestedDetail)
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
@@ -81,9 +80,7 @@ func TestForgedState(t *testing.T) {
 		"a future word": {func(s *record.State) { s.Since, s.LastEvent = monday.AddDate(100, 0, 0), monday.AddDate(100, 0, 0) }, 1, 0},
 	} {
 		s := newSubject(t, nc, bucket, 0)
-		s.cfg.Term, s.cfg.Stream = trusted{}, "none"
-		s.cfg.Ask = func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
-		s.cfg.SafeUntil = func(string) time.Time { return time.Now().Add(-time.Minute) }
+		s.cfg.Peers = testPeers{safeUntil: time.Now().Add(-time.Minute)}
 		state := record.State{State: record.Disconnected, Replica: "a", Nonce: "n", Epoch: 2, Connection: 1, Since: monday.Add(-time.Minute), Cause: message.GapStart}
 		c.change(&state)
 		value, err := json.Marshal(state)
@@ -103,7 +100,7 @@ func TestForgedState(t *testing.T) {
 				t.Errorf("%s: would publish %.300s", name, text)
 			}
 		}
-		if raised := s.cfg.Alarms.Raised(); len(raised) != c.raised {
+		if raised := s.cfg.Alarms.Board.Raised(); len(raised) != c.raised {
 			t.Errorf("%s: %d alarms are raised, want %d", name, len(raised), c.raised)
 		}
 		if lines := strings.Count(s.log.String(), "\n"); lines > 5 || s.log.Len() > 4096 {

@@ -15,8 +15,8 @@ func (b *Bridge) gapAfter(last record.State, from, to time.Time, next uint64, ca
 	}
 	return message.Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
-		Cause: cause, Detail: message.Short(last.End, message.MaxText), Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Replica, Epoch: b.cfg.Epoch,
-		ID: record.GapID(b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Epoch, next),
+		Cause: cause, Detail: message.Short(last.End, message.MaxText), Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
+		ID: record.GapID(b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Term.Epoch, next),
 	}
 }
 
@@ -24,6 +24,6 @@ func (b *Bridge) gapAfter(last record.State, from, to time.Time, next uint64, ca
 func (b *Bridge) found(g message.Gap) {
 	b.cfg.Log.Warn().Str("code", "gap").Str("cause", string(g.Cause)).Bool("certain", g.Certain).Time("from", g.From).
 		Int64("duration_ms", g.Milliseconds).Str("previous", g.PreviousReplica).Msg("gap before this connection: what Zoom sent then is lost")
-	b.cfg.Meter.Gaps.Inc()
-	b.cfg.Meter.GapSeconds.Add(max(0, g.Lasted().Seconds()))
+	b.cfg.Metrics.Gaps.Inc()
+	b.cfg.Metrics.GapSeconds.Add(max(0, g.Lasted().Seconds()))
 }

@@ -46,7 +46,7 @@ type journal struct {
 
 func newJournal(b *Bridge) *journal {
 	j := &journal{b: b, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1), told: make(chan struct{})}
-	j.state = record.State{State: record.Disconnected, Replica: b.cfg.Replica, Nonce: b.cfg.Nonce, Epoch: b.cfg.Epoch}
+	j.state = record.State{State: record.Disconnected, Replica: b.cfg.Term.Replica, Nonce: b.cfg.Term.Nonce, Epoch: b.cfg.Term.Epoch}
 	return j
 }
 
@@ -56,10 +56,10 @@ func (j *journal) current() record.State {
 	defer j.mu.Unlock()
 	s := j.state
 	s.LastEvent = j.b.lastEventAt()
-	s.SafeUntil = j.b.clock(j.b.SafeUntil()).UTC()
+	s.SafeUntil = j.b.cfg.Clock(j.b.SafeUntil()).UTC()
 	s.Raised, s.ClosesAtExpiry = j.b.raised(), j.b.dialer.ClosesAtExpiry()
 	if session := j.b.session.Load(); session != nil {
-		s.LastFrame, s.Unanswered = j.b.clock(session.LastFrame()).UTC(), session.Unanswered()
+		s.LastFrame, s.Unanswered = j.b.cfg.Clock(session.LastFrame()).UTC(), session.Unanswered()
 	}
 	return s
 }
@@ -82,8 +82,8 @@ func (j *journal) ended(state record.ConnState, lastFrame, until, noticed time.T
 		if !j.superseded { // else a later term has told already
 			j.b.lostSince.Store(until.UnixNano())
 		}
-		s.LastFrame, s.Ended = j.b.clock(lastFrame).UTC(), j.b.clock(noticed).UTC()
-		s.State, s.Since, s.Cause, s.End = state, j.b.clock(until).UTC(), cause, end
+		s.LastFrame, s.Ended = j.b.cfg.Clock(lastFrame).UTC(), j.b.cfg.Clock(noticed).UTC()
+		s.State, s.Since, s.Cause, s.End = state, j.b.cfg.Clock(until).UTC(), cause, end
 	})
 }
 
@@ -141,7 +141,7 @@ func (j *journal) settle(ctx context.Context) ([]message.Gap, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last.Nonce == j.b.cfg.Nonce && last.Epoch == j.b.cfg.Epoch { // a write of ours that seemed to fail
+	if last.Nonce == j.b.cfg.Term.Nonce && last.Epoch == j.b.cfg.Term.Epoch { // a write of ours that seemed to fail
 		j.revision = revision
 		own := j.current().Unstored
 		last.Unstored = slices.DeleteFunc(last.Unstored, func(g message.Gap) bool {
@@ -351,7 +351,7 @@ func (j *journal) unlock() { <-j.writing }
 func (j *journal) describe() []byte {
 	s := j.current()
 	j.b.lostSince.Store(0) // whoever asks goes on with it
-	s.Now = j.b.clock(time.Now()).UTC()
+	s.Now = j.b.cfg.Clock(time.Now()).UTC()
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil
@@ -374,7 +374,7 @@ func (b *Bridge) load(ctx context.Context) (last record.State, revision uint64, 
 	}
 	if entry.Value != nil {
 		var complete bool
-		last, complete, err = record.ReadState(entry.Value, b.cfg.Subscription, b.clock(time.Now()))
+		last, complete, err = record.ReadState(entry.Value, b.cfg.Subscription, b.cfg.Clock(time.Now()))
 		switch {
 		case err != nil:
 			b.cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
@@ -383,7 +383,7 @@ func (b *Bridge) load(ctx context.Context) (last record.State, revision uint64, 
 			b.cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
 		}
 	}
-	if last.Epoch <= b.cfg.Epoch {
+	if last.Epoch <= b.cfg.Term.Epoch {
 		return last, entry.Revision, nil
 	}
 	if b.over.Load() {
@@ -391,7 +391,7 @@ func (b *Bridge) load(ctx context.Context) (last record.State, revision uint64, 
 	}
 	// Unless this term holds the lease all the same: then the state is no later
 	// term's, whatever it says.
-	if err := b.cfg.Term.Prove(ctx); err != nil {
+	if err := b.cfg.Term.Lease.Prove(ctx); err != nil {
 		if b.over.Load() {
 			return last, 0, errSuperseded
 		}

@@ -78,18 +78,18 @@ func (a arrival) whose() string {
 
 // judgeLate raises the alarm late over the threshold and clears it below its half.
 func (b *Bridge) judgeLate(ctx context.Context) {
-	if b.cfg.Late <= 0 {
+	if b.cfg.Alarms.Late <= 0 {
 		b.clear(ctx, message.AlarmLate, alarmOff)
 		return
 	}
-	median, of := b.late.typical(b.clock(time.Now()))
+	median, of := b.late.typical(b.cfg.Clock(time.Now()))
 	switch {
-	case of >= lateFewest && median.late() > b.cfg.Late:
+	case of >= lateFewest && median.late() > b.cfg.Alarms.Late:
 		b.raise(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d; over %v is late): %s",
-			median.late().Round(time.Second), of, b.cfg.Late, median.whose()))
+			median.late().Round(time.Second), of, b.cfg.Alarms.Late, median.whose()))
 	case of == 0 && time.Since(b.born) > lateHorizon:
 		b.clear(ctx, message.AlarmLate, fmt.Sprintf("no event was received for %v", lateHorizon))
-	case of > 0 && median.late() < b.cfg.Late/2:
+	case of > 0 && median.late() < b.cfg.Alarms.Late/2:
 		b.clear(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d)", median.late().Round(time.Second), of))
 	}
 }

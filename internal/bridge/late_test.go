@@ -78,7 +78,7 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 	} {
 		b := newBridge(t)
 		b.dialer = zoom.NewDialer(zoom.Config{})
-		b.cfg.Late, b.cfg.Clock = 5*time.Minute, func(time.Time) time.Time { return noon }
+		b.cfg.Alarms.Late, b.cfg.Clock = 5*time.Minute, func(time.Time) time.Time { return noon }
 		if got := judged(t, b, c.late...); got != c.want {
 			t.Errorf("%s: raised %v", name, got)
 		}

@@ -22,20 +22,17 @@ const spare = 512
 // be used concurrently.
 type Quarantine struct {
 	nc      *nats.Conn
-	prefix  string // of the subjects
-	mode    dedupe.Mode
-	max     int // the stream's limit in bytes, headers included; 0: none but the server's
+	stream  Stream
 	secrets func() []string
 	refused func(subscription string) // told of each event that is too large
 	noisy   zerolog.Logger
 }
 
-// NewQuarantine returns a Quarantine for a stream that takes messages of up to
-// max bytes; 0: as many as the server. secrets are masked, besides what looks like
-// a credential; it may be nil. refused is told of each event that NATS will never
-// store, once, with its subscription; it may be nil.
-func NewQuarantine(nc *nats.Conn, prefix string, mode dedupe.Mode, max int, secrets func() []string, refused func(subscription string), log zerolog.Logger) *Quarantine {
-	return &Quarantine{nc: nc, prefix: prefix, mode: mode, max: max, secrets: secrets, refused: refused, noisy: sampled(log)}
+// NewQuarantine returns a Quarantine for a stream. It masks secrets, besides what looks
+// like a credential. It calls refused once for each event that NATS will never store,
+// with its subscription.
+func NewQuarantine(nc *nats.Conn, stream Stream, secrets func() []string, refused func(subscription string), log zerolog.Logger) *Quarantine {
+	return &Quarantine{nc: nc, stream: stream, secrets: secrets, refused: refused, noisy: sampled(log)}
 }
 
 // sampled is a log for what may come with every event: one line a minute tells that
@@ -52,19 +49,17 @@ func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
 		code = m.Reason
 	}
 	h := newOutgoing("")
-	b.common(h, f, string(appendReceivedAt(nil, b.clock(f.Received))))
+	b.common(h, f, string(appendReceivedAt(nil, b.cfg.Clock(f.Received))))
 	return b.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
 
 // Refused replaces a message that NATS can never store, since it is too large. It
 // is for publisher.Options.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
-	if message.KindOf(q.prefix, msg.Subject) == message.KindMalformed {
+	if message.KindOf(q.stream.Prefix, msg.Subject) == message.KindMalformed {
 		return bare(msg) // it was counted as what it was before
 	}
-	if q.refused != nil {
-		q.refused(msg.Header.Get(message.HeaderSubscription))
-	}
+	q.refused(msg.Header.Get(message.HeaderSubscription))
 	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
 	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
@@ -72,28 +67,24 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 // mask returns a copy without credentials. The text need not be well-formed,
 // and may end anywhere.
 func (q *Quarantine) mask(raw []byte) []byte {
-	var secrets []string
-	if q.secrets != nil {
-		secrets = q.secrets()
-	}
-	return []byte(redact.Text(string(raw), secrets...))
+	return []byte(redact.Text(string(raw), q.secrets()...))
 }
 
 func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
-	subject := message.KindMalformed.Subject(q.prefix)
+	subject := message.KindMalformed.Subject(q.stream.Prefix)
 	tracking := ""
 	if values := header[message.HeaderTrackingID]; len(values) > 0 {
 		tracking = values[0]
 	}
-	header[message.HeaderID] = []string{dedupe.ID(q.mode, tracking, subject, raw)}
+	header[message.HeaderID] = []string{dedupe.ID(q.stream.Dedupe, tracking, subject, raw)}
 	m := message.Malformed{Code: code, Reason: reason}
-	room := q.room(m.Msg(q.prefix, header).Header)
+	room := q.room(m.Msg(q.stream.Prefix, header).Header)
 	if len(raw) < size || len(raw) > room {
 		m.Size = size
 	}
 	m.Body = q.mask(raw[:min(len(raw), room)])
 	m.Body = m.Body[:min(len(m.Body), room)] // masking may have made it longer
-	return m.Msg(q.prefix, header)
+	return m.Msg(q.stream.Prefix, header)
 }
 
 // bare keeps of a malformed message that cannot be stored either (the stream's
@@ -111,8 +102,8 @@ func bare(msg *nats.Msg) *nats.Msg {
 // room is how many bytes of body a message with these headers may have.
 func (q *Quarantine) room(header nats.Header) int {
 	limit := int(q.nc.MaxPayload())
-	if q.max > 0 {
-		limit = min(limit, q.max)
+	if q.stream.MaxMessage > 0 {
+		limit = min(limit, q.stream.MaxMessage)
 	}
 	for key, values := range header {
 		limit -= len(key) + len(values[0]) + len(": \r\n")

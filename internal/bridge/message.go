@@ -29,13 +29,13 @@ func (b *Bridge) event(f *zoom.Frame) *nats.Msg {
 	subject := name.subject
 	h := newOutgoing(subject)
 	h.Data = f.Body
-	h.set(message.HeaderID, dedupe.ID(b.cfg.Dedupe, f.Header.TrackingID, subject, f.Body))
+	h.set(message.HeaderID, dedupe.ID(b.cfg.Stream.Dedupe, f.Header.TrackingID, subject, f.Body))
 	h.Header[message.HeaderEvent] = name.header
 	if secret := b.cfg.SecretToken(); secret != "" {
 		h.set(message.HeaderSignature, b.verdict(secret, f, subject))
 	}
 	var buffer [64]byte
-	text := appendReceivedAt(buffer[:0], b.clock(f.Received))
+	text := appendReceivedAt(buffer[:0], b.cfg.Clock(f.Received))
 	end := len(text)
 	place := string(strconv.AppendUint(text, b.seq+1, 10)) // both in one allocation
 	b.common(h, f, place[:end])
@@ -77,8 +77,7 @@ func (b *Bridge) verdict(secret string, f *zoom.Frame, subject string) string {
 	if b.verifier.Verify(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
 		return message.SignatureValid
 	}
-	b.invalidSignatures.Add(1)
-	b.cfg.Meter.InvalidSignature.Inc()
+	b.cfg.Metrics.InvalidSignature.Inc()
 	b.badSignatures.Warn().Str("code", "event.signature").Str("subject", subject).Msg("the signature of an event is invalid; it is published and marked")
 	return message.SignatureInvalid
 }
@@ -96,9 +95,9 @@ func (b *Bridge) name(event string) *eventName {
 	if name := b.names[event]; name != nil {
 		return name
 	}
-	name := &eventName{subject: subjects.Subject(b.cfg.Prefix, event), header: []string{event}}
+	name := &eventName{subject: subjects.Subject(b.cfg.Stream.Prefix, event), header: []string{event}}
 	if !fitsHeader(event) {
-		name.header[0] = strings.TrimPrefix(name.subject, b.cfg.Prefix+".")
+		name.header[0] = strings.TrimPrefix(name.subject, b.cfg.Stream.Prefix+".")
 	}
 	if b.names == nil || len(b.names) == keepNames {
 		b.names = make(map[string]*eventName)

@@ -34,8 +34,8 @@ func (b *Bridge) inTurn(ctx context.Context, msg *nats.Msg, note outbox.Times, n
 func (b *Bridge) place(msg *nats.Msg, now time.Time) bool {
 	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, now) {
 		b.repeated.Add(1)
-		b.cfg.Meter.RepeatedLocal.Inc()
-		b.repetition(id, "local")
+		b.cfg.Metrics.RepeatedLocal.Inc()
+		b.cfg.Repeated(id, "local")
 		return false
 	}
 	b.seq++
@@ -56,6 +56,6 @@ func (b *Bridge) forget() {
 // tell publishes the markers of gaps.
 func (b *Bridge) tell(ctx context.Context, gaps []message.Gap) {
 	for _, gap := range gaps {
-		b.publish(ctx, gap.Msg(b.cfg.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
+		b.publish(ctx, gap.Msg(b.cfg.Stream.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
 	}
 }

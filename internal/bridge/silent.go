@@ -36,30 +36,30 @@ func newSilence(b *Bridge) *silence {
 
 func (s *silence) judge(ctx context.Context) {
 	b := s.b
-	if b.cfg.Silent == 0 {
+	if b.cfg.Alarms.Silent == 0 {
 		b.clear(ctx, message.AlarmSilent, alarmOff)
 		return
 	}
-	state, now := b.journal.current(), b.clock(time.Now())
-	if b.cfg.Silent < 0 {
+	state, now := b.journal.current(), b.cfg.Clock(time.Now())
+	if b.cfg.Alarms.Silent < 0 {
 		s.learn(ctx, now)
 	}
 	from := quietSince(state)
 	switch {
 	case state.State != record.Connected || state.Unanswered || from.IsZero():
 		return // that is no silence of Zoom's; and if it was one, it may go on
-	case b.cfg.Silent < 0 && !s.loaded:
+	case b.cfg.Alarms.Silent < 0 && !s.loaded:
 		return // nobody can say
 	}
 	since := from.Format(time.RFC3339)
 	var events uint64
 	var hours int
-	if b.cfg.Silent < 0 && now.Sub(from) >= silentHours*time.Hour { // else there cannot be so many
+	if b.cfg.Alarms.Silent < 0 && now.Sub(from) >= silentHours*time.Hour { // else there cannot be so many
 		events, hours = s.rhythm.expected(from, now)
 	}
 	switch {
-	case b.cfg.Silent > 0 && now.Sub(from) > b.cfg.Silent:
-		b.raise(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Silent, silentAdvice))
+	case b.cfg.Alarms.Silent > 0 && now.Sub(from) > b.cfg.Alarms.Silent:
+		b.raise(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Alarms.Silent, silentAdvice))
 	case hours >= silentHours && events >= silentEvents:
 		b.raise(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although in the same hours of both weeks before there were at least %d: %s", since, events, silentAdvice))
 	case state.LastEvent.Equal(from):
@@ -88,10 +88,10 @@ func (s *silence) learn(ctx context.Context, now time.Time) {
 
 // end saves what is fresh, when this replica leads no more.
 func (s *silence) end() {
-	if s.b.cfg.Silent >= 0 || s.b.events.Load() == s.counted && len(s.fresh.Hours) == 0 {
+	if s.b.cfg.Alarms.Silent >= 0 || s.b.events.Load() == s.counted && len(s.fresh.Hours) == 0 {
 		return
 	}
-	now := s.b.clock(time.Now())
+	now := s.b.cfg.Clock(time.Now())
 	s.fresh.Hours[hourOf(now)] += uint32(s.b.events.Load() - s.counted)
 	ctx, cancel := context.WithTimeout(context.Background(), lastWordTimeout)
 	defer cancel()

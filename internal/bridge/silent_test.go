@@ -9,12 +9,9 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/kv"
-	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -44,11 +41,7 @@ func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
 
 func openBucket(t *testing.T, nc *nats.Conn) *kv.Bucket {
 	t.Helper()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := kv.Open(t.Context(), js, kv.Options{Name: "states"})
+	bucket, err := kv.Open(t.Context(), newJetStream(t, nc), kv.Options{Name: "states"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +51,10 @@ func openBucket(t *testing.T, nc *nats.Conn) *kv.Bucket {
 func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Duration) *subject {
 	t.Helper()
 	s := &subject{t: t, now: monday, log: &strings.Builder{}}
-	s.Bridge = New(nc, zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), Config{
-		Epoch: 7, Subscription: "sub", Prefix: "zoom", Replica: "replica-1", Nonce: "nonce-1", Log: zerolog.New(s.log), Outbox: outbox.New(nc, outbox.Options{}),
-		Quarantine: NewQuarantine(nc, "zoom", dedupe.Tracking, 0, nil, nil, zerolog.Nop()), States: bucket, Silent: silent,
-		Clock: func(t time.Time) time.Time { return s.now.Add(time.Until(t)) },
-	})
+	cfg := testConfig(nc, zerolog.New(s.log))
+	cfg.States, cfg.Alarms.Silent = bucket, silent
+	cfg.Clock = func(t time.Time) time.Time { return s.now.Add(time.Until(t)) }
+	s.Bridge = New(newJetStream(t, nc), zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), cfg)
 	s.silence = newSilence(s.Bridge)
 	return s
 }
@@ -89,7 +81,7 @@ func (s *subject) passes(d time.Duration) {
 }
 
 func (s *subject) raisedNow() bool {
-	all := s.cfg.Alarms.Raised()
+	all := s.cfg.Alarms.Board.Raised()
 	return len(all) == 1 && all[0].Alarm == message.AlarmSilent
 }
 
@@ -130,7 +122,7 @@ func TestSilentWithAThreshold(t *testing.T) {
 	if !s.raisedNow() {
 		t.Fatal("not raised")
 	}
-	detail := s.cfg.Alarms.Raised()[0].Detail
+	detail := s.cfg.Alarms.Board.Raised()[0].Detail
 	if !strings.Contains(detail, "over 10m0s is silent") || !strings.Contains(detail, "subscribed") {
 		t.Errorf("%q", detail)
 	}
@@ -194,7 +186,7 @@ func TestSilentByRhythm(t *testing.T) {
 			}
 			s.silence.judge(s.t.Context())
 			if s.raisedNow() {
-				t.Fatalf("raised on %s: %s", s.now, s.cfg.Alarms.Raised()[0].Detail)
+				t.Fatalf("raised on %s: %s", s.now, s.cfg.Alarms.Board.Raised()[0].Detail)
 			}
 		}
 	}
@@ -211,8 +203,8 @@ func TestSilentByRhythm(t *testing.T) {
 	if !next.raisedNow() {
 		t.Fatal("not raised by noon")
 	}
-	if !strings.Contains(next.cfg.Alarms.Raised()[0].Detail, "both weeks before") {
-		t.Errorf("%+v", next.cfg.Alarms.Raised())
+	if !strings.Contains(next.cfg.Alarms.Board.Raised()[0].Detail, "both weeks before") {
+		t.Errorf("%+v", next.cfg.Alarms.Board.Raised())
 	}
 	next.event()
 	next.passes(time.Minute)
@@ -268,13 +260,12 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	if _, err := bucket.Put(t.Context(), record.StatePrefix+"sub", []byte(value), 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
 	s.journal.opened(s.now) // connected, and the term ends at once: the rest is as in Run
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.cfg.Alarms.Leave(s.cfg.Subscription, s.cfg.Epoch)
-	if all := s.cfg.Alarms.Raised(); len(all) != 0 {
+	s.cfg.Alarms.Board.Leave(s.cfg.Subscription, s.cfg.Term.Epoch)
+	if all := s.cfg.Alarms.Board.Raised(); len(all) != 0 {
 		t.Errorf("%+v stay raised in this process for ever", all)
 	}
 }
@@ -292,7 +283,6 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 			t.Errorf("%s: safe until %v ago, want %v", what, time.Since(got), time.Since(want))
 		}
 	}
-	s.cfg.Term, s.cfg.Ask = trusted{}, func(context.Context, string, string) ([]byte, error) { return nil, nats.ErrNoResponders }
 	s.journal.opened(s.now)
 	is("connected", time.Now())
 	lose()
@@ -325,7 +315,6 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	t.Cleanup(nc.Close)
 	bucket := openBucket(t, nc)
 	s := newSubject(t, nc, bucket, 0)
-	s.cfg.Term = trusted{}
 	s.journal.opened(s.now)
 	if err := s.journal.record(t.Context()); err != nil {
 		t.Fatal(err)
@@ -352,11 +341,3 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 }
-
-// trusted is a term that lasts.
-type trusted struct{}
-
-func (trusted) WaitTrusted(context.Context) error { return nil }
-func (trusted) Prove(context.Context) error       { return nil }
-func (trusted) TakenOver() bool                   { return false }
-func (trusted) SetConnected(bool)                 {}

@@ -15,12 +15,12 @@ func (b *Bridge) stored(s outbox.Stored) {
 	switch {
 	case !isEvent:
 	case !s.Duplicate || s.Resent: // else an acknowledgement was lost
-		b.cfg.Meter.Published.Inc()
+		b.cfg.Metrics.Published.Inc()
 	default:
-		b.cfg.Meter.RepeatedStream.Inc()
-		b.repetition(id, "stream")
+		b.cfg.Metrics.RepeatedStream.Inc()
+		b.cfg.Repeated(id, "stream")
 	}
-	if !isEvent && message.KindOf(b.cfg.Prefix, s.Msg.Subject) == message.KindGap {
+	if !isEvent && message.KindOf(b.cfg.Stream.Prefix, s.Msg.Subject) == message.KindGap {
 		b.journal.stored(id)
 	}
 	if !isEvent || s.Duplicate && !s.Resent {
@@ -34,12 +34,5 @@ func (b *Bridge) stored(s outbox.Stored) {
 	if note.Received.IsZero() {
 		return // not by this program
 	}
-	b.cfg.Meter.Stored(note.Happened, note.Received, b.clock(s.At))
-}
-
-// repetition is told of a message that was received before.
-func (b *Bridge) repetition(id, where string) {
-	if b.cfg.Repeated != nil {
-		b.cfg.Repeated(id, where)
-	}
+	b.cfg.Metrics.Stored(note.Happened, note.Received, b.cfg.Clock(s.At))
 }

@@ -48,7 +48,7 @@ func TestStored(t *testing.T) {
 			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
 			Times: outbox.Times{Happened: received.Add(-time.Second), Received: received},
 		})
-		published, repeated, late := counted(t, b.cfg.Meter.Published), counted(t, b.cfg.Meter.RepeatedStream), latenessOf(b).Count
+		published, repeated, late := counted(t, b.cfg.Metrics.Published), counted(t, b.cfg.Metrics.RepeatedStream), latenessOf(b).Count
 		if published != c.published || repeated != c.repeated || late != c.late || len(told) != c.repeated {
 			t.Errorf("%s: %d published, want %d, %d repeated, want %d, lateness of %d, want %d, told of %v", name, published, c.published, repeated, c.repeated, late, c.late, told)
 		}
@@ -68,7 +68,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 	})
 	b.stored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
 	var s status.Subscription
-	b.cfg.Meter.Fill(&s, time.Now(), false)
+	b.cfg.Metrics.Fill(&s, time.Now(), false)
 	if s.Store.Count != 1 || s.Store.P50 < 590 || s.Store.P50 > 610 || s.Late.Count != 0 { // that event_ts cannot be
 		t.Errorf("%+v", s)
 	}
@@ -80,7 +80,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 	} {
 		b.stored(outbox.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
 	}
-	if n := counted(t, b.cfg.Meter.Published); n != 3 { // the events
+	if n := counted(t, b.cfg.Metrics.Published); n != 3 { // the events
 		t.Errorf("%d published", n)
 	}
 }
@@ -97,10 +97,10 @@ func TestRepetitionIsCountedLocally(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := counted(t, b.cfg.Meter.Received); n != 3 {
+	if n := counted(t, b.cfg.Metrics.Received); n != 3 {
 		t.Errorf("%d received", n)
 	}
-	if n := counted(t, b.cfg.Meter.RepeatedLocal); n != 2 || len(told) != 2 || told[0] != told[1] || b.line.Stats().Pending != 1 {
+	if n := counted(t, b.cfg.Metrics.RepeatedLocal); n != 2 || len(told) != 2 || told[0] != told[1] || b.line.Stats().Pending != 1 {
 		t.Errorf("%d repeated, told of %v, %d pending", n, told, b.line.Stats().Pending)
 	}
 }
@@ -108,7 +108,7 @@ func TestRepetitionIsCountedLocally(t *testing.T) {
 // latenessOf is that of the latest events.
 func latenessOf(b *Bridge) status.Quantiles {
 	var s status.Subscription
-	b.cfg.Meter.Fill(&s, time.Now(), false)
+	b.cfg.Metrics.Fill(&s, time.Now(), false)
 	return s.Late
 }
 

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/record"
@@ -27,7 +26,6 @@ var updateWire = flag.Bool("update-wire", false, "write testdata/messages.txt, w
 // members stand in the file, so that a changed constant is found.
 func TestWireBytes(t *testing.T) {
 	b := newBridge(t)
-	b.cfg.Replica = "replica-1"
 	received := time.Date(2026, 11, 21, 10, 0, 0, 120_000_000, time.FixedZone("", 3600))
 	frame := func(name, body string) *zoom.Frame {
 		return &zoom.Frame{Event: name, Body: []byte(body), Received: received, Header: zoom.Header{
@@ -59,7 +57,7 @@ func TestWireBytes(t *testing.T) {
 	broken.Size, broken.Err = 5000, errors.New("something else")
 	add("a frame that was cut", placed(b.malformedFrame(broken)))
 
-	small := NewQuarantine(b.nc, "zoom", dedupe.Content, 2048, nil, nil, zerolog.Nop())
+	small := testQuarantine(b.cfg.Quarantine.nc, Stream{Prefix: "zoom", Dedupe: dedupe.Content, MaxMessage: 2048})
 	large := placed(b.event(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`)))
 	refused := small.Refused(large, errors.New("message size exceeds maximum allowed"))
 	add("an event that is too large", refused)

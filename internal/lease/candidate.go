@@ -259,9 +259,9 @@ func (c *Candidate) yieldUnfit() {
 // fit.
 func (c *Candidate) FitOther(subscription string) bool { return c.peers.fit(subscription) }
 
-// Others is the number of other replicas that would take the lease of a
-// subscription, were it free; the unfit ones do not count.
-func (c *Candidate) Others(subscription string) int { return c.peers.count(subscription, false) }
+// Standbys is the number of other replicas that would take the lease of a subscription if
+// it were free. Unfit ones do not count.
+func (c *Candidate) Standbys(subscription string) int { return c.peers.count(subscription, false) }
 
 // pace bounds the taking of a lease.
 func (c *Candidate) pace(h holding) *rate.Limiter {

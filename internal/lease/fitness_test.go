@@ -14,7 +14,7 @@ func TestUnfitReplica(t *testing.T) {
 		a.SetFitness(record.Fit)
 		b := w.join("b", sub)
 		b.SetFitness(record.Unfit)
-		w.await("they know it", time.Second, func() bool { return a.Others(sub) == 0 && b.Others(sub) == 1 && b.FitOther(sub) })
+		w.await("they know it", time.Second, func() bool { return a.Standbys(sub) == 0 && b.Standbys(sub) == 1 && b.FitOther(sub) })
 		time.Sleep(time.Minute)
 		if !a.leads(sub) || a.reigns() != 1 {
 			t.Error("the fit one did not go on leading")

@@ -424,7 +424,7 @@ func TestRecordsAndQuestions(t *testing.T) {
 		if err != nil || json.Unmarshal(entry.Value(), &r) != nil || r.Replica != "a" || r.Nonce != a.Nonce() || r.Epoch != a.term().Epoch || r.PID == 0 || r.Host == "" {
 			t.Errorf("%+v: %v", r, err)
 		}
-		if b.Others(sub) != 1 || a.Others(sub) != 1 || time.Since(b.SafeUntil(a.Nonce())) > time.Second {
+		if b.Standbys(sub) != 1 || a.Standbys(sub) != 1 || time.Since(b.SafeUntil(a.Nonce())) > time.Second {
 			t.Error("they do not know each other")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

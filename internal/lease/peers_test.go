@@ -46,7 +46,7 @@ func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 		if moved := a.reigns() + b.reigns() - before; moved > 0 {
 			t.Errorf("%d leases moved", moved)
 		}
-		if a.Others("other") != 0 || a.Others(all[1]) != 1 || a.Others(all[0]) != 2 || d.Others(all[1]) != 0 || c.Others("other") != 1 {
+		if a.Standbys("other") != 0 || a.Standbys(all[1]) != 1 || a.Standbys(all[0]) != 2 || d.Standbys(all[1]) != 0 || c.Standbys("other") != 1 {
 			t.Error("who would lead what is not known")
 		}
 	})
@@ -127,11 +127,11 @@ func TestLeavingIsHeard(t *testing.T) {
 		a := w.leader("a")
 		for n := range 10 {
 			b := w.join(fmt.Sprint("b", n), sub)
-			w.await("a knows of it", time.Second, func() bool { return a.Others(sub) == 1 })
+			w.await("a knows of it", time.Second, func() bool { return a.Standbys(sub) == 1 })
 			b.link.Delay(time.Duration(n)*40*time.Millisecond, 0, 1)
 			b.stop()
 			time.Sleep(10 * time.Millisecond)
-			if a.Others(sub) != 0 {
+			if a.Standbys(sub) != 0 {
 				t.Errorf("it is counted on when it has left with %v to the server", time.Duration(n)*40*time.Millisecond)
 				time.Sleep(forgetAfter)
 			}
@@ -160,7 +160,7 @@ func TestForgedAnnouncements(t *testing.T) {
 		w.log = lines
 		a := w.leader("a")
 		b := w.join("b", sub)
-		w.await("b is heard", 5*time.Second, func() bool { return a.Others(sub) == 1 })
+		w.await("b is heard", 5*time.Second, func() bool { return a.Standbys(sub) == 1 })
 		var strangers []string
 		for n := range 5000 {
 			strangers = append(strangers, fmt.Sprint("sub-", n, "-", strings.Repeat("x", 20)))
@@ -209,12 +209,12 @@ func TestForgedAnnouncements(t *testing.T) {
 		if n := lines.Load(); n > 2*maxPeers+100 { // by the two of them
 			t.Errorf("%d lines are logged", n)
 		}
-		if a.Others(sub) != 1 || !a.trusted() {
-			t.Errorf("%d would take the lease of this replica", a.Others(sub))
+		if a.Standbys(sub) != 1 || !a.trusted() {
+			t.Errorf("%d would take the lease of this replica", a.Standbys(sub))
 		}
 		time.Sleep(2 * forgetAfter) // they say nothing more
 		c := w.join("c", sub)
-		w.await("c is heard", 5*time.Second, func() bool { return a.Others(sub) == 2 })
+		w.await("c is heard", 5*time.Second, func() bool { return a.Standbys(sub) == 2 })
 		c.stop()
 		b.stop()
 	})
