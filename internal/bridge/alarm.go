@@ -45,7 +45,7 @@ func (b *Bridge) raise(ctx context.Context, name, detail string) {
 // clear takes an alarm back if it is raised. When the term is over, that is for whoever
 // leads now.
 func (b *Bridge) clear(ctx context.Context, name, detail string) {
-	if !b.over.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail) {
+	if !b.termEnded.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail) {
 		b.publishAlarm(ctx, name, false, detail)
 	}
 }

@@ -130,16 +130,16 @@ type Config struct {
 
 // Bridge serves one subscription for one term.
 type Bridge struct {
-	cfg     Config
-	js      jetstream.JetStream
-	dialer  *zoom.Dialer
-	line    *outbox.Line
-	window  *dedupe.Window
-	journal *journal
-	contest *contest
-	late    lateness
-	born    time.Time
-	over    atomic.Bool // the term is
+	cfg       Config
+	js        jetstream.JetStream
+	dialer    *zoom.Dialer
+	line      *outbox.Line
+	window    *dedupe.Window
+	journal   *journal
+	contest   *contest
+	late      lateness
+	born      time.Time
+	termEnded atomic.Bool
 	// lostSince is since when there is no connection, in Unix nanoseconds, until that is
 	// recorded, or another replica has been told; else zero.
 	lostSince atomic.Int64
@@ -226,7 +226,7 @@ func earlier(a, b time.Time) time.Time {
 // credentials.
 func (b *Bridge) Run(term, process context.Context) error {
 	defer b.logSummary()
-	defer context.AfterFunc(term, b.termOver)()
+	defer context.AfterFunc(term, b.onTermEnd)()
 	reading, patience, release := b.deadlines(term, process)
 	defer release()
 
@@ -245,7 +245,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	unwatch()
 	_, unsafe := b.line.OldestUnsafe()
 	b.journal.recordEnd(process, patience)
-	b.tell(patience, b.lateGap(patience))
+	b.publishGaps(patience, b.unreportedGap(patience))
 	b.forget()
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
@@ -263,9 +263,9 @@ func (b *Bridge) logSummary() {
 		Uint64("duplicates", b.repeated.Load()+line.Duplicates).Uint64("malformed", b.malformed.Load()).Uint64("connects", b.connects.Load()).Msg("subscription ended")
 }
 
-// termOver asks Zoom for a sign of life: the successor counts on the connection.
-func (b *Bridge) termOver() {
-	b.over.Store(true)
+// onTermEnd asks Zoom for a sign of life: the successor counts on the connection.
+func (b *Bridge) onTermEnd() {
+	b.termEnded.Store(true)
 	if s := b.session.Load(); s != nil {
 		s.Beat()
 	}

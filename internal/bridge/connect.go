@@ -174,7 +174,7 @@ func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	gaps := b.journal.opened(b.cfg.Clock(ready))
 	l.readers.Go(func() {
 		defer close(done)
-		b.tell(l.patience, gaps) // where there is no room for it, there is none for events
+		b.publishGaps(l.patience, gaps) // where there is no room for it, there is none for events
 		wait, cancel := context.WithTimeout(l.patience, tellLongest)
 		defer cancel()
 		select {

@@ -134,7 +134,7 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		now := time.Now()
-		s.tell(ctx, []message.Gap{s.gapAfter(record.State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.gapAfter(record.State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
+		s.publishGaps(ctx, []message.Gap{s.newGap(record.State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.newGap(record.State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
 	})
 	time.Sleep(20 * time.Millisecond)
 	both.Go(s.forget)

@@ -1,29 +1,70 @@
 package bridge
 
 import (
+	"context"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// gapAfter is the gap between the connection that a state tells of and the one of
-// this term with the given number.
-func (b *Bridge) gapAfter(last record.State, from, to time.Time, next uint64, cause message.GapCause, certain bool) message.Gap {
+// shortestGap is the shortest gap that a replica reports on its own: two replicas do not
+// notice the same displacement at the same instant.
+const shortestGap = 300 * time.Millisecond
+
+// newGap returns the gap between the connection of a state and this term's connection of
+// the given number.
+func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
 	if from.After(to) || from.IsZero() {
-		from = to // two machines' clocks, or nobody knows
+		from = to // the clocks of two machines differ, or nobody knows
 	}
 	return message.Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
 		Cause: cause, Detail: message.Short(last.End, message.MaxText), Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
-		ID: record.GapID(b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Term.Epoch, next),
+		ID: record.GapID(b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Term.Epoch, connection),
 	}
 }
 
-// found counts a gap and logs it.
-func (b *Bridge) found(g message.Gap) {
+// logGap logs and counts a gap.
+func (b *Bridge) logGap(g message.Gap) {
 	b.cfg.Log.Warn().Str("code", "gap").Str("cause", string(g.Cause)).Bool("certain", g.Certain).Time("from", g.From).
 		Int64("duration_ms", g.Milliseconds).Str("previous", g.PreviousReplica).Msg("gap before this connection: what Zoom sent then is lost")
 	b.cfg.Metrics.Gaps.Inc()
 	b.cfg.Metrics.GapSeconds.Add(max(0, g.Lasted().Seconds()))
+}
+
+// publishGaps publishes the markers of gaps.
+func (b *Bridge) publishGaps(ctx context.Context, gaps []message.Gap) {
+	for _, gap := range gaps {
+		b.publish(ctx, gap.Msg(b.cfg.Stream.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, and the next replica publishes it
+	}
+}
+
+// unreportedGap returns the gap that the successor cannot know of, or none: it relied on
+// this replica's connection, which turned out later to have been dead by then.
+func (b *Bridge) unreportedGap(ctx context.Context) []message.Gap {
+	s := b.journal.current()
+	if s.Connection == 0 || s.State != record.Disconnected || s.Cause == message.GapKicked || !b.termEnded.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	entry, err := b.cfg.States.Get(ctx, record.StatePrefix+b.cfg.Subscription)
+	if err != nil || entry.Value == nil {
+		return nil
+	}
+	next, _, err := record.ReadState(entry.Value, b.cfg.Subscription, b.cfg.Clock(time.Now()))
+	if err != nil || next.Epoch <= s.Epoch || coversGap(next, s.Since) || next.First.Sub(s.Since) < shortestGap {
+		return nil
+	}
+	gap := b.newGap(s, s.Since, next.First, s.Connection+1, message.GapDisconnected, false)
+	gap.Replica, gap.Epoch = next.Replica, next.Epoch
+	return []message.Gap{gap}
+}
+
+// coversGap reports whether a state has the gap that began at a time and ended with its
+// term's first connection.
+func coversGap(s record.State, from time.Time) bool {
+	return s.FirstGap != nil && !s.FirstGap.From.After(from.Add(shortestGap)) && s.FirstGap.To.After(from)
 }

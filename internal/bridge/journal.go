@@ -19,8 +19,6 @@ const (
 	stateInterval = 10 * time.Second
 	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
-	// askTimeout bounds one question to the replica before.
-	askTimeout = 300 * time.Millisecond
 )
 
 // journal keeps the state of one term's connections, here and in the bucket.
@@ -107,7 +105,7 @@ func (j *journal) opened(ready time.Time) (gaps []message.Gap) {
 		if s.Connection == 0 {
 			j.first, s.First = ready, ready.UTC()
 		} else if s.State == record.Disconnected {
-			gap := j.b.gapAfter(*s, s.Since, ready, s.Connection+1, s.Cause, true)
+			gap := j.b.newGap(*s, s.Since, ready, s.Connection+1, s.Cause, true)
 			s.AddGap(gap)
 			gaps = []message.Gap{gap}
 		}
@@ -115,7 +113,7 @@ func (j *journal) opened(ready time.Time) (gaps []message.Gap) {
 		s.Connection++
 	})
 	for _, gap := range gaps {
-		j.b.found(gap)
+		j.b.logGap(gap)
 	}
 	return gaps
 }
@@ -150,7 +148,7 @@ func (j *journal) settle(ctx context.Context) ([]message.Gap, error) {
 		j.enter(last, last.FirstGap)
 		return last.Unstored, nil
 	}
-	last, gap := j.b.gapBefore(ctx, last, j.first)
+	last, gap := j.b.gapBeforeTerm(ctx, last, j.first)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -191,7 +189,7 @@ func (j *journal) enter(last record.State, gap *message.Gap) {
 	j.state = j.state.After(last)
 	j.mu.Unlock()
 	if gap != nil {
-		j.b.found(*gap)
+		j.b.logGap(*gap)
 	}
 }
 
@@ -243,7 +241,7 @@ func (j *journal) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.b.tell(ctx, gaps)
+	j.b.publishGaps(ctx, gaps)
 	j.markTold()
 	return j.flush(ctx)
 }
@@ -386,13 +384,13 @@ func (b *Bridge) load(ctx context.Context) (last record.State, revision uint64, 
 	if last.Epoch <= b.cfg.Term.Epoch {
 		return last, entry.Revision, nil
 	}
-	if b.over.Load() {
+	if b.termEnded.Load() {
 		return last, 0, errSuperseded
 	}
 	// Unless this term holds the lease all the same: then the state is no later
 	// term's, whatever it says.
 	if err := b.cfg.Term.Lease.Prove(ctx); err != nil {
-		if b.over.Load() {
+		if b.termEnded.Load() {
 			return last, 0, errSuperseded
 		}
 		return record.State{}, 0, err

@@ -52,10 +52,3 @@ func (b *Bridge) forget() {
 	defer func() { <-b.turn }()
 	b.window = dedupe.NewWindow(0, 0) // who comes late remembers nothing
 }
-
-// tell publishes the markers of gaps.
-func (b *Bridge) tell(ctx context.Context, gaps []message.Gap) {
-	for _, gap := range gaps {
-		b.publish(ctx, gap.Msg(b.cfg.Stream.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, for the next replica
-	}
-}

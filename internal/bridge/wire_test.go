@@ -68,7 +68,7 @@ func TestWireBytes(t *testing.T) {
 		PreviousReplica: "replica-2", Replica: "replica-1", Epoch: 7, ID: "gap:sub:nonce:6.2-7.1",
 	}.Msg("zoom")))
 	last := record.State{State: record.Disconnected, Replica: "replica-2", Nonce: "nonce", Epoch: 6, Connection: 3, End: strings.Repeat("é", 300)}
-	add("a gap of this term", placed(b.gapAfter(last, received, received.Add(-time.Second), 2, message.GapStart, true).Msg("zoom")))
+	add("a gap of this term", placed(b.newGap(last, received, received.Add(-time.Second), 2, message.GapStart, true).Msg("zoom")))
 	add("an alarm", placed(message.Alarm{Name: "late", Raised: true, Subscription: "sub", Replica: "replica-1", Epoch: 7, At: received.UTC(), Detail: "events are late"}.Msg("zoom")))
 	add("the end of a replica's alarm", message.Alarm{Name: "spool-full", Replica: "replica-1", At: received.UTC(), Detail: "it is over"}.Msg("acme.zoom"))
 

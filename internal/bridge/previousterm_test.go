@@ -19,10 +19,10 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestLossBegins holds that the marker of a crash begins no later than what the dead
+// TestLossStart holds that the marker of a crash begins no later than what the dead
 // replica had received and not made safe, nor than when Zoom sent the last frame that
 // it read, by whatever is known of it: its last answer, its state, the stream.
-func TestLossBegins(t *testing.T) {
+func TestLossStart(t *testing.T) {
 	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
 	nc, err := nats.Connect("", nats.InProcessServer(s))
 	if err != nil {
@@ -78,7 +78,7 @@ func TestLossBegins(t *testing.T) {
 			cfg := testConfig(nc, zerolog.Nop())
 			cfg.Outbox, cfg.Peers = p, testPeers{safeUntil: c.answered}
 			b := New(js, nil, cfg)
-			_, gap := b.gapBefore(t.Context(), c.last, at(60))
+			_, gap := b.gapBeforeTerm(t.Context(), c.last, at(60))
 			if gap == nil || gap.Cause != message.GapCrash || !gap.From.Equal(c.want) || !gap.To.Equal(at(60)) {
 				t.Errorf("%+v, want it from %v", gap, c.want)
 			}
@@ -96,7 +96,7 @@ func TestLossBegins(t *testing.T) {
 		cfg.Outbox = p
 		b := New(js, nil, cfg)
 		last := record.State{State: record.Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
-		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Cause != message.GapStart || !gap.From.Equal(at(35)) {
+		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Cause != message.GapStart || !gap.From.Equal(at(35)) {
 			t.Errorf("%+v", gap)
 		}
 	})
@@ -121,7 +121,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		cfg.Clock = func(time.Time) time.Time { return at(62) }
 		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
 		b := New(nil, nil, cfg)
-		if _, gap := b.gapBefore(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
+		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
 			t.Errorf("%s: %+v", name, gap)
 		}
 	}
@@ -141,7 +141,7 @@ func TestDisplacedBySomebody(t *testing.T) {
 	} {
 		last := record.State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
 		b := New(nil, nil, testConfig(nil, zerolog.Nop()))
-		_, gap := b.gapBefore(t.Context(), last, begin)
+		_, gap := b.gapBeforeTerm(t.Context(), last, begin)
 		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(last.Since)) {
 			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
 		}
@@ -166,7 +166,7 @@ func TestDisplacedByThisOne(t *testing.T) {
 		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
 		b := New(nil, nil, cfg)
 		b.firstDial.Store(int64(time.Duration(c.dial) * time.Millisecond))
-		_, gap := b.gapBefore(t.Context(), last, at(ready))
+		_, gap := b.gapBeforeTerm(t.Context(), last, at(ready))
 		if ours := gap == nil; ours != c.ours || gap != nil && gap.Cause != message.GapKicked {
 			t.Errorf("displaced %d ms before, and the dial took %d ms: %+v", c.before, c.dial, gap)
 		}
@@ -208,7 +208,7 @@ func TestUnrecordedTerm(t *testing.T) {
 				return json.Marshal(record.State{State: record.Disconnected, Replica: "b", Nonce: "between", Epoch: 5, Now: at(60)})
 			}}
 			b := New(nil, nil, cfg)
-			_, gap := b.gapBefore(t.Context(), c.last, at(60))
+			_, gap := b.gapBeforeTerm(t.Context(), c.last, at(60))
 			if c.want.IsZero() {
 				if gap != nil {
 					t.Errorf("%+v, want none", gap)

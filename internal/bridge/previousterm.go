@@ -1,0 +1,196 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/zoom"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+const (
+	// askTimeout bounds one question to the previous term's replica.
+	askTimeout = 300 * time.Millisecond
+
+	// A displacement that came so much before this term's connection was ready is a
+	// stranger's. Clocks of two machines may differ by clockTolerance. On one clock the
+	// displacement falls into the dial, whose length counts within bounds: a busy machine
+	// must not take its own displacement for a stranger's, and a stranger's during a long
+	// dial must not pass for its own.
+	clockTolerance         = 10 * time.Second
+	minDisplacementAdvance = 50 * time.Millisecond
+	maxDisplacementAdvance = 250 * time.Millisecond
+
+	// maxSearch is how many of the stream's last messages are searched for an event of
+	// the previous term.
+	maxSearch = 64
+)
+
+// gapBeforeTerm returns the gap between the previous term's connection and this term's
+// first one, or nil. last is the recorded state of the previous term, ready when this
+// term's connection was. It also returns the answer of the previous term's replica in
+// place of last, if there is one.
+func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready time.Time) (record.State, *message.Gap) {
+	if last.Nonce == "" { // nobody was ever connected
+		return last, nil
+	}
+	certain, answered := true, false
+	if !last.Final() || ready.Sub(last.Since) < clockTolerance { // else nothing can change, nor do clocks matter
+		answer, ok := b.askReplica(ctx, last.Nonce, last.Epoch)
+		switch {
+		case ok:
+			last, answered = answer, true
+		case last.State == record.Connected:
+			return last, new(b.newGap(last, b.lossStart(ctx, last), ready, 1, message.GapCrash, false))
+		default:
+			certain = last.Final()
+		}
+	}
+	// A later term that has recorded nothing may have displaced that connection all the
+	// same, as soon as it had the lease. Zoom may have let it look live for a while.
+	if unrecorded := b.cfg.Term.Previous; last.State != record.Disconnected && unrecorded.Epoch > last.Epoch {
+		answer, ok := b.askReplica(ctx, unrecorded.Nonce, unrecorded.Epoch)
+		switch {
+		case ok && answer.Connection > 0:
+			last, answered = answer, true
+		case !ok:
+			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
+			if !answered || from.Before(ready) { // else events came on that connection until now
+				return last, new(b.newGap(last, from, ready, 1, message.GapCrash, false))
+			}
+		}
+	}
+	switch {
+	case last.State == record.Connected && last.Unanswered:
+		return last, new(b.newGap(last, last.LastFrame, ready, 1, message.GapDisconnected, false))
+	case last.State == record.Disconnected:
+		from := last.Since
+		if !answered && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received by then may have ended with it
+			from = earlier(from, b.lossStart(ctx, last))
+		}
+		if answered && last.Cause == message.GapDisconnected && last.Ended.After(ready) { // this term's connection may have displaced it
+			certain = false
+		}
+		return last, new(b.newGap(last, from, ready, 1, last.Cause, certain))
+	case last.State != record.Connected && ready.Sub(last.Since) > b.displacementAdvance(last, answered): // by a stranger, it seems
+		return last, new(b.newGap(last, last.Since, ready, 1, message.GapKicked, false))
+	}
+	return last, nil
+}
+
+// displacementAdvance is how long before this term's first connection was ready it may
+// have displaced the previous term's.
+func (b *Bridge) displacementAdvance(last record.State, answered bool) time.Duration {
+	switch {
+	case answered:
+		return min(max(minDisplacementAdvance, time.Duration(b.firstDial.Load())), maxDisplacementAdvance)
+	case last.State == record.Displaced: // its replica died before it found out by whom
+		return 0
+	}
+	return clockTolerance
+}
+
+// askReplica asks the process with a nonce how its connection in an epoch fares. It
+// returns false if that process has ended, is cut off, or does not answer in time.
+func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (answer record.State, ok bool) {
+	for range 2 {
+		askCtx, cancel := context.WithTimeout(ctx, askTimeout)
+		text, err := b.cfg.Peers.Ask(askCtx, nonce, Question(b.cfg.Subscription, epoch))
+		cancel()
+		if err != nil {
+			continue
+		}
+		answer, err = record.ReadAnswer(text, b.cfg.Subscription, b.cfg.Clock(time.Now()))
+		if err == nil && answer.Epoch == epoch && answer.Nonce == nonce {
+			return answer, true
+		}
+	}
+	return record.State{}, false
+}
+
+// Question is what a replica asks its predecessor. [Bridge.Describe] of that epoch is the
+// answer.
+func Question(subscription string, epoch uint64) string {
+	return fmt.Sprintf("%s %d", subscription, epoch)
+}
+
+// lossStart is since when events may be lost with a replica that does not answer any more.
+// The SafeUntil that it last reported to this replica is on this replica's clock, so it
+// decides. Its recorded state is some seconds old. Messages are stored, and go to disk, in
+// order, so all before the newest one that is there is safe.
+func (b *Bridge) lossStart(ctx context.Context, last record.State) time.Time {
+	if at := b.cfg.Peers.SafeUntil(last.Nonce); !at.IsZero() {
+		return b.cfg.Clock(at)
+	}
+	if last.Unanswered {
+		return earlier(last.LastFrame, last.SafeUntil)
+	}
+	begin := last.SafeUntil
+	if begin.IsZero() { // written by a version that did not record it
+		begin = later(last.Since, last.LastFrame)
+	}
+	return later(begin, later(b.lastStored(ctx, last.Epoch), b.lastSpooled(ctx, last.Epoch)))
+}
+
+// lastStored is the time after which what Zoom sent in an epoch may not be stored, by the
+// newest event of the subscription among the stream's last messages; zero: unknown.
+func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // if NATS is far away, the recorded state must do
+	defer cancel()
+	stream, err := b.js.Stream(ctx, b.cfg.Stream.Name)
+	if err != nil {
+		return time.Time{}
+	}
+	for msg, err := range newestFirst(ctx, stream, maxSearch) {
+		if err != nil {
+			return time.Time{}
+		}
+		h := message.ParseHeaders(msg.Header)
+		if h.Subscription != b.cfg.Subscription || !b.ofPreviousEpoch(h, epoch) {
+			continue
+		}
+		if at := unreadSince(h); !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// lastSpooled is as lastStored, by the newest event of the subscription that an earlier
+// run of this replica has left on disk.
+func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	header := b.cfg.Outbox.Leftover(ctx, b.cfg.Subscription)
+	if h := message.ParseHeaders(header); header != nil && b.ofPreviousEpoch(h, epoch) {
+		return unreadSince(h)
+	}
+	return time.Time{}
+}
+
+// ofPreviousEpoch reports whether a message is of a previous epoch; 0: of any but this
+// term's.
+func (b *Bridge) ofPreviousEpoch(h message.Headers, epoch uint64) bool {
+	if epoch == 0 {
+		return h.Epoch != b.cfg.Term.Epoch
+	}
+	return h.Epoch == epoch
+}
+
+// unreadSince is since when frames that Zoom sent after a message may be unread; zero if
+// the message does not say when it was received.
+func unreadSince(h message.Headers) time.Time {
+	if h.Received.IsZero() {
+		return time.Time{}
+	}
+	return zoom.ReadFrom(message.Plausible(h.Sent, h.Received), h.Received)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
