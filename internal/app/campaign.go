@@ -115,8 +115,8 @@ func (b *bridges) latest(subscription string) *bridge.Bridge {
 	return all[len(all)-1].bridge
 }
 
-// unsafe is how long ago the oldest of what would be lost with this process came.
-func (b *bridges) unsafe() time.Duration {
+// unsafeFor is how long ago the oldest of what would be lost with this process came.
+func (b *bridges) unsafeFor() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -131,13 +131,13 @@ func (b *bridges) unsafe() time.Duration {
 	return now.Sub(until)
 }
 
-func (b *bridges) describe(question string) []byte {
+func (b *bridges) answer(question string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	subscription, _, _ := strings.Cut(question, " ")
 	for _, s := range b.all[subscription] {
 		if s.question == question {
-			return s.bridge.Describe()
+			return s.bridge.Answer()
 		}
 	}
 	return nil

@@ -78,7 +78,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	})
 	r.candidate = lease.New(nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.describe, Unsafe: r.bridges.unsafe, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
+		Describe: r.bridges.answer, Unsafe: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openOutbox(found.Stream.State.LastSeq)

@@ -7,7 +7,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
-	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -51,18 +50,18 @@ func (b *Bridge) clear(ctx context.Context, name, detail string) {
 }
 
 func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
-	b.journal.change(func(*record.State) {})                             // the state tells, too
+	b.journal.touch()                                                    // the state tells, too
 	b.publish(ctx, b.alarmMessage(name, raised, detail), outbox.Times{}) //nolint:errcheck // the log has it
 }
 
 // raised are the names of the term's alarms that are raised.
-func (b *Bridge) raised() []string {
+func (b *Bridge) raisedAlarms() []string {
 	return b.cfg.Alarms.Board.Of(b.cfg.Subscription, b.cfg.Term.Epoch)
 }
 
 // inherit goes on with the alarms that the term before has left raised: whoever
 // judges them next clears them in the stream.
-func (b *Bridge) inherit(names []string) {
+func (b *Bridge) adoptAlarms(names []string) {
 	for _, name := range names {
 		b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))
 		if name == message.AlarmContested {

@@ -140,9 +140,6 @@ type Bridge struct {
 	late      lateness
 	born      time.Time
 	termEnded atomic.Bool
-	// lostSince is since when there is no connection, in Unix nanoseconds, until that is
-	// recorded, or another replica has been told; else zero.
-	lostSince atomic.Int64
 	firstDial atomic.Int64 // how long it took; 0: none has succeeded
 	session   atomic.Pointer[zoom.Session]
 	renewed   atomic.Pointer[zoom.Session] // that the one above replaces; nil: it has ended
@@ -160,7 +157,7 @@ type Bridge struct {
 
 	connects, events, repeated, malformed atomic.Uint64
 	lastEvent                             atomic.Int64              // Unix nanoseconds
-	eventBefore                           atomic.Pointer[time.Time] // the last one of the term before
+	previousLastEvent                     atomic.Pointer[time.Time] // the last one of the term before
 
 	badFrames, badSignatures, everyEvent zerolog.Logger // sampled
 }
@@ -186,9 +183,9 @@ func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	return b
 }
 
-// Describe is the state of the connection, as the successor wants to know it. It
+// Answer is the state of the connection, as the successor wants to know it. It
 // may be called at any time, also when Run has returned.
-func (b *Bridge) Describe() []byte { return b.journal.describe() }
+func (b *Bridge) Answer() []byte { return b.journal.answer() }
 
 // SafeUntil is until when there was a connection of this term, or its end is recorded,
 // and all that Zoom sent is read, and stored or on disk: with the end of the process
@@ -196,7 +193,7 @@ func (b *Bridge) Describe() []byte { return b.journal.describe() }
 func (b *Bridge) SafeUntil() time.Time {
 	// In the order in which a message passes, or one on its way could be missed.
 	until := time.Now()
-	if lost := b.lostSince.Load(); lost != 0 {
+	if lost := b.journal.unrecordedEnd.Load(); lost != 0 {
 		until = earlier(until, time.Unix(0, lost))
 	}
 	for _, session := range []*zoom.Session{b.session.Load(), b.renewed.Load()} {
@@ -235,7 +232,7 @@ func (b *Bridge) Run(term, process context.Context) error {
 	defer owned.Wait()
 	keeping, enough := context.WithCancel(patience) // it may wait for room, and must not for ever
 	defer enough()
-	owned.Go(func() { b.journal.keep(keeping) })
+	owned.Go(func() { b.journal.run(keeping) })
 	watching, unwatch := context.WithCancel(term)
 	defer unwatch()
 	owned.Go(func() { b.watch(watching) })
@@ -250,8 +247,8 @@ func (b *Bridge) Run(term, process context.Context) error {
 	settling, cancel := context.WithTimeout(patience, settleTimeout)
 	defer cancel()
 	if b.line.Close(settling) == nil && !unsafe.IsZero() { // else the outbox waits longer
-		b.journal.change(func(*record.State) {}) // what was not safe is now
-		b.journal.record(patience)               //nolint:errcheck // without it a gap seems to begin a little earlier
+		b.journal.touch()        // what was not safe is now
+		b.journal.sync(patience) //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
 	return err
 }
@@ -344,7 +341,7 @@ func (b *Bridge) lastEventAt() time.Time {
 	if at := b.lastEvent.Load(); at > 0 {
 		return b.cfg.Clock(time.Unix(0, at)).UTC()
 	}
-	if at := b.eventBefore.Load(); at != nil {
+	if at := b.previousLastEvent.Load(); at != nil {
 		return *at
 	}
 	return time.Time{}

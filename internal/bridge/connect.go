@@ -98,11 +98,11 @@ func (b *Bridge) connectLoop(term, process, reading, patience context.Context) e
 			// away only now, was displaced by a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Lease.Prove(term); b.cfg.Term.Lease.TakenOver() {
-				b.journal.judge(record.HandedOver, "")
+				b.journal.classifyEnd(record.HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
 				return nil
 			}
-			b.journal.judge(record.Disconnected, message.GapKicked)
+			b.journal.classifyEnd(record.Disconnected, message.GapKicked)
 			wait = b.contest.displaced(patience)
 		}
 		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
@@ -171,14 +171,14 @@ func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
 // follows.
 func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
 	done := make(chan struct{})
-	gaps := b.journal.opened(b.cfg.Clock(ready))
+	gaps := b.journal.noteConnected(b.cfg.Clock(ready))
 	l.readers.Go(func() {
 		defer close(done)
 		b.publishGaps(l.patience, gaps) // where there is no room for it, there is none for events
 		wait, cancel := context.WithTimeout(l.patience, tellLongest)
 		defer cancel()
 		select {
-		case <-b.journal.told:
+		case <-b.journal.adoptionPublished:
 		case <-wait.Done():
 			if l.patience.Err() == nil {
 				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
@@ -237,7 +237,7 @@ func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *r
 		})
 	}
 	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")
-	b.journal.renewed(b.cfg.Clock(ready))
+	b.journal.noteRenewed(b.cfg.Clock(ready))
 	return l.read(s, nil)
 }
 
@@ -248,7 +248,7 @@ func (b *Bridge) ended(term, process context.Context, r *reader) {
 		detail = e.Error()
 	}
 	end := func(state record.ConnState, cause message.GapCause) {
-		b.journal.ended(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
+		b.journal.noteEnded(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
 	}
 	switch {
 	case why == zoom.CauseDisplaced && term.Err() != nil:

@@ -66,7 +66,7 @@ func (c *contest) connected() { c.timer = nil }
 
 // calm fires when a connection has lived long enough after a displacement.
 func (c *contest) calm() <-chan time.Time {
-	if c.timer == nil && slices.Contains(c.b.raised(), message.AlarmContested) {
+	if c.timer == nil && slices.Contains(c.b.raisedAlarms(), message.AlarmContested) {
 		c.timer = time.After(max(calmAfter, 2*c.last))
 	}
 	return c.timer

@@ -90,8 +90,8 @@ func TestForgedState(t *testing.T) {
 		if _, err := js.Publish(t.Context(), "$KV.states."+record.StatePrefix+"sub", value); err != nil {
 			t.Fatal(err)
 		}
-		s.journal.opened(s.now)
-		gaps, err := s.journal.settle(t.Context())
+		s.journal.noteConnected(s.now)
+		gaps, err := s.journal.adoptPreviousTerm(t.Context())
 		if err != nil || len(gaps) != c.gaps {
 			t.Errorf("%s: tells of %d gaps, %v; want %d", name, len(gaps), err, c.gaps)
 		}

@@ -54,7 +54,7 @@ func judged(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 		b.late.note(noon.Add(-d), noon, noon)
 		b.judgeLate(t.Context())
 	}
-	return slices.Contains(b.raised(), message.AlarmLate)
+	return slices.Contains(b.raisedAlarms(), message.AlarmLate)
 }
 
 func TestLateIsRaisedAndCleared(t *testing.T) {

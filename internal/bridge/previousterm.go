@@ -110,7 +110,7 @@ func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (an
 	return record.State{}, false
 }
 
-// Question is what a replica asks its predecessor. [Bridge.Describe] of that epoch is the
+// Question is what a replica asks its predecessor. [Bridge.Answer] of that epoch is the
 // answer.
 func Question(subscription string, epoch uint64) string {
 	return fmt.Sprintf("%s %d", subscription, epoch)

@@ -65,7 +65,7 @@ func (s *subject) event() { s.at(s.now) }
 // at has the last event be received at a time.
 func (s *subject) at(when time.Time) {
 	s.events.Add(1)
-	s.eventBefore.Store(&when)
+	s.previousLastEvent.Store(&when)
 }
 
 func (s *subject) is(state record.ConnState) {
@@ -113,7 +113,7 @@ func TestSilentWithAThreshold(t *testing.T) {
 	if s.raisedNow() {
 		t.Fatal("raised without a connection")
 	}
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	s.passes(9 * time.Minute)
 	if s.raisedNow() {
 		t.Fatal("raised too early")
@@ -143,7 +143,7 @@ func TestSilentWithAThreshold(t *testing.T) {
 	if s.raisedNow() {
 		t.Error("raised while disconnected")
 	}
-	s.journal.opened(s.now) // after a gap
+	s.journal.noteConnected(s.now) // after a gap
 	s.passes(9 * time.Minute)
 	if s.raisedNow() {
 		t.Error("raised right after a gap")
@@ -161,12 +161,12 @@ func TestSilentWithAThreshold(t *testing.T) {
 func TestAnotherGapClears(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 10*time.Minute)
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	s.event()
 	s.passes(time.Hour)
-	s.journal.ended(record.Disconnected, s.now, s.now, s.now, message.GapDisconnected, "")
+	s.journal.noteEnded(record.Disconnected, s.now, s.now, s.now, message.GapDisconnected, "")
 	s.passes(time.Minute)
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	s.passes(time.Minute)
 	if s.raisedNow() || !strings.Contains(s.log.String(), "the connection is new") {
 		t.Errorf("%s", s.log)
@@ -178,7 +178,7 @@ func TestAnotherGapClears(t *testing.T) {
 func TestSilentByRhythm(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	work := func(s *subject, until time.Time) {
 		for ; s.now.Before(until); s.now = s.now.Add(5 * time.Minute) {
 			if office(s.now) {
@@ -193,7 +193,7 @@ func TestSilentByRhythm(t *testing.T) {
 	work(s, monday.Add(16*24*time.Hour))
 	next := newSubject(t, nc, bucket, -1)
 	next.now = s.now
-	next.journal.opened(next.now)
+	next.journal.noteConnected(next.now)
 	work(next, monday.Add(28*24*time.Hour)) // to the fifth Monday
 	next.passes(11 * time.Hour)
 	if next.raisedNow() {
@@ -225,7 +225,7 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newSubject(t, nc, bucket, -1)
-		s.journal.opened(s.now)
+		s.journal.noteConnected(s.now)
 		s.event()
 		s.passes(time.Minute)
 		entry, err = bucket.Get(t.Context(), record.RhythmPrefix+"sub")
@@ -240,9 +240,9 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 func TestInheritedSilence(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	s.at(s.now.Add(-24 * time.Hour))
-	s.inherit([]string{message.AlarmSilent})
+	s.adoptAlarms([]string{message.AlarmSilent})
 	nc.Close()
 	s.passes(time.Minute)
 	if !s.raisedNow() {
@@ -260,8 +260,8 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	if _, err := bucket.Put(t.Context(), record.StatePrefix+"sub", []byte(value), 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	s.journal.opened(s.now) // connected, and the term ends at once: the rest is as in Run
-	if err := s.journal.record(t.Context()); err != nil {
+	s.journal.noteConnected(s.now) // connected, and the term ends at once: the rest is as in Run
+	if err := s.journal.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.cfg.Alarms.Board.Leave(s.cfg.Subscription, s.cfg.Term.Epoch)
@@ -276,27 +276,27 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	ended := time.Now().Add(-10 * time.Second)
-	lose := func() { s.journal.ended(record.Disconnected, ended, ended, ended, message.GapDisconnected, "") }
+	lose := func() { s.journal.noteEnded(record.Disconnected, ended, ended, ended, message.GapDisconnected, "") }
 	is := func(what string, want time.Time) {
 		t.Helper()
 		if got := s.SafeUntil(); got.Sub(want).Abs() > time.Second {
 			t.Errorf("%s: safe until %v ago, want %v", what, time.Since(got), time.Since(want))
 		}
 	}
-	s.journal.opened(s.now)
+	s.journal.noteConnected(s.now)
 	is("connected", time.Now())
 	lose()
 	is("disconnected", ended)
-	if err := s.journal.record(t.Context()); err != nil {
+	if err := s.journal.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	is("recorded", time.Now())
 	lose()
-	s.journal.describe()
+	s.journal.answer()
 	is("asked", time.Now())
-	s.journal.ended(record.HandedOver, ended, ended, ended, "", "")
+	s.journal.noteEnded(record.HandedOver, ended, ended, ended, "", "")
 	is("handed over, and not recorded", ended)
-	s.journal.supersede()
+	s.journal.markSuperseded()
 	is("a later term has written", time.Now())
 	lose()
 	is("ended after that", time.Now())
@@ -315,11 +315,11 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	t.Cleanup(nc.Close)
 	bucket := openBucket(t, nc)
 	s := newSubject(t, nc, bucket, 0)
-	s.journal.opened(s.now)
-	if err := s.journal.record(t.Context()); err != nil {
+	s.journal.noteConnected(s.now)
+	if err := s.journal.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.journal.ended(record.HandedOver, time.Now(), time.Now(), time.Now(), "", "")
+	s.journal.noteEnded(record.HandedOver, time.Now(), time.Now(), time.Now(), "", "")
 	natstest.Stop(first)
 
 	process, end := context.WithCancel(t.Context())
@@ -337,7 +337,7 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	}
 	natstest.Run(t, dir, port)
 	<-recorded
-	if last, _, err := s.load(t.Context()); err != nil || last.State != record.HandedOver {
+	if last, _, err := s.journal.read(t.Context()); err != nil || last.State != record.HandedOver {
 		t.Errorf("%+v, %v", last, err)
 	}
 }

@@ -21,7 +21,7 @@ func (b *Bridge) stored(s outbox.Stored) {
 		b.cfg.Repeated(id, "stream")
 	}
 	if !isEvent && message.KindOf(b.cfg.Stream.Prefix, s.Msg.Subject) == message.KindGap {
-		b.journal.stored(id)
+		b.journal.noteMarkerStored(id)
 	}
 	if !isEvent || s.Duplicate && !s.Resent {
 		return
