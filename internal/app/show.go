@@ -22,7 +22,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	if b == nil {
 		return s
 	}
-	c := b.Condition()
+	c := b.Status()
 	s.InFlight = c.InFlight
 	margin, leads := r.candidate.Margin(id)
 	if !leads {

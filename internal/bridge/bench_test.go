@@ -30,7 +30,7 @@ func BenchmarkFrameToMessage(b *testing.B) {
 	for _, name := range []string{"300", "sample", "1024", "16384"} {
 		b.Run(name, func(b *testing.B) {
 			var wire bytes.Buffer
-			for i := range localWindow + 1 { // no id is known
+			for i := range windowSize + 1 { // no id is known
 				appendText(&wire, sim.Frame(zoomsim.Event{Body: bodies[name], TrackingID: fmt.Sprintf("EventService_5D0CD6A8-7FE6-4A4A-A8B4-%012d_3", i)}))
 			}
 			br := newBridge(b)
@@ -45,10 +45,11 @@ func BenchmarkFrameToMessage(b *testing.B) {
 			n, enough := 0, errors.New("enough")
 			b.ResetTimer()
 			err = s.Run(b.Context(), func(f *zoom.Frame) error {
-				msg, _ := br.received(f)
-				if !br.place(msg, f.Received) {
+				msg, _ := br.receiveEvent(f)
+				if br.isRepeated(msg, f.Received) {
 					return errors.New("an id came twice")
 				}
+				br.assignSeq(msg)
 				if n++; n == b.N {
 					return enough
 				}

@@ -81,7 +81,7 @@ func TestHostileHeaderValues(t *testing.T) {
 		{"v=2.0;clid=us02;rid=WEB_1", "v=2.0;clid=us02;rid=WEB_1"},
 		{"a\r\nNats-Rollup: all", ""}, {strings.Repeat("x", maxHeaderValue+1), ""}, {" a", ""}, {"\xff", ""}, {"", ""},
 	} {
-		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: c.value}})
+		msg := b.eventMessage(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: c.value}})
 		if got := msg.Header.Values("x-zm-trackingid"); len(got) > 1 || strings.Join(got, "") != c.want {
 			t.Errorf("%q becomes %q", c.value, got)
 		}
@@ -97,13 +97,13 @@ func TestEventNameInHeader(t *testing.T) {
 		"meeting.started": "meeting.started", "évent.x": "évent.x",
 		"completed ": "completed%20", "a\nb": "a%0Ab", "\xff": "%FF",
 	} {
-		msg := b.event(&zoom.Frame{Event: name, Body: []byte("{}")})
+		msg := b.eventMessage(&zoom.Frame{Event: name, Body: []byte("{}")})
 		if got := msg.Header.Get(message.HeaderEvent); got != want {
 			t.Errorf("%q: header %q, want %q", name, got, want)
 		}
 	}
 	long := strings.Repeat("long_name.", 50) + "end"
-	if got := b.event(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(message.HeaderEvent); got != long {
+	if got := b.eventMessage(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(message.HeaderEvent); got != long {
 		t.Errorf("the header cuts the name as the subject does: %q", got)
 	}
 }
@@ -111,8 +111,8 @@ func TestEventNameInHeader(t *testing.T) {
 func TestStampCounts(t *testing.T) {
 	b := newBridge(t)
 	for want := range 3 {
-		msg := b.malformedFrame(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
-		b.stamp(msg, uint64(want)+1)
+		msg := b.malformedMessage(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
+		b.assignSeq(msg)
 		if msg.Header.Get(message.HeaderEpoch) != "7" || msg.Header.Get(message.HeaderSeq) != fmt.Sprint(want+1) || msg.Header.Get(message.HeaderReasonCode) != "not_json" {
 			t.Errorf("%v", msg.Header)
 		}
@@ -122,7 +122,7 @@ func TestStampCounts(t *testing.T) {
 // TestPauses shows that pauses grow until a session was useful, that one after
 // a displacement is long, and that Zoom's own wish counts.
 func TestPauses(t *testing.T) {
-	p := newPauses()
+	p := newRedialBackoff()
 	lost := &zoom.Error{Cause: zoom.CauseReset}
 	var last time.Duration
 	for range 20 {
@@ -137,7 +137,7 @@ func TestPauses(t *testing.T) {
 	if got := p.next(false, &zoom.Error{Cause: zoom.CauseDial, RetryAfter: time.Hour}); got != time.Hour {
 		t.Errorf("Retry-After of an hour gives %s", got)
 	}
-	contest := growing(2*time.Second, 5*time.Minute)
+	contest := newBackoff(2*time.Second, 5*time.Minute)
 	first := contest.NextBackOff()
 	for range 5 {
 		last = contest.NextBackOff()
@@ -145,7 +145,7 @@ func TestPauses(t *testing.T) {
 	if first < time.Second || last < 30*time.Second {
 		t.Errorf("after displacements the pauses go from %s to %s", first, last)
 	}
-	if cause(errors.New("other")) != zoom.CauseToken || cause(&zoom.Error{Cause: zoom.CauseDisplaced}) != zoom.CauseDisplaced {
+	if causeOf(errors.New("other")) != zoom.CauseToken || causeOf(&zoom.Error{Cause: zoom.CauseDisplaced}) != zoom.CauseDisplaced {
 		t.Error("causes")
 	}
 }

@@ -23,20 +23,150 @@ const (
 )
 
 const (
-	// tellLongest is how long the events of a new connection wait since it is not known
+	// maxEventDelay is how long the events of a new connection wait while it is not known
 	// what was before it. They are neither stored nor on disk then.
-	tellLongest = 1500 * time.Millisecond
-	// orderPatience is how long the frames of a new connection wait for the end
-	// of the one that it replaces, so that they come after the old one's.
-	orderPatience = 2 * time.Second
+	maxEventDelay = 1500 * time.Millisecond
+	// orderTimeout is how long the frames of a renewed connection wait for the end of the
+	// one that it replaces, so that they come after the old one's.
+	orderTimeout = 2 * time.Second
 	// lingerTimeout is how long a replaced connection may stay open.
 	lingerTimeout = 30 * time.Second
 	// renewalRetry is the pause after a renewal that failed.
 	renewalRetry = 10 * time.Second
 )
 
-// reader reads one session.
-type reader struct {
+// connector keeps a term connected to Zoom, and reads its connections: two of them while
+// one replaces the other.
+type connector struct {
+	b          *Bridge
+	termCtx    context.Context // ends with the term: no connection is opened any more
+	processCtx context.Context // ends when the process is to stop
+	readCtx    context.Context // ends when connections are to be closed
+	drainCtx   context.Context // ends when what was received can no longer be handed over
+	readers    sync.WaitGroup
+}
+
+// run returns when the term and its last connection have ended, or the credentials are
+// refused. It returns an error if something received is not handed over, or the
+// credentials never will be accepted.
+func (c *connector) run() error {
+	defer c.readers.Wait()
+	b := c.b
+	backoff := newRedialBackoff()
+	for b.cfg.Term.Lease.WaitTrusted(c.termCtx) == nil {
+		useful, err := c.connect()
+		if lost, ok := errors.AsType[*notStoredError](err); ok {
+			return lost
+		}
+		if c.termCtx.Err() != nil || c.readCtx.Err() != nil { // with the process the term ends too, in any order
+			b.cfg.Log.Info().Str("code", "zoom.closed").AnErr("reason", err).AnErr("term", context.Cause(c.termCtx)).Msg("connection to Zoom closed")
+			return nil
+		}
+		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
+			return denied
+		}
+		b.setTrouble(err)
+		pause := backoff.next(useful, err)
+		if causeOf(err) == zoom.CauseDisplaced {
+			// By another replica, or a stranger? The lease tells: a replica that holds it, or
+			// gives it away only now, was displaced by a stranger.
+			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
+			if b.cfg.Term.Lease.Prove(c.termCtx); b.cfg.Term.Lease.TakenOver() {
+				b.journal.setEnd(record.HandedOver, "")
+				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
+				return nil
+			}
+			b.journal.setEnd(record.Disconnected, message.GapKicked)
+			pause = b.contest.handleDisplaced(c.drainCtx)
+		}
+		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(causeOf(err))).AnErr("error", err).Stringer("pause", pause.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
+		if sleep(c.termCtx, pause) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// connect opens a connection and reads it to its end, and those that replace it. It
+// reports whether the last one was useful, and why it ended.
+func (c *connector) connect() (useful bool, err error) {
+	b := c.b
+	session, err := c.dial(c.termCtx)
+	if err != nil {
+		return false, err
+	}
+	published := c.publishGapsBefore(time.Now())
+	b.contest.handleConnected()
+	r := c.read(session, published)
+	for renewal := renewalTimer(session); ; {
+		select {
+		case <-r.done:
+			b.cfg.Term.Lease.SetConnected(false)
+			c.noteEnded(r)
+			b.session.Store(nil)
+			return r.session.Useful(), r.err
+		case <-b.contest.adopted: // lasted has to be called again
+		case <-b.contest.lasted():
+			b.contest.clear(c.drainCtx)
+		case <-renewal:
+			renewal = time.After(renewalRetry)
+			if c.termCtx.Err() != nil || !b.renews() {
+				continue
+			}
+			if next := c.renew(r); next != nil {
+				r, renewal = next, renewalTimer(next.session)
+			}
+		}
+	}
+}
+
+func (c *connector) dial(ctx context.Context) (*zoom.Session, error) {
+	b := c.b
+	began := time.Now()
+	session, err := b.dialer.Dial(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			b.cfg.Metrics.Connect(string(causeOf(err)))
+		}
+		return nil, err
+	}
+	b.cfg.Metrics.Connected()
+	b.trouble.Store(nil)
+	b.session.Store(session)
+	b.cfg.Term.Lease.SetConnected(true)
+	b.connects.Add(1)
+	b.firstDial.CompareAndSwap(0, int64(time.Since(session.Dialled())))
+	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Term.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
+	return session, nil
+}
+
+// publishGapsBefore publishes the markers of the gap before a connection that is ready,
+// and then closes published. Until then the connection's events wait in the socket, so that
+// the marker is stored before them. The gap since the term's last connection is known here;
+// the one since the previous term costs a few round trips to NATS. If these take longer
+// than maxEventDelay, the events go on, and the marker follows.
+func (c *connector) publishGapsBefore(ready time.Time) (published <-chan struct{}) {
+	b := c.b
+	done := make(chan struct{})
+	gaps := b.journal.noteConnected(b.cfg.Clock(ready))
+	c.readers.Go(func() {
+		defer close(done)
+		b.publishGaps(c.drainCtx, gaps) // where there is no room for it, there is none for events
+		waitCtx, cancel := context.WithTimeout(c.drainCtx, maxEventDelay)
+		defer cancel()
+		select {
+		case <-b.journal.adoptionPublished:
+		case <-waitCtx.Done():
+			if c.drainCtx.Err() == nil {
+				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
+			}
+		}
+	})
+	return done
+}
+
+// sessionReader reads one session.
+type sessionReader struct {
 	session *zoom.Session
 	ctx     context.Context    // ends with the session
 	stop    context.CancelFunc // closes the session in an orderly way
@@ -45,221 +175,103 @@ type reader struct {
 	ended   time.Time          // when; after done
 }
 
-// live is what reads the connections of a term, two of them while one replaces
-// the other.
-type live struct {
-	b                 *Bridge
-	reading, patience context.Context
-	readers           sync.WaitGroup
-}
-
-// read reads a session. Its first frame waits until told is closed; nil: there is nothing
-// to tell.
-func (l *live) read(s *zoom.Session, told <-chan struct{}) *reader {
-	ctx, stop := context.WithCancel(l.reading)
-	r := &reader{session: s, ctx: ctx, stop: stop, done: make(chan struct{})}
-	l.readers.Go(func() {
+// read starts to read a session. Its first frame waits until gapsPublished is closed; nil:
+// there is no gap.
+func (c *connector) read(session *zoom.Session, gapsPublished <-chan struct{}) *sessionReader {
+	ctx, stop := context.WithCancel(c.readCtx)
+	r := &sessionReader{session: session, ctx: ctx, stop: stop, done: make(chan struct{})}
+	c.readers.Go(func() {
 		defer close(r.done)
 		defer stop()
-		r.err = s.Run(ctx, func(f *zoom.Frame) error {
-			if told != nil {
-				<-told
+		r.err = session.Run(ctx, func(f *zoom.Frame) error {
+			if gapsPublished != nil {
+				<-gapsPublished
 			}
-			return l.b.handle(l.patience, f)
+			return c.b.handleFrame(c.drainCtx, f)
 		})
 		r.ended = time.Now()
-		l.b.cfg.Metrics.Close(string(cause(r.err)))
+		c.b.cfg.Metrics.Close(string(causeOf(r.err)))
 	})
 	return r
-}
-
-// connectLoop returns when the term and its last connection have ended, or the
-// credentials are refused. Its error is of what was received and is not stored.
-func (b *Bridge) connectLoop(term, process, reading, patience context.Context) error {
-	l := &live{b: b, reading: reading, patience: patience}
-	defer l.readers.Wait()
-	pause := newPauses()
-	for b.cfg.Term.Lease.WaitTrusted(term) == nil {
-		useful, err := b.connection(term, process, l)
-		if lost, ok := errors.AsType[*notStoredError](err); ok {
-			return lost
-		}
-		if term.Err() != nil || reading.Err() != nil { // with the process the term ends too, in any order
-			b.cfg.Log.Info().Str("code", "zoom.closed").AnErr("reason", err).AnErr("term", context.Cause(term)).Msg("connection to Zoom closed")
-			return nil
-		}
-		if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
-			return denied
-		}
-		b.failed(err)
-		wait := pause.next(useful, err)
-		if cause(err) == zoom.CauseDisplaced {
-			// Another replica, or a stranger? The lease tells: who holds it, or gives it
-			// away only now, was displaced by a stranger.
-			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
-			if b.cfg.Term.Lease.Prove(term); b.cfg.Term.Lease.TakenOver() {
-				b.journal.classifyEnd(record.HandedOver, "")
-				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
-				return nil
-			}
-			b.journal.classifyEnd(record.Disconnected, message.GapKicked)
-			wait = b.contest.displaced(patience)
-		}
-		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(cause(err))).AnErr("error", err).Stringer("pause", wait.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
-		if sleep(term, wait) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// connection is one connection from dial to end, whatever sessions replace it in
-// between.
-func (b *Bridge) connection(term, process context.Context, l *live) (useful bool, err error) {
-	s, err := b.dial(term)
-	if err != nil {
-		return false, err
-	}
-	told := b.tellBefore(l, time.Now())
-	b.contest.connected()
-	r := l.read(s, told)
-	for next := b.renewalTimer(s); ; {
-		select {
-		case <-r.done:
-			b.cfg.Term.Lease.SetConnected(false)
-			b.ended(term, process, r)
-			b.session.Store(nil)
-			return r.session.Useful(), r.err
-		case <-b.contest.inherited: // calm is to be looked at
-		case <-b.contest.calm():
-			b.contest.clear(l.patience)
-		case <-next:
-			next = time.After(renewalRetry)
-			if term.Err() != nil || !b.renews() {
-				continue
-			}
-			if fresh := b.replace(term, process, l, r); fresh != nil {
-				r, next = fresh, b.renewalTimer(fresh.session)
-			}
-		}
-	}
-}
-
-func (b *Bridge) dial(ctx context.Context) (*zoom.Session, error) {
-	began := time.Now()
-	s, err := b.dialer.Dial(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			b.cfg.Metrics.Connect(string(cause(err)))
-		}
-		return nil, err
-	}
-	b.cfg.Metrics.Connected()
-	b.trouble.Store(nil)
-	b.session.Store(s)
-	b.cfg.Term.Lease.SetConnected(true)
-	b.connects.Add(1)
-	b.firstDial.CompareAndSwap(0, int64(time.Since(s.Dialled())))
-	b.cfg.Log.Info().Str("code", "zoom.connected").Uint64("epoch", b.cfg.Term.Epoch).Stringer("took", time.Since(began).Round(100*time.Microsecond)).Msg("connected to Zoom")
-	return s, nil
-}
-
-// tellBefore tells of the gap before a connection that is ready, and then closes told.
-// Until then its events wait in the socket, so the marker comes before the first one:
-// the gap since the term's last connection is known here, and that since the term before
-// costs a few round trips to NATS. If that takes longer, events go on, and the marker
-// follows.
-func (b *Bridge) tellBefore(l *live, ready time.Time) (told <-chan struct{}) {
-	done := make(chan struct{})
-	gaps := b.journal.noteConnected(b.cfg.Clock(ready))
-	l.readers.Go(func() {
-		defer close(done)
-		b.publishGaps(l.patience, gaps) // where there is no room for it, there is none for events
-		wait, cancel := context.WithTimeout(l.patience, tellLongest)
-		defer cancel()
-		select {
-		case <-b.journal.adoptionPublished:
-		case <-wait.Done():
-			if l.patience.Err() == nil {
-				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
-			}
-		}
-	})
-	return done
 }
 
 func (b *Bridge) renews() bool {
 	return b.cfg.Renew == RenewAlways || b.cfg.Renew == RenewAuto && b.dialer.ClosesAtExpiry()
 }
 
-func (b *Bridge) renewalTimer(s *zoom.Session) <-chan time.Time {
+func renewalTimer(s *zoom.Session) <-chan time.Time {
 	return time.After(time.Until(s.RenewAt()))
 }
 
-// replace opens a new session beside the old one, which Zoom then closes, and
-// reads both until it has. It returns nil if it could not.
-func (b *Bridge) replace(term, process context.Context, l *live, old *reader) *reader {
-	trying, cancel := context.WithCancel(term) // as long as the old one lives
+// renew opens a new session beside the old one, which Zoom then closes, and reads both
+// until it has. It returns nil if it could not.
+func (c *connector) renew(old *sessionReader) *sessionReader {
+	b := c.b
+	dialCtx, cancel := context.WithCancel(c.termCtx)
 	defer cancel()
 	defer context.AfterFunc(old.ctx, cancel)()
-	err := b.dialer.Renewable(trying, old.session)
-	var s *zoom.Session
-	b.renewed.Store(old.session)
+	err := b.dialer.Renewable(dialCtx, old.session)
+	var session *zoom.Session
+	b.replaced.Store(old.session)
 	if err == nil {
-		s, err = b.dial(trying)
+		session, err = c.dial(dialCtx)
 	}
 	if err != nil {
-		b.renewed.Store(nil)
+		b.replaced.Store(nil)
 		b.cfg.Log.Warn().Str("code", "zoom.unrenewed").Err(err).Msg("connection to Zoom not renewed; the old one goes on")
 		return nil
 	}
 	ready := time.Now()
-	wait := time.NewTimer(orderPatience)
+	wait := time.NewTimer(orderTimeout)
 	defer wait.Stop()
 	select {
 	case <-old.done:
 	case <-wait.C:
-	case <-l.reading.Done():
+	case <-c.readCtx.Done():
 	}
 	select {
 	case <-old.done:
-		b.renewed.Store(nil)
-		if old.ended.Before(ready) && cause(old.err) != zoom.CauseDisplaced { // it did not live to see the new one
-			b.ended(term, process, old)
-			return l.read(s, b.tellBefore(l, ready))
+		b.replaced.Store(nil)
+		if old.ended.Before(ready) && causeOf(old.err) != zoom.CauseDisplaced { // it ended before the new one was ready
+			c.noteEnded(old)
+			return c.read(session, c.publishGapsBefore(ready))
 		}
 	default:
-		l.readers.Go(func() {
+		c.readers.Go(func() {
 			stop := time.AfterFunc(lingerTimeout, old.stop)
 			defer stop.Stop()
 			<-old.done
-			b.renewed.CompareAndSwap(old.session, nil)
+			b.replaced.CompareAndSwap(old.session, nil)
 		})
 	}
 	b.cfg.Log.Info().Str("code", "zoom.renewed").Msg("connection to Zoom renewed before its token expires")
 	b.journal.noteRenewed(b.cfg.Clock(ready))
-	return l.read(s, nil)
+	return c.read(session, nil)
 }
 
-// ended notes in the journal how a connection ended.
-func (b *Bridge) ended(term, process context.Context, r *reader) {
-	why, detail := cause(r.err), ""
+// noteEnded notes in the journal how a connection ended.
+func (c *connector) noteEnded(r *sessionReader) {
+	detail := ""
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
 		detail = e.Error()
 	}
-	end := func(state record.ConnState, cause message.GapCause) {
-		b.journal.noteEnded(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, cause, detail)
-	}
+	state, gap := c.classifyEnd(causeOf(r.err))
+	c.b.journal.noteEnded(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, gap, detail)
+}
+
+// classifyEnd returns the state that a connection leaves, and the cause of the gap that
+// may follow.
+func (c *connector) classifyEnd(cause zoom.Cause) (record.ConnState, message.GapCause) {
+	stopped := cause == zoom.CauseStopped && c.processCtx.Err() != nil
 	switch {
-	case why == zoom.CauseDisplaced && term.Err() != nil:
-		end(record.HandedOver, "")
-	case why == zoom.CauseDisplaced:
-		end(record.Displaced, "")
-	case why == zoom.CauseStopped && process.Err() != nil && b.standbys() > 0:
-		end(record.Disconnected, message.GapHandoverTimeout)
-	case why == zoom.CauseStopped && process.Err() != nil:
-		end(record.Disconnected, message.GapStart)
-	default:
-		end(record.Disconnected, message.GapDisconnected)
+	case cause == zoom.CauseDisplaced && c.termCtx.Err() != nil:
+		return record.HandedOver, ""
+	case cause == zoom.CauseDisplaced:
+		return record.Displaced, ""
+	case stopped && c.b.standbys() > 0:
+		return record.Disconnected, message.GapHandoverTimeout
+	case stopped:
+		return record.Disconnected, message.GapStart
 	}
+	return record.Disconnected, message.GapDisconnected
 }

@@ -137,7 +137,7 @@ func TestMarkersAfterTheEnd(t *testing.T) {
 		s.publishGaps(ctx, []message.Gap{s.newGap(record.State{Nonce: "a"}, now, now, 1, message.GapCrash, true), s.newGap(record.State{Nonce: "b"}, now, now, 1, message.GapCrash, true)})
 	})
 	time.Sleep(20 * time.Millisecond)
-	both.Go(s.forget)
+	both.Go(s.freeWindow)
 	time.Sleep(20 * time.Millisecond)
 	cancel()
 	both.Wait()

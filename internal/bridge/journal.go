@@ -404,8 +404,8 @@ func (j *journal) noteEnded(state record.ConnState, lastFrame, until, noticed ti
 	})
 }
 
-// classifyEnd says by whom a connection was displaced.
-func (j *journal) classifyEnd(state record.ConnState, cause message.GapCause) {
+// setEnd replaces how a displaced connection ended, once it is known by whom.
+func (j *journal) setEnd(state record.ConnState, cause message.GapCause) {
 	j.change(func(s *record.State) { s.State, s.Cause = state, cause })
 }
 

@@ -12,29 +12,29 @@ import (
 )
 
 const (
-	// The alarm late goes by the median of this many latest events, of which there
-	// must be a few: a single old one is nobody's fault.
-	lateEvents = 9
-	lateFewest = 3
-	// Older ones say nothing of the present.
-	lateHorizon = time.Hour
-	// One that happens so much after its receipt says nothing at all: its time is made
-	// up. Clocks differ by less.
-	lateAhead = time.Minute
+	// The alarm late goes by the median of the latest lateEvents events. There must be
+	// lateMinEvents of them: a single late one is no alarm.
+	lateEvents    = 9
+	lateMinEvents = 3
+	// lateMaxAge is how long ago an event may have been received to count.
+	lateMaxAge = time.Hour
+	// lateMaxSkew is how long after its receipt an event may seem to have happened. Clocks
+	// differ by less; beyond that its time is made up.
+	lateMaxSkew = time.Minute
 )
 
-// lateness are the latest events' times.
+// lateness has the times of the latest events. It is safe for concurrent use.
 type lateness struct {
 	mu     sync.Mutex
 	latest [lateEvents]arrival
-	n      int // ever noted
+	n      int // how many were ever added
 }
 
-// arrival is when an event happened, and was sent, or zero, and received.
+// arrival is when an event happened, was sent (zero: unknown) and was received.
 type arrival struct{ happened, sent, received time.Time }
 
-func (l *lateness) note(happened, sent, received time.Time) {
-	if happened.IsZero() || happened.Sub(received) > lateAhead {
+func (l *lateness) add(happened, sent, received time.Time) {
+	if happened.IsZero() || happened.Sub(received) > lateMaxSkew {
 		return
 	}
 	l.mu.Lock()
@@ -43,14 +43,13 @@ func (l *lateness) note(happened, sent, received time.Time) {
 	l.n++
 }
 
-// typical is the event of median lateness among the latest, and of how many it is
-// the one.
-func (l *lateness) typical(now time.Time) (median arrival, of int) {
+// median returns the event of median lateness, and among how many.
+func (l *lateness) median(now time.Time) (median arrival, of int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var recent []arrival
 	for _, a := range l.latest[:min(l.n, lateEvents)] {
-		if now.Sub(a.received) < lateHorizon {
+		if now.Sub(a.received) < lateMaxAge {
 			recent = append(recent, a)
 		}
 	}
@@ -63,33 +62,33 @@ func (l *lateness) typical(now time.Time) (median arrival, of int) {
 
 func (a arrival) late() time.Duration { return a.received.Sub(a.happened) }
 
-// whose says where the time went.
-func (a arrival) whose() string {
+// explain says where the time went.
+func (a arrival) explain() string {
 	if a.sent.IsZero() {
 		return "Zoom does not say when it sent them"
 	}
-	zoom, way := a.sent.Sub(a.happened), a.received.Sub(a.sent)
-	text := fmt.Sprintf("Zoom took %v until it sent them, the way took %v", max(0, zoom.Round(time.Second)), max(0, way.Round(time.Second)))
-	if way > zoom {
+	zoom, delivery := a.sent.Sub(a.happened), a.received.Sub(a.sent)
+	text := fmt.Sprintf("Zoom took %v until it sent them, the way took %v", max(0, zoom.Round(time.Second)), max(0, delivery.Round(time.Second)))
+	if delivery > zoom {
 		return text + "; look at the network, and at this machine's clock"
 	}
 	return text + "; nothing on this side can make them come sooner"
 }
 
-// judgeLate raises the alarm late over the threshold and clears it below its half.
-func (b *Bridge) judgeLate(ctx context.Context) {
+// checkLateness raises the alarm late over the threshold and clears it below half of it.
+func (b *Bridge) checkLateness(ctx context.Context) {
 	if b.cfg.Alarms.Late <= 0 {
-		b.clear(ctx, message.AlarmLate, alarmOff)
+		b.clearAlarm(ctx, message.AlarmLate, alarmOff)
 		return
 	}
-	median, of := b.late.typical(b.cfg.Clock(time.Now()))
+	median, of := b.late.median(b.cfg.Clock(time.Now()))
 	switch {
-	case of >= lateFewest && median.late() > b.cfg.Alarms.Late:
-		b.raise(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d; over %v is late): %s",
-			median.late().Round(time.Second), of, b.cfg.Alarms.Late, median.whose()))
-	case of == 0 && time.Since(b.born) > lateHorizon:
-		b.clear(ctx, message.AlarmLate, fmt.Sprintf("no event was received for %v", lateHorizon))
+	case of >= lateMinEvents && median.late() > b.cfg.Alarms.Late:
+		b.raiseAlarm(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d; over %v is late): %s",
+			median.late().Round(time.Second), of, b.cfg.Alarms.Late, median.explain()))
+	case of == 0 && time.Since(b.started) > lateMaxAge:
+		b.clearAlarm(ctx, message.AlarmLate, fmt.Sprintf("no event was received for %v", lateMaxAge))
 	case of > 0 && median.late() < b.cfg.Alarms.Late/2:
-		b.clear(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d)", median.late().Round(time.Second), of))
+		b.clearAlarm(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d)", median.late().Round(time.Second), of))
 	}
 }

@@ -12,47 +12,47 @@ import (
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-func TestTypicalLateness(t *testing.T) {
+func TestMedianLateness(t *testing.T) {
 	var l lateness
-	if _, of := l.typical(noon); of != 0 {
+	if _, of := l.median(noon); of != 0 {
 		t.Error("out of nothing")
 	}
-	l.note(time.Time{}, noon, noon) // it does not say when it happened
-	if _, of := l.typical(noon); of != 0 {
+	l.add(time.Time{}, noon, noon) // it does not say when it happened
+	if _, of := l.median(noon); of != 0 {
 		t.Error("an event without a time counts")
 	}
 	for n, late := range []time.Duration{time.Hour, time.Second, 2 * time.Second, 3 * time.Second, time.Minute} {
-		l.note(noon.Add(-late), time.Time{}, noon.Add(time.Duration(n)*time.Second))
+		l.add(noon.Add(-late), time.Time{}, noon.Add(time.Duration(n)*time.Second))
 	}
-	if m, of := l.typical(noon.Add(time.Minute)); of != 5 || m.late() != 5*time.Second && m.late() != 4*time.Second+2*time.Second {
+	if m, of := l.median(noon.Add(time.Minute)); of != 5 || m.late() != 5*time.Second && m.late() != 4*time.Second+2*time.Second {
 		t.Errorf("median %s of %d", m.late(), of)
 	}
 	for n := range 100 { // the latest nine
-		l.note(noon.Add(-time.Minute), time.Time{}, noon.Add(time.Duration(n)*time.Millisecond))
+		l.add(noon.Add(-time.Minute), time.Time{}, noon.Add(time.Duration(n)*time.Millisecond))
 	}
-	if m, of := l.typical(noon.Add(time.Minute)); of != lateEvents || m.late() < time.Minute || m.late() > 61*time.Second {
+	if m, of := l.median(noon.Add(time.Minute)); of != lateEvents || m.late() < time.Minute || m.late() > 61*time.Second {
 		t.Errorf("median %s of %d", m.late(), of)
 	}
-	if _, of := l.typical(noon.Add(lateHorizon + time.Second)); of != 0 {
+	if _, of := l.median(noon.Add(lateMaxAge + time.Second)); of != 0 {
 		t.Errorf("%d are of the last hour", of)
 	}
 	for range 4 { // four of nine cannot turn the median, five can
-		l.note(noon.Add(-time.Hour), time.Time{}, noon)
+		l.add(noon.Add(-time.Hour), time.Time{}, noon)
 	}
-	if m, _ := l.typical(noon); m.late() > 2*time.Minute {
+	if m, _ := l.median(noon); m.late() > 2*time.Minute {
 		t.Errorf("median %s", m.late())
 	}
-	l.note(noon.Add(-time.Hour), time.Time{}, noon)
-	if m, _ := l.typical(noon); m.late() < time.Hour {
+	l.add(noon.Add(-time.Hour), time.Time{}, noon)
+	if m, _ := l.median(noon); m.late() < time.Hour {
 		t.Errorf("median %s", m.late())
 	}
 }
 
-// judged is what the alarm is after each of some events, all received at noon.
-func judged(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
+// isLateAfter reports whether the alarm is raised after some events, all received at noon.
+func isLateAfter(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 	for _, d := range late {
-		b.late.note(noon.Add(-d), noon, noon)
-		b.judgeLate(t.Context())
+		b.late.add(noon.Add(-d), noon, noon)
+		b.checkLateness(t.Context())
 	}
 	return slices.Contains(b.raisedAlarms(), message.AlarmLate)
 }
@@ -79,7 +79,7 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 		b := newBridge(t)
 		b.dialer = zoom.NewDialer(zoom.Config{})
 		b.cfg.Alarms.Late, b.cfg.Clock = 5*time.Minute, func(time.Time) time.Time { return noon }
-		if got := judged(t, b, c.late...); got != c.want {
+		if got := isLateAfter(t, b, c.late...); got != c.want {
 			t.Errorf("%s: raised %v", name, got)
 		}
 	}
@@ -88,12 +88,12 @@ func TestLateIsRaisedAndCleared(t *testing.T) {
 func TestLateIsOff(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.Clock = func(time.Time) time.Time { return noon }
-	if judged(t, b, time.Hour, time.Hour, time.Hour, time.Hour) {
+	if isLateAfter(t, b, time.Hour, time.Hour, time.Hour, time.Hour) {
 		t.Error("raised")
 	}
 }
 
-func TestWhoseFault(t *testing.T) {
+func TestExplainLateness(t *testing.T) {
 	for _, c := range []struct {
 		zoom, way time.Duration
 		want      string
@@ -102,16 +102,16 @@ func TestWhoseFault(t *testing.T) {
 		{2 * time.Hour, -time.Hour, "nothing on this side"}, {time.Minute, time.Minute, "nothing on this side"},
 	} {
 		a := arrival{happened: noon, sent: noon.Add(c.zoom), received: noon.Add(c.zoom + c.way)}
-		if got := a.whose(); !strings.Contains(got, c.want) {
+		if got := a.explain(); !strings.Contains(got, c.want) {
 			t.Errorf("%s and %s: %q", c.zoom, c.way, got)
 		}
 	}
-	if got := (arrival{happened: noon, received: noon.Add(time.Hour)}).whose(); !strings.Contains(got, "does not say") {
+	if got := (arrival{happened: noon, received: noon.Add(time.Hour)}).explain(); !strings.Contains(got, "does not say") {
 		t.Errorf("%q", got)
 	}
 	// Zoom counts in whole seconds, and an event may be sent within its own.
 	a := arrival{happened: noon.Add(900 * time.Millisecond), sent: noon, received: noon.Add(time.Hour)}
-	if got := a.whose(); strings.Contains(got, "-") {
+	if got := a.explain(); strings.Contains(got, "-") {
 		t.Errorf("nothing takes less than no time: %q", got)
 	}
 }

@@ -14,54 +14,54 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// spare is for what a message gets besides its headers, place in the order
-// included, where NATS counts its size.
-const spare = 512
+// sizeReserve is for what NATS counts in a message besides its headers and body, and for
+// the headers that are set later.
+const sizeReserve = 512
 
-// Quarantine makes the messages of what cannot be stored as it is. Its methods may
-// be used concurrently.
+// Quarantine makes the messages of what cannot be stored as it is. It is safe for
+// concurrent use.
 type Quarantine struct {
 	nc      *nats.Conn
 	stream  Stream
 	secrets func() []string
 	refused func(subscription string) // told of each event that is too large
-	noisy   zerolog.Logger
+	log     zerolog.Logger            // sampled
 }
 
 // NewQuarantine returns a Quarantine for a stream. It masks secrets, besides what looks
 // like a credential. It calls refused once for each event that NATS will never store,
 // with its subscription.
 func NewQuarantine(nc *nats.Conn, stream Stream, secrets func() []string, refused func(subscription string), log zerolog.Logger) *Quarantine {
-	return &Quarantine{nc: nc, stream: stream, secrets: secrets, refused: refused, noisy: sampled(log)}
+	return &Quarantine{nc: nc, stream: stream, secrets: secrets, refused: refused, log: oncePerMinute(log)}
 }
 
-// sampled is a log for what may come with every event: one line a minute tells that
-// it does, and a metric how often.
-func sampled(log zerolog.Logger) zerolog.Logger {
+// oncePerMinute samples a log for what may come with every event. A metric tells how often
+// it does.
+func oncePerMinute(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 }
 
-// malformedFrame makes the message of a frame that is no event: its raw bytes,
+// malformedMessage makes the message of a frame that is no event: its raw bytes,
 // as far as they fit, with credentials masked.
-func (b *Bridge) malformedFrame(f *zoom.Frame) *nats.Msg {
+func (b *Bridge) malformedMessage(f *zoom.Frame) *nats.Msg {
 	code := "malformed"
 	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
 		code = m.Reason
 	}
 	h := newOutgoing("")
-	b.common(h, f, string(appendReceivedAt(nil, b.cfg.Clock(f.Received))))
-	return b.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
+	b.setFrameHeaders(h, f, string(appendReceivedAt(nil, b.cfg.Clock(f.Received))))
+	return b.cfg.Quarantine.malformedMessage(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
 
-// Refused replaces a message that NATS can never store, since it is too large. It
-// is for publisher.Options.
+// Refused returns the message to store in place of one that NATS refuses as too large, as
+// publisher.Options.Refused is to.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	if message.KindOf(q.stream.Prefix, msg.Subject) == message.KindMalformed {
-		return bare(msg) // it was counted as what it was before
+		return headersOnly(msg) // it was counted as what it was before
 	}
 	q.refused(msg.Header.Get(message.HeaderSubscription))
-	q.noisy.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
-	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
+	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
+	return q.malformedMessage(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 
 // mask returns a copy without credentials. The text need not be well-formed,
@@ -70,7 +70,9 @@ func (q *Quarantine) mask(raw []byte) []byte {
 	return []byte(redact.Text(string(raw), q.secrets()...))
 }
 
-func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
+// malformedMessage makes a malformed message with the given headers. raw is what is known
+// of a frame or body of size bytes.
+func (q *Quarantine) malformedMessage(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
 	subject := message.KindMalformed.Subject(q.stream.Prefix)
 	tracking := ""
 	if values := header[message.HeaderTrackingID]; len(values) > 0 {
@@ -78,18 +80,18 @@ func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, rea
 	}
 	header[message.HeaderID] = []string{dedupe.ID(q.stream.Dedupe, tracking, subject, raw)}
 	m := message.Malformed{Code: code, Reason: reason}
-	room := q.room(m.Msg(q.stream.Prefix, header).Header)
-	if len(raw) < size || len(raw) > room {
+	limit := q.maxBody(m.Msg(q.stream.Prefix, header).Header)
+	if len(raw) < size || len(raw) > limit {
 		m.Size = size
 	}
-	m.Body = q.mask(raw[:min(len(raw), room)])
-	m.Body = m.Body[:min(len(m.Body), room)] // masking may have made it longer
+	m.Body = q.mask(raw[:min(len(raw), limit)])
+	m.Body = m.Body[:min(len(m.Body), limit)] // masking may have made it longer
 	return m.Msg(q.stream.Prefix, header)
 }
 
-// bare keeps of a malformed message that cannot be stored either (the stream's
-// limit may have been lowered) only what tells that there was one.
-func bare(msg *nats.Msg) *nats.Msg {
+// headersOnly returns the essential headers of a malformed message that cannot be stored
+// either. The stream's limit may have been lowered.
+func headersOnly(msg *nats.Msg) *nats.Msg {
 	header := make(nats.Header)
 	for _, key := range []string{message.HeaderID, message.HeaderReasonCode, message.HeaderSize, message.HeaderSubscription, message.HeaderReceivedAt, message.HeaderEpoch, message.HeaderSeq} {
 		if values, ok := msg.Header[key]; ok {
@@ -99,8 +101,8 @@ func bare(msg *nats.Msg) *nats.Msg {
 	return &nats.Msg{Subject: msg.Subject, Header: header}
 }
 
-// room is how many bytes of body a message with these headers may have.
-func (q *Quarantine) room(header nats.Header) int {
+// maxBody is how many bytes of body a message with these headers may have.
+func (q *Quarantine) maxBody(header nats.Header) int {
 	limit := int(q.nc.MaxPayload())
 	if q.stream.MaxMessage > 0 {
 		limit = min(limit, q.stream.MaxMessage)
@@ -108,5 +110,5 @@ func (q *Quarantine) room(header nats.Header) int {
 	for key, values := range header {
 		limit -= len(key) + len(values[0]) + len(": \r\n")
 	}
-	return max(limit-spare, 0)
+	return max(limit-sizeReserve, 0)
 }

@@ -2,53 +2,129 @@ package bridge
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// publish hands a message over, waiting for room, unless it has done so before.
-func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, note outbox.Times) error {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
-	return b.inTurn(ctx, msg, note, time.Now())
+// handleFrame publishes what a frame holds. Its error is a *notStoredError.
+func (b *Bridge) handleFrame(ctx context.Context, f *zoom.Frame) error {
+	if f.Err != nil {
+		b.malformed.Add(1)
+		b.cfg.Metrics.Malformed.Inc()
+		b.malformedLog.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
+		return b.publish(ctx, b.malformedMessage(f), outbox.Times{Sent: f.Sent})
+	}
+	b.publishSem <- struct{}{}
+	defer func() { <-b.publishSem }()
+	msg, times := b.receiveEvent(f)
+	return b.publishLocked(ctx, msg, times, f.Received)
 }
 
-// inTurn is publish for who holds turn.
-func (b *Bridge) inTurn(ctx context.Context, msg *nats.Msg, note outbox.Times, now time.Time) error {
-	if !b.place(msg, now) {
+// receiveEvent counts an event and makes its message. The caller holds publishSem.
+func (b *Bridge) receiveEvent(f *zoom.Frame) (*nats.Msg, outbox.Times) {
+	b.events.Add(1)
+	b.lastEvent.Store(f.Received.UnixNano())
+	received := b.cfg.Clock(f.Received)
+	b.cfg.Metrics.Received.Inc()
+	b.cfg.Metrics.Arrived(f.Happened, f.Sent, received)
+	b.late.add(f.Happened, f.Sent, received)
+	msg := b.eventMessage(f)
+	b.eventLog.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
+	return msg, outbox.Times{Happened: f.Happened, Sent: f.Sent, Received: received}
+}
+
+// publish hands a message to the outbox, waiting for room, unless one with its id was
+// handed over before.
+func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, times outbox.Times) error {
+	b.publishSem <- struct{}{}
+	defer func() { <-b.publishSem }()
+	return b.publishLocked(ctx, msg, times, time.Now())
+}
+
+// publishLocked is publish for a caller that holds publishSem.
+func (b *Bridge) publishLocked(ctx context.Context, msg *nats.Msg, times outbox.Times, now time.Time) error {
+	if b.isRepeated(msg, now) {
 		return nil
 	}
-	if err := b.line.Publish(ctx, msg, note); err != nil {
+	b.assignSeq(msg)
+	if err := b.line.Publish(ctx, msg, times); err != nil {
 		return &notStoredError{msg.Subject, err}
 	}
 	return nil
 }
 
-// place gives a message its place in the order of this epoch. It is false if the
-// message was handed over before. The caller holds turn.
-func (b *Bridge) place(msg *nats.Msg, now time.Time) bool {
-	if id := msg.Header[nats.MsgIdHdr][0]; b.window.Seen(id, now) {
-		b.repeated.Add(1)
-		b.cfg.Metrics.RepeatedLocal.Inc()
-		b.cfg.Repeated(id, "local")
+// isRepeated reports whether a message was handed over before, and counts that.
+func (b *Bridge) isRepeated(msg *nats.Msg, now time.Time) bool {
+	id := msg.Header[nats.MsgIdHdr][0]
+	if !b.window.Seen(id, now) {
 		return false
 	}
-	b.seq++
-	if len(msg.Header[message.HeaderSeq]) == 0 {
-		b.stamp(msg, b.seq)
-	}
+	b.repeated.Add(1)
+	b.cfg.Metrics.RepeatedLocal.Inc()
+	b.cfg.Repeated(id, "local")
 	return true
 }
 
-// forget frees what is not needed to answer questions, when nothing is published
-// any more.
-func (b *Bridge) forget() {
-	b.turn <- struct{}{}
-	defer func() { <-b.turn }()
-	b.window = dedupe.NewWindow(0, 0) // who comes late remembers nothing
+// assignSeq gives a message the next place in the order of this epoch. An event's headers
+// have it already (see eventMessage).
+func (b *Bridge) assignSeq(msg *nats.Msg) {
+	b.seq++
+	if len(msg.Header[message.HeaderSeq]) == 0 {
+		msg.Header[message.HeaderEpoch] = b.epoch
+		msg.Header[message.HeaderSeq] = []string{strconv.FormatUint(b.seq, 10)}
+	}
 }
+
+// freeWindow frees the memory of the window when hardly anything is published any more:
+// the bridge stays to answer its successors.
+func (b *Bridge) freeWindow() {
+	b.publishSem <- struct{}{}
+	defer func() { <-b.publishSem }()
+	b.window = dedupe.NewWindow(0, 0) // it remembers nothing
+}
+
+// handleStored counts a message that is in the stream.
+func (b *Bridge) handleStored(s outbox.Stored) {
+	id := s.Msg.Header[nats.MsgIdHdr][0]
+	if len(s.Msg.Header[message.HeaderEvent]) == 0 {
+		if message.KindOf(b.cfg.Stream.Prefix, s.Msg.Subject) == message.KindGap {
+			b.journal.noteMarkerStored(id)
+		}
+		return
+	}
+	if s.Duplicate && !s.Resent { // else an acknowledgement was lost
+		b.cfg.Metrics.RepeatedStream.Inc()
+		b.cfg.Repeated(id, "stream")
+		return
+	}
+	b.cfg.Metrics.Published.Inc()
+	times := s.Times
+	if times.Received.IsZero() { // it came over the disk
+		times.Received = message.ParseHeaders(s.Msg.Header).Received
+		times.Happened = zoom.Happened(s.Msg.Data, times.Received)
+	}
+	if times.Received.IsZero() {
+		return // another program's
+	}
+	b.cfg.Metrics.Stored(times.Happened, times.Received, b.cfg.Clock(s.At))
+}
+
+// notStoredError says that a received frame found no room to the very end.
+type notStoredError struct {
+	subject string
+	err     error
+}
+
+func (e *notStoredError) Error() string {
+	return fmt.Sprintf("a frame received for %s is not stored: %v", e.subject, e.err)
+}
+
+func (e *notStoredError) Unwrap() error { return e.err }

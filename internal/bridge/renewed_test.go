@@ -34,7 +34,7 @@ func TestSafeUntilWhileRenewed(t *testing.T) {
 		t.Error("what lies unread on the new connection counts as safe")
 	}
 	b.session.Store(nil)
-	b.renewed.Store(unread)
+	b.replaced.Store(unread)
 	if b.SafeUntil().After(from) {
 		t.Error("what lies unread on the connection that is replaced counts as safe")
 	}

@@ -21,8 +21,8 @@ func office(at time.Time) bool {
 
 func always(time.Time) bool { return true }
 
-// note notes an event, as the present time.
-func (r *rhythm) note(at time.Time) { r.add(rhythm{Hours: map[int64]uint32{hourOf(at): 1}}, at) }
+// count counts an event, at the current time.
+func (r *rhythm) count(at time.Time) { r.merge(rhythm{Hours: map[int64]uint32{hourOf(at): 1}}, at) }
 
 // suspicious reports whether a silence is.
 func (r *rhythm) suspicious(from, to time.Time) bool {
@@ -34,7 +34,7 @@ func (r *rhythm) suspicious(from, to time.Time) bool {
 func (r *rhythm) lived(from, to time.Time, busy func(time.Time) bool) (last time.Time) {
 	for at := from; at.Before(to); at = at.Add(5 * time.Minute) {
 		if busy(at) {
-			r.note(at)
+			r.count(at)
 			last = at
 		}
 	}
@@ -100,7 +100,7 @@ func TestBurstIsNoRhythm(t *testing.T) {
 	var r rhythm
 	r.lived(monday.Add(30*time.Hour), monday.Add(40*time.Hour), always)
 	last := monday.Add(14*24*time.Hour + 20*time.Hour)
-	r.note(last)
+	r.count(last)
 	if after := r.alarmAfter(last); after != 0 {
 		t.Errorf("suspicious after %s", after)
 	}
@@ -159,7 +159,7 @@ func falseAlarm(seed uint64, perDay int, open func(time.Time) bool) time.Time {
 	slices.SortFunc(all, time.Time.Compare)
 	var r rhythm
 	for n, at := range all[:len(all)-1] {
-		r.note(at)
+		r.count(at)
 		if r.suspicious(at, all[n+1]) {
 			return at
 		}
@@ -171,8 +171,8 @@ func TestRhythmIsBounded(t *testing.T) {
 	var r rhythm
 	for n := range 5 * rhythmHours {
 		at := monday.Add(time.Duration(n) * time.Hour)
-		r.note(at)
-		r.note(at.Add(59 * time.Minute))
+		r.count(at)
+		r.count(at.Add(59 * time.Minute))
 		if r.Hours[hourOf(at)] != 2 || len(r.Hours) > rhythmHours {
 			t.Fatalf("hour %d: %d events, %d hours are kept", n, r.Hours[hourOf(at)], len(r.Hours))
 		}
@@ -183,7 +183,7 @@ func TestRhythmIsBounded(t *testing.T) {
 	}
 }
 
-func TestAddRhythms(t *testing.T) {
+func TestMergeRhythms(t *testing.T) {
 	now := monday.Add(20 * 24 * time.Hour)
 	var a, b rhythm
 	a.lived(monday, monday.Add(10*24*time.Hour), office)
@@ -194,11 +194,11 @@ func TestAddRhythms(t *testing.T) {
 			want[hour] += n
 		}
 	}
-	a.add(b, now)
+	a.merge(b, now)
 	if !maps.Equal(a.Hours, want) {
 		t.Errorf("%d hours, want %d", len(a.Hours), len(want))
 	}
-	a.add(rhythm{}, now)
+	a.merge(rhythm{}, now)
 	if !maps.Equal(a.Hours, want) {
 		t.Errorf("nothing changes %d hours", len(a.Hours))
 	}
@@ -207,7 +207,7 @@ func TestAddRhythms(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"hours":{"5":3,"9223372036854775807":4294967295,"-9223372036854775808":7}}`), &hostile); err != nil {
 		t.Fatal(err)
 	}
-	a.add(hostile, now)
+	a.merge(hostile, now)
 	if !maps.Equal(a.Hours, want) {
 		t.Errorf("what cannot be was added: %d hours", len(a.Hours))
 	}
@@ -219,7 +219,7 @@ func TestOneWrongClockIsNoEnd(t *testing.T) {
 	var r rhythm
 	last := r.lived(monday, monday.Add(21*24*time.Hour), always)
 	hours := len(r.Hours)
-	r.add(rhythm{Hours: map[int64]uint32{hourOf(last.Add(10 * 365 * 24 * time.Hour)): 1}}, last)
+	r.merge(rhythm{Hours: map[int64]uint32{hourOf(last.Add(10 * 365 * 24 * time.Hour)): 1}}, last)
 	if len(r.Hours) != hours || r.alarmAfter(last) == 0 {
 		t.Errorf("%d of %d hours are left", len(r.Hours), hours)
 	}

@@ -72,11 +72,11 @@ func (s *subject) is(state record.ConnState) {
 	s.journal.change(func(j *record.State) { j.State = state })
 }
 
-// passes lets time pass, and judges every now and then.
+// passes lets time pass, and checks every now and then.
 func (s *subject) passes(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		s.now = s.now.Add(min(time.Minute, end.Sub(s.now)))
-		s.silence.judge(s.t.Context())
+		s.silence.check(s.t.Context())
 	}
 }
 
@@ -184,7 +184,7 @@ func TestSilentByRhythm(t *testing.T) {
 			if office(s.now) {
 				s.at(s.now)
 			}
-			s.silence.judge(s.t.Context())
+			s.silence.check(s.t.Context())
 			if s.raisedNow() {
 				t.Fatalf("raised on %s: %s", s.now, s.cfg.Alarms.Board.Raised()[0].Detail)
 			}

@@ -39,37 +39,37 @@ func TestWireBytes(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "%s\n\n", msg.Data)
 	}
-	placed := func(msg *nats.Msg) *nats.Msg {
-		b.place(msg, time.Now())
+	numbered := func(msg *nats.Msg) *nats.Msg {
+		b.assignSeq(msg)
 		return msg
 	}
 
-	add("an event", placed(b.event(frame("meeting.started", `{"event":"meeting.started"}`))))
+	add("an event", numbered(b.eventMessage(frame("meeting.started", `{"event":"meeting.started"}`))))
 	b.cfg.SecretToken = func() string { return "key" }
 	odd := frame("_odd name.", `{"event":"_odd name."}`)
 	odd.Header = zoom.Header{Timestamp: "soon"}
-	add("an event of an odd name, with a wrong signature", placed(b.event(odd)))
-	add("an event without a name", placed(b.event(&zoom.Frame{Body: []byte("{}")})))
+	add("an event of an odd name, with a wrong signature", numbered(b.eventMessage(odd)))
+	add("an event without a name", numbered(b.eventMessage(&zoom.Frame{Body: []byte("{}")})))
 
 	broken := frame("", "")
 	broken.Raw, broken.Size, broken.Err = []byte(`{"Authorization":"secret","module":7}`), 37, &zoom.Malformed{Reason: "module", Detail: "module is not a string but number"}
-	add("a frame that is no event", placed(b.malformedFrame(broken)))
+	add("a frame that is no event", numbered(b.malformedMessage(broken)))
 	broken.Size, broken.Err = 5000, errors.New("something else")
-	add("a frame that was cut", placed(b.malformedFrame(broken)))
+	add("a frame that was cut", numbered(b.malformedMessage(broken)))
 
 	small := testQuarantine(b.cfg.Quarantine.nc, Stream{Prefix: "zoom", Dedupe: dedupe.Content, MaxMessage: 2048})
-	large := placed(b.event(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`)))
+	large := numbered(b.eventMessage(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`)))
 	refused := small.Refused(large, errors.New("message size exceeds maximum allowed"))
 	add("an event that is too large", refused)
 	add("the same for a stream that takes even less", small.Refused(refused, errors.New("message size exceeds maximum allowed")))
 
-	add("a gap", placed(message.Gap{
+	add("a gap", numbered(message.Gap{
 		Subscription: "sub", From: received.UTC(), To: received.UTC().Add(1500 * time.Millisecond), Milliseconds: 1500, Cause: message.GapCrash, Detail: `reset by <peer> "é"`,
 		PreviousReplica: "replica-2", Replica: "replica-1", Epoch: 7, ID: "gap:sub:nonce:6.2-7.1",
 	}.Msg("zoom")))
 	last := record.State{State: record.Disconnected, Replica: "replica-2", Nonce: "nonce", Epoch: 6, Connection: 3, End: strings.Repeat("é", 300)}
-	add("a gap of this term", placed(b.newGap(last, received, received.Add(-time.Second), 2, message.GapStart, true).Msg("zoom")))
-	add("an alarm", placed(message.Alarm{Name: "late", Raised: true, Subscription: "sub", Replica: "replica-1", Epoch: 7, At: received.UTC(), Detail: "events are late"}.Msg("zoom")))
+	add("a gap of this term", numbered(b.newGap(last, received, received.Add(-time.Second), 2, message.GapStart, true).Msg("zoom")))
+	add("an alarm", numbered(message.Alarm{Name: "late", Raised: true, Subscription: "sub", Replica: "replica-1", Epoch: 7, At: received.UTC(), Detail: "events are late"}.Msg("zoom")))
 	add("the end of a replica's alarm", message.Alarm{Name: "spool-full", Replica: "replica-1", At: received.UTC(), Detail: "it is over"}.Msg("acme.zoom"))
 
 	const file = "testdata/messages.txt"

@@ -43,8 +43,8 @@ func TestStored(t *testing.T) {
 		var told []string
 		b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
 		received := time.Now()
-		msg := b.event(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
-		b.stored(outbox.Stored{
+		msg := b.eventMessage(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
+		b.handleStored(outbox.Stored{
 			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
 			Times: outbox.Times{Happened: received.Add(-time.Second), Received: received},
 		})
@@ -62,11 +62,11 @@ func TestStored(t *testing.T) {
 func TestStoredOverTheDisk(t *testing.T) {
 	b := newBridge(t)
 	received := time.Now().Add(-10 * time.Minute)
-	msg := b.event(&zoom.Frame{
+	msg := b.eventMessage(&zoom.Frame{
 		Event: "meeting.started", Received: received,
 		Body: []byte(`{"event":"meeting.started","event_ts":` + time.Now().Add(-2*time.Hour).Format("20060102") + `}`),
 	})
-	b.stored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
+	b.handleStored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
 	var s status.Subscription
 	b.cfg.Metrics.Fill(&s, time.Now(), false)
 	if s.Store.Count != 1 || s.Store.P50 < 590 || s.Store.P50 > 610 || s.Late.Count != 0 { // that event_ts cannot be
@@ -78,7 +78,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 		{Subject: "zoom._bridge.gap", Header: nats.Header{nats.MsgIdHdr: {"3"}}},
 		{Subject: "zoom._bridge.malformed", Header: nats.Header{nats.MsgIdHdr: {"4"}}},
 	} {
-		b.stored(outbox.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
+		b.handleStored(outbox.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
 	}
 	if n := counted(t, b.cfg.Metrics.Published); n != 3 { // the events
 		t.Errorf("%d published", n)
@@ -88,12 +88,12 @@ func TestStoredOverTheDisk(t *testing.T) {
 // TestRepetitionIsCountedLocally: it is received, and neither sent nor stored.
 func TestRepetitionIsCountedLocally(t *testing.T) {
 	b := newBridge(t)
-	b.window = dedupe.NewWindow(localWindow, time.Hour)
+	b.window = dedupe.NewWindow(windowSize, time.Hour)
 	var told []string
 	b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
 	f := &zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: "WEB_1"}, Received: time.Now()}
 	for range 3 {
-		if err := b.handle(t.Context(), f); err != nil {
+		if err := b.handleFrame(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,48 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/zoomstream/zoomstream/internal/zoom"
+)
+
+// redialBackoff is the pauses between connections. They grow until a session was useful.
+// After a refused token there is none: the source of tokens has its own.
+type redialBackoff struct{ growing *backoff.ExponentialBackOff }
+
+func newRedialBackoff() *redialBackoff {
+	return &redialBackoff{newBackoff(100*time.Millisecond, 30*time.Second)}
+}
+
+func newBackoff(first, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(first), backoff.WithMultiplier(2),
+		backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0))
+}
+
+// next is the pause after a session, or a dial, that ended with an error.
+func (p *redialBackoff) next(useful bool, err error) time.Duration {
+	if useful {
+		p.growing.Reset()
+	}
+	if causeOf(err) == zoom.CauseRefused { // another token takes its time already
+		return retryAfter(err)
+	}
+	return max(p.growing.NextBackOff(), retryAfter(err))
+}
+
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*zoom.Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+func causeOf(err error) zoom.Cause {
+	if e, ok := errors.AsType[*zoom.Error](err); ok {
+		return e.Cause
+	}
+	return zoom.CauseToken
+}

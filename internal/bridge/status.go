@@ -1,0 +1,33 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/zoomstream/zoomstream/internal/record"
+)
+
+// Status is how a Bridge fares, for people.
+type Status struct {
+	State     record.State
+	Trouble   string        // why there is no connection
+	RoundTrip time.Duration // of the latest heartbeat; 0: none was answered yet
+	InFlight  int           // messages received and not yet stored
+}
+
+// Status returns a snapshot. It may be called after Run has returned, too.
+func (b *Bridge) Status() Status {
+	s := Status{State: b.journal.current(), InFlight: b.line.Stats().Pending}
+	if session := b.session.Load(); session != nil {
+		s.RoundTrip = session.RoundTrip()
+	}
+	if trouble := b.trouble.Load(); trouble != nil {
+		s.Trouble = *trouble
+	}
+	return s
+}
+
+// setTrouble notes why there is no connection.
+func (b *Bridge) setTrouble(err error) {
+	text := err.Error()
+	b.trouble.Store(&text)
+}
