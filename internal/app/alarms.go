@@ -121,7 +121,7 @@ func (r *replica) bucketTrouble() string {
 // streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
 // and that has been so for a while. As long as NATS is away, nobody can say.
 func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
-	if why := r.streamWatch.trouble(); why != "" {
+	if why := r.streamWatch.currentProblem(); why != "" {
 		return why, true
 	}
 	bucket := r.bucketTrouble()

@@ -43,10 +43,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	showing, end := context.WithCancel(context.WithoutCancel(ctx))
-	group.Go(func() error { return m.run(showing) })
+	monitorCtx, stopMonitor := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return m.run(monitorCtx) })
 	group.Go(func() error {
-		defer end() // last: it can be seen what happens until then
+		defer stopMonitor() // last: what happens until then can be watched
 		defer m.drain()
 		defer context.AfterFunc(ctx, m.drain)()
 		return runWithNATS(ctx, o, m)
@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options) error {
 	return group.Wait()
 }
 
-// runWithNATS is the part of Run that needs NATS.
+// runWithNATS connects to NATS and runs a replica until the context ends.
 func runWithNATS(ctx context.Context, o Options, m *monitor) error {
 	nc, disconnect, failed, err := connect(ctx, o, m)
 	if err != nil {
@@ -69,7 +69,7 @@ func runWithNATS(ctx context.Context, o Options, m *monitor) error {
 	return r.serve(ctx, failed)
 }
 
-// ignoreAfterCancel makes the end of the context no error.
+// ignoreAfterCancel returns err, or nil if the context has ended.
 func ignoreAfterCancel(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -110,7 +110,7 @@ func embeddedOptions(o Options) natsconn.EmbeddedOptions {
 	return options
 }
 
-// hint has commands for the nats tool. The token is in the environment there: arguments are seen in ps.
+// hint has commands for the nats tool. They pass the token in the environment, since ps shows arguments.
 func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 	login := "NATS_URL=$(cat '" + strings.ReplaceAll(embedded.URLFile(), "'", `'\''`) + "') nats"
 	if cfg.NATSAnonymous == "none" {
@@ -120,14 +120,14 @@ func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 		embedded.ClientURL(), cfg.Prefix, login)
 }
 
-// prepare sees to it that the stream and the buckets are there.
+// prepare finds or creates the stream and the buckets, and returns a replica that uses them.
 func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replica, error) {
 	js, err := natsconn.AwaitJetStream(ctx, nc, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	wanted := provision.Options{
-		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Waiting: m.streamMissing, Log: o.Log,
+		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Waiting: m.noteStreamMissing, Log: o.Log,
 	}
 	found, err := provision.Prepare(ctx, js, wanted)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// fitness is whether a replica whose tokens fare so could lead.
+// fitness is whether a replica with these tokens could lead.
 func fitness(st zoom.TokenStats) record.Fitness {
 	switch st.Credentials {
 	case zoom.CredentialsAccepted:
@@ -21,10 +21,10 @@ func fitness(st zoom.TokenStats) record.Fitness {
 }
 
 const (
-	// acquaintance is how long the replicas need to know of one another, and of their
-	// fitness, that start at once; each announces itself once a second.
-	acquaintance     = 1500 * time.Millisecond
-	acquaintanceLook = 50 * time.Millisecond
+	// peerTimeout is how long replicas that start at once need to know each other and their
+	// fitness. Each announces itself once a second.
+	peerTimeout = 1500 * time.Millisecond
+	peerPoll    = 50 * time.Millisecond
 )
 
 // handleDenied decides whether this replica lives on though Zoom has never taken its
@@ -34,21 +34,21 @@ const (
 func (r *replica) handleDenied(ctx context.Context) (again bool) {
 	r.candidate.SetFitness(record.Unfit)
 	if !r.survivesDenial {
-		r.survivesDenial = r.awaitOther(ctx)
+		r.survivesDenial = r.waitForPeer(ctx)
 	}
 	return r.survivesDenial
 }
 
-// awaitOther reports whether another replica could lead, as soon as one is known to
-// be fit, and otherwise when all that are there had the time to say so.
-func (r *replica) awaitOther(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, acquaintance)
+// waitForPeer reports whether another replica could lead: as soon as one is known to be
+// fit, else when all that are there have had the time to announce themselves.
+func (r *replica) waitForPeer(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
-	look := time.NewTicker(acquaintanceLook)
-	defer look.Stop()
+	poll := time.NewTicker(peerPoll)
+	defer poll.Stop()
 	for !slices.ContainsFunc(subscriptions(r.o.Config), r.candidate.FitOther) {
 		select {
-		case <-look.C:
+		case <-poll.C:
 		case <-ctx.Done():
 			return r.replaceable()
 		}

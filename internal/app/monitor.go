@@ -21,26 +21,28 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// monitor is what others see of this process: it is there before NATS is, and
-// until everything else has ended.
+// monitor is what others see of this process. It starts before NATS is connected, and ends
+// after everything else has.
 type monitor struct {
-	o        Options
-	started  time.Time
-	host     string // for people
+	o       Options
+	started time.Time
+	host    string // for people
+
 	metrics  *metrics.Metrics
 	alarms   *alarm.Board
 	health   httpserver.Health
 	leaders  httpserver.Leaders
 	repeated repetitions
-	denied   atomic.Pointer[denial]    // the latest
-	nc       atomic.Pointer[nats.Conn] // to NATS, from the first connection on
-	replica  atomic.Pointer[replica]   // from when it campaigns on
-	draining atomic.Bool
-	secrets  atomic.Pointer[secrets]
-	unread   zerolog.Logger // sampled
+	page     *page.Page
+	server   *httpserver.Server // nil: there is none
 
-	page   *page.Page
-	server *httpserver.Server // nil: there is none
+	secrets   atomic.Pointer[secrets]
+	rereadLog zerolog.Logger // sampled
+
+	nc       atomic.Pointer[nats.Conn] // nil: it was never connected
+	denied   atomic.Pointer[denial]    // the latest
+	replica  atomic.Pointer[replica]   // nil: it does not campaign yet
+	draining atomic.Bool
 }
 
 // denial is a subject that NATS denies to this user.
@@ -49,17 +51,17 @@ type denial struct {
 	detail string
 }
 
-// newMonitor takes the HTTP address, if there is to be one.
+// newMonitor returns a monitor that listens on the HTTP address, if there is one.
 func newMonitor(o Options) (*monitor, error) {
 	all := subscriptions(o.Config)
 	m := &monitor{
 		o: o, started: time.Now(), metrics: metrics.New(o.Version, o.Commit, all),
 	}
-	m.unread = o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	m.rereadLog = o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	m.host, _ = os.Hostname()
 	m.secrets.Store(secretsOf(o.Config))
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
-	m.metrics.Show(m.states, message.ReplicaAlarms())
+	m.metrics.Show(m.statusWithoutCounts, message.ReplicaAlarms())
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
@@ -77,16 +79,16 @@ func newMonitor(o Options) (*monitor, error) {
 func (m *monitor) run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { m.sample(ctx) })
-	beside.Go(func() { m.reload(ctx) })
-	beside.Go(func() { m.notify(ctx) })
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	owned.Go(func() { m.sample(ctx) })
+	owned.Go(func() { m.reload(ctx) })
+	owned.Go(func() { m.notify(ctx) })
 	if m.server == nil {
 		<-ctx.Done()
 		return nil
 	}
-	beside.Go(func() { m.page.Run(ctx) })
+	owned.Go(func() { m.page.Run(ctx) })
 	if err := m.server.Run(ctx); err != nil { // events are more important than who looks at them
 		m.o.Log.Error().Str("code", "http.failed").Err(err).Msg("metrics, health and status page are not served any more")
 	}
@@ -94,7 +96,7 @@ func (m *monitor) run(ctx context.Context) error {
 	return nil
 }
 
-// sample takes the readings that rates and quantiles are made of.
+// sample takes the readings from which rates and quantiles are computed.
 func (m *monitor) sample(ctx context.Context) {
 	tick := time.NewTicker(metrics.SamplePeriod)
 	defer tick.Stop()
@@ -116,7 +118,8 @@ func (m *monitor) sample(ctx context.Context) {
 	}
 }
 
-// ready is why this replica is not, or nil: it leads, or stands by and could lead.
+// ready returns nil if this replica leads, or stands by and could lead; else the reason
+// why not.
 func (m *monitor) ready() error {
 	switch r := m.replica.Load(); {
 	case m.draining.Load():
@@ -133,7 +136,7 @@ func (m *monitor) ready() error {
 	return nil
 }
 
-// drain notes that this process stops.
+// drain notes, once, that this process stops.
 func (m *monitor) drain() {
 	if !m.draining.Swap(true) && m.o.Notify != nil {
 		m.o.Notify("STOPPING=1\nSTATUS=publishing what is left")
@@ -150,8 +153,8 @@ func (m *monitor) clock(t time.Time) time.Time {
 // noteDenied is told of each subject that NATS denies.
 func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
 
-// streamMissing is told why this replica cannot begin, and with "" when it can.
-func (m *monitor) streamMissing(why string) {
+// noteStreamMissing is told why this replica cannot begin, and with "" when it can.
+func (m *monitor) noteStreamMissing(why string) {
 	if why == "" {
 		m.alarms.Clear(message.AlarmStream, "", 0, "it is over")
 		return
@@ -159,8 +162,8 @@ func (m *monitor) streamMissing(why string) {
 	m.alarms.Raise(message.AlarmStream, "", 0, why, m.clock(time.Now()))
 }
 
-// leads is told who holds a lease.
-func (m *monitor) leads(subscription string, now lease.Holding) {
+// noteHolder is told who holds a lease.
+func (m *monitor) noteHolder(subscription string, now lease.Holding) {
 	if !now.Held {
 		return
 	}
@@ -174,13 +177,13 @@ func (m *monitor) leads(subscription string, now lease.Holding) {
 	m.leaders.Leads(subscription, now.Replica, how, now.Since)
 }
 
-func (m *monitor) transition(subscription, reason string) {
+func (m *monitor) countTransition(subscription, reason string) {
 	m.metrics.Subscription(subscription).Transition(reason)
 }
 
-// status is what this replica knows.
+// status is what this replica knows of itself and the others.
 func (m *monitor) status(history bool) *status.Replica {
-	s := m.states()
+	s := m.statusWithoutCounts()
 	now := m.clock(time.Now())
 	for i := range s.Subscriptions {
 		sub := &s.Subscriptions[i]
@@ -189,8 +192,8 @@ func (m *monitor) status(history bool) *status.Replica {
 	return s
 }
 
-// states is that without what was counted.
-func (m *monitor) states() *status.Replica {
+// statusWithoutCounts is status without what the metrics count.
+func (m *monitor) statusWithoutCounts() *status.Replica {
 	now := time.Now()
 	s := &status.Replica{
 		Replica: m.o.Config.Replica, Host: m.host, PID: os.Getpid(), Version: m.o.Version, Started: m.clock(m.started).UTC(), Now: m.clock(now).UTC(),
@@ -220,7 +223,7 @@ func (m *monitor) states() *status.Replica {
 	for _, id := range subscriptions(m.o.Config) {
 		s.Subscriptions = append(s.Subscriptions, r.subscriptionStatus(id))
 	}
-	r.showOutbox(&s.Outbox, now)
-	r.showToken(&s.Token)
+	r.fillOutbox(&s.Outbox, now)
+	r.fillToken(&s.Token)
 	return s
 }

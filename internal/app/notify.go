@@ -22,15 +22,15 @@ func (m *monitor) notify(ctx context.Context) {
 	}
 	tick := time.NewTicker(min(notifyPeriod, watchdogPeriod()))
 	defer tick.Stop()
-	ready, said := false, ""
+	ready, lastStatus := false, ""
 	for {
-		now := m.states()
+		now := m.statusWithoutCounts()
 		if now.Phase == status.Ready && !ready {
 			ready = true
 			m.o.Notify("READY=1")
 		}
-		if text := summary(now); text != said && now.Phase != status.Draining { // of which drain tells
-			said = text
+		if text := summary(now); text != lastStatus && now.Phase != status.Draining { // of which drain tells
+			lastStatus = text
 			m.o.Notify("STATUS=" + text)
 		}
 		if len(m.health.Stuck(time.Now())) == 0 {

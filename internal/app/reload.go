@@ -45,7 +45,7 @@ func (m *monitor) rereadSecrets() {
 	}
 	cfg, err := m.o.Reread()
 	if err != nil {
-		m.unread.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; going on with what was read before")
+		m.rereadLog.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; going on with what was read before")
 		return
 	}
 	if m.applySecrets(cfg) {

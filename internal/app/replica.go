@@ -78,7 +78,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	})
 	r.candidate = lease.New(nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.answer, Unsafe: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.transition, Changed: m.leads,
+		Describe: r.bridges.answer, Unsafe: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.countTransition, Changed: m.noteHolder,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openOutbox(found.Stream.State.LastSeq)
@@ -102,67 +102,67 @@ func (r *replica) recordedEpoch(ctx context.Context, subscription string) (uint6
 	return bridge.RecordedEpoch(ctx, r.states, subscription)
 }
 
-// serve campaigns for every subscription until the context ends or one fails.
-// The candidate outlives the campaigns, since their successors ask it.
+// serve campaigns for every subscription until the context ends or one fails. What runs
+// under servicesCtx outlives the campaigns: successors ask the candidate.
 func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	r.monitor.replica.Store(r)
 	r.replaceSecrets() // with those that came meanwhile
 	group, ctx := errgroup.WithContext(ctx)
-	beside, end := context.WithCancel(context.WithoutCancel(ctx))
+	servicesCtx, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
 		select {
 		case err := <-failed:
 			return fmt.Errorf("the embedded NATS server failed: %w", err)
-		case <-beside.Done():
+		case <-servicesCtx.Done():
 			return nil
 		}
 	})
-	group.Go(func() error { return r.watchConnection(beside) })
+	group.Go(func() error { return r.watchConnection(servicesCtx) })
 	group.Go(func() error {
 		defer r.monitor.health.Ended("lease")
-		return r.candidate.Run(beside)
+		return r.candidate.Run(servicesCtx)
 	})
 	group.Go(func() error {
 		defer r.monitor.health.Ended("publishing")
-		return r.outbox.Run(beside)
+		return r.outbox.Run(servicesCtx)
 	})
-	watching, unwatch := context.WithCancel(beside)
-	watched := make(chan struct{})
+	alarmsCtx, stopAlarms := context.WithCancel(servicesCtx)
+	alarmsDone := make(chan struct{})
 	group.Go(func() error {
-		defer close(watched)
-		r.watchAlarms(watching)
+		defer close(alarmsDone)
+		r.watchAlarms(alarmsCtx)
 		return nil
 	})
 	group.Go(func() error {
-		r.answerQuestions(beside)
+		r.answerQuestions(servicesCtx)
 		return nil
 	})
 	group.Go(func() error { return ignoreAfterCancel(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
-		r.streamWatch.run(beside)
+		r.streamWatch.run(servicesCtx)
 		return nil
 	})
 	group.Go(func() error {
-		r.handleStepDown(beside)
+		r.handleStepDown(servicesCtx)
 		return nil
 	})
-	campaigns, campaigning := errgroup.WithContext(ctx)
+	campaigns, campaignsCtx := errgroup.WithContext(ctx)
 	for _, endpoint := range r.o.Config.Zoom.Endpoints {
-		campaigns.Go(func() error { return r.campaign(campaigning, endpoint) })
+		campaigns.Go(func() error { return r.campaign(campaignsCtx, endpoint) })
 	}
 	group.Go(func() error {
-		defer end()
-		defer r.candidate.Leave() // before end: nobody must count on this one from here on
+		defer stopServices()
+		defer r.candidate.Leave() // before stopServices: nobody must count on this replica any more
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		err := campaigns.Wait()
-		unwatch()
-		<-watched // it may have something to say, which drainOutbox sees to
+		stopAlarms()
+		<-alarmsDone // what it publishes last is drained, too
 		return errors.Join(err, r.drainOutbox())
 	})
 	return group.Wait()
 }
 
-// answerQuestions answers questions for this replica's status until the context ends.
+// answerQuestions serves this replica's status over NATS until the context ends.
 func (r *replica) answerQuestions(ctx context.Context) {
 	stop, err := status.Serve(r.nc, status.ServiceOptions{
 		Bucket: r.o.Config.Bucket, Replica: r.o.Config.Replica, Nonce: r.candidate.Nonce(), Version: r.o.Version,

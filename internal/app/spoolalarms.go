@@ -54,7 +54,7 @@ func (r *replica) publishDamage() {
 		return
 	}
 	if !r.setAlarm(message.AlarmSpool, false, "more is lost") || !r.setAlarm(message.AlarmSpool, true, what) {
-		r.spooled.damaged(what)
+		r.spooled.noteDamage(what)
 	}
 }
 
@@ -74,7 +74,8 @@ func (r *replica) adoptAlarms(direct bool) {
 	}
 }
 
-// spooled is what the outbox has told of the spool, until the alarms are looked at.
+// spooled keeps what the outbox reports of the spool until the alarms are checked. It is
+// safe for concurrent use.
 type spooled struct {
 	prefix string // of the subjects
 
@@ -86,7 +87,7 @@ type spooled struct {
 // maxReplicaAlarms bounds what is kept of earlier runs' alarms.
 const maxReplicaAlarms = 1000
 
-func (s *spooled) damaged(what string) {
+func (s *spooled) noteDamage(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.damage != "" {
@@ -102,8 +103,8 @@ func (s *spooled) popDamage() (what string) {
 	return what
 }
 
-// replayed looks for alarms of earlier runs whose messages are on their way only now.
-func (s *spooled) replayed(msg *nats.Msg) {
+// noteReplayed looks for alarms of earlier runs whose messages are on their way only now.
+func (s *spooled) noteReplayed(msg *nats.Msg) {
 	if message.KindOf(s.prefix, msg.Subject) != message.KindAlarm {
 		return
 	}

@@ -139,11 +139,11 @@ func TestDamageIsTold(t *testing.T) {
 		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
 		outbox:  outbox.New(nc, outbox.Options{Stream: "ZOOM", Log: log}),
 	}
-	r.spooled.damaged("5 events are lost")
+	r.spooled.noteDamage("5 events are lost")
 	r.publishDamage()
 	r.publishDamage() // nothing new
-	r.spooled.damaged("6 events are lost")
-	r.spooled.damaged("7 events are lost")
+	r.spooled.noteDamage("6 events are lost")
+	r.spooled.noteDamage("7 events are lost")
 	r.publishDamage()
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())

@@ -15,28 +15,28 @@ import (
 )
 
 const (
-	// watchPeriod is how often the stream is looked at while something is wrong with it, or takes no message: it may
+	// watchPeriod is how often the stream is checked while something is wrong with it, or takes no message: it may
 	// be gone. The server says so at once only while nobody else subscribes to the subject; else a publish times out.
 	watchPeriod = 2 * time.Second
-	// watchIdle is how often it is looked at while all is well: nobody may be publishing.
+	// watchIdle is how often it is checked while all is well: nobody may be publishing.
 	watchIdle = 15 * time.Second
-	// watchTimeout bounds one look.
+	// watchTimeout bounds one check.
 	watchTimeout = 5 * time.Second
 )
 
-// streamWatch looks at the stream again and again: it may be deleted or edited while this process runs. A stream of
-// zoomstream's own making is created again. Another team's is theirs to restore: the alarm stands, and events are
-// kept, until they have.
+// streamWatch checks the stream periodically, since it may be deleted or edited while this process runs. A stream that
+// zoomstream made is created again. Another team's is theirs to restore: until they have, the alarm stands and events
+// are kept.
 type streamWatch struct {
 	r       *replica
 	wanted  natsconn.StreamOptions
 	problem atomic.Pointer[string] // read by others
 
 	// The rest is run's own.
-	last     time.Time
-	ours     bool
-	noted    bool // whose it is stands in the bucket
-	findings []natsconn.Finding
+	last          time.Time
+	ours          bool
+	ownerRecorded bool // in the bucket
+	findings      []natsconn.Finding
 }
 
 func newStreamWatch(r *replica, found *provision.Prepared) *streamWatch {
@@ -44,9 +44,8 @@ func newStreamWatch(r *replica, found *provision.Prepared) *streamWatch {
 	return &streamWatch{r: r, wanted: wanted, ours: natsconn.Ours(found.Stream.Config), findings: found.Findings}
 }
 
-// trouble is what is wrong with the stream, so that it takes no events; "": nothing that is known. It may be called at
-// any time.
-func (w *streamWatch) trouble() string {
+// currentProblem is why the stream takes no events; "": no reason is known. It is safe for concurrent use.
+func (w *streamWatch) currentProblem() string {
 	if problem := w.problem.Load(); problem != nil {
 		return *problem
 	}
@@ -73,7 +72,7 @@ func (w *streamWatch) due() bool {
 	if !w.r.nc.IsConnected() {
 		return false
 	}
-	return w.trouble() != "" || w.r.outbox.Stats().Publisher.Err != nil || time.Since(w.last) >= watchIdle
+	return w.currentProblem() != "" || w.r.outbox.Stats().Publisher.Err != nil || time.Since(w.last) >= watchIdle
 }
 
 func (w *streamWatch) check(ctx context.Context) {
@@ -85,8 +84,8 @@ func (w *streamWatch) check(ctx context.Context) {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		w.restore(ctx)
 	case err == nil:
-		w.noteOwner(ctx, info.Config)
-		w.compare(findings)
+		w.recordOwner(ctx, info.Config)
+		w.reportFindings(findings)
 	} // else nobody can say, and what was known stands
 }
 
@@ -95,24 +94,24 @@ func (w *streamWatch) restore(ctx context.Context) {
 	log := w.r.o.Log.With().Str("stream", w.wanted.Name).Logger()
 	if !w.ours {
 		why := fmt.Sprintf("stream %s is gone, and it is not zoomstream's own: whoever made it must restore it; events are kept until then", w.wanted.Name)
-		if w.report(why) {
+		if w.setProblem(why) {
 			log.Error().Str("code", "stream.gone").Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
 		}
 		return
 	}
 	if _, _, _, err := natsconn.EnsureStream(ctx, w.r.js, w.wanted); err != nil {
-		if w.report(fmt.Sprintf("stream %s is gone and cannot be created again: %v", w.wanted.Name, err)) {
+		if w.setProblem(fmt.Sprintf("stream %s is gone and cannot be created again: %v", w.wanted.Name, err)) {
 			log.Error().Str("code", "stream.gone").Err(err).Msg("the stream was deleted and cannot be created again; trying on")
 		}
 		return
 	}
-	// The alarm ends with the next look that finds it.
-	w.report(fmt.Sprintf("stream %s was gone (deleted, or NATS came back without its data) and is created again; the events that it held are lost", w.wanted.Name))
+	// The next check that finds the stream clears the alarm.
+	w.setProblem(fmt.Sprintf("stream %s was gone (deleted, or NATS came back without its data) and is created again; the events that it held are lost", w.wanted.Name))
 	log.Warn().Str("code", "stream.recreated").Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
 }
 
-// compare tells of what is newly wrong with the stream, and what of it stops all events.
-func (w *streamWatch) compare(findings []natsconn.Finding) {
+// reportFindings logs what is newly wrong with the stream, and raises the alarm if it stops all events.
+func (w *streamWatch) reportFindings(findings []natsconn.Finding) {
 	problem := ""
 	for _, f := range findings {
 		if !slices.Contains(w.findings, f) {
@@ -123,25 +122,25 @@ func (w *streamWatch) compare(findings []natsconn.Finding) {
 		}
 	}
 	w.findings = findings
-	w.report(problem)
+	w.setProblem(problem)
 }
 
-// report has the alarm stand or end, and tells whether that is new.
-func (w *streamWatch) report(problem string) (changed bool) {
-	changed = w.trouble() != problem
+// setProblem raises the alarm, or with "" clears it, and reports whether that is new.
+func (w *streamWatch) setProblem(problem string) (changed bool) {
+	changed = w.currentProblem() != problem
 	w.problem.Store(&problem)
 	return changed
 }
 
-// noteOwner keeps in mind whose the stream is: it may be deleted, and made again by others.
-func (w *streamWatch) noteOwner(ctx context.Context, stream jetstream.StreamConfig) {
+// recordOwner records whose the stream is: it may be deleted, and made again by others.
+func (w *streamWatch) recordOwner(ctx context.Context, stream jetstream.StreamConfig) {
 	ours := natsconn.Ours(stream)
-	if w.noted && ours == w.ours {
+	if w.ownerRecorded && ours == w.ours {
 		return
 	}
 	w.ours = ours
 	err := provision.RecordOwner(ctx, w.r.states, stream)
-	w.noted = err == nil
+	w.ownerRecorded = err == nil
 	if err != nil {
 		w.r.o.Log.Debug().Str("code", "stream.owner").Err(err).Msg("cannot note whose the stream is; trying again")
 	}

@@ -45,7 +45,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	return s
 }
 
-func (r *replica) showOutbox(p *status.Outbox, now time.Time) {
+func (r *replica) fillOutbox(p *status.Outbox, now time.Time) {
 	st := r.outbox.Stats()
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
@@ -61,7 +61,7 @@ func (r *replica) showOutbox(p *status.Outbox, now time.Time) {
 	}
 }
 
-func (r *replica) showToken(t *status.Token) {
+func (r *replica) fillToken(t *status.Token) {
 	st := r.tokens.Stats()
 	t.Refreshes, t.Failures, t.Trouble = st.Refreshes, st.Failures, cmp.Or(st.Trouble(), st.Rivals)
 	if !st.Expires.IsZero() {
