@@ -67,9 +67,7 @@ type Bridge struct {
 	lastEvent                             atomic.Int64              // when it was received, in Unix nanoseconds; 0: never
 	previousLastEvent                     atomic.Pointer[time.Time] // the previous term's; nil: unknown
 
-	subscription, epoch []string // as values of headers, which all messages share
-
-	malformedLog, signatureLog, eventLog zerolog.Logger // sampled
+	malformedLog, eventLog zerolog.Logger // sampled
 
 	// publishSem is a lock that is held while a message is handed over. It is a channel
 	// since the outbox may have no room.
@@ -77,10 +75,9 @@ type Bridge struct {
 
 	// The fields below are used only with publishSem held.
 
-	window   *dedupe.Window
-	seq      uint64                  // of the last message
-	names    map[string]*encodedName // of the events seen
-	verifier zoom.Verifier
+	window  *dedupe.Window
+	encoder *encoder
+	seq     uint64 // of the last message
 }
 
 // New returns a Bridge. It does nothing before Run.
@@ -91,17 +88,16 @@ func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 		dialer:  dialer,
 		started: time.Now(),
 
-		subscription: []string{cfg.Subscription}, epoch: []string{strconv.FormatUint(cfg.Term.Epoch, 10)},
-
-		malformedLog: oncePerMinute(cfg.Log), signatureLog: oncePerMinute(cfg.Log),
-		eventLog: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
+		malformedLog: oncePerMinute(cfg.Log),
+		eventLog:     cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 
 		publishSem: make(chan struct{}, 1),
 		window:     dedupe.NewWindow(windowSize, cfg.Stream.DuplicateWindow),
 	}
+	b.encoder = newEncoder(&b.cfg)
 	b.journal = newJournal(b)
 	b.contest = newContest(b)
-	b.line = cfg.Outbox.Line(cfg.Subscription, b.epoch[0], b.handleStored)
+	b.line = cfg.Outbox.Line(cfg.Subscription, strconv.FormatUint(cfg.Term.Epoch, 10), b.handleStored)
 	return b
 }
 

@@ -81,7 +81,7 @@ func TestHostileHeaderValues(t *testing.T) {
 		{"v=2.0;clid=us02;rid=WEB_1", "v=2.0;clid=us02;rid=WEB_1"},
 		{"a\r\nNats-Rollup: all", ""}, {strings.Repeat("x", maxHeaderValue+1), ""}, {" a", ""}, {"\xff", ""}, {"", ""},
 	} {
-		msg := b.eventMessage(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: c.value}})
+		msg := b.encoder.event(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Header: zoom.Header{TrackingID: c.value}}, 1)
 		if got := msg.Header.Values("x-zm-trackingid"); len(got) > 1 || strings.Join(got, "") != c.want {
 			t.Errorf("%q becomes %q", c.value, got)
 		}
@@ -97,13 +97,13 @@ func TestEventNameInHeader(t *testing.T) {
 		"meeting.started": "meeting.started", "évent.x": "évent.x",
 		"completed ": "completed%20", "a\nb": "a%0Ab", "\xff": "%FF",
 	} {
-		msg := b.eventMessage(&zoom.Frame{Event: name, Body: []byte("{}")})
+		msg := b.encoder.event(&zoom.Frame{Event: name, Body: []byte("{}")}, 1)
 		if got := msg.Header.Get(message.HeaderEvent); got != want {
 			t.Errorf("%q: header %q, want %q", name, got, want)
 		}
 	}
 	long := strings.Repeat("long_name.", 50) + "end"
-	if got := b.eventMessage(&zoom.Frame{Event: long, Body: []byte("{}")}).Header.Get(message.HeaderEvent); got != long {
+	if got := b.encoder.event(&zoom.Frame{Event: long, Body: []byte("{}")}, 1).Header.Get(message.HeaderEvent); got != long {
 		t.Errorf("the header cuts the name as the subject does: %q", got)
 	}
 }
@@ -111,8 +111,8 @@ func TestEventNameInHeader(t *testing.T) {
 func TestStampCounts(t *testing.T) {
 	b := newBridge(t)
 	for want := range 3 {
-		msg := b.malformedMessage(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
-		b.assignSeq(msg)
+		msg := b.encoder.malformed(&zoom.Frame{Raw: []byte("x"), Size: 1, Err: &zoom.Malformed{Reason: "not_json", Detail: "d"}})
+		b.encoder.setSeq(msg, uint64(want)+1)
 		if msg.Header.Get(message.HeaderEpoch) != "7" || msg.Header.Get(message.HeaderSeq) != fmt.Sprint(want+1) || msg.Header.Get(message.HeaderReasonCode) != "not_json" {
 			t.Errorf("%v", msg.Header)
 		}

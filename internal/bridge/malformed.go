@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"maps"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/redact"
-	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -41,18 +39,6 @@ func oncePerMinute(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 }
 
-// malformedMessage makes the message of a frame that is no event: its raw bytes,
-// as far as they fit, with credentials masked.
-func (b *Bridge) malformedMessage(f *zoom.Frame) *nats.Msg {
-	code := "malformed"
-	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
-		code = m.Reason
-	}
-	h := newOutgoing("")
-	b.setFrameHeaders(h, f, string(appendReceivedAt(nil, b.cfg.Clock(f.Received))))
-	return b.cfg.Quarantine.malformedMessage(h.Header, f.Raw, f.Size, code, f.Err.Error())
-}
-
 // Refused returns the message to store in place of one that NATS refuses as too large, as
 // publisher.Options.Refused is to.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
@@ -61,7 +47,7 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	}
 	q.refused(msg.Header.Get(message.HeaderSubscription))
 	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
-	return q.malformedMessage(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
+	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 
 // mask returns a copy without credentials. The text need not be well-formed,
@@ -70,9 +56,9 @@ func (q *Quarantine) mask(raw []byte) []byte {
 	return []byte(redact.Text(string(raw), q.secrets()...))
 }
 
-// malformedMessage makes a malformed message with the given headers. raw is what is known
+// message makes a malformed message with the given headers. raw is what is known
 // of a frame or body of size bytes.
-func (q *Quarantine) malformedMessage(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
+func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
 	subject := message.KindMalformed.Subject(q.stream.Prefix)
 	tracking := ""
 	if values := header[message.HeaderTrackingID]; len(values) > 0 {

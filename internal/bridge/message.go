@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -22,36 +24,74 @@ const receivedAt = "2006-01-02T15:04:05.000000000Z"
 // 80 bytes. A longer one is left out.
 const maxHeaderValue = 512
 
-// eventMessage makes the message of an event: its exact bytes on the subject of its name.
-// Its place in the order is the next one (see assignSeq). The caller holds publishSem.
-func (b *Bridge) eventMessage(f *zoom.Frame) *nats.Msg {
-	name := b.encodeName(f.Event)
+// encoder makes the messages of frames.
+type encoder struct {
+	cfg                 *Config
+	subscription, epoch []string       // as values of headers, which all messages share
+	signatureLog        zerolog.Logger // sampled
+
+	// Only event uses these: one goroutine at a time calls it.
+	names    map[string]*encodedName // of the events seen
+	verifier zoom.Verifier
+}
+
+func newEncoder(cfg *Config) *encoder {
+	return &encoder{
+		cfg: cfg, subscription: []string{cfg.Subscription}, epoch: []string{strconv.FormatUint(cfg.Term.Epoch, 10)},
+		signatureLog: oncePerMinute(cfg.Log), names: make(map[string]*encodedName),
+	}
+}
+
+// event makes the message of an event, which has the given place in the order of the
+// epoch: its exact bytes on the subject of its name.
+func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
+	name := e.encodeName(f.Event)
 	subject := name.subject
 	h := newOutgoing(subject)
 	h.Data = f.Body
-	h.set(message.HeaderID, dedupe.ID(b.cfg.Stream.Dedupe, f.Header.TrackingID, subject, f.Body))
+	h.set(message.HeaderID, dedupe.ID(e.cfg.Stream.Dedupe, f.Header.TrackingID, subject, f.Body))
 	h.Header[message.HeaderEvent] = name.header
-	if secret := b.cfg.SecretToken(); secret != "" {
-		h.set(message.HeaderSignature, b.checkSignature(secret, f, subject))
+	if secret := e.cfg.SecretToken(); secret != "" {
+		h.set(message.HeaderSignature, e.checkSignature(secret, f, subject))
 	}
 	var buffer [64]byte
-	text := appendReceivedAt(buffer[:0], b.cfg.Clock(f.Received))
+	text := appendReceivedAt(buffer[:0], e.cfg.Clock(f.Received))
 	end := len(text)
-	values := string(strconv.AppendUint(text, b.seq+1, 10)) // both in one allocation
-	b.setFrameHeaders(h, f, values[:end])
-	h.Header[message.HeaderEpoch] = b.epoch
+	values := string(strconv.AppendUint(text, seq, 10)) // both in one allocation
+	e.setFrameHeaders(h, f, values[:end])
+	h.Header[message.HeaderEpoch] = e.epoch
 	h.set(message.HeaderSeq, values[end:])
 	return &h.Msg
 }
 
+// malformed makes the message of a frame that is no event: its raw bytes, as far as they
+// fit, with credentials masked. It is safe for concurrent use.
+func (e *encoder) malformed(f *zoom.Frame) *nats.Msg {
+	code := "malformed"
+	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
+		code = m.Reason
+	}
+	h := newOutgoing("")
+	e.setFrameHeaders(h, f, string(appendReceivedAt(nil, e.cfg.Clock(f.Received))))
+	return e.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
+}
+
+// setSeq gives a message its place in the order of the epoch, unless it has one.
+func (e *encoder) setSeq(msg *nats.Msg, seq uint64) {
+	if len(msg.Header[message.HeaderSeq]) == 0 {
+		msg.Header[message.HeaderEpoch] = e.epoch
+		msg.Header[message.HeaderSeq] = []string{strconv.FormatUint(seq, 10)}
+	}
+}
+
 // setFrameHeaders sets the headers that events and malformed frames have in common.
-func (b *Bridge) setFrameHeaders(h *outgoing, f *zoom.Frame, received string) {
+func (e *encoder) setFrameHeaders(h *outgoing, f *zoom.Frame, received string) {
 	h.setFromZoom(message.HeaderTrackingID, f.Header.TrackingID)
 	h.setFromZoom(message.HeaderSentAt, f.Header.Timestamp)
 	h.setFromZoom(message.HeaderZoomSignature, f.Header.Signature)
 	h.setFromZoom(message.HeaderRequestID, f.Header.RequestID)
 	h.setFromZoom(message.HeaderTraceparent, f.Header.Traceparent)
-	h.Header[message.HeaderSubscription] = b.subscription
+	h.Header[message.HeaderSubscription] = e.subscription
 	h.set(message.HeaderReceivedAt, received)
 }
 
@@ -68,12 +108,12 @@ func appendReceivedAt(to []byte, t time.Time) []byte {
 }
 
 // checkSignature returns the value of the header Zoom-Signature.
-func (b *Bridge) checkSignature(secret string, f *zoom.Frame, subject string) string {
-	if b.verifier.Verify(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
+func (e *encoder) checkSignature(secret string, f *zoom.Frame, subject string) string {
+	if e.verifier.Verify(secret, f.Header.Timestamp, f.Header.Signature, f.Body) {
 		return message.SignatureValid
 	}
-	b.cfg.Metrics.InvalidSignature.Inc()
-	b.signatureLog.Warn().Str("code", "event.signature").Str("subject", subject).Msg("the signature of an event is invalid; it is published and marked")
+	e.cfg.Metrics.InvalidSignature.Inc()
+	e.signatureLog.Warn().Str("code", "event.signature").Str("subject", subject).Msg("the signature of an event is invalid; it is published and marked")
 	return message.SignatureInvalid
 }
 
@@ -86,19 +126,19 @@ type encodedName struct {
 	header  []string // value of message.HeaderEvent
 }
 
-// encodeName encodes the name of an event, once. The caller holds publishSem.
-func (b *Bridge) encodeName(event string) *encodedName {
-	if name := b.names[event]; name != nil {
+// encodeName encodes the name of an event, once.
+func (e *encoder) encodeName(event string) *encodedName {
+	if name := e.names[event]; name != nil {
 		return name
 	}
-	name := &encodedName{subject: subjects.Subject(b.cfg.Stream.Prefix, event), header: []string{event}}
+	name := &encodedName{subject: subjects.Subject(e.cfg.Stream.Prefix, event), header: []string{event}}
 	if !fitsHeader(event) {
-		name.header[0] = strings.TrimPrefix(name.subject, b.cfg.Stream.Prefix+".")
+		name.header[0] = strings.TrimPrefix(name.subject, e.cfg.Stream.Prefix+".")
 	}
-	if b.names == nil || len(b.names) == maxNames {
-		b.names = make(map[string]*encodedName)
+	if len(e.names) == maxNames {
+		e.names = make(map[string]*encodedName)
 	}
-	b.names[event] = name
+	e.names[event] = name
 	return name
 }
 

@@ -20,7 +20,7 @@ func TestAllHeaders(t *testing.T) {
 		return &zoom.Frame{Event: event, Body: []byte("{}"), Received: time.Unix(1700000000, 42).In(time.FixedZone("", 3600)),
 			Header: zoom.Header{TrackingID: "id", Timestamp: "1", Signature: "v0=00", RequestID: "request", Traceparent: "00-1"}}
 	}
-	first := b.eventMessage(frame("meeting.started"))
+	first := b.encoder.event(frame("meeting.started"), 1)
 	for key, want := range map[string]string{
 		"x-zm-trackingid": "id", "x-zm-request-timestamp": "1", "x-zm-signature": "v0=00", "x-zm-request-id": "request", "traceparent": "00-1",
 		message.HeaderEvent: "meeting.started", message.HeaderSubscription: "sub", message.HeaderReceivedAt: "2023-11-14T22:13:20.000000042Z", message.HeaderEpoch: "7", message.HeaderSeq: "1", message.HeaderSignature: "invalid",
@@ -32,11 +32,10 @@ func TestAllHeaders(t *testing.T) {
 	if n := len(first.Header); n != 12 { // and the id
 		t.Errorf("%d headers: %v", n, first.Header)
 	}
-	b.assignSeq(first)
 	for key := range first.Header { // messages share memory
 		first.Header[key] = append(first.Header[key], "changed")
 	}
-	if second := b.eventMessage(frame("meeting.started")); second.Header.Get(message.HeaderSeq) != "2" || len(second.Header[message.HeaderEpoch]) != 1 || len(second.Header[message.HeaderEvent]) != 1 {
+	if second := b.encoder.event(frame("meeting.started"), 2); second.Header.Get(message.HeaderSeq) != "2" || len(second.Header[message.HeaderEpoch]) != 1 || len(second.Header[message.HeaderEvent]) != 1 {
 		t.Errorf("%v", second.Header)
 	}
 }
@@ -56,13 +55,13 @@ func TestNamesAreBounded(t *testing.T) {
 	b := newBridge(t)
 	for i := range 3 * maxNames {
 		name := fmt.Sprintf("made.up %d", i)
-		msg := b.eventMessage(&zoom.Frame{Event: name, Body: []byte("{}")})
+		msg := b.encoder.event(&zoom.Frame{Event: name, Body: []byte("{}")}, 1)
 		if msg.Subject != fmt.Sprintf("zoom.made.up%%20%d", i) || msg.Header.Get(message.HeaderEvent) != name || msg.Header.Get(nats.MsgIdHdr) == "" {
 			t.Fatalf("%s: %+v", name, msg)
 		}
 	}
-	if len(b.names) > maxNames {
-		t.Errorf("%d names are kept", len(b.names))
+	if len(b.encoder.names) > maxNames {
+		t.Errorf("%d names are kept", len(b.encoder.names))
 	}
 }
 
@@ -73,7 +72,7 @@ func TestAllocations(t *testing.T) {
 	b.cfg.SecretToken = func() string { return "key" }
 	f := &zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Received: time.Now(),
 		Header: zoom.Header{TrackingID: "WEB_1", Timestamp: "1700000000", Signature: "v0=" + strings.Repeat("0", 64)}}
-	if n := testing.AllocsPerRun(1000, func() { msg, _ := b.receiveEvent(f); b.isRepeated(msg, f.Received); b.assignSeq(msg) }); n > 7 {
+	if n := testing.AllocsPerRun(1000, func() { msg, _ := b.receiveEvent(f); b.isRepeated(msg, f.Received) }); n > 7 {
 		t.Errorf("%v", n)
 	}
 }

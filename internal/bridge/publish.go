@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,7 +19,7 @@ func (b *Bridge) handleFrame(ctx context.Context, f *zoom.Frame) error {
 		b.malformed.Add(1)
 		b.cfg.Metrics.Malformed.Inc()
 		b.malformedLog.Warn().Str("code", "event.malformed").AnErr("reason", f.Err).Int("bytes", f.Size).Msg("malformed frame")
-		return b.publish(ctx, b.malformedMessage(f), outbox.Times{Sent: f.Sent})
+		return b.publish(ctx, b.encoder.malformed(f), outbox.Times{Sent: f.Sent})
 	}
 	b.publishSem <- struct{}{}
 	defer func() { <-b.publishSem }()
@@ -36,7 +35,7 @@ func (b *Bridge) receiveEvent(f *zoom.Frame) (*nats.Msg, outbox.Times) {
 	b.cfg.Metrics.Received.Inc()
 	b.cfg.Metrics.Arrived(f.Happened, f.Sent, received)
 	b.late.add(f.Happened, f.Sent, received)
-	msg := b.eventMessage(f)
+	msg := b.encoder.event(f, b.seq+1)
 	b.eventLog.Debug().Str("code", "event").Str("subject", msg.Subject).Str("id", msg.Header[nats.MsgIdHdr][0]).Int("bytes", len(msg.Data)).Msg("event received")
 	return msg, outbox.Times{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
@@ -54,7 +53,8 @@ func (b *Bridge) publishLocked(ctx context.Context, msg *nats.Msg, times outbox.
 	if b.isRepeated(msg, now) {
 		return nil
 	}
-	b.assignSeq(msg)
+	b.seq++
+	b.encoder.setSeq(msg, b.seq)
 	if err := b.line.Publish(ctx, msg, times); err != nil {
 		return &notStoredError{msg.Subject, err}
 	}
@@ -71,16 +71,6 @@ func (b *Bridge) isRepeated(msg *nats.Msg, now time.Time) bool {
 	b.cfg.Metrics.RepeatedLocal.Inc()
 	b.cfg.Repeated(id, "local")
 	return true
-}
-
-// assignSeq gives a message the next place in the order of this epoch. An event's headers
-// have it already (see eventMessage).
-func (b *Bridge) assignSeq(msg *nats.Msg) {
-	b.seq++
-	if len(msg.Header[message.HeaderSeq]) == 0 {
-		msg.Header[message.HeaderEpoch] = b.epoch
-		msg.Header[message.HeaderSeq] = []string{strconv.FormatUint(b.seq, 10)}
-	}
 }
 
 // freeWindow frees the memory of the window when hardly anything is published any more:

@@ -43,7 +43,7 @@ func TestStored(t *testing.T) {
 		var told []string
 		b.cfg.Repeated = func(id, where string) { told = append(told, id+" "+where) }
 		received := time.Now()
-		msg := b.eventMessage(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received})
+		msg := b.encoder.event(&zoom.Frame{Event: "meeting.started", Body: []byte(`{"event":"meeting.started"}`), Received: received}, 1)
 		b.handleStored(outbox.Stored{
 			Ack: publisher.Ack{Msg: msg, Duplicate: c.duplicate, Resent: c.resent}, At: received.Add(time.Second),
 			Times: outbox.Times{Happened: received.Add(-time.Second), Received: received},
@@ -62,10 +62,10 @@ func TestStored(t *testing.T) {
 func TestStoredOverTheDisk(t *testing.T) {
 	b := newBridge(t)
 	received := time.Now().Add(-10 * time.Minute)
-	msg := b.eventMessage(&zoom.Frame{
+	msg := b.encoder.event(&zoom.Frame{
 		Event: "meeting.started", Received: received,
 		Body: []byte(`{"event":"meeting.started","event_ts":` + time.Now().Add(-2*time.Hour).Format("20060102") + `}`),
-	})
+	}, 1)
 	b.handleStored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
 	var s status.Subscription
 	b.cfg.Metrics.Fill(&s, time.Now(), false)

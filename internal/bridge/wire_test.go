@@ -39,26 +39,32 @@ func TestWireBytes(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "%s\n\n", msg.Data)
 	}
+	seq := uint64(0)
+	event := func(f *zoom.Frame) *nats.Msg {
+		seq++
+		return b.encoder.event(f, seq)
+	}
 	numbered := func(msg *nats.Msg) *nats.Msg {
-		b.assignSeq(msg)
+		seq++
+		b.encoder.setSeq(msg, seq)
 		return msg
 	}
 
-	add("an event", numbered(b.eventMessage(frame("meeting.started", `{"event":"meeting.started"}`))))
+	add("an event", event(frame("meeting.started", `{"event":"meeting.started"}`)))
 	b.cfg.SecretToken = func() string { return "key" }
 	odd := frame("_odd name.", `{"event":"_odd name."}`)
 	odd.Header = zoom.Header{Timestamp: "soon"}
-	add("an event of an odd name, with a wrong signature", numbered(b.eventMessage(odd)))
-	add("an event without a name", numbered(b.eventMessage(&zoom.Frame{Body: []byte("{}")})))
+	add("an event of an odd name, with a wrong signature", event(odd))
+	add("an event without a name", event(&zoom.Frame{Body: []byte("{}")}))
 
 	broken := frame("", "")
 	broken.Raw, broken.Size, broken.Err = []byte(`{"Authorization":"secret","module":7}`), 37, &zoom.Malformed{Reason: "module", Detail: "module is not a string but number"}
-	add("a frame that is no event", numbered(b.malformedMessage(broken)))
+	add("a frame that is no event", numbered(b.encoder.malformed(broken)))
 	broken.Size, broken.Err = 5000, errors.New("something else")
-	add("a frame that was cut", numbered(b.malformedMessage(broken)))
+	add("a frame that was cut", numbered(b.encoder.malformed(broken)))
 
 	small := testQuarantine(b.cfg.Quarantine.nc, Stream{Prefix: "zoom", Dedupe: dedupe.Content, MaxMessage: 2048})
-	large := numbered(b.eventMessage(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`)))
+	large := event(frame("recording.completed", `{"event":"recording.completed","x":"`+strings.Repeat("y", 4000)+`"}`))
 	refused := small.Refused(large, errors.New("message size exceeds maximum allowed"))
 	add("an event that is too large", refused)
 	add("the same for a stream that takes even less", small.Refused(refused, errors.New("message size exceeds maximum allowed")))
