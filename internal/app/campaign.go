@@ -3,8 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -69,7 +67,7 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 		Clock:        r.monitor.clock,
 		Log:          log,
 	})
-	r.bridges.add(endpoint.Subscription, t.Epoch, b)
+	r.bridges.add(endpoint.Subscription, b)
 	return b.Run(termCtx, processCtx)
 }
 
@@ -78,67 +76,4 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 func handover(subscriptions int) time.Duration {
 	const one = 2500 * time.Millisecond
 	return one + time.Duration(subscriptions)*time.Second/dialsPerSecond
-}
-
-// bridges are those of the latest terms, to answer successors' questions.
-type bridges struct {
-	mu  sync.Mutex
-	all map[string][]served // by subscription, the latest last
-}
-
-type served struct {
-	question string
-	bridge   *bridge.Bridge
-}
-
-// answerable is how many terms of a subscription can be asked for.
-const answerable = 4
-
-func (b *bridges) add(subscription string, epoch uint64, one *bridge.Bridge) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.all == nil {
-		b.all = make(map[string][]served)
-	}
-	all := append(b.all[subscription], served{bridge.Question(subscription, epoch), one})
-	b.all[subscription] = all[max(0, len(all)-answerable):]
-}
-
-// latest is the bridge of a subscription's latest term; nil: there was none.
-func (b *bridges) latest(subscription string) *bridge.Bridge {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := b.all[subscription]
-	if len(all) == 0 {
-		return nil
-	}
-	return all[len(all)-1].bridge
-}
-
-// unsafeFor is how long ago the oldest of what would be lost with this process came.
-func (b *bridges) unsafeFor() time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	until := now
-	for _, terms := range b.all {
-		for _, s := range terms {
-			if at := s.bridge.SafeUntil(); at.Before(until) {
-				until = at
-			}
-		}
-	}
-	return now.Sub(until)
-}
-
-func (b *bridges) answer(question string) []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	subscription, _, _ := strings.Cut(question, " ")
-	for _, s := range b.all[subscription] {
-		if s.question == question {
-			return s.bridge.Answer()
-		}
-	}
-	return nil
 }

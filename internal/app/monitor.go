@@ -150,10 +150,11 @@ func (m *monitor) clock(t time.Time) time.Time {
 	return m.o.Clock(t)
 }
 
-// noteDenied is told of each subject that NATS denies.
+// noteDenied notes that NATS denies a subject.
 func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
 
-// noteStreamMissing is told why this replica cannot begin, and with "" when it can.
+// noteStreamMissing raises the alarm stream, for why this replica cannot begin, or with ""
+// clears it.
 func (m *monitor) noteStreamMissing(why string) {
 	if why == "" {
 		m.alarms.Clear(message.AlarmStream, "", 0, "it is over")
@@ -162,7 +163,7 @@ func (m *monitor) noteStreamMissing(why string) {
 	m.alarms.Raise(message.AlarmStream, "", 0, why, m.clock(time.Now()))
 }
 
-// noteHolder is told who holds a lease.
+// noteHolder notes who holds a lease.
 func (m *monitor) noteHolder(subscription string, now lease.Holding) {
 	if !now.Held {
 		return

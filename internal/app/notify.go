@@ -29,7 +29,7 @@ func (m *monitor) notify(ctx context.Context) {
 			ready = true
 			m.o.Notify("READY=1")
 		}
-		if text := summary(now); text != lastStatus && now.Phase != status.Draining { // of which drain tells
+		if text := summary(now); text != lastStatus && now.Phase != status.Draining { // which drain reports
 			lastStatus = text
 			m.o.Notify("STATUS=" + text)
 		}
@@ -53,7 +53,7 @@ func watchdogPeriod() time.Duration {
 	return time.Duration(microseconds) * time.Microsecond / 2
 }
 
-// summary is one line for people, which changes only with what it tells.
+// summary is one line for people. It changes only when a fact in it does.
 func summary(s *status.Replica) string {
 	if s.Phase == status.Starting {
 		if s.Outbox.NATS {

@@ -11,7 +11,7 @@ import (
 const keepRepetitions = 10_000
 
 // repetitions remembers which messages were received again and not stored again,
-// for who asks where an event is. It may be used concurrently.
+// for `find`. It is safe for concurrent use.
 type repetitions struct {
 	mu    sync.Mutex
 	seen  map[string]*status.Seen

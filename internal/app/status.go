@@ -81,7 +81,7 @@ func (m *monitor) conn() (*nats.Conn, error) {
 	return nc, nil
 }
 
-// overview asks all replicas, or tells what this one knows if it cannot.
+// overview asks all replicas. If it cannot, it returns what this one knows, and why.
 func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
 	nc, err := m.conn()
 	if err != nil {

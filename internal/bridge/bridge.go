@@ -9,12 +9,12 @@
 // of what may be pending are reached; then it stops reading, and TCP holds Zoom
 // back while heartbeats go on.
 //
-// A connection is opened only while the term is trusted. When the term is over,
-// the connection is not closed: it is read until Zoom closes it because the
-// successor has connected, so that no event finds nobody.
+// A connection is opened only while the term is trusted. When the term is over, the
+// connection is not closed: it is read until Zoom closes it because the successor has
+// connected, so that every event finds a connection.
 //
-// Whenever a connection is ready, the journal says whether there was a gap before
-// it, and a marker is published ahead of its first event.
+// Whenever a connection is ready, the journal says whether there was a gap before it. The
+// gap's marker is published before the connection's first event.
 package bridge
 
 import (
@@ -51,10 +51,12 @@ type Bridge struct {
 	js      jetstream.JetStream
 	dialer  *zoom.Dialer
 	line    *outbox.Line
+	encoder *encoder
 	journal *journal
 	contest *contest
 	late    lateness
 
+	question  string // by which a successor asks for this term
 	started   time.Time
 	termEnded atomic.Bool
 	firstDial atomic.Int64 // its duration in nanoseconds; 0: none has succeeded
@@ -75,18 +77,18 @@ type Bridge struct {
 
 	// The fields below are used only with publishSem held.
 
-	window  *dedupe.Window
-	encoder *encoder
-	seq     uint64 // of the last message
+	window *dedupe.Window
+	seq    uint64 // of the last message
 }
 
 // New returns a Bridge. It does nothing before Run.
 func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	b := &Bridge{
-		cfg:     cfg,
-		js:      js,
-		dialer:  dialer,
-		started: time.Now(),
+		cfg:      cfg,
+		js:       js,
+		dialer:   dialer,
+		started:  time.Now(),
+		question: questionOf(cfg.Subscription, cfg.Term.Epoch),
 
 		malformedLog: oncePerMinute(cfg.Log),
 		eventLog:     cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
@@ -101,9 +103,14 @@ func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	return b
 }
 
-// Answer returns the state of the connection as JSON, for the replica that took over. It
-// may be called after Run has returned, too.
-func (b *Bridge) Answer() []byte { return b.journal.answer() }
+// Answer answers a successor's question by the state of the connection, as JSON, or by nil
+// if the question is about another term. It may be called after Run has returned, too.
+func (b *Bridge) Answer(question string) []byte {
+	if question != b.question {
+		return nil
+	}
+	return b.journal.answer()
+}
 
 // SafeUntil is the time before which nothing would be lost with this process: until then
 // there was a connection of this term, or its end is recorded, and all that Zoom sent is

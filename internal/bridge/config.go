@@ -50,7 +50,7 @@ type Stream struct {
 type Peers interface {
 	// Standbys is how many would take the lease of a subscription if it were free.
 	Standbys(subscription string) int
-	// Ask returns the answer of the process with a nonce (see Question).
+	// Ask returns the [Bridge.Answer] of the process with a nonce.
 	Ask(ctx context.Context, nonce, question string) ([]byte, error)
 	// SafeUntil is the [Bridge.SafeUntil] that the process with a nonce last reported;
 	// zero: none.
@@ -76,8 +76,8 @@ type Config struct {
 	Quarantine *Quarantine
 	// SecretToken returns the token that verifies signatures; "": they are not verified.
 	SecretToken func() string
-	// Repeated is told of each message that was received before, and where that was
-	// recognised: local or stream.
+	// Repeated is called for each message that was received before, with its id and where
+	// that was recognised: local or stream.
 	Repeated func(id, where string)
 
 	// Handover is how long another replica may take to connect when this one stops.

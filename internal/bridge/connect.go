@@ -68,8 +68,8 @@ func (c *connector) run() error {
 		b.setTrouble(err)
 		pause := backoff.next(useful, err)
 		if causeOf(err) == zoom.CauseDisplaced {
-			// By another replica, or a stranger? The lease tells: a replica that holds it, or
-			// gives it away only now, was displaced by a stranger.
+			// By another replica, or by a stranger? A replica that holds the lease, or gives it
+			// away only now, was displaced by a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Lease.Prove(c.termCtx); b.cfg.Term.Lease.TakenOver() {
 				b.journal.setEnd(record.HandedOver, "")

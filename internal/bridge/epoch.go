@@ -14,13 +14,14 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// epochSearch is how many of the stream's last messages may be looked at for an epoch.
+// epochSearch is how many of the stream's last messages are searched for an epoch.
 const epochSearch = 256
 
-// LastEpoch is the highest epoch of a subscription that its state and the end of the
-// stream tell of; 0: none. With an error, it is what was found before. Without a state,
-// the stream is read backwards to the subscription's last message, or so far. With one,
-// which is written before any message of its epoch, the stream's last message will do.
+// LastEpoch returns the highest epoch of a subscription that its state and the end of the
+// stream have; 0: none. With an error it returns what was found before. Without a state it
+// reads the stream backwards to the subscription's last message, or epochSearch messages.
+// With one, which is written before any message of its epoch, it reads the stream's last
+// message only.
 func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, stream, subscription string) (uint64, error) {
 	last, err := RecordedEpoch(ctx, states, subscription)
 	if err != nil {
@@ -50,7 +51,7 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 	return last, nil
 }
 
-// RecordedEpoch is the epoch of a subscription's state; 0: there is none, or none that
+// RecordedEpoch returns the epoch of a subscription's state; 0: there is none, or none that
 // can be read.
 func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) (uint64, error) {
 	entry, err := states.Get(ctx, record.StatePrefix+subscription)
@@ -61,13 +62,13 @@ func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) 
 	return state.Epoch, nil
 }
 
-// newestFirst are the stream's last messages, from its last one backwards: those that
-// are still there of so many sequences. It ends with the first error.
-func newestFirst(ctx context.Context, stream jetstream.Stream, most uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
+// newestFirst yields, newest first, the messages that the stream still has among its last
+// maxSequences sequences. It ends with the first error.
+func newestFirst(ctx context.Context, stream jetstream.Stream, maxSequences uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		info := stream.CachedInfo()
 		newest := info.State.LastSeq
-		for sequence := newest; sequence > 0 && newest-sequence < most; sequence-- {
+		for sequence := newest; sequence > 0 && newest-sequence < maxSequences; sequence-- {
 			msg, err := stream.GetMsg(ctx, sequence)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				continue

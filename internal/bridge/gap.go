@@ -17,7 +17,7 @@ const shortestGap = 300 * time.Millisecond
 // the given number.
 func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
 	if from.After(to) || from.IsZero() {
-		from = to // the clocks of two machines differ, or nobody knows
+		from = to // the clocks of two machines differ, or it is not known
 	}
 	return message.Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),

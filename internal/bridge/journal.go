@@ -20,8 +20,8 @@ const (
 	stateInterval = 10 * time.Second
 	// journalTimeout bounds one try to read and write the state.
 	journalTimeout = 3 * time.Second
-	// writeTimeout bounds one write, so that it leaves time to find out what is wrong: where
-	// the bucket is gone and somebody listens to its subjects, nobody answers.
+	// writeTimeout bounds one write, so that it leaves time to find out what is wrong: if the
+	// bucket is gone and a client subscribes to its subjects, no answer comes.
 	writeTimeout = journalTimeout / 2
 )
 
@@ -244,7 +244,7 @@ func (j *journal) read(ctx context.Context) (last record.State, revision uint64,
 		switch {
 		case err != nil:
 			cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
-			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // some replica was connected: nobody can say more
+			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // some replica was connected: no more is known
 		case !complete:
 			cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
 		}
@@ -396,7 +396,7 @@ func setConnected(s *record.State, ready time.Time) {
 // noteEnded notes that the connection is live no more, on this machine's own clock.
 func (j *journal) noteEnded(state record.ConnState, lastFrame, until, noticed time.Time, cause message.GapCause, end string) {
 	j.change(func(s *record.State) {
-		if j.phase != superseded { // else a later term has told already
+		if j.phase != superseded { // else a later term has recorded it already
 			j.unrecordedEnd.Store(until.UnixNano())
 		}
 		s.LastFrame, s.Ended = j.b.cfg.Clock(lastFrame).UTC(), j.b.cfg.Clock(noticed).UTC()

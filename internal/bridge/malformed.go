@@ -22,7 +22,7 @@ type Quarantine struct {
 	nc      *nats.Conn
 	stream  Stream
 	secrets func() []string
-	refused func(subscription string) // told of each event that is too large
+	refused func(subscription string) // called for each event that is too large
 	log     zerolog.Logger            // sampled
 }
 

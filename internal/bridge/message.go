@@ -30,7 +30,7 @@ type encoder struct {
 	subscription, epoch []string       // as values of headers, which all messages share
 	signatureLog        zerolog.Logger // sampled
 
-	// Only event uses these: one goroutine at a time calls it.
+	// Only event uses these, which is called with publishSem held.
 	names    map[string]*encodedName // of the events seen
 	verifier zoom.Verifier
 }

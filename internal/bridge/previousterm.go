@@ -92,12 +92,12 @@ func (b *Bridge) displacementAdvance(last record.State, answered bool) time.Dura
 	return clockTolerance
 }
 
-// askReplica asks the process with a nonce how its connection in an epoch fares. It
-// returns false if that process has ended, is cut off, or does not answer in time.
+// askReplica asks the process with a nonce for its state in an epoch. It returns false if
+// that process has ended, is cut off, or does not answer in time.
 func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (answer record.State, ok bool) {
 	for range 2 {
 		askCtx, cancel := context.WithTimeout(ctx, askTimeout)
-		text, err := b.cfg.Peers.Ask(askCtx, nonce, Question(b.cfg.Subscription, epoch))
+		text, err := b.cfg.Peers.Ask(askCtx, nonce, questionOf(b.cfg.Subscription, epoch))
 		cancel()
 		if err != nil {
 			continue
@@ -110,9 +110,8 @@ func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (an
 	return record.State{}, false
 }
 
-// Question is what a replica asks its predecessor. [Bridge.Answer] of that epoch is the
-// answer.
-func Question(subscription string, epoch uint64) string {
+// questionOf is what a replica asks the one that led an epoch (see [Bridge.Answer]).
+func questionOf(subscription string, epoch uint64) string {
 	return fmt.Sprintf("%s %d", subscription, epoch)
 }
 

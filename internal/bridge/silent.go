@@ -50,7 +50,7 @@ func (s *silence) check(ctx context.Context) {
 	case state.State != record.Connected || state.Unanswered || from.IsZero():
 		return // that is no silence of Zoom's; and if there was one, it may go on
 	case b.cfg.Alarms.Silent < 0 && !s.loaded:
-		return // nobody can say
+		return // the rhythm is not known yet
 	}
 	since := from.Format(time.RFC3339)
 	var events uint64
@@ -105,7 +105,7 @@ func (s *silence) save(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
 	if err := s.update(ctx, now); err != nil {
-		s.loaded = false // somebody else may have written
+		s.loaded = false // another replica may have written
 		s.retry = time.Now().Add(rhythmRetry)
 		s.b.cfg.Log.Debug().Str("code", "rhythm.unwritten").Err(err).Msg("rhythm of the subscription not kept; trying again")
 	}

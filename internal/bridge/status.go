@@ -6,7 +6,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Status is how a Bridge fares, for people.
+// Status is a snapshot of a Bridge, for people.
 type Status struct {
 	State     record.State
 	Trouble   string        // why there is no connection
@@ -14,7 +14,7 @@ type Status struct {
 	InFlight  int           // messages received and not yet stored
 }
 
-// Status returns a snapshot. It may be called after Run has returned, too.
+// Status returns the current one. It may be called after Run has returned, too.
 func (b *Bridge) Status() Status {
 	s := Status{State: b.journal.current(), InFlight: b.line.Stats().Pending}
 	if session := b.session.Load(); session != nil {
