@@ -68,7 +68,7 @@ func (a arrival) explain() string {
 		return "Zoom does not say when it sent them"
 	}
 	zoom, delivery := a.sent.Sub(a.happened), a.received.Sub(a.sent)
-	text := fmt.Sprintf("Zoom took %v until it sent them, the way took %v", max(0, zoom.Round(time.Second)), max(0, delivery.Round(time.Second)))
+	text := fmt.Sprintf("Zoom took %v until it sent them, delivery took %v", max(0, zoom.Round(time.Second)), max(0, delivery.Round(time.Second)))
 	if delivery > zoom {
 		return text + "; look at the network, and at this machine's clock"
 	}
