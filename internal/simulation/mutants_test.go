@@ -60,7 +60,7 @@ var mutants = []mutant{
 	{promise: "5", mistake: "a connection is read before it is known what was before the term", file: "internal/bridge/connect.go",
 		old: "				<-gapsPublished\n", new: ""},
 	{promise: "5", mistake: "markers that may not be stored are forgotten", file: "internal/bridge/journal.go",
-		old: "	gaps := last.Unstored\n", new: "	gaps := last.Unstored[:0]\n	last.Unstored = nil\n"},
+		old: "	gaps := last.Unstored\n", new: "	gaps := last.Unstored[:0]\n	last.Unstored = nil\n", tests: []string{"-run", "TestForgedState", "./internal/bridge"}},
 	{promise: "6", mistake: "an outage of NATS counts as a death", file: "internal/lease/elector.go",
 		old: "case unchanged >= timing.takeover && quiet > 0:", new: "case unchanged >= 99*timing.takeover && quiet > 0:", tests: []string{"-timeout", "60s", "-run", "Outage", "./internal/lease"}},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",
