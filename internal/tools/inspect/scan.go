@@ -70,61 +70,38 @@ type Message struct {
 
 // look says what of the stream is to be read.
 type look struct {
-	subject string    // a filter
-	since   time.Time // stored since; zero: from the start
-	from    uint64    // or from this sequence number on
-	last    uint64    // to this sequence number at most
-	headers bool      // without bodies
+	subject  string    // a filter
+	subjects []string  // several of them instead; none may overlap another
+	since    time.Time // stored since; zero: from the start
+	from     uint64    // or from this sequence number on
+	last     uint64    // to this sequence number at most
+	headers  bool      // without bodies
 }
 
 // scan hands over the messages of a look, in the stream's order and with none left
 // out, until each returns false. It returns how many it has handed over.
-//
-// The client's ordered consumer is not used: while NATS is away it waits for as
-// long as that lasts, and no context ends it.
 func (s *Stream) scan(ctx context.Context, l look, each func(*Message) bool) (looked uint64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stalled := time.AfterFunc(patience, func() { cancel(errStalled) })
 	defer stalled.Stop()
 
-	consumer, err := s.stream.CreateConsumer(ctx, l.consumer())
+	r, err := s.newReader(ctx, l)
 	if err != nil {
-		return 0, s.failed(ctx, err)
+		return 0, err
 	}
-	info := consumer.CachedInfo()
-	defer s.remove(ctx, info.Name)
-	if info.NumPending == 0 {
-		return 0, nil
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxBytes(s.ahead()))
-	if err != nil {
-		return 0, s.failed(ctx, err)
-	}
-	defer messages.Stop()
-	next := jetstream.NextContext(ctx)
-	for pending := info.NumPending; pending > 0; {
-		if ctx.Err() != nil { // also while messages are at hand
-			return looked, s.failed(ctx, ctx.Err())
-		}
-		msg, err := messages.Next(next)
+	defer r.close(ctx)
+	for r.pending > 0 {
+		m, err := r.next(ctx)
 		if err != nil {
-			return looked, s.failed(ctx, err)
+			return looked, err
 		}
 		stalled.Reset(patience)
-		meta, err := msg.Metadata()
-		if err != nil {
-			return looked, s.failed(ctx, err)
-		}
-		if meta.Sequence.Consumer != looked+1 {
-			return looked, s.failed(ctx, errLost)
-		}
-		pending = meta.NumPending
-		if meta.Sequence.Stream > l.last {
+		if m.Sequence > l.last {
 			break
 		}
 		looked++
-		if !each(&Message{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}) {
+		if !each(m) {
 			break
 		}
 	}
@@ -133,7 +110,7 @@ func (s *Stream) scan(ctx context.Context, l look, each func(*Message) bool) (lo
 
 func (l look) consumer() jetstream.ConsumerConfig {
 	cfg := jetstream.ConsumerConfig{
-		FilterSubject: l.subject, HeadersOnly: l.headers, AckPolicy: jetstream.AckNonePolicy,
+		FilterSubject: l.subject, FilterSubjects: l.subjects, HeadersOnly: l.headers, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: 2 * patience,
 	}
 	switch {
@@ -144,17 +121,6 @@ func (l look) consumer() jetstream.ConsumerConfig {
 	}
 	return cfg
 }
-
-// remove removes a consumer. One that stays for want of a connection is removed by
-// the server.
-func (s *Stream) remove(ctx context.Context, consumer string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	s.stream.DeleteConsumer(ctx, consumer) //nolint:errcheck // see above
-}
-
-// ahead is how many bytes are on their way at a time; the largest message must fit.
-func (s *Stream) ahead() int { return max(aheadBytes, 2*int(s.js.Conn().MaxPayload())) }
 
 // failed prefers the reason why the context has ended.
 func (s *Stream) failed(ctx context.Context, err error) error {
@@ -168,7 +134,8 @@ func (s *Stream) failed(ctx context.Context, err error) error {
 // answer.
 func refused(nc *nats.Conn, err error) error {
 	last := nc.LastError()
-	if errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
+	unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStalled)
+	if unanswered && errors.Is(last, nats.ErrPermissionViolation) {
 		return fmt.Errorf("%w; nats.conf has a user that may read", last)
 	}
 	return err
@@ -189,11 +156,19 @@ func (s *Stream) Control(ctx context.Context, since time.Time, each func(*Messag
 
 // state is what the stream holds now.
 func (s *Stream) state(ctx context.Context) (jetstream.StreamState, error) {
-	info, err := s.stream.Info(ctx)
+	info, err := s.info(ctx)
 	if err != nil {
-		return jetstream.StreamState{}, fmt.Errorf("stream %s: %w", s.name, refused(s.js.Conn(), err))
+		return jetstream.StreamState{}, err
 	}
 	return info.State, nil
+}
+
+func (s *Stream) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", s.name, refused(s.js.Conn(), err))
+	}
+	return info, nil
 }
 
 // message reads one message. There is none if it was removed meanwhile.
