@@ -50,6 +50,17 @@ const (
 	HeaderTraceparent = "traceparent"
 )
 
+// The headers of what an event is about, as they stand in its body: strings or digits.
+// This version writes none of them; who reads them also reads the body.
+const (
+	// HeaderAccount is payload.account_id.
+	HeaderAccount = "Zoom-Account"
+	// HeaderObjectID is payload.object.id.
+	HeaderObjectID = "Zoom-Object-Id"
+	// HeaderObjectUUID is payload.object.uuid.
+	HeaderObjectUUID = "Zoom-Object-Uuid"
+)
+
 // The headers that only malformed frames have, besides those above that are known.
 const (
 	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`.

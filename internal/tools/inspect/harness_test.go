@@ -18,6 +18,7 @@ import (
 // world is a nats-server with a stream, and messages as zoomstream stores them.
 type world struct {
 	t      testing.TB
+	dir    string
 	server *server.Server
 	nc     *nats.Conn
 	js     jetstream.JetStream
@@ -26,8 +27,9 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	s := natstest.Run(t, t.TempDir(), -1)
-	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1))
+	dir := t.TempDir()
+	s := natstest.Run(t, dir, -1)
+	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectBufSize(-1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, server: s, nc: nc, js: js}
+	w := &world{t: t, dir: dir, server: s, nc: nc, js: js}
 	w.create(jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: 30 * time.Minute})
 	return w
 }

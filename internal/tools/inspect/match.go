@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"iter"
 	"net/url"
 	"regexp"
 	"slices"
@@ -86,22 +87,42 @@ func (w wanted) contained(text []byte) bool {
 // value that is what is searched for; empty: there is none. Values are the strings
 // anywhere in payload, and payload.object.id if it is a number.
 func (w wanted) body(body []byte) string {
+	place := w.place(body, func(kind jsontext.Kind, place jsontext.Pointer) bool {
+		return kind == '"' && strings.HasPrefix(string(place), "/payload/") || place == "/payload/object/id"
+	})
+	return strings.Join(slices.Collect(place.Tokens()), ".")
+}
+
+// place is the first of the places in an event's body that count and have what is
+// searched for; empty: there is none.
+func (w wanted) place(body []byte, counts func(jsontext.Kind, jsontext.Pointer) bool) jsontext.Pointer {
 	if !w.contained(body) {
 		return ""
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	for {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return "" // the end, or no JSON from here on
+	for dec, token := range values(body) {
+		if w.is(token.String()) && counts(token.Kind(), dec.StackPointer()) {
+			return dec.StackPointer()
 		}
-		kind := token.Kind()
-		if kind != '"' && kind != '0' || isName(dec) || !w.is(token.String()) {
-			continue
-		}
-		place := dec.StackPointer()
-		if kind == '"' && strings.HasPrefix(string(place), "/payload/") || place == "/payload/object/id" {
-			return strings.Join(slices.Collect(place.Tokens()), ".")
+	}
+	return ""
+}
+
+// values are the strings and numbers of a body, up to where it is no JSON any more.
+// The decoder is where the value stands.
+func values(body []byte) iter.Seq2[*jsontext.Decoder, jsontext.Token] {
+	return func(yield func(*jsontext.Decoder, jsontext.Token) bool) {
+		dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		for {
+			token, err := dec.ReadToken()
+			if err != nil {
+				return // the end, or no JSON from here on
+			}
+			if kind := token.Kind(); kind != '"' && kind != '0' || isName(dec) {
+				continue
+			}
+			if !yield(dec, token) {
+				return
+			}
 		}
 	}
 }

@@ -1,0 +1,141 @@
+package inspect
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/zoomstream/zoomstream/message"
+	"github.com/zoomstream/zoomstream/subjects"
+)
+
+// TailQuery says which messages to hand over. Events, Account and Object choose among
+// the events only: a gap or a malformed frame may be why an event is missing.
+type TailQuery struct {
+	Since   time.Time // stored since; zero: all that the stream holds, or with Follow what comes
+	Follow  bool      // go on with what comes
+	Events  []string  // patterns of names, with * and ?; none: all events
+	Account string    // payload.account_id
+	Object  string    // payload.object.id or uuid
+	Kinds   []message.Kind
+}
+
+// tailFilter is a query that was prepared.
+type tailFilter struct {
+	q               TailQuery
+	prefix          string
+	account, object wanted
+}
+
+func newTailFilter(q TailQuery, prefix string) tailFilter {
+	return tailFilter{q: q, prefix: prefix, account: newWanted(q.Account), object: newWanted(q.Object)}
+}
+
+// chooses reports whether the query leaves anything out.
+func (f tailFilter) chooses() bool {
+	return len(f.q.Events) > 0 || f.q.Account != "" || f.q.Object != "" || len(f.q.Kinds) > 0
+}
+
+// wants reports whether messages of a kind may match.
+func (f tailFilter) wants(kind message.Kind) bool {
+	return len(f.q.Kinds) == 0 || slices.Contains(f.q.Kinds, kind)
+}
+
+// subjects are filters for all messages that may match, and maybe others.
+func (f tailFilter) subjects() []string {
+	all, bridge := f.prefix+".>", message.BridgeSubjects(f.prefix)
+	if !f.wants(message.KindEvent) {
+		return []string{bridge}
+	}
+	if len(f.q.Events) == 0 {
+		return []string{all}
+	}
+	filters := globSubjects(f.prefix, f.q.Events)
+	if filters[0] != all && (f.wants(message.KindGap) || f.wants(message.KindAlarm) || f.wants(message.KindMalformed)) {
+		filters = append(filters, bridge)
+	}
+	return filters
+}
+
+// matches reports whether a message is to be handed over.
+func (f tailFilter) matches(m *Message) bool {
+	kind := message.KindOf(f.prefix, m.Subject)
+	if kind == message.KindUnknown {
+		return !f.chooses()
+	}
+	if !f.wants(kind) {
+		return false
+	}
+	if kind != message.KindEvent {
+		return true
+	}
+	return f.matchesEvent(m) && f.matchesAccount(m) && f.matchesObject(m)
+}
+
+func (f tailFilter) matchesEvent(m *Message) bool {
+	name := m.EventName(f.prefix)
+	return len(f.q.Events) == 0 || slices.ContainsFunc(f.q.Events, func(pattern string) bool { return matchGlob(pattern, name) })
+}
+
+func (f tailFilter) matchesAccount(m *Message) bool {
+	if f.q.Account == "" || f.account.is(m.Header.Get(message.HeaderAccount)) {
+		return true
+	}
+	return f.account.place(m.Body, func(_ jsontext.Kind, place jsontext.Pointer) bool { return place == "/payload/account_id" }) != ""
+}
+
+func (f tailFilter) matchesObject(m *Message) bool {
+	if f.q.Object == "" || f.object.is(m.Header.Get(message.HeaderObjectID)) || f.object.is(m.Header.Get(message.HeaderObjectUUID)) {
+		return true
+	}
+	return f.object.place(m.Body, func(_ jsontext.Kind, place jsontext.Pointer) bool {
+		member := objectMember(place)
+		return member == "id" || member == "uuid"
+	}) != ""
+}
+
+// objectMember is the name of the member of payload.object that a place is, or of one of
+// the objects if that is a list of them; empty: it is neither.
+func objectMember(place jsontext.Pointer) string {
+	rest, found := strings.CutPrefix(string(place), "/payload/object/")
+	if !found {
+		return ""
+	}
+	if index, member, nested := strings.Cut(rest, "/"); nested {
+		if strings.Trim(index, "0123456789") != "" {
+			return ""
+		}
+		return member
+	}
+	return rest
+}
+
+// EventName is the name of the event that a message is: the header has it whole.
+func (m *Message) EventName(prefix string) string {
+	if name := m.Header.Get(message.HeaderEvent); name != "" {
+		return name
+	}
+	name, _ := subjects.Event(prefix, m.Subject)
+	return name
+}
+
+// Object is what an event is about: the id of payload.object, or else its uuid, and its
+// topic. Of a list of objects it is the first. What is not there is empty.
+func (m *Message) Object() (id, topic string) {
+	const depth = 4 // of the members of a list's objects
+	found := map[string]string{"id": m.Header.Get(message.HeaderObjectID), "uuid": m.Header.Get(message.HeaderObjectUUID)}
+	for dec, token := range values(m.Body) {
+		if dec.StackDepth() > depth {
+			continue
+		}
+		if member := objectMember(dec.StackPointer()); member != "" && found[member] == "" {
+			found[member] = message.Short(token.String(), message.MaxText)
+		}
+	}
+	if id = found["id"]; id == "" {
+		id = found["uuid"]
+	}
+	return id, found["topic"]
+}
