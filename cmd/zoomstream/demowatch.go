@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
@@ -126,8 +127,8 @@ func (d *demo) print(msg jetstream.Msg) {
 	}
 	d.stored.add(msg.Subject(), msg.Data(), meta.Timestamp)
 	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject())
-	if message.KindOf(demoPrefix, msg.Subject()) != message.KindEvent {
-		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(said(msg, meta.Timestamp)), meta.Sequence.Stream)
+	if kind := message.KindOf(demoPrefix, msg.Subject()); kind != message.KindEvent {
+		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(said(kind, msg.Headers(), msg.Data(), meta.Timestamp)), meta.Sequence.Stream)
 		return
 	}
 	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", at, subject,
@@ -135,14 +136,14 @@ func (d *demo) print(msg jetstream.Msg) {
 }
 
 // said tells what a message of the bridge's own says.
-func said(msg jetstream.Msg, stored time.Time) string {
-	switch message.KindOf(demoPrefix, msg.Subject()) {
+func said(kind message.Kind, header nats.Header, body []byte, stored time.Time) string {
+	switch kind {
 	case message.KindGap:
-		if g, err := message.ParseGap(msg.Data(), stored); err == nil {
+		if g, err := message.ParseGap(body, stored); err == nil {
 			return fmt.Sprintf("%d ms without a connection: %s", g.Milliseconds, g.Cause)
 		}
 	case message.KindAlarm:
-		a, err := message.ParseAlarm(msg.Data(), stored)
+		a, err := message.ParseAlarm(body, stored)
 		switch {
 		case err != nil:
 		case a.Raised:
@@ -151,7 +152,7 @@ func said(msg jetstream.Msg, stored time.Time) string {
 			return fmt.Sprintf("%s: %s is over", a.Replica, a.Name)
 		}
 	}
-	return message.ParseMalformed(msg.Headers(), nil).Reason
+	return message.ParseMalformed(header, nil).Reason
 }
 
 // lateness is the time from the event to its storage. Some events do not say when they

@@ -98,6 +98,7 @@ var docStory = []docChapter{
 		{line: "make demo", stays: true, prints: `zoom\.meeting\.\w+ +\d\S+ late +#\d`, exit: docAnyExit,
 			bye: `Zoom sent \d+ events; \d+ reached the connector, \d+ found no connection; [1-9]\d* are stored`},
 		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
+		{line: "./zoomstream tail --follow", stays: true, prints: `^20\S+Z  \w+`},
 		{line: "make nats"},
 		{line: "dist/nats sub 'zoom.>'", stays: true, prints: `Received on "zoom\.`, exit: docAnyExit},
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/cut'", prints: `"sockets":1`},
@@ -132,6 +133,11 @@ var docStory = []docChapter{
 	{page: consumersPage, section: "Live", beside: []docStep{docDemo}, steps: []docStep{
 		{line: "nats sub 'zoom.meeting.>'", stays: true, prints: `Received on "zoom\.meeting\.`, exit: docAnyExit},
 	}},
+	{page: consumersPage, section: "Look at the events", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "./zoomstream tail --follow", stays: true, prints: `^20\S+Z  meeting\.started +86017254931 `},
+		{line: "./zoomstream tail --since 1h --event 'meeting.*,recording.*' --json", prints: `^{"stream_seq":\d+,.*"kind":"event","event":"meeting\.started".*"headers":{"Nats-Msg-Id":`},
+		{line: "./zoomstream tail --object '+q/7Zk1dQvGm0yT4nB9x3A==' --headers --body", prints: `(?s)Z  meeting\.started .*    Zoom-Event: .*"uuid": "\+q/7Zk1`},
+	}},
 	{page: consumersPage, section: "At your own pace", beside: []docStep{docZoom, docRun, docConsumes}, env: docSettings, steps: []docStep{
 		{line: "nats consumer add ZOOM billing --pull --deliver all --ack explicit --filter 'zoom.meeting.>' --defaults", prints: `Filter Subject: zoom\.meeting\.>`},
 		{line: "nats consumer next ZOOM billing --count 3 --ack", prints: `(?s)Zoom-Event: meeting\..*Acknowledged message`},
@@ -160,6 +166,7 @@ var docStory = []docChapter{
 		{line: "./zoomstream doctor", prints: `(?s)nats\.permissions.*subscription\.lease.*doctor: `},
 		{line: "./zoomstream gaps --since 24h", prints: `gaps? since`},
 		{line: "./zoomstream find '+q/7Zk1dQvGm0yT4nB9x3A=='", prints: `(?s)found by +payload\.object\.uuid.*received +20`},
+		{line: "./zoomstream tail --since 1h", prints: `^20\S+Z  \w+`},
 		{line: "nats micro info zoomstream", prints: `zoomstream\.zoomstream\.status`},
 	}},
 	{page: operatingPage, section: "Removing a subscription", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{

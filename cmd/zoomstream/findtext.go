@@ -14,11 +14,16 @@ import (
 func quoted(s string) string { return `"` + zstatus.Visible(s) + `"` }
 
 // writeJSON prints JSON that a terminal may show.
-func writeJSON(out io.Writer, v any) error {
+func writeJSON(out io.Writer, v any) error { return writeIndentedJSON(out, v, "  ") }
+
+// writeJSONLine prints JSON that a terminal may show, in one line.
+func writeJSONLine(out io.Writer, v any) error { return writeIndentedJSON(out, v, "") }
+
+func writeIndentedJSON(out io.Writer, v any, indent string) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
+	enc.SetIndent("", indent)
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode as JSON: %w", err)
 	}

@@ -132,7 +132,7 @@ func TestGaps(t *testing.T) {
 func TestGapsErrors(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
-	for _, args := range [][]string{{"gaps"}, {"find", "x"}} {
+	for _, args := range [][]string{{"gaps"}, {"find", "x"}, {"tail"}, {"tail", "--follow"}} {
 		p := start(t, []string{"NATS_URL=" + url}, args...)
 		p.exit(exitFailure)
 		if text := p.stderr.String(); !strings.Contains(text, "there is no stream ZOOM") || strings.Count(text, "\n") != 1 || p.stdout.String() != "" {
@@ -142,6 +142,7 @@ func TestGapsErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"gaps", "--since=yesterday"}, {"gaps", "--since=-1h"}, {"gaps", "x"}, {"gaps", "--stream=A", "--stream=B"},
 		{"find"}, {"find", ""}, {"find", " "}, {"find", "x", "--limit=0"}, {"find", "x", "--since=7"}, {"find", "x", "--stream=A", "--stream=B"},
+		{"tail", "x"}, {"tail", "--since=yesterday"}, {"tail", "--kind=gaps"}, {"tail", "--event="}, {"tail", "--json", "--body"}, {"tail", "--stream=A", "--stream=B"},
 	} {
 		p := start(t, nil, args...)
 		p.exit(exitUsage)
@@ -156,7 +157,7 @@ func TestGapsErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
-	for _, command := range []string{"status", "gaps", "find x"} {
+	for _, command := range []string{"status", "gaps", "find x", "tail", "tail --follow"} {
 		for at, want := range map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"} {
 			p := start(t, []string{"NATS_URL=" + at}, append(strings.Fields(command), "--json")...)
 			p.exit(exitFailure)
@@ -172,6 +173,7 @@ func TestGapsHelp(t *testing.T) {
 	t.Parallel()
 	for command, want := range map[string][]string{
 		"gaps": {"Exit code 0: the gaps are listed", "Default 7d."}, "find": {"Exit code 0: something is found", "Default 24h.", "Default 50."},
+		"tail":   {"Exit code 0: everything is printed", "Default: all that the stream holds"},
 		"status": {"Exit code 0: replicas answer", "Default 1s."},
 	} {
 		p := start(t, nil, command, "--help")

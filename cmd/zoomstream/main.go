@@ -38,6 +38,7 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
 	Gaps    gapsCmd    `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
 	Find    findCmd    `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
+	Tail    tailCmd    `cmd:"" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
 	Sim     simCmd     `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
 	Version versionCmd `cmd:"" help:"Print version, commit, Go version and platform."`

@@ -231,7 +231,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	p.says(&p.stderr, `"code":"zoom.unknown_module"`)
 
 	for _, args := range [][]string{
-		{"doctor"}, {"doctor", "--json"}, {"status"}, {"status", "--json"}, {"gaps"}, {"gaps", "--json"}, {"find", "tracking-4", "--body"}, {"find", leakToken}, {"run", "--nats-password", leakPassword, leakToken, "--nats-token=" + leakSecretToken},
+		{"doctor"}, {"doctor", "--json"}, {"status"}, {"status", "--json"}, {"gaps"}, {"gaps", "--json"}, {"find", "tracking-4", "--body"}, {"tail", "--headers", "--body"}, {"tail", "--json"}, {"find", leakToken}, {"run", "--nats-password", leakPassword, leakToken, "--nats-token=" + leakSecretToken},
 	} {
 		c := start(t, settings, args...)
 		<-c.exited

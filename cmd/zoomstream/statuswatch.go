@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -41,11 +40,7 @@ func (c *statusCmd) watch(p *process, nc *nats.Conn, bucket string) error {
 func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
 	if c.JSON { // a line each time
 		if text == nil {
-			line, err := json.Marshal(failure{wrong.Error()})
-			if err != nil {
-				return fmt.Errorf("encode as JSON: %w", err)
-			}
-			text = append(zstatus.VisibleJSON(line), '\n')
+			return writeJSONLine(out, failure{wrong.Error()})
 		}
 		_, err := out.Write(text)
 		return err

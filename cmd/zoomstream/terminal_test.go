@@ -88,6 +88,7 @@ func TestTerminalCommands(t *testing.T) {
 	for _, args := range [][]string{
 		{"gaps"}, {"gaps", "--json"}, {"gaps", "--subscription=" + hostile}, {"gaps", "--subscription=" + hostile + "1"}, {"gaps", "--since=" + hostile},
 		{"find", "id-1", "--body"}, {"find", "id-1", "--body", "--json"}, {"find", hostile}, {"find", "nothing" + hostile},
+		{"tail"}, {"tail", "--body", "--headers"}, {"tail", "--json"}, {"tail", "--event=" + hostile}, {"tail", "--object=" + hostile, "--kind=event"}, {"tail", "--kind=" + hostile},
 		{"status"}, {"status", "--json"}, {"doctor"}, {"doctor", "--json"}, {hostile}, {"sim", "--http=" + hostile},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+const (
+	tailWidth = 80      // columns, if the terminal does not tell
+	tailTopic = 8       // columns that a topic must have
+	tailName  = 200     // bytes of a name or an id at most
+	tailBody  = 4 << 10 // bytes of a body at most
+)
+
+// tailLine is a message as --json prints it. Of the three bodies it has one.
+type tailLine struct {
+	Sequence uint64            `json:"stream_seq"`
+	Stored   time.Time         `json:"stored_at"`
+	Kind     string            `json:"kind"`
+	Event    string            `json:"event,omitempty"`
+	Subject  string            `json:"subject"`
+	Headers  map[string]string `json:"headers"`
+	Body     json.RawMessage   `json:"body,omitempty"`
+	Text     *string           `json:"body_text,omitempty"`   // it is no JSON
+	Bytes    []byte            `json:"body_base64,omitempty"` // it is no UTF-8
+}
+
+// printer prints messages as the flags say.
+func (c *tailCmd) printer(out io.Writer, prefix string) func(*inspect.Message) error {
+	if c.JSON {
+		return func(m *inspect.Message) error { return writeJSONLine(out, newTailLine(m, prefix)) }
+	}
+	return func(m *inspect.Message) error {
+		text := tailText(m, prefix, columns(out)) + "\n"
+		if c.Headers {
+			text += tailHeaders(m)
+		}
+		if c.Body {
+			text += tailBodyText(m.Body)
+		}
+		_, err := io.WriteString(out, text)
+		return err
+	}
+}
+
+func newTailLine(m *inspect.Message, prefix string) tailLine {
+	line := tailLine{
+		Sequence: m.Sequence, Stored: m.Stored.UTC(), Kind: kindName(message.KindOf(prefix, m.Subject)), Subject: m.Subject,
+		Event: m.EventName(prefix), Headers: make(map[string]string, len(m.Header)),
+	}
+	for name, values := range m.Header {
+		line.Headers[name] = strings.Join(values, ", ")
+	}
+	switch {
+	case !utf8.Valid(m.Body):
+		line.Bytes = m.Body
+	case json.Valid(m.Body):
+		line.Body = m.Body
+	default:
+		text := string(m.Body)
+		line.Text = &text
+	}
+	return line
+}
+
+func kindName(kind message.Kind) string {
+	if kind == message.KindUnknown {
+		return "unknown"
+	}
+	return string(kind)
+}
+
+// tailText is a message in one line. Its topic is cut to the width.
+func tailText(m *inspect.Message, prefix string, width int) string {
+	h := message.ParseHeaders(m.Header)
+	at := h.Received
+	if at.IsZero() {
+		at = m.Stored
+	}
+	kind := message.KindOf(prefix, m.Subject)
+	if kind != message.KindEvent {
+		return zstatus.Visible(fmt.Sprintf("%s  -- %s: %s", moment(at), kindName(kind), tailBridge(m, kind, h.Subscription)))
+	}
+	id, topic := m.Object()
+	line := fmt.Sprintf("%s  %-27s %-11s ", moment(at), short(m.EventName(prefix)), short(id))
+	if h.Signature == message.SignatureInvalid {
+		line += "BAD SIGNATURE "
+	}
+	if rest := width - utf8.RuneCountInString(line); rest >= tailTopic {
+		line += cut(zstatus.Visible(topic), rest)
+	}
+	return strings.TrimRight(line, " ")
+}
+
+// tailBridge is what a message of the bridge's own says, and of which subscription.
+func tailBridge(m *inspect.Message, kind message.Kind, subscription string) string {
+	text := said(kind, m.Header, m.Body, m.Stored)
+	if kind == message.KindUnknown {
+		text = short(m.Subject)
+	}
+	if subscription != "" {
+		text += fmt.Sprintf(" (subscription %s)", message.Short(subscription, tailName))
+	}
+	return text
+}
+
+func short(text string) string { return zstatus.Visible(message.Short(text, tailName)) }
+
+// cut is as much of a text as so many columns show.
+func cut(text string, columns int) string {
+	if utf8.RuneCountInString(text) <= columns {
+		return text
+	}
+	return string([]rune(text)[:columns-1]) + "…"
+}
+
+// columns is how many columns the terminal has that a writer writes to.
+func columns(out io.Writer) int {
+	if screen := terminal(out); screen != nil {
+		if _, width := windowSize(screen); width > 0 {
+			return width
+		}
+	}
+	return tailWidth
+}
+
+func tailHeaders(m *inspect.Message) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "    #%d %s\n", m.Sequence, short(m.Subject))
+	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
+		for _, value := range m.Header[name] {
+			fmt.Fprintf(&b, "    %s: %s\n", short(name), zstatus.Visible(message.Short(value, message.MaxText)))
+		}
+	}
+	return b.String()
+}
+
+func tailBodyText(body []byte) string {
+	if len(body) <= tailBody {
+		return string(indented(bytes.TrimSpace(body))) + "\n"
+	}
+	return fmt.Sprintf("    %s %d bytes\n", zstatus.Visible(message.Short(string(body[:min(len(body), tailBody+utf8.UTFMax)]), tailBody)), len(body))
+}
