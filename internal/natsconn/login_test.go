@@ -23,12 +23,19 @@ import (
 // startShared starts an embedded server that anybody may read, with what zoomstream keeps there.
 func startShared(t *testing.T) *Embedded {
 	t.Helper()
+	e := startReadable(t)
+	likeTheConnector(t, connect(t, Options{URL: e.URL()}))
+	return e
+}
+
+// startReadable starts one that has no stream yet.
+func startReadable(t *testing.T) *Embedded {
+	t.Helper()
 	e, err := StartEmbedded(t.Context(), EmbeddedOptions{
 		DataDir: t.TempDir(), Addr: "127.0.0.1:0", Readers: &Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
 	})
 	must(t, err)
 	t.Cleanup(e.Shutdown)
-	likeTheConnector(t, connect(t, Options{URL: e.URL()}))
 	return e
 }
 
@@ -216,7 +223,7 @@ func kept(t *testing.T, js jetstream.JetStream) map[string]string {
 // TestGateProtocol speaks without a client library.
 func TestGateProtocol(t *testing.T) {
 	t.Parallel()
-	e := startShared(t)
+	e := startReadable(t)
 	const ended = ""
 	for said, answer := range map[string]string{
 		"CONNECT {\"verbose\":false}\r\nPING\r\n":                                        "PONG",
