@@ -67,10 +67,24 @@ func main() { begin(usualPorts) }
 
 // begin runs the program to the end of the process.
 func begin(taken ports) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx := untilSignal()
 	p := &process{ctx: ctx, stepDown: stepDowns(ctx), stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), ports: taken}
 	os.Exit(run(p, os.Args[1:]))
+}
+
+// untilSignal returns a context that ends with the first signal to stop. A second one ends
+// the process at once, from the moment at which the first has any effect. (The stop of
+// [signal.NotifyContext] comes after that, and takes a second one that is early.)
+func untilSignal() context.Context {
+	ctx, end := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-signals
+		signal.Stop(signals)
+		end()
+	}()
+	return ctx
 }
 
 // run is the whole program; it returns the exit code.
