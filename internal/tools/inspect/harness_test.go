@@ -105,3 +105,14 @@ func (w *world) fill(n int) {
 		w.t.Fatal("the events are not stored")
 	}
 }
+
+// connectAs connects as a user whose password is p. What it may not do is its own affair.
+func connectAs(t *testing.T, s *server.Server, user string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}

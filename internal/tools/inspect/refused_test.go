@@ -18,22 +18,14 @@ func TestRefused(t *testing.T) {
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
 		{Username: "all", Password: "p"}, {Username: "few", Password: "p", Permissions: &server.Permissions{Publish: allowed}},
 	}})
-	connect := func(user string) *nats.Conn {
-		nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		return nc
-	}
-	js, err := jetstream.New(connect("all"))
+	js, err := jetstream.New(connectAs(t, s, "all"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	few := connect("few")
+	few := connectAs(t, s, "few")
 	stream, err := Open(t.Context(), few, "ZOOM", "zoom")
 	if err != nil {
 		t.Fatal(err)

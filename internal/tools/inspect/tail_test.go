@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
@@ -238,16 +237,7 @@ func TestTailRights(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(),
 		Users: []*server.User{{Username: "all", Password: "p"}, confReader(t)}})
-	connect := func(user string) *nats.Conn {
-		t.Helper()
-		nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		return nc
-	}
-	owner, err := jetstream.New(connect("all"))
+	owner, err := jetstream.New(connectAs(t, s, "all"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +252,7 @@ func TestTailRights(t *testing.T) {
 	}
 	publish()
 
-	nc := connect("reader")
+	nc := connectAs(t, s, "reader")
 	stream, err := Open(t.Context(), nc, "ZOOM", "zoom")
 	if err != nil {
 		t.Fatal(err)
