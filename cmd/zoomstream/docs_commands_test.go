@@ -235,7 +235,7 @@ var docStory = []docChapter{
 		{line: "go test ./internal/simulation -run TestSimulation -seed=123", prints: `^ok `, inTree: true},
 		{line: "make mutants", runs: "make -n mutants", prints: `-mutants`},
 		{line: "make soak SOAK=10m", runs: "make -n soak SOAK=10m", prints: `-soak 10m`},
-		{line: "make fuzz FUZZTIME=1m", runs: "make -n fuzz FUZZTIME=1m", prints: `-fuzztime 1m`},
+		{line: "make fuzz FUZZTIME=1000000x", runs: "make -n fuzz FUZZTIME=1000000x", prints: `-fuzztime 1000000x`},
 	}},
 }
 
