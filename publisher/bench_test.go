@@ -66,6 +66,27 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
+// BenchmarkLookUp reads the ids of 1,000 messages of the stream, which takes as long as
+// publishing rests for them after an outage.
+func BenchmarkLookUp(b *testing.B) {
+	nc, js := benchStream(b)
+	for i := range 1000 {
+		if _, err := js.PublishMsgAsync(message(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	for b.Loop() {
+		s := newSender(New(nc, Options{Stream: "ZOOM"}), nc.NewInbox())
+		if err := s.readIDs(b.Context(), 1); err != nil {
+			b.Fatal(err)
+		}
+		if len(s.seen.ids) != 1000 {
+			b.Fatalf("%d ids", len(s.seen.ids))
+		}
+	}
+}
+
 func benchStream(b *testing.B) (*nats.Conn, jetstream.JetStream) {
 	b.Helper()
 	s := natstest.Run(b, b.TempDir(), -1)

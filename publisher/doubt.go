@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
 // inDoubt reports whether a message was sent so long ago that the stream may
@@ -92,16 +93,50 @@ func (s *sender) readIDs(ctx context.Context, from uint64) error {
 		s.seen = seen{from: from, through: from - 1, ids: make(map[string]uint64)}
 	}
 	for s.seen.through < last {
-		msg, err := stream.GetMsg(ctx, s.seen.through+1, jetstream.WithGetMsgSubject(">")) // the next one that is not deleted
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			s.seen.through = last
-			break
-		}
-		if err != nil {
+		if err := s.readBatch(ctx, stream, last); err != nil {
 			return err
 		}
-		s.seen.ids[msg.Header.Get(nats.MsgIdHdr)] = msg.Sequence
-		s.seen.through = msg.Sequence
 	}
+	return nil
+}
+
+// lookUpBatch is how many messages are asked for at once: nothing is published
+// meanwhile, and one after the other would take a round trip each. It bounds memory,
+// as the answers hold the bodies.
+const lookUpBatch = 32
+
+// readBatch reads the id of the next message, wherever it is, and those of the
+// sequences right behind it.
+func (s *sender) readBatch(ctx context.Context, stream jetstream.Stream, last uint64) error {
+	next, err := stream.GetMsg(ctx, s.seen.through+1, jetstream.WithGetMsgSubject(">")) // not deleted
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		s.seen.through = last
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	through := min(next.Sequence+lookUpBatch, max(next.Sequence, last))
+	msgs := make([]*jetstream.RawStreamMsg, through-next.Sequence)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range msgs {
+		group.Go(func() error {
+			msg, err := stream.GetMsg(ctx, next.Sequence+1+uint64(i))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil // deleted
+			}
+			msgs[i] = msg
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, msg := range append(msgs, next) {
+		if msg != nil {
+			s.seen.ids[msg.Header.Get(nats.MsgIdHdr)] = msg.Sequence
+		}
+	}
+	s.seen.through = through
 	return nil
 }

@@ -408,6 +408,44 @@ func TestInDoubtBeyondTheWindow(t *testing.T) {
 	}
 }
 
+// TestLookUpPassesOverDeleted: what is deleted from the stream hides nothing behind it,
+// at the beginning, between, in a run longer than is asked for at once, and at the end.
+func TestLookUpPassesOverDeleted(t *testing.T) {
+	t.Parallel()
+	s := natstest.Run(t, t.TempDir(), -1)
+	nc := connect(t, s.ClientURL())
+	stream := createStream(t, nc, jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}})
+	p := run(t, nc, Options{Stream: "ZOOM"})
+	const count = 5 * lookUpBatch
+	publish(t, p, 0, count)
+	flush(t, p)
+	deleted := func(n int) bool {
+		return n < 3 || n == 10 || n == lookUpBatch+3 || n > 2*lookUpBatch && n < 4*lookUpBatch || n >= count-2
+	}
+	for n := range count {
+		if deleted(n) {
+			if err := stream.DeleteMsg(t.Context(), uint64(n+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, from := range []int{0, 5, 10, 2*lookUpBatch + 5, count - 1, count} {
+		reader := newSender(p, nc.NewInbox())
+		if err := reader.readIDs(t.Context(), uint64(from+1)); err != nil {
+			t.Fatal(err)
+		}
+		for n := from; n < count; n++ {
+			sequence, ok := reader.seen.ids[idOf(message(n))]
+			if ok == deleted(n) || ok && sequence != uint64(n+1) {
+				t.Errorf("from %d: message %d is found: %v, at %d", from, n, ok, sequence)
+			}
+		}
+		if reader.seen.through != count {
+			t.Errorf("from %d: read through %d", from, reader.seen.through)
+		}
+	}
+}
+
 func stored(t *testing.T, nc *nats.Conn) uint64 {
 	t.Helper()
 	js, _ := jetstream.New(nc)
