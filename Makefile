@@ -13,8 +13,7 @@ BENCHFLAGS  ?=
 # Most tests of processes wait most of the time: so many run at once.
 BESIDE       = -parallel 4
 
-# In this order. Tests that move many messages starve beside those of processes, and
-# beside the compilers at the beginning.
+# In this order: those of processes come last.
 PACKAGES     = ./internal/... ./...
 
 # Of the tests of processes, those that are run with the race detector: each start of a
@@ -46,12 +45,8 @@ check: lint ## Lint, and run the tests that take less than a minute
 test: ## Run all tests
 	go test $(BESIDE) $(PACKAGES)
 
-# The outbox's move the most messages, and are slowed down the most: nothing is to run
-# beside them.
 race: ## Run the tests with the race detector, few of those of processes
-	go build -race ./...
-	go test -race $(BESIDE) ./internal/outbox
-	go test -race $(BESIDE) $$(go list $(PACKAGES) | grep -v -e /cmd/ -e /outbox$$)
+	go test -race $(BESIDE) $$(go list $(PACKAGES) | grep -v /cmd/)
 	go test -race -short -run '^($(RACED))$$' ./cmd/zoomstream
 
 # Of the simulation it runs more than race does, which takes four times as long for it.

@@ -44,7 +44,9 @@ func TestStreamCreatedAgain(t *testing.T) {
 	w.shortWindow(500 * time.Millisecond)
 	r := w.start("1", plenty)
 	r.publish(5000, 10_000)
-	r.safe()
+	r.awaitStored()
+	// From the disk they would go to the new stream.
+	w.until("nothing is on disk", func() bool { return r.Outbox.Stats().Spooled == 0 })
 	js := w.jetstream()
 	// It stays: with the last stream of an account the server removes the account's
 	// folder, a moment later and under a stream that is made meanwhile.
@@ -58,7 +60,7 @@ func TestStreamCreatedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.publish(0, 100)
-	r.safe()
+	r.awaitStored()
 	w.down()
 	r.publish(100, 200)
 	r.safe()
