@@ -50,15 +50,20 @@ const (
 	HeaderTraceparent = "traceparent"
 )
 
-// The headers of what an event is about, as they stand in its body: strings or digits.
-// This version writes none of them; who reads them also reads the body.
+// The headers that say what is in an event's body, so that nobody need parse it for them. Each is absent if the body does
+// not have it, or has something else there than is said here, or if it is over 512 bytes or holds what a header cannot.
 const (
-	// HeaderAccount is payload.account_id.
+	// HeaderAccount is `payload.account_id`.
 	HeaderAccount = "Zoom-Account"
-	// HeaderObjectID is payload.object.id.
+	// HeaderObjectID is `payload.object.id`, such as a meeting's number, as it stands: a string's text or a number's
+	// digits; Zoom has the same id as a string in some events and as a number in others. Absent where `object` is an
+	// array: that has several objects.
 	HeaderObjectID = "Zoom-Object-Id"
-	// HeaderObjectUUID is payload.object.uuid.
+	// HeaderObjectUUID is `payload.object.uuid`, such as that of one occurrence of a meeting; it may hold `/`, `+` and `=`.
 	HeaderObjectUUID = "Zoom-Object-Uuid"
+	// HeaderEventAt is when the event happened, `event_ts`: RFC 3339, UTC, always three digits of a second, so that values
+	// sort as text. Absent also if it cannot be: over a year before the receipt, or over an hour after it.
+	HeaderEventAt = "Zoom-Event-At"
 )
 
 // The headers that only malformed frames have, besides those above that are known.
@@ -92,6 +97,11 @@ type Headers struct {
 	Traceparent   string
 	Sent          time.Time // by Zoom, to the second; anything from 1970 to 9999, see [Plausible]
 	ZoomSignature string
+
+	Account    string
+	ObjectID   string
+	ObjectUUID string
+	Happened   time.Time // by event_ts, to the millisecond; anything from 1970 to 9999, see [Plausible]
 }
 
 // ParseHeaders reads the headers of a message.
@@ -100,9 +110,8 @@ func ParseHeaders(h nats.Header) Headers {
 		ID: text(h, HeaderID), Event: h.Get(HeaderEvent), Subscription: text(h, HeaderSubscription),
 		Epoch: number(h, HeaderEpoch), Seq: number(h, HeaderSeq),
 		TrackingID: text(h, HeaderTrackingID), RequestID: text(h, HeaderRequestID), Traceparent: text(h, HeaderTraceparent), ZoomSignature: text(h, HeaderZoomSignature),
-	}
-	if at, err := time.Parse(time.RFC3339Nano, h.Get(HeaderReceivedAt)); err == nil && 0 <= at.Unix() && at.Unix() <= latestSecond {
-		parsed.Received = at.UTC()
+		Account: text(h, HeaderAccount), ObjectID: text(h, HeaderObjectID), ObjectUUID: text(h, HeaderObjectUUID),
+		Received: instant(h, HeaderReceivedAt), Happened: instant(h, HeaderEventAt),
 	}
 	if seconds, err := strconv.ParseInt(h.Get(HeaderSentAt), 10, 64); err == nil && 0 <= seconds && seconds <= latestSecond {
 		parsed.Sent = time.Unix(seconds, 0).UTC()
@@ -126,6 +135,13 @@ func text(h nats.Header, name string) string {
 		return value
 	}
 	return ""
+}
+
+func instant(h nats.Header, name string) time.Time {
+	if at, err := time.Parse(time.RFC3339Nano, h.Get(name)); err == nil && 0 <= at.Unix() && at.Unix() <= latestSecond {
+		return at.UTC()
+	}
+	return time.Time{}
 }
 
 func number(h nats.Header, name string) uint64 {

@@ -107,10 +107,12 @@ func TestParseHeaders(t *testing.T) {
 		message.HeaderID: {"id"}, message.HeaderEvent: {"meeting.started"}, message.HeaderSubscription: {"sub"}, message.HeaderReceivedAt: {"2026-11-21T10:00:00.000000042Z"},
 		message.HeaderEpoch: {"7"}, message.HeaderSeq: {"42"}, message.HeaderSignature: {"valid"}, message.HeaderTrackingID: {"WEB_1"}, message.HeaderSentAt: {"1795255199"},
 		message.HeaderZoomSignature: {"v0=00"}, message.HeaderRequestID: {"request"}, message.HeaderTraceparent: {"00-1"},
+		message.HeaderAccount: {"account"}, message.HeaderObjectID: {"86017254931"}, message.HeaderObjectUUID: {"+q/7Zk1dQvGm0yT4nB9x3A=="}, message.HeaderEventAt: {"2026-11-21T09:59:58.050Z"},
 	})
 	want := message.Headers{
 		ID: "id", Event: "meeting.started", Subscription: "sub", Received: stored.Add(42), Epoch: 7, Seq: 42, Signature: message.SignatureValid,
 		TrackingID: "WEB_1", Sent: stored.Add(-time.Second), ZoomSignature: "v0=00", RequestID: "request", Traceparent: "00-1",
+		Account: "account", ObjectID: "86017254931", ObjectUUID: "+q/7Zk1dQvGm0yT4nB9x3A==", Happened: stored.Add(-1950 * time.Millisecond),
 	}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -119,7 +121,8 @@ func TestParseHeaders(t *testing.T) {
 		t.Errorf("of nothing it tells %+v", got)
 	}
 	for name, values := range map[string][]string{
-		message.HeaderID: {huge}, message.HeaderSubscription: {huge}, message.HeaderTrackingID: {huge}, message.HeaderZoomSignature: {huge}, message.HeaderRequestID: {huge}, message.HeaderTraceparent: {huge},
+		message.HeaderID: {huge}, message.HeaderSubscription: {huge}, message.HeaderTrackingID: {huge}, message.HeaderZoomSignature: {huge}, message.HeaderRequestID: {huge}, message.HeaderTraceparent: {huge}, message.HeaderAccount: {huge}, message.HeaderObjectID: {huge}, message.HeaderObjectUUID: {huge},
+		message.HeaderEventAt:    {"", "1795255198050", "9999-12-31T23:59:59.000-23:59", huge},
 		message.HeaderReceivedAt: {"", "soon", "0001-01-01T00:00:00.000000000Z", "2026-11-21 10:00:00Z", "9999-12-31T23:59:59.000000000-23:59", "1970-01-01T00:00:00.000000000+00:01", "2026-13-41T10:00:00.000000000Z"},
 		message.HeaderEpoch:      {"", "-1", "x", "9007199254740992", "18446744073709551616"}, message.HeaderSeq: {"1e3", "0x1", " 1"},
 		message.HeaderSentAt: {"", "soon", "-1", "1.5", "253402300800", "9223372036854775807"}, message.HeaderSignature: {"", "Valid", huge},
@@ -137,6 +140,7 @@ func TestAllocations(t *testing.T) {
 	header := nats.Header{
 		message.HeaderID: {"id"}, message.HeaderEvent: {"meeting.started"}, message.HeaderSubscription: {"sub"}, message.HeaderReceivedAt: {"2026-11-21T10:00:00.000000042Z"},
 		message.HeaderEpoch: {"7"}, message.HeaderSeq: {"42"}, message.HeaderSentAt: {"1795255199"},
+		message.HeaderAccount: {"account"}, message.HeaderObjectID: {"86017254931"}, message.HeaderEventAt: {"2026-11-21T09:59:58.050Z"},
 	}
 	if n := testing.AllocsPerRun(1000, func() {
 		if message.KindOf("zoom", "zoom.meeting.started") != message.KindEvent || message.ParseHeaders(header).Seq != 42 {
@@ -283,10 +287,10 @@ func FuzzParseHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, received, number, sent, verdict string) {
 		header := nats.Header{
 			message.HeaderID: {id}, message.HeaderReceivedAt: {received}, message.HeaderEpoch: {number}, message.HeaderSeq: {number}, message.HeaderSentAt: {sent},
-			message.HeaderSignature: {verdict}, message.HeaderSize: {number}, message.HeaderReason: {id},
+			message.HeaderSignature: {verdict}, message.HeaderSize: {number}, message.HeaderReason: {id}, message.HeaderObjectID: {id}, message.HeaderEventAt: {received},
 		}
 		h := message.ParseHeaders(header)
-		if _, err := json.Marshal(h); err != nil || h.Epoch >= message.MaxNumber || h.Seq != h.Epoch || len(h.ID) > 1024 {
+		if _, err := json.Marshal(h); err != nil || h.Epoch >= message.MaxNumber || h.Seq != h.Epoch || len(h.ID) > 1024 || h.ObjectID != h.ID || h.Happened != h.Received {
 			t.Errorf("%+v, %v", h, err)
 		}
 		if m := message.ParseMalformed(header, nil); m.Size < 0 || len(m.Reason) > message.MaxText+3 {

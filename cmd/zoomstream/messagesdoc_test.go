@@ -33,9 +33,11 @@ func TestGeneratedMessages(t *testing.T) {
 		message.HeaderSubscription: {subscription}, message.HeaderReceivedAt: {"2026-11-21T10:00:00.100000000Z"}, message.HeaderTrackingID: {"v=2.0;clid=us02;rid=WEB_1"},
 		message.HeaderSentAt: {"1795255199"}, message.HeaderZoomSignature: {"v0=a1b2…"},
 	}
-	event := &nats.Msg{Subject: "zoom.meeting.started", Header: maps.Clone(received), Data: []byte(`{"event":"meeting.started","event_ts":1795255199000,"payload":{…}}`)}
+	event := &nats.Msg{Subject: "zoom.meeting.started", Header: maps.Clone(received), Data: []byte(`{"event":"meeting.started","event_ts":1795255198050,"payload":{"account_id":"your-account-id","object":{"id":"86017254931",…}}}`)}
 	event.Header[message.HeaderID] = []string{"v=2.0;clid=us02;rid=WEB_1:3823edcdce820194"}
 	event.Header[message.HeaderEvent], event.Header[message.HeaderSignature] = []string{"meeting.started"}, []string{message.SignatureValid}
+	event.Header[message.HeaderAccount], event.Header[message.HeaderObjectID] = []string{"your-account-id"}, []string{"86017254931"}
+	event.Header[message.HeaderObjectUUID], event.Header[message.HeaderEventAt] = []string{"+q/7Zk1dQvGm0yT4nB9x3A=="}, []string{"2026-11-21T09:59:58.050Z"}
 	malformed := maps.Clone(received)
 	malformed[message.HeaderID] = []string{"v=2.0;clid=us02;rid=WEB_1:b3b459ebb1e6e1ff"}
 
@@ -48,7 +50,7 @@ func TestGeneratedMessages(t *testing.T) {
 	}
 	frame := message.Malformed{Code: message.ReasonNotJSON, Reason: "the content is not JSON at byte 1", Body: []byte(`{"module":"message","content":"{","header":{"Authorization":"***"}}`)}
 
-	compareGenerated(t, messagesPage, "event", source.headers(t, "HeaderID")+source.headers(t, "HeaderTrackingID")+example(t, order(event, "42")))
+	compareGenerated(t, messagesPage, "event", source.headers(t, "HeaderID")+source.headers(t, "HeaderTrackingID")+source.headers(t, "HeaderAccount")+example(t, order(event, "42")))
 	compareGenerated(t, messagesPage, "gap", source.members(t, "Gap")+source.values(t, "cause", "GapDisconnected")+example(t, order(gap.Msg("zoom"), "43")))
 	compareGenerated(t, messagesPage, "malformed", source.headers(t, "HeaderReasonCode")+source.values(t, message.HeaderReasonCode, "ReasonNotJSON")+
 		example(t, order(frame.Msg("zoom", malformed), "44")))

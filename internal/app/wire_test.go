@@ -124,6 +124,7 @@ var volatile = []struct {
 	as      string
 }{
 	{regexp.MustCompile(`(Zoom-Received-At: \[)"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"`), `$1"NANOSECONDS"`},
+	{regexp.MustCompile(`(Zoom-Event-At: \[)"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`), `$1"MILLISECONDS"`},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`), "NONCE"},
 	{regexp.MustCompile(`v0=[0-9a-f]{64}`), "v0=SIGNATURE"},

@@ -17,9 +17,6 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// receivedAt is RFC 3339 with all nine digits, so that values sort as text.
-const receivedAt = "2006-01-02T15:04:05.000000000Z"
-
 // maxHeaderValue bounds a header value taken from Zoom; known ones have up to
 // 80 bytes. A longer one is left out.
 const maxHeaderValue = 512
@@ -54,13 +51,14 @@ func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	if secret := e.cfg.SecretToken(); secret != "" {
 		h.set(message.HeaderSignature, e.checkSignature(secret, f, subject))
 	}
-	var buffer [64]byte
-	text := appendReceivedAt(buffer[:0], e.cfg.Clock(f.Received))
-	end := len(text)
-	values := string(strconv.AppendUint(text, seq, 10)) // both in one allocation
-	e.setFrameHeaders(h, f, values[:end])
+	values := e.ownValues(f, seq)
+	e.setFrameHeaders(h, f, values[0])
 	h.Header[message.HeaderEpoch] = e.epoch
-	h.set(message.HeaderSeq, values[end:])
+	h.set(message.HeaderSeq, values[1])
+	h.setFromZoom(message.HeaderEventAt, values[2])
+	h.setFromZoom(message.HeaderAccount, values[3])
+	h.setFromZoom(message.HeaderObjectID, values[4])
+	h.setFromZoom(message.HeaderObjectUUID, values[5])
 	return &h.Msg
 }
 
@@ -72,7 +70,7 @@ func (e *encoder) malformed(f *zoom.Frame) *nats.Msg {
 		code = m.Reason
 	}
 	h := newOutgoing("")
-	e.setFrameHeaders(h, f, string(appendReceivedAt(nil, e.cfg.Clock(f.Received))))
+	e.setFrameHeaders(h, f, string(appendTime(nil, e.cfg.Clock(f.Received), 9)))
 	return e.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
 
@@ -95,16 +93,44 @@ func (e *encoder) setFrameHeaders(h *outgoing, f *zoom.Frame, received string) {
 	h.set(message.HeaderReceivedAt, received)
 }
 
-// appendReceivedAt appends a time in the form of receivedAt. The standard library is fast
-// only with RFC 3339 without fractions.
-func appendReceivedAt(to []byte, t time.Time) []byte {
+// appendTime appends a time as RFC 3339 in UTC, always with so many digits of a second, so
+// that values sort as text. The standard library is fast only without fractions.
+func appendTime(to []byte, t time.Time, digits int) []byte {
 	to = t.UTC().AppendFormat(to, time.RFC3339)
 	to[len(to)-1] = '.' // the Z
-	nanoseconds := t.Nanosecond()
-	for unit := 100_000_000; unit > 0; unit /= 10 {
+	nanoseconds, unit := t.Nanosecond(), 100_000_000
+	for range digits {
 		to = append(to, '0'+byte(nanoseconds/unit%10))
+		unit /= 10
 	}
 	return append(to, 'Z')
+}
+
+// ownValues returns the values of headers that an event has for itself, which are parts of
+// one string: the time of its receipt, its place, and what its body says. What it does not
+// say, or at too great a length, is empty.
+func (e *encoder) ownValues(f *zoom.Frame, seq uint64) (values [6]string) {
+	var buffer [256]byte
+	var ends [len(values)]int
+	text := appendTime(buffer[:0], e.cfg.Clock(f.Received), 9)
+	ends[0] = len(text)
+	text = strconv.AppendUint(text, seq, 10)
+	ends[1] = len(text)
+	if !f.Happened.IsZero() {
+		text = appendTime(text, f.Happened, 3)
+	}
+	ends[2] = len(text)
+	for i, key := range [...][]byte{f.Keys.Account, f.Keys.Object, f.Keys.ObjectUUID} {
+		if len(key) <= maxHeaderValue {
+			text = append(text, key...)
+		}
+		ends[3+i] = len(text)
+	}
+	all, from := string(text), 0
+	for i, end := range ends {
+		values[i], from = all[from:end], end
+	}
+	return values
 }
 
 // checkSignature returns the value of the header Zoom-Signature.
@@ -166,11 +192,15 @@ type outgoing struct {
 }
 
 // maxOwnValues is how often set is called at most: the id, the result of the signature's
-// check, five of Zoom's, the time of receipt and the sequence.
-const maxOwnValues = 9
+// check, five of Zoom's header, the time of receipt, the sequence, and four of the body.
+const maxOwnValues = 13
+
+// usualHeaders is how many an event has with the three that Zoom is known to send. Go's
+// map for one more takes twice the memory.
+const usualHeaders = 14
 
 func newOutgoing(subject string) *outgoing {
-	return &outgoing{Msg: nats.Msg{Subject: subject, Header: make(nats.Header, 12)}}
+	return &outgoing{Msg: nats.Msg{Subject: subject, Header: make(nats.Header, usualHeaders)}}
 }
 
 // set sets a header to a value of this message alone.

@@ -17,19 +17,21 @@ func TestAllHeaders(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.SecretToken = func() string { return "key" }
 	frame := func(event string) *zoom.Frame {
-		return &zoom.Frame{Event: event, Body: []byte("{}"), Received: time.Unix(1700000000, 42).In(time.FixedZone("", 3600)),
+		return &zoom.Frame{Event: event, Body: []byte("{}"), Received: time.Unix(1700000000, 42).In(time.FixedZone("", 3600)), Happened: time.UnixMilli(1699999999050),
+			Keys:   zoom.Keys{Account: []byte("QmT7xVb2RkaLw0Zp9sYd1g"), Object: []byte("86017254931"), ObjectUUID: []byte("+q/7Zk1dQvGm0yT4nB9x3A==")},
 			Header: zoom.Header{TrackingID: "id", Timestamp: "1", Signature: "v0=00", RequestID: "request", Traceparent: "00-1"}}
 	}
 	first := b.encoder.event(frame("meeting.started"), 1)
 	for key, want := range map[string]string{
 		"x-zm-trackingid": "id", "x-zm-request-timestamp": "1", "x-zm-signature": "v0=00", "x-zm-request-id": "request", "traceparent": "00-1",
 		message.HeaderEvent: "meeting.started", message.HeaderSubscription: "sub", message.HeaderReceivedAt: "2023-11-14T22:13:20.000000042Z", message.HeaderEpoch: "7", message.HeaderSeq: "1", message.HeaderSignature: "invalid",
+		message.HeaderEventAt: "2023-11-14T22:13:19.050Z", message.HeaderAccount: "QmT7xVb2RkaLw0Zp9sYd1g", message.HeaderObjectID: "86017254931", message.HeaderObjectUUID: "+q/7Zk1dQvGm0yT4nB9x3A==",
 	} {
 		if got := first.Header[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
 	}
-	if n := len(first.Header); n != 12 { // and the id
+	if n := len(first.Header); n != 16 { // and the id
 		t.Errorf("%d headers: %v", n, first.Header)
 	}
 	for key := range first.Header { // messages share memory
@@ -40,12 +42,14 @@ func TestAllHeaders(t *testing.T) {
 	}
 }
 
-// TestReceivedAt compares with the form that the standard library makes.
-func TestReceivedAt(t *testing.T) {
+// TestAppendTime compares with the forms that the standard library makes.
+func TestAppendTime(t *testing.T) {
 	for _, nanoseconds := range []int64{0, 1, 10, 999_999_999, 100_000_000, 123_456_789} {
 		at := time.Unix(1700000000, nanoseconds).In(time.FixedZone("", -7200))
-		if got, want := string(appendReceivedAt(nil, at)), at.UTC().Format(receivedAt); got != want {
-			t.Errorf("%s, want %s", got, want)
+		for digits, form := range map[int]string{9: "2006-01-02T15:04:05.000000000Z", 3: "2006-01-02T15:04:05.000Z"} {
+			if got, want := string(appendTime(nil, at, digits)), at.UTC().Format(form); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
 		}
 	}
 }
@@ -65,12 +69,33 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
+// TestKeysFitHeaders: what is no header's value, or too long for one, is left out.
+func TestKeysFitHeaders(t *testing.T) {
+	b := newBridge(t)
+	long := strings.Repeat("x", maxHeaderValue)
+	for key, want := range map[string]string{
+		"86017254931": "86017254931", "dkYcaonKUIC26Nsfc7o9fw==": "dkYcaonKUIC26Nsfc7o9fw==", "é 🦉": "é 🦉", long: long, "": "",
+		long + "x": "", strings.Repeat("x", 1<<20): "", "a\r\nNats-Rollup: all": "", "a\x00": "", "a\u0085": "", " a": "", "a ": "", "\xff": "",
+	} {
+		msg := b.encoder.event(&zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Keys: zoom.Keys{Account: []byte(key), Object: []byte(key), ObjectUUID: []byte(key)}}, 1)
+		for _, header := range []string{message.HeaderAccount, message.HeaderObjectID, message.HeaderObjectUUID} {
+			if got, there := msg.Header[header]; there != (want != "") || there && got[0] != want {
+				t.Errorf("%s: %.40q becomes %.40q", header, key, got)
+			}
+		}
+		if got, there := msg.Header[message.HeaderEventAt]; there {
+			t.Errorf("of no time it says %q", got)
+		}
+	}
+}
+
 // TestAllocations: what an event costs is known. Four of the seven allocations are the
 // map of the headers.
 func TestAllocations(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.SecretToken = func() string { return "key" }
-	f := &zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Received: time.Now(),
+	f := &zoom.Frame{Event: "meeting.started", Body: []byte("{}"), Received: time.Now(), Happened: time.Now(),
+		Keys:   zoom.Keys{Account: []byte("QmT7xVb2RkaLw0Zp9sYd1g"), Object: []byte("86017254931"), ObjectUUID: []byte("+q/7Zk1dQvGm0yT4nB9x3A==")},
 		Header: zoom.Header{TrackingID: "WEB_1", Timestamp: "1700000000", Signature: "v0=" + strings.Repeat("0", 64)}}
 	if n := testing.AllocsPerRun(1000, func() { msg, _ := b.receiveEvent(f); b.isRepeated(msg, f.Received) }); n > 7 {
 		t.Errorf("%v", n)

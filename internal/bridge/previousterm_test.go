@@ -70,7 +70,7 @@ func TestLossStart(t *testing.T) {
 			}
 			if c.received > 0 {
 				_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: "zoom.a", Header: nats.Header{message.HeaderSubscription: {"sub"}, message.HeaderEpoch: {"3"},
-					message.HeaderReceivedAt: {at(c.received).Format(receivedAt)}, message.HeaderSentAt: {strconv.FormatInt(at(c.sent).Unix(), 10)}}})
+					message.HeaderReceivedAt: {at(c.received).Format(time.RFC3339Nano)}, message.HeaderSentAt: {strconv.FormatInt(at(c.sent).Unix(), 10)}}})
 				if err != nil {
 					t.Fatal(err)
 				}

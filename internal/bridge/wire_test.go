@@ -78,6 +78,10 @@ func TestWireBytes(t *testing.T) {
 	add("an alarm", numbered(message.Alarm{Name: "late", Raised: true, Subscription: "sub", Replica: "replica-1", Epoch: 7, At: received.UTC(), Detail: "events are late"}.Msg("zoom")))
 	add("the end of a replica's alarm", message.Alarm{Name: "spool-full", Replica: "replica-1", At: received.UTC(), Detail: "it is over"}.Msg("acme.zoom"))
 
+	keyed := frame("meeting.ended", `{"event":"meeting.ended","event_ts":1795255198050,"payload":{"account_id":"a","object":{"id":86017254931,"uuid":"+q/7=="}}}`)
+	keyed.Happened, keyed.Keys = time.UnixMilli(1795255198050), zoom.Keys{Account: []byte("a"), Object: []byte("86017254931"), ObjectUUID: []byte("+q/7==")}
+	add("an event whose body says whom it is about", event(keyed))
+
 	const file = "testdata/messages.txt"
 	if *updateWire {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {

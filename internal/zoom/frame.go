@@ -21,7 +21,8 @@ const (
 // maxModule bounds the module's name, which is logged if it is unknown.
 const maxModule = 64
 
-// maxHeaderValue bounds a value of the header in the frame. Zoom's have up to 100 bytes.
+// maxHeaderValue bounds a value of the header in the frame, and a key of the event, as they
+// stand. Zoom's have up to 100 bytes.
 const maxHeaderValue = 4096
 
 // maxEventName bounds the event name; Zoom's longest known one has 58 bytes.
@@ -32,6 +33,7 @@ type Frame struct {
 	Event    string // name of the event
 	Body     []byte // the event's exact bytes; the receiver may keep it
 	Header   Header
+	Keys     Keys
 	Happened time.Time // when Zoom says that it did (event_ts); zero: it does not
 	Sent     time.Time // when Zoom sent it, to the second (x-zm-request-timestamp); zero: it does not say
 	Received time.Time
@@ -55,6 +57,15 @@ type Header struct {
 	Signature   string // x-zm-signature
 	RequestID   string // x-zm-request-id
 	Traceparent string // traceparent (W3C Trace Context)
+}
+
+// Keys are what an event's body says of whom and what the event is about: the texts of
+// strings, and numbers as they stand. A key is empty if the body does not have it, or has
+// something else there. They may share the body's memory.
+type Keys struct {
+	Account    []byte // payload.account_id
+	Object     []byte // payload.object.id
+	ObjectUUID []byte // payload.object.uuid
 }
 
 // envelope is a decoded frame of any module.
@@ -149,26 +160,35 @@ func moduleName(name []byte) string {
 	return string(name[:min(len(name), maxModule)])
 }
 
-// event reads the name of the event from a message's content: the top-level
-// key event, exactly so spelled, wherever it stands. Of a repeated key the
-// last counts, as in what consumers parse with. Beside it stands the time of the
-// event, in milliseconds; 0 if there is none.
-func (d *decoder) event(env envelope) (name string, happened int64, err error) {
+// eventFields is what is read of an event.
+type eventFields struct {
+	name     string
+	happened int64 // event_ts, in milliseconds; 0: there is none
+	keys     Keys
+}
+
+// event reads a message's content: the name of the event, which is the value of the
+// top-level key event, exactly so spelled, wherever it stands, and what else is there. Of
+// a repeated key the last counts, as in what consumers parse with.
+func (d *decoder) event(env envelope) (e eventFields, err error) {
 	switch env.kind {
 	case '"', '{':
 	case 0:
-		return "", 0, &Malformed{"content", "the message has no content"}
+		return e, &Malformed{"content", "the message has no content"}
 	default:
-		return "", 0, &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
+		return e, &Malformed{"content", "content is neither a string nor an object but " + env.kind.String()}
 	}
-	var text []byte
+	var name []byte
 	s := newScanner(env.content)
 	for s.open('{'); err == nil && s.more('}'); {
 		switch string(literal(s.name())) {
 		case "event":
-			err = s.string(&text, "event")
+			err = s.string(&name, "event")
 		case "event_ts":
-			milliseconds(s.value(), &happened)
+			milliseconds(s.value(), &e.happened)
+		case "payload":
+			e.keys = Keys{}
+			e.keys.readPayload(&s)
 		default:
 			s.value()
 		}
@@ -178,13 +198,63 @@ func (d *decoder) event(env envelope) (name string, happened int64, err error) {
 	}
 	switch {
 	case err != nil:
-		return "", 0, err
-	case len(text) == 0:
-		return "", 0, &Malformed{"event", "content has no event name"}
-	case len(text) > maxEventName:
-		return "", 0, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(text), maxEventName)}
+		return eventFields{}, err
+	case len(name) == 0:
+		return eventFields{}, &Malformed{"event", "content has no event name"}
+	case len(name) > maxEventName:
+		return eventFields{}, &Malformed{"event", fmt.Sprintf("the event name has %d bytes, more than %d", len(name), maxEventName)}
 	}
-	return d.name(text), happened, nil
+	e.name = d.name(name)
+	return e, nil
+}
+
+// readPayload reads the keys of the payload that follows.
+func (k *Keys) readPayload(s *scanner) {
+	if s.peek() != '{' {
+		s.value()
+		return
+	}
+	for s.open('{'); s.more('}'); {
+		switch string(literal(s.name())) {
+		case "account_id":
+			k.Account = key(s.value())
+		case "object":
+			k.Object, k.ObjectUUID = nil, nil
+			k.readObject(s)
+		default:
+			s.value()
+		}
+	}
+}
+
+// readObject reads the keys of the object that follows. Some events have an array there,
+// of several objects, none of which is the one that the event is about.
+func (k *Keys) readObject(s *scanner) {
+	if s.peek() != '{' {
+		s.value()
+		return
+	}
+	for s.open('{'); s.more('}'); {
+		switch string(literal(s.name())) {
+		case "id":
+			k.Object = key(s.value())
+		case "uuid":
+			k.ObjectUUID = key(s.value())
+		default:
+			s.value()
+		}
+	}
+}
+
+// key is the text of a string or a number; nil: it is something else, or too long.
+func key(value []byte) []byte {
+	if len(value) == 0 || len(value) > maxHeaderValue {
+		return nil
+	}
+	if c := value[0]; c != '"' && c != '-' && (c < '0' || c > '9') {
+		return nil
+	}
+	return literal(value)
 }
 
 // name is the string of an event's name.

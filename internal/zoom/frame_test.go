@@ -38,8 +38,8 @@ func decode(raw []byte) (env envelope, event string, err error) {
 	if env.module != moduleMessage {
 		return env, "", unexpectedModule(env, carriesEvent(env))
 	}
-	event, _, err = d.event(env)
-	return env, event, err
+	e, err := d.event(env)
+	return env, e.name, err
 }
 
 // TestBytesAreKept feeds bodies that a decode and encode would change.
@@ -137,6 +137,86 @@ func TestHeaderNeverSpoilsAnEvent(t *testing.T) {
 				t.Errorf("%s %.80s gives %+v, want %+v", name, value, got, want)
 			}
 		}
+	}
+}
+
+// TestKeys has all that may stand where the keys do: an event is an event all the same.
+func TestKeys(t *testing.T) {
+	long := strings.Repeat("x", maxHeaderValue)
+	for content, want := range map[string][3]string{
+		`{"payload":{"account_id":"a","object":{"uuid":"+q/7==","id":"86017254931"}},"event":"a.b"}`: {"a", "86017254931", "+q/7=="},
+		`{"event":"a.b","payload":{"object":{"id":86017254931},"account_id":"a"}}`:                   {"a", "86017254931", ""},
+		`{"event":"a.b","payload":{"object":{"id":9223372036854775808123,"uuid":-1.50E+3}}}`:         {"", "9223372036854775808123", "-1.50E+3"},
+		`{"event":"a.b","payload":{"object":{"id":"\u0031\/\ud83e\udd89","uuid":"é\n"}}}`:            {"", "1/🦉", "é\n"},
+		`{"event":"a.b","p\u0061yload":{"\u006fbject":{"\u0069d":"1"}}}`:                             {"", "1", ""},
+		`{"event":"a.b","payload":{"object":[{"id":"1","uuid":"2"},{"id":"3"}]}}`:                    {},
+		`{"event":"a.b","payload":{"object":{"participant":{"id":"1","uuid":"2"},"ID":"3"}}}`:        {},
+		`{"event":"a.b","payload":{"id":"1","uuid":"2","object":"3"},"object":{"id":"4"}}`:           {},
+		`{"event":"a.b","payload":[{"object":{"id":"1"}}],"account_id":"a"}`:                         {},
+		`{"event":"a.b","payload":{"account_id":null,"object":{"id":{"id":"1"},"uuid":["2"]}}}`:      {},
+		`{"event":"a.b","payload":{"account_id":true,"object":{"id":"","uuid":null}}}`:               {},
+		`{"event":"a.b","payload":{"account_id":"a","object":{"id":"1"}},"payload":{}}`:              {},
+		`{"event":"a.b","payload":{"object":{"id":"1","uuid":"2"},"object":{"id":"3"}}}`:             {"", "3", ""},
+		`{"event":"a.b","payload":{"object":{"id":"1"},"object":null}}`:                              {},
+		`{"event":"a.b","payload":{"object":{"id":"1","id":2}}}`:                                     {"", "2", ""},
+		`{"event":"a.b","payload":{"account_id":"` + long + `","object":{"id":"1"}}}`:                {"", "1", ""},
+		`{"event":"a.b","payload":null}`:                                                             {},
+		`{"event":"a.b"}`:                                                                            {},
+	} {
+		env, err := new(decoder).envelope(message(quoted(t, content)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := new(decoder).event(env)
+		if got := [3]string{string(e.keys.Account), string(e.keys.Object), string(e.keys.ObjectUUID)}; err != nil || e.name != "a.b" || got != want {
+			t.Errorf("%.200s: %q, %v, want %q", content, got, err, want)
+		}
+	}
+	for _, content := range []string{
+		`{"event":"a.b","payload":{"object":{"id":"1"}}`, `{"event":"a.b","payload":{"object":{"id":1x}}}`, `{"event":"a.b","payload":{"object":{"id":}}}`, `{"event":"a.b","payload":{`,
+	} {
+		if e, err := new(decoder).event(envelope{kind: '{', content: []byte(content)}); err == nil || e.name != "" || e.keys.Object != nil {
+			t.Errorf("%s is taken for an event: %+v", content, e)
+		}
+	}
+}
+
+// TestKeysOfSamples compares with what encoding/json reads in bodies as Zoom sends them.
+func TestKeysOfSamples(t *testing.T) {
+	found := make(map[string]int)
+	for _, body := range zoomsim.Samples() {
+		var reference struct {
+			Payload map[string]json.RawMessage `json:"payload"`
+		}
+		if err := json.Unmarshal(body, &reference); err != nil {
+			t.Fatal(err)
+		}
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(reference.Payload["object"], &object); err != nil {
+			object = nil // there is none, or an array of some
+		}
+		e, err := new(decoder).event(envelope{kind: '{', content: body})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, c := range map[string]struct {
+			got  []byte
+			want json.RawMessage
+		}{"account": {e.keys.Account, reference.Payload["account_id"]}, "object": {e.keys.Object, object["id"]}, "uuid": {e.keys.ObjectUUID, object["uuid"]}} {
+			want := string(c.want)
+			if strings.HasPrefix(want, `"`) {
+				json.Unmarshal(c.want, &want) //nolint:errcheck // it is a string
+			}
+			if string(c.got) != want {
+				t.Errorf("%s of %s: %q, want %q", what, e.name, c.got, want)
+			}
+			if want != "" {
+				found[what]++
+			}
+		}
+	}
+	if found["account"] < 70 || found["object"] < 40 || found["uuid"] < 25 {
+		t.Errorf("the samples have few keys: %v", found)
 	}
 }
 
@@ -290,7 +370,7 @@ func TestAllocations(t *testing.T) {
 	var d decoder
 	if n := testing.AllocsPerRun(1000, func() {
 		env, err := d.envelope(raw)
-		if _, _, failed := d.event(env); err != nil || failed != nil {
+		if _, failed := d.event(env); err != nil || failed != nil {
 			t.Error(err, failed)
 		}
 	}); n > 2 {
@@ -312,7 +392,7 @@ func BenchmarkDecode(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, _, err := d.event(env); err != nil {
+				if _, err := d.event(env); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -327,10 +327,10 @@ func (s *Session) handleFrame(raw []byte, size int, received time.Time, handle f
 	event := false
 	switch {
 	case err == nil && env.module == moduleMessage:
-		var happened int64
-		f.Event, happened, f.Err = s.decoder.event(env)
-		f.Body = env.content
-		f.Happened = plausible(time.UnixMilli(happened), received)
+		var e eventFields
+		e, f.Err = s.decoder.event(env)
+		f.Event, f.Keys, f.Body = e.name, e.keys, env.content
+		f.Happened = plausible(time.UnixMilli(e.happened), received)
 		event = f.Err == nil
 	default:
 		event = carriesEvent(env)

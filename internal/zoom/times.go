@@ -57,9 +57,9 @@ func SentBy(sent, received time.Time) time.Time {
 // Happened is when an event says that it did, as in Frame; zero if it does not.
 func Happened(body []byte, received time.Time) time.Time {
 	var d decoder
-	_, at, err := d.event(envelope{kind: '{', content: body})
+	e, err := d.event(envelope{kind: '{', content: body})
 	if err != nil {
 		return time.Time{}
 	}
-	return plausible(time.UnixMilli(at), received)
+	return plausible(time.UnixMilli(e.happened), received)
 }

@@ -38,11 +38,11 @@ func TestTimesOfEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name, happened, err := d.event(env)
-		if err != nil || name != "a.b" {
-			t.Errorf("event_ts %s: event %q, %v", value, name, err)
+		e, err := d.event(env)
+		if err != nil || e.name != "a.b" {
+			t.Errorf("event_ts %s: event %q, %v", value, e.name, err)
 		}
-		if got := plausible(time.UnixMilli(happened), now); !got.Equal(want) {
+		if got := plausible(time.UnixMilli(e.happened), now); !got.Equal(want) {
 			t.Errorf("event_ts %s is %v, want %v", value, got, want)
 		}
 	}
