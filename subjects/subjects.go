@@ -13,6 +13,17 @@
 //     "%-" and a digest of the whole name.
 //   - The empty name is "%".
 //
+// # Keys
+//
+// A connector with ZOOMSTREAM_SUBJECT_KEY puts keys of the event behind its name, each as
+// one token: zoom.meeting.started.86017254931. [Token] makes the token of a key and [Value]
+// reverses it, by the rules above, with these differences: a dot is encoded, the bound is
+// [MaxToken], and a key that the event does not have is [NoKey].
+//
+// Where the name ends and the keys begin does not show in a subject. So the header
+// Zoom-Event says what event it is. Who has only the subject needs to know the connector's
+// keys: [Keys.Event]. The bridge's own messages have no keys.
+//
 // All functions are safe for concurrent use.
 package subjects
 
