@@ -7,6 +7,9 @@
 // and body: the same delivery seen twice has the same id, two events of one
 // operation have two.
 //
+// The subject is that of the event's name, without any keys behind it, so that an event
+// keeps its id when ZOOMSTREAM_SUBJECT_KEY is changed.
+//
 // The stream's duplicate window does the work
 // (https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive#message-deduplication);
 // [Window] only saves the round trip for what was just sent.

@@ -3,7 +3,8 @@
 //
 // The stream holds four kinds of messages, told apart by their subjects ([KindOf]):
 //
-//	zoom.<event name>       an event: its exact bytes, with headers about it
+//	zoom.<event name>       an event: its exact bytes, with headers about it; with
+//	                        ZOOMSTREAM_SUBJECT_KEY, its keys stand behind the name
 //	zoom._bridge.gap        a [Gap]: an interval in which no connection was live
 //	zoom._bridge.malformed  a [Malformed] frame, or the beginning of an event too large
 //	zoom._bridge.alarm      an [Alarm], raised or cleared

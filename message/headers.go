@@ -11,7 +11,7 @@ import (
 // malformed frame those that are known of it.
 const (
 	// HeaderID is the message's id, by which the stream stores it once: consumers may use it as the key of what they
-	// have handled. An event's is `<tracking id>:<16 hex digits of SHA-256(subject, 0, body)>`, or
+	// have handled. An event's is `<tracking id>:<16 hex digits of SHA-256(subject without keys, 0, body)>`, or
 	// `sha256:<32 hex digits>` without a tracking id or with `ZOOMSTREAM_DEDUPE=content`. Every message has one.
 	HeaderID = nats.MsgIdHdr
 	// HeaderEvent is the event's name, such as `meeting.started`, whole and not encoded; percent-encoded only if it holds

@@ -12,6 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/watch/metrics"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 // Lease is what a Bridge needs of the lease under which it connects.
@@ -40,7 +41,8 @@ type Term struct {
 // Stream is the JetStream stream that a process publishes to.
 type Stream struct {
 	Name            string
-	Prefix          string // of the subjects
+	Prefix          string        // of the subjects
+	Keys            subjects.Keys // behind the events' names in the subjects
 	Dedupe          dedupe.Mode
 	DuplicateWindow time.Duration
 	MaxMessage      int // its limit in bytes, headers included; 0: none but the server's

@@ -40,25 +40,25 @@ func newEncoder(cfg *Config) *encoder {
 }
 
 // event makes the message of an event, which has the given place in the order of the
-// epoch: its exact bytes on the subject of its name.
+// epoch: its exact bytes on the subject of its name and keys. The id is that of the subject
+// without keys: an event that is received again after their setting was changed is the same.
 func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	name := e.encodeName(f.Event)
-	subject := name.subject
-	h := newOutgoing(subject)
+	values := e.ownValues(f, seq)
+	h := newOutgoing(e.cfg.Stream.Keys.Append(name.subject, values.account, values.object))
 	h.Data = f.Body
-	h.set(message.HeaderID, dedupe.ID(e.cfg.Stream.Dedupe, f.Header.TrackingID, subject, f.Body))
+	h.set(message.HeaderID, dedupe.ID(e.cfg.Stream.Dedupe, f.Header.TrackingID, name.subject, f.Body))
 	h.Header[message.HeaderEvent] = name.header
 	if secret := e.cfg.SecretToken(); secret != "" {
-		h.set(message.HeaderSignature, e.checkSignature(secret, f, subject))
+		h.set(message.HeaderSignature, e.checkSignature(secret, f, h.Subject))
 	}
-	values := e.ownValues(f, seq)
-	e.setFrameHeaders(h, f, values[0])
+	e.setFrameHeaders(h, f, values.received)
 	h.Header[message.HeaderEpoch] = e.epoch
-	h.set(message.HeaderSeq, values[1])
-	h.setFromZoom(message.HeaderEventAt, values[2])
-	h.setFromZoom(message.HeaderAccount, values[3])
-	h.setFromZoom(message.HeaderObjectID, values[4])
-	h.setFromZoom(message.HeaderObjectUUID, values[5])
+	h.set(message.HeaderSeq, values.seq)
+	h.setIfKnown(message.HeaderEventAt, values.happened)
+	h.setIfKnown(message.HeaderAccount, values.account)
+	h.setIfKnown(message.HeaderObjectID, values.object)
+	h.setIfKnown(message.HeaderObjectUUID, values.objectUUID)
 	return &h.Msg
 }
 
@@ -106,12 +106,18 @@ func appendTime(to []byte, t time.Time, digits int) []byte {
 	return append(to, 'Z')
 }
 
-// ownValues returns the values of headers that an event has for itself, which are parts of
-// one string: the time of its receipt, its place, and what its body says. What it does not
-// say, or at too great a length, is empty.
-func (e *encoder) ownValues(f *zoom.Frame, seq uint64) (values [6]string) {
+// ownValues is the values of headers that an event has for itself. What its body does not
+// say, or what does not fit a header, is empty.
+type ownValues struct {
+	received, seq               string
+	happened                    string
+	account, object, objectUUID string
+}
+
+// ownValues makes the values, which are parts of one string: they are a single allocation.
+func (e *encoder) ownValues(f *zoom.Frame, seq uint64) (v ownValues) {
 	var buffer [256]byte
-	var ends [len(values)]int
+	var ends [6]int
 	text := appendTime(buffer[:0], e.cfg.Clock(f.Received), 9)
 	ends[0] = len(text)
 	text = strconv.AppendUint(text, seq, 10)
@@ -127,10 +133,13 @@ func (e *encoder) ownValues(f *zoom.Frame, seq uint64) (values [6]string) {
 		ends[3+i] = len(text)
 	}
 	all, from := string(text), 0
-	for i, end := range ends {
-		values[i], from = all[from:end], end
+	for i, field := range [...]*string{&v.received, &v.seq, &v.happened, &v.account, &v.object, &v.objectUUID} {
+		if value := all[from:ends[i]]; fitsHeader(value) {
+			*field = value
+		}
+		from = ends[i]
 	}
-	return values
+	return v
 }
 
 // checkSignature returns the value of the header Zoom-Signature.
@@ -208,6 +217,13 @@ func (m *outgoing) set(key, value string) {
 	m.values[m.used] = value
 	m.used++
 	m.Header[key] = m.values[m.used-1 : m.used : m.used]
+}
+
+// setIfKnown sets a header to a value that is not empty.
+func (m *outgoing) setIfKnown(key, value string) {
+	if value != "" {
+		m.set(key, value)
+	}
 }
 
 // setFromZoom sets a header to a value that came from Zoom, if it is there and fits.

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 // TestAllHeaders has a frame with all that a header can tell.
@@ -85,6 +88,41 @@ func TestKeysFitHeaders(t *testing.T) {
 		}
 		if got, there := msg.Header[message.HeaderEventAt]; there {
 			t.Errorf("of no time it says %q", got)
+		}
+	}
+}
+
+// TestSubjectKeys: the keys stand behind the name, and nothing else depends on them, the id
+// least of all.
+func TestSubjectKeys(t *testing.T) {
+	b := newBridge(t)
+	for name, c := range map[string]struct {
+		keys zoom.Keys
+		want map[string]string
+	}{
+		"meeting.started":  {zoom.Keys{Account: []byte("Qm-1"), Object: []byte("860")}, map[string]string{"off": "", "object": ".860", "account": ".Qm-1", "account.object": ".Qm-1.860"}},
+		"app_deauthorized": {zoom.Keys{}, map[string]string{"off": "", "object": "._", "account": "._", "account.object": "._._"}},
+		"session.ended":    {zoom.Keys{Object: []byte("a.*/=")}, map[string]string{"object": ".a%2E%2A%2F%3D", "account.object": "._.a%2E%2A%2F%3D"}},
+		"session.started":  {zoom.Keys{Account: []byte(" "), Object: []byte("a\r\nb")}, map[string]string{"account.object": "._._"}}, // the headers do not have them
+	} {
+		b.cfg.Stream.Keys = subjects.Keys{}
+		frame := &zoom.Frame{Event: name, Body: []byte("{}"), Header: zoom.Header{TrackingID: "id"}, Keys: c.keys}
+		plain := b.encoder.event(frame, 1)
+		for text, keys := range c.want {
+			var err error
+			if b.cfg.Stream.Keys, err = subjects.ParseKeys(text); err != nil {
+				t.Fatal(err)
+			}
+			msg := b.encoder.event(frame, 1)
+			if msg.Subject != "zoom."+name+keys {
+				t.Errorf("%s with %s is on %s", name, text, msg.Subject)
+			}
+			if got := b.cfg.Stream.Keys.Append("zoom."+name, msg.Header.Get(message.HeaderAccount), msg.Header.Get(message.HeaderObjectID)); got != msg.Subject {
+				t.Errorf("by its headers it would be on %s", got)
+			}
+			if !maps.EqualFunc(msg.Header, plain.Header, slices.Equal) {
+				t.Errorf("%s: %v, without keys %v", text, msg.Header, plain.Header)
+			}
 		}
 	}
 }

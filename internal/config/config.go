@@ -24,7 +24,11 @@
 //     instead, the path of a file with it.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/zoomstream/zoomstream/subjects"
+)
 
 // Config is the effective, validated configuration.
 type Config struct {
@@ -39,9 +43,10 @@ type Config struct {
 	StreamMaxAge   time.Duration // 0: no bound
 	StreamMaxBytes int64         // 16 MiB or more; 0: no bound
 
-	Prefix  string // valid subject tokens, separated by dots
-	Bucket  string // of the leases
-	Replica string // usable as a subject token
+	Prefix      string        // valid subject tokens, separated by dots
+	SubjectKeys subjects.Keys // behind the events' names
+	Bucket      string        // of the leases
+	Replica     string        // usable as a subject token
 
 	LeaseTTL  time.Duration // whole seconds, 3s to 5m
 	Heartbeat time.Duration // 1s to 60s

@@ -51,6 +51,7 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0, 0)},
 		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes drops what it has just acknowledged
 		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
+		{"ZOOMSTREAM_SUBJECT_KEY", subjectKeys(&c.SubjectKeys)},
 		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
 		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's least
 
@@ -134,6 +135,17 @@ func oneOf(to *string, words ...string) func(string) error {
 			return errors.New("no such choice; use " + strings.Join(words, ", "))
 		}
 		return nil
+	}
+}
+
+func subjectKeys(to *subjects.Keys) func(string) error {
+	return func(text string) (err error) {
+		var name string
+		if err := oneOf(&name, "off", "object", "account", "account.object")(text); err != nil {
+			return err
+		}
+		*to, err = subjects.ParseKeys(name)
+		return err
 	}
 }
 

@@ -40,7 +40,7 @@ var mutants = []mutant{
 	{promise: "2", mistake: "new events overtake those on disk", file: "internal/outbox/loop.go",
 		old: "if o.disk.leftover == leftoverUnknown || o.records.unread() {\n		return false", new: "if o.disk.leftover == leftoverUnknown {\n		return false"},
 	{promise: "2", mistake: "every message has an id of its own", file: "internal/bridge/message.go",
-		old: "dedupe.ID(e.cfg.Stream.Dedupe, f.Header.TrackingID, subject, f.Body))", new: "dedupe.ID(e.cfg.Stream.Dedupe, f.Received.String(), subject, f.Body))"},
+		old: "dedupe.ID(e.cfg.Stream.Dedupe, f.Header.TrackingID, name.subject, f.Body))", new: "dedupe.ID(e.cfg.Stream.Dedupe, f.Received.String(), name.subject, f.Body))"},
 	{promise: "3", mistake: "the socket is closed before the successor displaces it", file: "internal/bridge/bridge.go",
 		old: "if b.standbys() == 0 || sleep", new: "if true || sleep"},
 	{promise: "3", mistake: "the lease is released when the socket is closed, not before", file: "internal/lease/lead.go",

@@ -44,17 +44,18 @@ const (
 	Permissions Code = "nats.permissions"
 	JetStream   Code = "nats.jetstream"
 
-	Stream       Code = "stream.settings" // also that it exists, or can be created
-	StreamState  Code = "stream.state"
-	LeaseBucket  Code = "bucket.leases"
-	StateBucket  Code = "bucket.states"
-	OtherLeases  Code = "bucket.others"   // leases of subscriptions that are not in this configuration
-	Alarms       Code = "replicas.alarms" // that running replicas have raised
-	Endpoint     Code = "subscription.url"
-	Lease        Code = "subscription.lease"
-	Connection   Code = "subscription.connection"
-	Heartbeat    Code = "subscription.heartbeat"
-	EventsMissed Code = "subscription.events" // that came meanwhile and are not stored
+	Stream        Code = "stream.settings" // also that it exists, or can be created
+	StreamState   Code = "stream.state"
+	StreamFilters Code = "stream.filters" // of consumers that leave out the keys in the subjects; only with such
+	LeaseBucket   Code = "bucket.leases"
+	StateBucket   Code = "bucket.states"
+	OtherLeases   Code = "bucket.others"   // leases of subscriptions that are not in this configuration
+	Alarms        Code = "replicas.alarms" // that running replicas have raised
+	Endpoint      Code = "subscription.url"
+	Lease         Code = "subscription.lease"
+	Connection    Code = "subscription.connection"
+	Heartbeat     Code = "subscription.heartbeat"
+	EventsMissed  Code = "subscription.events" // that came meanwhile and are not stored
 )
 
 // Result of a check, or of all.

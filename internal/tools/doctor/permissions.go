@@ -53,7 +53,7 @@ func needs(c *config.Config, inbox, nonce string) []need {
 	states := record.StateBucket(c.Bucket)
 	all := []need{
 		publish(c.Prefix+".>", "events, gap markers, alarms",
-			c.Prefix+".meeting.started", c.Prefix+".app_deauthorized", message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
+			c.SubjectKeys.Append(c.Prefix+".meeting.started", "", ""), c.SubjectKeys.Append(c.Prefix+".app_deauthorized", "", ""), message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
 		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+"."+record.LeasePrefix+sub),
 		publish("$KV."+states+".>", "states", "$KV."+states+"."+record.StatePrefix+sub),
 		publish("zoomstream.>", "replicas ask each other whether they live", record.ReplicaSubject(c.Bucket, nonce), record.PresenceSubject(c.Bucket)),
@@ -82,6 +82,9 @@ func needs(c *config.Config, inbox, nonce string) []need {
 				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce).of(comfort),
 				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort))
 		}
+	}
+	if c.SubjectKeys.Count() > 0 {
+		all = append(all, publish("$JS.API.CONSUMER.LIST."+c.Stream, "to see whose filters leave out the keys in the subjects").of(comfort))
 	}
 	subscribe := func(subject, purpose, sample string) need {
 		return need{right: "subscribe", subject: subject, samples: []string{sample}, purpose: purpose}

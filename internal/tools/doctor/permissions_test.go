@@ -13,13 +13,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 // TestNeedsAreThoseOfTheConf compares what is tested with what nats.conf grants.
 func TestNeedsAreThoseOfTheConf(t *testing.T) {
 	p := connector(confWithUsers(t)).Permissions
 	granted := map[string][]string{"publish": p.Publish.Allow, "subscribe": p.Subscribe.Allow}
-	for _, n := range needs(&config.Config{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
+	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
 		if i := slices.Index(granted[n.right], n.subject); i < 0 {
 			t.Errorf("nats.conf does not let the connector %s %s", n.right, n.subject)
 		} else {
@@ -39,7 +40,7 @@ func TestNeedsAreThoseOfTheConf(t *testing.T) {
 // TestEachMissingRightIsNamed takes the rights of nats.conf away, one at a time. The stream and the buckets are there, so
 // that nobody needs those to create them.
 func TestEachMissingRightIsNamed(t *testing.T) {
-	for _, n := range needs(&config.Config{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
+	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
 		t.Run(n.right+" "+n.subject, func(t *testing.T) {
 			problem := "may not " + n.right + " \"" + n.subject + `"`
 			if n.weight == creating {
@@ -71,7 +72,7 @@ func onlyMissing(t *testing.T, result Result, problem string, take func(*server.
 	w := newWorld(t, func(o *server.Options) { take(connector(o).Permissions) })
 	w.buckets()
 	w.stream()
-	r := w.run()
+	r := w.run("ZOOMSTREAM_SUBJECT_KEY=object") // needs a right more
 	if result == Fail {
 		r.failed(true)
 	} else if r.Result != result {

@@ -36,6 +36,7 @@ func (e *exam) stream(ctx context.Context, s *site) {
 		e.pass(Stream, "stream %s holds %s.>, duplicate window %s, keeps events for %s", name, e.cfg.Prefix, info.Config.Duplicates, orEver(info.Config.MaxAge))
 	}
 	e.streamState(info)
+	e.filters(ctx, s)
 }
 
 // part looks at the stream or a bucket (stream is the name of the stream that holds it) as run does, and tells of all

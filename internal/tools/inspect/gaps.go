@@ -220,13 +220,8 @@ func (s *Stream) families(ctx context.Context) (all []Family, more int, holds ti
 	}
 	events := map[string]uint64{}
 	for subject, n := range info.State.Subjects {
-		name, ok := subjects.Event(s.prefix, subject)
-		if !ok {
-			name = strings.TrimPrefix(subject, s.prefix+".") // a cut name begins as it did
-		}
-		family, _, _ := strings.Cut(name, ".")
 		if message.KindOf(s.prefix, subject) == message.KindEvent {
-			events[message.Short(family, maxFamily)] += n
+			events[message.Short(s.family(subject), maxFamily)] += n
 		}
 	}
 	all = []Family{}
@@ -245,6 +240,18 @@ func (s *Stream) families(ctx context.Context) (all []Family, more int, holds ti
 	all = append(all, strange[:kept]...)
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Family, b.Family) })
 	return all, len(strange) - kept, info.State.FirstTime.UTC(), nil
+}
+
+// family is what the name of an event's subject begins with. Nothing behind its first token
+// counts: there may be keys, of whatever setting.
+func (s *Stream) family(subject string) string {
+	token, _, _ := strings.Cut(strings.TrimPrefix(subject, s.prefix+"."), ".")
+	name, ok := subjects.Event(s.prefix, s.prefix+"."+token)
+	if !ok {
+		return token // a cut name begins as it did
+	}
+	family, _, _ := strings.Cut(name, ".")
+	return family
 }
 
 // subscriptions are those that have a lease, a connection's state or a gap, by name.

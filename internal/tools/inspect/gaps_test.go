@@ -20,6 +20,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 // gap stores the marker of a gap.
@@ -37,6 +38,22 @@ func (w *world) gap(subscription string, from time.Time, d time.Duration, id str
 	m.Header.Set(nats.MsgIdHdr, fmt.Sprint(id, w.seq)) // as if after the duplicate window
 	m.Data = body
 	w.store(m)
+}
+
+// TestFamilyOfKeys: keys behind a name change nothing, whatever the setting was when.
+func TestFamilyOfKeys(t *testing.T) {
+	s := &Stream{prefix: "acme.zoom"}
+	long := strings.Repeat("é", 99)
+	for name, want := range map[string]string{"meeting.started": "meeting", "app_deauthorized": "app_deauthorized", "_odd one.x": "_odd one", "a.": "a", "": ""} {
+		subject := subjects.Subject("acme.zoom", name)
+		for _, keys := range []subjects.Keys{{}, {Object: true}, {Account: true, Object: true}} {
+			for _, key := range []string{"", "86017254931", "a.b", long} {
+				if got := s.family(keys.Append(subject, key, key)); got != want {
+					t.Errorf("%s is of the family %q, want %q", keys.Append(subject, key, key), got, want)
+				}
+			}
+		}
+	}
 }
 
 func TestGapReport(t *testing.T) {

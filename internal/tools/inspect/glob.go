@@ -34,28 +34,29 @@ func matchGlob(pattern, name string) bool {
 const maxFamilyToken = 64
 
 // globSubjects are filters for the subjects of all events whose names have the form of
-// one of the patterns. No filter overlaps another.
+// one of the patterns, with keys behind the names or without. No filter overlaps another.
 func globSubjects(prefix string, patterns []string) []string {
-	families := map[string]bool{} // first tokens of names
-	var names []string
+	var filters, whole []string // whole: subjects of names
 	for _, pattern := range patterns {
 		if !strings.ContainsAny(pattern, "*?") {
-			names = append(names, pattern)
+			whole = append(whole, subjects.Subject(prefix, pattern))
 			continue
 		}
 		family, rest, _ := strings.Cut(pattern, ".")
 		if rest == "" || !plainToken(prefix, family) {
 			return []string{prefix + ".>"}
 		}
-		families[family] = true
+		filters = append(filters, prefix+"."+family+".>")
+		whole = append(whole, subjects.Subject(prefix, family+"."))
 	}
-	var filters []string
-	for family := range families {
-		filters = append(filters, prefix+"."+family+".>", subjects.Subject(prefix, family+"."))
-	}
-	for _, name := range names {
-		if family, _, found := strings.Cut(name, "."); !found || !families[family] {
-			filters = append(filters, subjects.Subject(prefix, name))
+	slices.Sort(whole) // what is below another one is behind it
+	for _, subject := range whole {
+		has := func(filter string) bool {
+			above, all := strings.CutSuffix(filter, ">")
+			return all && strings.HasPrefix(subject, above)
+		}
+		if !slices.ContainsFunc(filters, has) {
+			filters = append(filters, subject, subject+".>")
 		}
 	}
 	slices.Sort(filters)

@@ -1,0 +1,38 @@
+package app
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+// TestSubjectKeyIsChanged sends an event again after the setting was changed, and back: it is
+// stored once, and what is new is on a subject with the keys.
+func TestSubjectKeyIsChanged(t *testing.T) {
+	h := newHarness(t)
+	event := func(id string) zoomsim.Event {
+		return zoomsim.Event{Body: []byte(`{"event":"meeting.started","payload":{"account_id":"a.b","object":{"id":` + id + `}}}`), TrackingID: "WEB_1"}
+	}
+	for _, c := range []struct{ keys, id string }{{"off", "860"}, {"object", "861"}, {"account.object", "862"}, {"off", "863"}} {
+		h.settings.SubjectKey = c.keys
+		h.connected()
+		h.sim.Emit(subID, event("860"))
+		h.sim.Emit(subID, event(c.id))
+		h.finish()
+		if err := h.sim.Wait(t.Context(), subID, func(s zoomsim.Summary) bool { return s.Live == 0 }); err != nil { // else it sends to the old connection
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, msg := range h.stored() {
+		if message.KindOf("zoom", msg.Subject()) == message.KindEvent {
+			got = append(got, msg.Subject())
+		}
+	}
+	want := []string{"zoom.meeting.started", "zoom.meeting.started.861", "zoom.meeting.started.a%2Eb.862", "zoom.meeting.started"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the events are on %q, want %q", got, want)
+	}
+}

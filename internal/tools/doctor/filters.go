@@ -1,0 +1,116 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// maxFilters are told of one by one.
+const maxFilters = 10
+
+// filters tells of consumers that ask for events by names without the keys that stand
+// behind them.
+func (e *exam) filters(ctx context.Context, s *site) {
+	name, keys := e.cfg.Stream, e.cfg.SubjectKeys.Count()
+	if keys == 0 {
+		return
+	}
+	if !s.may("CONSUMER.LIST." + name) {
+		e.skip(StreamFilters, "needs the right to ask $JS.API.CONSUMER.LIST.%s", name)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		e.fail(StreamFilters, askFix, "stream %s: %v", name, err)
+		return
+	}
+	looked, missing := 0, 0
+	list := stream.ListConsumers(ctx)
+	for info := range list.Info() {
+		looked++
+		missed := missedFilters(info.Config, e.cfg.Prefix, keys)
+		if len(missed) == 0 {
+			continue
+		}
+		if missing++; missing <= maxFilters {
+			e.warn(StreamFilters, filterFix(name, info, missed), "consumer %s asks for %s, without the keys that ZOOMSTREAM_SUBJECT_KEY=%s puts behind an event's name: it gets none of the events stored with keys",
+				info.Name, strings.Join(missed, ", "), e.cfg.SubjectKeys)
+		}
+	}
+	switch err := list.Err(); {
+	case err != nil:
+		e.fail(StreamFilters, askFix, "consumers of stream %s: %v", name, err)
+	case missing > maxFilters:
+		e.warn(StreamFilters, "nats consumer report "+name, "so do %s", count(missing-maxFilters, "more consumer"))
+	case missing == 0:
+		e.pass(StreamFilters, "stream %s has %s, and no filter that leaves out the keys in the subjects", name, count(looked, "consumer"))
+	}
+}
+
+// missedFilters are a consumer's filters that match events without keys, and none with so
+// many, unless another one of its filters is there for those.
+func missedFilters(c jetstream.ConsumerConfig, prefix string, keys int) (missed []string) {
+	filters := filtersOf(c)
+	for _, filter := range filters {
+		if missesKeys(filter, prefix, keys) && !slices.Contains(filters, filter+".>") {
+			missed = append(missed, filter)
+		}
+	}
+	return missed
+}
+
+func filtersOf(c jetstream.ConsumerConfig) []string {
+	if c.FilterSubject != "" {
+		return []string{c.FilterSubject}
+	}
+	return c.FilterSubjects
+}
+
+// singleNames are the names of Zoom's events that are one token. All others that are known
+// are two.
+var singleNames = []string{
+	"app_deauthorized", "bot_installed", "bot_notification", "interactive_message_actions", "interactive_message_editable",
+	"interactive_message_fields_editable", "interactive_message_select",
+}
+
+// missesKeys reports whether a filter for events below a prefix has no room for so many
+// keys behind the event's name.
+func missesKeys(filter, prefix string, keys int) bool {
+	tokens := strings.Split(filter, ".")
+	for want := range strings.SplitSeq(prefix, ".") {
+		if len(tokens) < 2 || tokens[0] != want && tokens[0] != "*" {
+			return false
+		}
+		tokens = tokens[1:]
+	}
+	if tokens[len(tokens)-1] == ">" || strings.HasPrefix(tokens[0], "_") { // no event begins so
+		return false
+	}
+	name := 2
+	if slices.Contains(singleNames, tokens[0]) {
+		name = 1
+	}
+	return len(tokens) < name+keys
+}
+
+// filterFix is how a consumer gets events with keys, and those without that are stored
+// already.
+func filterFix(stream string, info *jetstream.ConsumerInfo, missed []string) string {
+	if info.Config.Durable == "" { // its program makes it anew
+		return "have its program ask for '" + missed[0] + ".>' besides"
+	}
+	filters := slices.Clone(filtersOf(info.Config))
+	for _, filter := range missed {
+		filters = append(filters, filter+".>")
+	}
+	fix := "nats consumer edit " + stream + " " + info.Name
+	for _, filter := range filters {
+		fix += " --filter='" + strings.ReplaceAll(filter, "'", `'\''`) + "'"
+	}
+	return fix
+}
