@@ -7,6 +7,11 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
+// MatchesEvent reports whether a name has the form of one of the patterns, or there are none.
+func MatchesEvent(patterns []string, name string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool { return matchGlob(pattern, name) })
+}
+
 // matchGlob reports whether a name has the form of a pattern, in which * stands for any
 // text, dots included, and ? for one byte.
 func matchGlob(pattern, name string) bool {
@@ -33,9 +38,9 @@ func matchGlob(pattern, name string) bool {
 // subject: that of a longer name may be cut.
 const maxFamilyToken = 64
 
-// globSubjects are filters for the subjects of all events whose names have the form of
+// EventSubjects are filters for the subjects of all events whose names have the form of
 // one of the patterns, with keys behind the names or without. No filter overlaps another.
-func globSubjects(prefix string, patterns []string) []string {
+func EventSubjects(prefix string, patterns []string) []string {
 	var filters, whole []string // whole: subjects of names
 	for _, pattern := range patterns {
 		if !strings.ContainsAny(pattern, "*?") {

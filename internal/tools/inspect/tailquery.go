@@ -52,7 +52,7 @@ func (f tailFilter) subjects() []string {
 	if len(f.q.Events) == 0 {
 		return []string{all}
 	}
-	filters := globSubjects(f.prefix, f.q.Events)
+	filters := EventSubjects(f.prefix, f.q.Events)
 	if filters[0] != all && (f.wants(message.KindGap) || f.wants(message.KindAlarm) || f.wants(message.KindMalformed)) {
 		filters = append(filters, bridge)
 	}
@@ -75,8 +75,7 @@ func (f tailFilter) matches(m *Message) bool {
 }
 
 func (f tailFilter) matchesEvent(m *Message) bool {
-	name := m.EventName(f.prefix)
-	return len(f.q.Events) == 0 || slices.ContainsFunc(f.q.Events, func(pattern string) bool { return matchGlob(pattern, name) })
+	return MatchesEvent(f.q.Events, m.EventName(f.prefix))
 }
 
 func (f tailFilter) matchesAccount(m *Message) bool {
@@ -138,4 +137,17 @@ func (m *Message) Object() (id, topic string) {
 		id = found["uuid"]
 	}
 	return id, found["topic"]
+}
+
+// Account is payload.account_id of an event; empty: it has none.
+func (m *Message) Account() string {
+	if id := m.Header.Get(message.HeaderAccount); id != "" {
+		return id
+	}
+	for dec, token := range values(m.Body) {
+		if dec.StackPointer() == "/payload/account_id" {
+			return message.Short(token.String(), message.MaxText)
+		}
+	}
+	return ""
 }

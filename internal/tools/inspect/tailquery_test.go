@@ -91,7 +91,7 @@ func TestGlobSubjects(t *testing.T) {
 		"meet*":                        "zoom.>",
 		"_odd.*":                       "zoom.>",
 	} {
-		if got := strings.Join(globSubjects("zoom", strings.Split(patterns, ",")), " "); got != want {
+		if got := strings.Join(EventSubjects("zoom", strings.Split(patterns, ",")), " "); got != want {
 			t.Errorf("%s is %s, not %s", patterns, got, want)
 		}
 	}
@@ -164,8 +164,8 @@ func FuzzGlob(f *testing.F) {
 		if want := globbed(pattern, name); matches != want {
 			t.Fatalf("%q matches %q: %v, and should %v", pattern, name, matches, want)
 		}
-		filters := globSubjects("zoom", []string{pattern, "meeting.*", "user.created", name})
-		alone := globSubjects("zoom", []string{pattern})
+		filters := EventSubjects("zoom", []string{pattern, "meeting.*", "user.created", name})
+		alone := EventSubjects("zoom", []string{pattern})
 		plain := subjects.Subject("zoom", name)
 		for _, subject := range []string{plain, plain + "._", plain + ".%5Fa.86017254931"} { // with keys
 			if n := delivered(filters, subject); n != 1 {
