@@ -47,6 +47,7 @@ func TestImports(t *testing.T) {
 		"internal/watch/page":       {never: engine},
 		"internal/watch/httpserver": {never: engine},
 		"internal/tools/inspect":    {never: engine},
+		"internal/tools/forward":    {never: engine},
 		// It runs the code of run for what belongs to Zoom, and holds a lease by the records.
 		"internal/tools/doctor": {never: engine, but: []string{module + "internal/zoom", "github.com/coder/websocket"}},
 	}

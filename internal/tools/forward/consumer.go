@@ -1,0 +1,98 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+)
+
+const (
+	// priorityGroup is the one whose pinned client gets the messages.
+	priorityGroup = "forward"
+	// endpointKey is the consumer's note of where it delivers.
+	endpointKey = "zoomstream-endpoint"
+	// perLane is how many messages a lane may have in hand: while one is on its way, the next ones wait here.
+	perLane = 8
+)
+
+// SetupError says what is there in NATS that a delivery cannot work with.
+type SetupError struct{ problem string }
+
+func (e *SetupError) Error() string { return e.problem }
+
+// window is how many messages may be in hand.
+func (f *forwarder) window() int {
+	if f.Parallel == 1 {
+		return 1 // the server itself keeps the order then
+	}
+	return perLane * f.Parallel
+}
+
+// ensureConsumer creates the consumer, or adapts the one that is there. Where that is in the
+// stream is never changed.
+func (f *forwarder) ensureConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	name := consumerName(f.Name)
+	cfg := f.consumerConfig()
+	there, err := f.js.Consumer(ctx, f.Stream, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("there is no stream %s at %s; zoomstream creates it when it runs: check ZOOMSTREAM_STREAM, and NATS_URL or NATS_CONTEXT", f.Stream, f.nc.ConnectedAddr())
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, f.consumerError(err)
+	}
+	if err == nil {
+		was := there.CachedInfo().Config
+		switch {
+		case was.Metadata[endpointKey] == "" || was.AckPolicy != jetstream.AckExplicitPolicy:
+			return nil, &SetupError{fmt.Sprintf("stream %s has a consumer %s that zoomstream did not make; give another --name", f.Stream, name)}
+		case was.Metadata[endpointKey] != cfg.Metadata[endpointKey] && !f.Moved:
+			return nil, &SetupError{fmt.Sprintf("consumer %s of stream %s delivers to another endpoint; give another --name, or --name=%s if this one takes its place", name, f.Stream, f.Name)}
+		}
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = was.DeliverPolicy, was.OptStartTime, was.OptStartSeq
+		cfg.MaxWaiting, cfg.Replicas, cfg.MemoryStorage = was.MaxWaiting, was.Replicas, was.MemoryStorage
+	}
+	consumer, err := f.js.CreateOrUpdateConsumer(ctx, f.Stream, cfg)
+	if err != nil {
+		return nil, f.consumerError(err)
+	}
+	f.logBegin(consumer.CachedInfo(), there != nil)
+	return consumer, nil
+}
+
+func (f *forwarder) consumerError(err error) error {
+	return fmt.Errorf("consumer %s of stream %s: %w", consumerName(f.Name), f.Stream, err)
+}
+
+func (f *forwarder) consumerConfig() jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable: consumerName(f.Name), Description: "zoomstream forward", Metadata: map[string]string{endpointKey: fingerprint(f.To)},
+		DeliverPolicy: jetstream.DeliverNewPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: f.pace.ackWait, MaxDeliver: -1, MaxAckPending: f.window(),
+		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{priorityGroup}, PinnedTTL: f.pace.pin(),
+	}
+	if !f.Since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+	}
+	cfg.FilterSubjects = []string{f.Prefix + ".>"}
+	if len(f.Events) > 0 {
+		cfg.FilterSubjects = inspect.EventSubjects(f.Prefix, f.Events)
+	}
+	if len(cfg.FilterSubjects) == 1 {
+		cfg.FilterSubject, cfg.FilterSubjects = cfg.FilterSubjects[0], nil
+	}
+	return cfg
+}
+
+func (f *forwarder) logBegin(info *jetstream.ConsumerInfo, there bool) {
+	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
+	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", shown(f.To)).Int("parallel", f.Parallel).
+		Bool("new", !there).Uint64("pending", info.NumPending).Int("in_doubt", info.NumAckPending).Msg("delivering events to the endpoint")
+	if pinned {
+		f.Log.Info().Str("code", "forward.standby").Str("name", f.Name).
+			Msg("another instance gets the events; or it ended without a word, and this one takes over in some seconds")
+	}
+}

@@ -1,0 +1,200 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+// The dead letters have a stream of their own. The one of the events is the
+// connector's: who forwards needs no right to write there, other consumers do not get
+// them, and an age or a size that is right for events would remove them unseen.
+
+// deadBytes bounds the dead letters' stream when it is created.
+const deadBytes = 256 << 20
+
+// deadStream is the dead letters' stream; its subjects are below deadPrefix.
+func (o *Options) deadStream() string { return o.Stream + "_DEAD" }
+
+func (o *Options) deadPrefix() string { return o.Prefix + "-dead" }
+
+// deadSubject is where the dead letter of a message goes.
+func (o *Options) deadSubject(subject string) string {
+	return o.deadPrefix() + "." + o.Name + "." + strings.TrimPrefix(subject, o.Prefix+".")
+}
+
+// deadID is the id of the dead letter of a message.
+func (o *Options) deadID(id string) string { return o.Name + ":" + id }
+
+// ensureDeadStream creates the stream, or checks that the one that is there loses nothing.
+func (f *forwarder) ensureDeadStream(ctx context.Context) error {
+	name, subjects := f.deadStream(), f.deadPrefix()+".>"
+	stream, err := f.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = f.js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: name, Description: "Events that zoomstream forward could not deliver; it removes them once they are", Subjects: []string{subjects},
+			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: deadBytes, Replicas: f.DeadReplicas, AllowDirect: true,
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s of the dead letters: %w", name, err)
+	}
+	c, wrong := stream.CachedInfo().Config, ""
+	switch {
+	case len(c.Subjects) != 1 || c.Subjects[0] != subjects:
+		wrong = "does not have the subjects " + subjects + " alone"
+	case c.Retention != jetstream.WorkQueuePolicy:
+		wrong = "does not remove what was delivered (retention): delete it, and it is made anew"
+	case c.Discard != jetstream.DiscardNew:
+		wrong = "removes old letters when it is full: nats stream edit " + name + " --discard=new"
+	case c.MaxAge > 0:
+		wrong = "removes old letters: nats stream edit " + name + " --max-age=0"
+	case c.MaxMsgsPerSubject > 0 && !c.DiscardNewPerSubject:
+		wrong = "removes old letters: nats stream edit " + name + " --max-msgs-per-subject=-1"
+	}
+	if wrong != "" {
+		return &SetupError{fmt.Sprintf("stream %s of the dead letters %s", name, wrong)}
+	}
+	return nil
+}
+
+// storeDead stores the dead letter of a message. It repeats that until it is stored, or the
+// context ends: nothing is dropped, also when the stream is full.
+func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusal) error {
+	letter := f.deadLetter(m, r)
+	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
+	for {
+		err := f.publishDead(ctx, letter)
+		if err == nil {
+			f.progress.dead.Add(1)
+			f.Log.Error().Str("code", "forward.dead").Str("name", f.Name).Str("id", m.Header.Get(message.HeaderID)).Str("subject", m.Subject).Uint64("stream_seq", m.Sequence).
+				Str("reason", r.code).Str("detail", r.text).Msg("an event could not be delivered and is a dead letter; forward --dead sends it again")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		f.Log.Error().Str("code", "forward.unstored").Str("name", f.Name).Uint64("stream_seq", m.Sequence).Err(err).
+			Msg("a dead letter cannot be stored; the events behind it wait")
+		pause(ctx, pauses.NextBackOff())
+	}
+}
+
+func (f *forwarder) publishDead(ctx context.Context, letter *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	_, err := f.js.PublishMsg(ctx, letter, jetstream.WithExpectStream(f.deadStream()))
+	return err
+}
+
+// deadLetter is the message with its headers, and why it could not be delivered.
+func (f *forwarder) deadLetter(m *inspect.Message, r *refusal) *nats.Msg {
+	letter := &nats.Msg{Subject: f.deadSubject(m.Subject), Header: nats.Header{}, Data: m.Body}
+	for name, values := range m.Header {
+		if !strings.HasPrefix(name, "Nats-") { // the server's own, and what would have the server do something
+			letter.Header[name] = values
+		}
+	}
+	id := m.Header.Get(message.HeaderID)
+	if id == "" { // it is not zoomstream's
+		id = strconv.FormatUint(m.Sequence, 10)
+	}
+	letter.Header[message.HeaderID] = []string{f.deadID(id)}
+	letter.Header[message.HeaderReasonCode] = []string{r.code}
+	letter.Header[message.HeaderReason] = []string{message.Short(r.text, message.MaxText)}
+	return letter
+}
+
+// Resent is what became of the dead letters.
+type Resent struct{ Delivered, Left int }
+
+// ResendDead sends the dead letters of a delivery again, in order. What is delivered is removed,
+// the rest stays. It ends early if the refusal is about the endpoint.
+func ResendDead(ctx context.Context, nc *nats.Conn, o Options) (Resent, error) {
+	o.Parallel = 1
+	f, err := newForwarder(nc, o)
+	if err != nil {
+		return Resent{}, err
+	}
+	defer f.client.CloseIdleConnections()
+	consumer, err := f.deadConsumer(ctx)
+	if consumer == nil || err != nil {
+		return Resent{}, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+		defer cancel()
+		f.js.DeleteConsumer(ctx, f.deadStream(), consumer.CachedInfo().Name) //nolint:errcheck // the server does it later
+	}()
+	return f.resend(ctx, consumer, int(consumer.CachedInfo().NumPending)) //nolint:gosec // it is no more than fits the stream
+}
+
+// deadConsumer makes the consumer of the dead letters, also if one is left; nil: there is no stream.
+func (f *forwarder) deadConsumer(ctx context.Context) (jetstream.Consumer, error) {
+	const longerThanAll = 24 * time.Hour // a letter that stays is not handed out again
+	name := consumerName(f.Name)
+	err := f.js.DeleteConsumer(ctx, f.deadStream(), name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, f.deadError(err)
+	}
+	consumer, err := f.js.CreateConsumer(ctx, f.deadStream(), jetstream.ConsumerConfig{
+		Name: name, FilterSubject: f.deadPrefix() + "." + f.Name + ".>", AckPolicy: jetstream.AckExplicitPolicy, AckWait: longerThanAll,
+		MaxDeliver: -1, MaxAckPending: -1, InactiveThreshold: longerThanAll,
+	})
+	if err != nil {
+		return nil, f.deadError(err)
+	}
+	return consumer, nil
+}
+
+func (f *forwarder) deadError(err error) error {
+	return fmt.Errorf("stream %s of the dead letters: %w", f.deadStream(), err)
+}
+
+func (f *forwarder) resend(ctx context.Context, consumer jetstream.Consumer, total int) (sent Resent, err error) {
+	for sent.Left = total; sent.Delivered < total; {
+		msg, err := consumer.Next(jetstream.FetchMaxWait(apiTimeout))
+		if err != nil {
+			return sent, f.deadError(err)
+		}
+		refusal, err := f.attempt(ctx, ctx, f.fromDead(msg))
+		if err != nil {
+			return sent, err
+		}
+		if refusal == nil {
+			if err := msg.DoubleAck(ctx); err != nil {
+				return sent, f.deadError(err)
+			}
+			sent.Delivered, sent.Left = sent.Delivered+1, sent.Left-1
+			continue
+		}
+		if !refusal.ofEvent {
+			return sent, fmt.Errorf("%s; the dead letters behind it are not tried", refusal.text)
+		}
+		total--
+	}
+	return sent, nil
+}
+
+// fromDead is the message that a dead letter was.
+func (f *forwarder) fromDead(msg jetstream.Msg) *inspect.Message {
+	m := &inspect.Message{Subject: f.Prefix + strings.TrimPrefix(msg.Subject(), f.deadPrefix()+"."+f.Name), Header: nats.Header{}, Body: msg.Data()}
+	for name, values := range msg.Headers() {
+		m.Header[name] = values
+	}
+	m.Header[message.HeaderID] = []string{strings.TrimPrefix(m.Header.Get(message.HeaderID), f.deadID(""))}
+	return m
+}

@@ -1,0 +1,100 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// Options says what to deliver where.
+type Options struct {
+	Stream string
+	Prefix string // of the events' subjects
+
+	Name  string   // of the delivery, see [CheckName]
+	Moved bool     // the delivery may have had another endpoint before
+	To    *url.URL // the endpoint
+	// Secret is the endpoint's secret token.
+	Secret    string
+	UserAgent string
+
+	Events   []string  // patterns of names, with * and ?; none: all events
+	Since    time.Time // where a new delivery begins; zero: with what comes
+	Parallel int       // lanes; 1: strictly in order
+	Attempts int       // per message, until it is given up
+	Timeout  time.Duration
+
+	DeadReplicas int // of the dead letters' stream, when it is created
+	Log          zerolog.Logger
+
+	pace pace // zero: the usual one
+}
+
+// pace is what tests shorten.
+type pace struct {
+	firstPause, longestPause time.Duration // between attempts
+	ackWait                  time.Duration // how long a crashed instance's messages are withheld
+	pull                     time.Duration // life of a pull request
+	stop                     time.Duration // for what is in flight at a stop
+}
+
+var usualPace = pace{
+	firstPause: time.Second, longestPause: time.Minute,
+	ackWait: 15 * time.Second, pull: 5 * time.Second, stop: 10 * time.Second,
+}
+
+// pin is how long an instance may ask for nothing before another one gets the messages.
+func (p pace) pin() time.Duration { return 3 * p.pull }
+
+// forwarder is one call of [Run] or [ResendDead].
+type forwarder struct {
+	Options
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	client   *http.Client
+	progress progress
+}
+
+func newForwarder(nc *nats.Conn, o Options) (*forwarder, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	if o.pace == (pace{}) {
+		o.pace = usualPace
+	}
+	return &forwarder{Options: o, nc: nc, js: js, client: newClient(o.Timeout, o.Parallel)}, nil
+}
+
+// Run delivers until the context ends. Then it finishes what is in flight, within a bound,
+// hands back the rest and returns nil.
+func Run(ctx context.Context, nc *nats.Conn, o Options) error {
+	f, err := newForwarder(nc, o)
+	if err != nil {
+		return err
+	}
+	defer f.client.CloseIdleConnections()
+	if err := f.ensureDeadStream(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	consumer, err := f.ensureConsumer(ctx)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	return f.deliverAll(ctx, consumer)
+}
+
+// stopped leaves out an error that comes of the end of the context.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,265 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TestDelivery has 10,000 events delivered to an endpoint that fails in every way, with
+// crashes, a clean stop and a standby: each at least once, the first time in order, and
+// what the endpoint never takes is a dead letter.
+func TestDelivery(t *testing.T) {
+	for _, parallel := range []int{1, 4} {
+		t.Run(fmt.Sprint("parallel=", parallel), func(t *testing.T) {
+			t.Parallel()
+			const events, objects = 10_000, 40
+			w := newWorld(t)
+			w.endpoint.setFails(inEveryWay(uint64(parallel)))
+			for n := range events {
+				w.store("meeting.participant_joined", n, n%objects)
+			}
+			w.stored()
+			o := w.options(parallel)
+			for _, until := range []int{2_500, 5_000} {
+				i := w.start(o)
+				w.until("a part is delivered", func() bool { return w.endpoint.count() >= until })
+				w.kill(i)
+			}
+			i := w.start(o)
+			w.until("more is delivered", func() bool { return w.endpoint.count() >= 7_500 })
+			standby := w.start(o)
+			w.end(i)
+			dead := events/1000 + events/2500
+			w.until("all is delivered", func() bool { return w.endpoint.count() == events-dead })
+			w.until("the dead letters are stored", func() bool { return len(w.deadLetters()) == dead })
+			w.until("all is acknowledged", func() bool {
+				c, err := w.js.Consumer(t.Context(), "ZOOM", "forward-team")
+				must(t, err)
+				return c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+			})
+			w.end(standby)
+			w.checkOrder(parallel, objects)
+			w.checkDead()
+			t.Logf("%d deliveries of %d events", len(w.endpoint.accepted), w.endpoint.count())
+			if strings.Contains(w.log.String(), "must-not-leak") || strings.Contains(w.log.String(), testSecret) {
+				t.Error("the log has a secret")
+			}
+		})
+	}
+}
+
+// checkOrder holds that first deliveries came in order: of all events, or of an object's.
+func (w *world) checkOrder(parallel, objects int) {
+	w.t.Helper()
+	last := make(map[int]int)
+	for index, a := range w.endpoint.accepted {
+		key := 0
+		if parallel > 1 {
+			key = a.n % objects
+		}
+		if w.endpoint.first[a.n] != index {
+			continue
+		}
+		if before, ok := last[key]; ok && a.n < before {
+			w.t.Errorf("event %d came first behind %d", a.n, before)
+		}
+		last[key] = a.n
+	}
+}
+
+func (w *world) checkDead() {
+	w.t.Helper()
+	seen := make(map[string]bool)
+	for _, m := range w.deadLetters() {
+		id := m.Header.Get(nats.MsgIdHdr)
+		n, err := strconv.Atoi(strings.TrimPrefix(id, "team:id-"))
+		want := "http_500"
+		if n%1000 == 13 {
+			want = "http_422"
+		}
+		if err != nil || seen[id] || m.Subject != "zoom-dead.team.meeting.participant_joined" || m.Header.Get("Zoom-Reason-Code") != want || !strings.Contains(string(m.Data), fmt.Sprintf(`"n":%d,`, n)) {
+			w.t.Errorf("a dead letter is %s %v %s", m.Subject, m.Header, m.Data)
+		}
+		seen[id] = true
+	}
+}
+
+// TestRequest has an event look as Zoom's webhook does.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.store("meeting.started", 7, 8)
+	_, err := w.js.Publish(t.Context(), "zoom._bridge.gap", []byte(`{}`))
+	must(t, err)
+	w.store("user.created", 8, 8)
+	w.store("meeting.ended", 9, 8)
+	w.stored()
+	o := w.options(1)
+	o.Events = []string{"meeting.*"}
+	i := w.start(o)
+	w.until("delivered", func() bool { return w.endpoint.count() == 2 })
+	w.end(i)
+	a := w.endpoint.accepted[0]
+	if a.body != "{\"event\":\"meeting.started\", \"payload\":{\"account_id\":\"acc\",\"object\":{\"id\":8}},\"n\":7,\"raw\":\"\\u00e9 \xff\"}" {
+		t.Errorf("the body is %q", a.body)
+	}
+	for name, want := range map[string]string{
+		"Content-Type": "application/json; charset=utf-8", "User-Agent": "zoomstream/test", "X-Zm-Trackingid": "track-7", "Nats-Msg-Id": "id-7", "Zoom-Epoch": "", "Nats-Pin-Id": "",
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s is %q, not %q", name, got, want)
+		}
+	}
+	sent, err := strconv.ParseInt(a.header.Get("X-Zm-Request-Timestamp"), 10, 64)
+	if age := time.Since(time.Unix(sent, 0)); err != nil || age < 0 || age > time.Minute {
+		t.Errorf("the time stamp is %s old: %v", age, err)
+	}
+	if w.endpoint.accepted[1].n != 9 {
+		t.Errorf("event %d was delivered", w.endpoint.accepted[1].n)
+	}
+}
+
+// TestResendDead sends dead letters again, and leaves those that are refused.
+func TestResendDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.endpoint.setFails(func(int) string { return "422" })
+	for n := range 5 {
+		w.store("meeting.started", n, 8)
+	}
+	w.stored()
+	o := w.options(1)
+	if sent, err := ResendDead(t.Context(), w.connect(), o); err != nil || sent != (Resent{}) {
+		t.Errorf("without any: %+v, %v", sent, err)
+	}
+	i := w.start(o)
+	w.until("given up", func() bool { return strings.Count(w.log.String(), `"forward.dead"`) == 5 })
+	w.end(i)
+	for _, c := range []struct {
+		fails string
+		of    int
+		sent  Resent
+		err   string
+	}{
+		{"500", 0, Resent{0, 5}, "the endpoint answered 500 Internal Server Error; the dead letters behind it are not tried"},
+		{"422", 1, Resent{4, 1}, ""}, {"", 0, Resent{1, 0}, ""}, {"", 0, Resent{}, ""},
+	} {
+		w.endpoint.setFails(func(n int) string {
+			if n == c.of {
+				return c.fails
+			}
+			return ""
+		})
+		sent, err := ResendDead(t.Context(), w.connect(), o)
+		if sent != c.sent || c.err == "" && err != nil || c.err != "" && (err == nil || err.Error() != c.err) {
+			t.Errorf("%+v: %+v, %v", c, sent, err)
+		}
+	}
+	if a := w.endpoint.accepted[0]; a.header.Get("Nats-Msg-Id") != "id-0" || a.header.Get("x-zm-trackingid") != "track-0" || a.n != 0 {
+		t.Errorf("a dead letter is delivered as %+v", a)
+	}
+}
+
+// TestFullDead has delivery wait as long as a dead letter cannot be stored.
+func TestFullDead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.endpoint.setFails(func(n int) string {
+		if n == 0 {
+			return "422"
+		}
+		return ""
+	})
+	full := jetstream.StreamConfig{Name: "ZOOM_DEAD", Subjects: []string{"zoom-dead.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: 10}
+	_, err := w.js.CreateStream(t.Context(), full)
+	must(t, err)
+	w.store("meeting.started", 0, 8)
+	w.store("meeting.ended", 1, 8)
+	w.stored()
+	i := w.start(w.options(1))
+	w.until("refused", func() bool { return strings.Contains(w.log.String(), `"forward.unstored"`) })
+	if n := w.endpoint.count(); n > 0 {
+		t.Errorf("%d are delivered", n)
+	}
+	full.MaxBytes = 1 << 20
+	_, err = w.js.UpdateStream(t.Context(), full)
+	must(t, err)
+	w.until("delivered", func() bool { return w.endpoint.count() == 1 })
+	w.end(i)
+}
+
+// TestForeign refuses what is somebody else's, or would lose letters.
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := func(o Options) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := Run(ctx, w.connect(), o); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	o := w.options(1)
+	if text := run(o); text != "" {
+		t.Error(text)
+	}
+	moved := o
+	moved.To = o.To.JoinPath("elsewhere")
+	if text := run(moved); !strings.Contains(text, "delivers to another endpoint") {
+		t.Error(text)
+	}
+	moved.Moved, moved.Parallel, moved.Events = true, 3, []string{"meeting.*"}
+	if text := run(moved); text != "" {
+		t.Error(text)
+	}
+	_, err := w.js.CreateConsumer(t.Context(), "ZOOM", jetstream.ConsumerConfig{Durable: "forward-mine"})
+	must(t, err)
+	o.Name = "mine"
+	if text := run(o); !strings.Contains(text, "that zoomstream did not make") {
+		t.Error(text)
+	}
+	must(t, w.js.DeleteStream(t.Context(), "ZOOM_DEAD"))
+	_, err = w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM_DEAD", Subjects: []string{"zoom-dead.>"}})
+	must(t, err)
+	if text := run(o); !strings.Contains(text, "stream ZOOM_DEAD of the dead letters does not remove what was delivered") {
+		t.Error(text)
+	}
+}
+
+// TestInDoubt has an instance crash with messages in hand, which the consumer withholds for
+// longer than it takes for another instance to get newer ones: those wait.
+func TestInDoubt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.endpoint.setFails(func(int) string { return "timeout" })
+	o := w.options(4)
+	o.pace.ackWait, o.pace.stop, o.Timeout = o.pace.pin()+2*time.Second, time.Millisecond, time.Minute
+	const objects = 2
+	store := func(from int) {
+		for n := from; n < from+10; n++ {
+			w.store("meeting.started", n, n%objects)
+		}
+		w.stored()
+	}
+	store(0)
+	i := w.start(o)
+	w.until("all is handed out", func() bool {
+		c, err := w.js.Consumer(t.Context(), "ZOOM", "forward-team")
+		return err == nil && c.CachedInfo().NumAckPending == 10
+	})
+	w.kill(i)
+	w.endpoint.setFails(func(int) string { return "" })
+	store(10)
+	i = w.start(o)
+	w.until("all is delivered", func() bool { return w.endpoint.count() == 20 })
+	w.end(i)
+	w.checkOrder(4, objects)
+}

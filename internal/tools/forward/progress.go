@@ -1,0 +1,80 @@
+package forward
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+const (
+	reportEvery  = time.Minute
+	refusalEvery = time.Minute
+)
+
+// progress is how far a delivery is.
+type progress struct {
+	delivered atomic.Uint64 // events
+	refused   atomic.Uint64 // attempts
+	dead      atomic.Uint64 // letters
+	pending   atomic.Uint64 // in the stream, not handed out
+	stored    atomic.Int64  // when the stream stored the last event that was delivered, in nanoseconds
+
+	reported uint64 // what was delivered at the last report
+
+	mu     sync.Mutex
+	warned time.Time // of a refusal
+	unsaid int       // refusals since
+}
+
+func (p *progress) handedOut(meta *jetstream.MsgMetadata) { p.pending.Store(meta.NumPending) }
+
+func (p *progress) delivery(m *inspect.Message) {
+	p.delivered.Add(1)
+	if !m.Stored.IsZero() {
+		p.stored.Store(m.Stored.UnixNano())
+	}
+}
+
+// refusal logs a refused attempt, at most one a minute.
+func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, r *refusal) {
+	p.refused.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsaid++
+	if time.Since(p.warned) < refusalEvery {
+		return
+	}
+	log.Warn().Str("code", "forward.refused").Str("reason", r.code).Str("detail", r.text).Int("attempt", attempt).Uint64("stream_seq", m.Sequence).
+		Str("id", m.Header.Get(message.HeaderID)).Int("count", p.unsaid).Msg("the endpoint did not take an event; it is tried again")
+	p.warned, p.unsaid = time.Now(), 0
+}
+
+// report logs how far it is, unless nothing happens.
+func (p *progress) report(log zerolog.Logger, name string, inHand int) {
+	delivered := p.delivered.Load()
+	if delivered == p.reported && inHand == 0 {
+		return
+	}
+	p.reported = delivered
+	log.Info().Str("code", "forward.progress").Func(p.fields(name, inHand)).Msg("events are delivered")
+}
+
+func (p *progress) end(log zerolog.Logger, name string, inHand int) {
+	log.Info().Str("code", "forward.ended").Func(p.fields(name, inHand)).Msg("the delivery ended; what is in hand goes back")
+}
+
+func (p *progress) fields(name string, inHand int) func(*zerolog.Event) {
+	return func(e *zerolog.Event) {
+		e.Str("name", name).Uint64("delivered", p.delivered.Load()).Uint64("refused", p.refused.Load()).Uint64("dead", p.dead.Load()).
+			Uint64("pending", p.pending.Load()).Int("in_hand", inHand)
+		if at := p.stored.Load(); at != 0 {
+			e.Time("last_stored_at", time.Unix(0, at).UTC())
+		}
+	}
+}

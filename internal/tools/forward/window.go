@@ -1,0 +1,327 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+const (
+	headerPin   = "Nats-Pin-Id"
+	settleEvery = 200 * time.Millisecond
+	apiTimeout  = 5 * time.Second
+)
+
+// hand is a message in hand.
+type hand struct {
+	m    *inspect.Message
+	lane int
+	busy bool // a goroutine delivers it
+
+	mu    sync.Mutex
+	reply string // where to acknowledge it: the latest, if it was handed out twice
+}
+
+func (h *hand) answerTo() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reply
+}
+
+// window is what is in hand. Its fields belong to the goroutine of [forwarder.deliverAll].
+type window struct {
+	*forwarder
+	consumer jetstream.Consumer
+	stopping context.Context // ends with the first wish to stop
+	work     context.Context // ends what is in flight, too
+
+	hands   map[uint64]*hand // by number in the stream
+	lanes   [][]*hand        // of those the ones that wait or are delivered, in the stream's order
+	done    chan result
+	running sync.WaitGroup // deliveries
+
+	pin     string // under which the consumer hands out
+	settled bool   // all that the consumer has handed out is in hand
+}
+
+// result is what became of a message.
+type result struct {
+	hand *hand
+	kept bool // it is not acknowledged
+}
+
+// deliverAll delivers what the consumer hands out, until the context ends.
+func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer) error {
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(f.window()), jetstream.PullExpiry(f.pace.pull), jetstream.PullPriorityGroup(priorityGroup))
+	if err != nil {
+		return f.consumerError(err)
+	}
+	stopping, stop := context.WithCancel(ctx)
+	defer stop()
+	work, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	w := &window{
+		forwarder: f, consumer: consumer, stopping: stopping, work: work,
+		hands: make(map[uint64]*hand), lanes: make([][]*hand, f.Parallel), done: make(chan result, f.window()),
+	}
+	handedOut, ended := make(chan jetstream.Msg), make(chan error, 1)
+	var receiver sync.WaitGroup
+	receiver.Go(func() { ended <- w.receive(messages, handedOut) })
+
+	err = w.loop(handedOut, ended)
+	stop()
+	messages.Stop()
+	receiver.Wait()
+	time.AfterFunc(f.pace.stop, abort)
+	w.finish()
+	return stopped(ctx, err)
+}
+
+// receive passes on what is handed out. It asks for more also while nothing is wanted:
+// that keeps this instance the pinned one.
+func (w *window) receive(messages jetstream.MessagesContext, handedOut chan<- jetstream.Msg) error {
+	for {
+		msg, err := messages.Next(jetstream.NextContext(w.stopping))
+		switch {
+		case w.stopping.Err() != nil:
+			return w.stopping.Err()
+		case errors.Is(err, jetstream.ErrNoHeartbeat): // NATS is away; or the consumer is
+			if err := w.checkConsumer(); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return w.gone(err)
+		}
+		select {
+		case handedOut <- msg:
+		case <-w.stopping.Done():
+			return w.stopping.Err()
+		}
+	}
+}
+
+func (w *window) checkConsumer() error {
+	ctx, cancel := context.WithTimeout(w.stopping, apiTimeout)
+	defer cancel()
+	if _, err := w.consumer.Info(ctx); errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return w.gone(err)
+	}
+	return nil
+}
+
+func (w *window) gone(err error) error {
+	return fmt.Errorf("%w; if somebody has removed it, a new start makes it anew, which begins with what comes, or where --since says", w.consumerError(err))
+}
+
+// loop works until there is a reason to stop.
+func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error {
+	keep, settle, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(settleEvery), time.NewTicker(reportEvery)
+	defer keep.Stop()
+	defer settle.Stop()
+	defer report.Stop()
+	for {
+		w.dispatch()
+		select {
+		case msg := <-handedOut:
+			w.take(msg)
+		case r := <-w.done:
+			w.release(r)
+		case <-keep.C:
+			w.keep()
+		case <-settle.C:
+			w.settle()
+		case <-report.C:
+			w.progress.report(w.Log, w.Name, len(w.hands))
+		case err := <-ended:
+			return err
+		}
+	}
+}
+
+// take takes a message into hand, or passes over what is no event, or not wanted.
+func (w *window) take(msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return // it is none of a consumer's
+	}
+	w.progress.handedOut(meta)
+	if h, ok := w.hands[meta.Sequence.Stream]; ok {
+		h.mu.Lock()
+		h.reply = msg.Reply()
+		h.mu.Unlock()
+		return
+	}
+	m := &inspect.Message{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}
+	if pin := m.Header.Get(headerPin); pin != w.pin {
+		w.pin, w.settled = pin, w.window() == 1
+		w.Log.Info().Str("code", "forward.active").Str("name", w.Name).Msg("this instance gets the events")
+	}
+	if !w.wants(m) {
+		w.answer(msg.Reply(), ack) //nolint:errcheck // it would come again
+		return
+	}
+	h := &hand{m: m, lane: w.laneOf(m), reply: msg.Reply()}
+	w.hands[m.Sequence] = h
+	lane := &w.lanes[h.lane]
+	at, _ := slices.BinarySearchFunc(*lane, m.Sequence, func(h *hand, seq uint64) int {
+		if h.m.Sequence < seq {
+			return -1
+		}
+		return 1
+	})
+	*lane = slices.Insert(*lane, at, h)
+	w.settle()
+}
+
+// wants reports whether a message is to be delivered.
+func (f *forwarder) wants(m *inspect.Message) bool {
+	return message.KindOf(f.Prefix, m.Subject) == message.KindEvent && inspect.MatchesEvent(f.Events, m.EventName(f.Prefix))
+}
+
+// laneOf is the same for all messages about one object.
+func (f *forwarder) laneOf(m *inspect.Message) int {
+	if f.Parallel == 1 {
+		return 0
+	}
+	key, _ := m.Object()
+	if key == "" {
+		key = m.Account()
+	}
+	hash := fnv.New32a()
+	hash.Write([]byte(key)) //nolint:errcheck // a hash takes everything
+	return int(hash.Sum32() % uint32(f.Parallel))
+}
+
+// settle finds out whether all that the consumer has handed out to anybody is in hand. As
+// long as something may be missing, nothing is delivered, lest a later one go first.
+func (w *window) settle() {
+	if w.settled || len(w.hands) == 0 {
+		return
+	}
+	for _, h := range w.hands {
+		if h.busy {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(w.stopping, apiTimeout)
+	defer cancel()
+	info, err := w.consumer.Info(ctx)
+	w.settled = err == nil && info.NumAckPending <= len(w.hands)
+}
+
+// dispatch delivers the first message of each lane that is free.
+func (w *window) dispatch() {
+	if !w.settled {
+		return
+	}
+	for _, lane := range w.lanes {
+		if len(lane) == 0 || lane[0].busy {
+			continue
+		}
+		h := lane[0]
+		h.busy = true
+		w.running.Go(func() { w.done <- result{h, !w.deliver(h)} })
+	}
+}
+
+// deliver delivers a message, or stores its dead letter, and acknowledges it. It is false if
+// it was stopped before.
+func (w *window) deliver(h *hand) bool {
+	refusal, err := w.attempt(w.stopping, w.work, h.m)
+	if err == nil && refusal != nil {
+		err = w.storeDead(w.stopping, h.m, refusal)
+	}
+	if err != nil {
+		return false
+	}
+	return w.acknowledge(h)
+}
+
+// acknowledge repeats the acknowledgement until the server confirms it.
+func (w *window) acknowledge(h *hand) bool {
+	for {
+		ctx, cancel := context.WithTimeout(w.work, apiTimeout)
+		_, err := w.nc.RequestWithContext(ctx, h.answerTo(), []byte(ack))
+		cancel()
+		if err == nil || w.work.Err() != nil {
+			return err == nil
+		}
+		pause(w.work, w.pace.firstPause)
+	}
+}
+
+func (w *window) release(r result) {
+	h := r.hand
+	h.busy = false
+	if r.kept { // it is handed back at the end
+		return
+	}
+	delete(w.hands, h.m.Sequence)
+	w.lanes[h.lane] = slices.DeleteFunc(w.lanes[h.lane], func(other *hand) bool { return other == h })
+}
+
+// The answers to a consumer.
+const (
+	ack        = "+ACK"
+	inProgress = "+WPI"
+	handBack   = "-NAK"
+)
+
+func (w *window) answer(reply, what string) error { return w.nc.Publish(reply, []byte(what)) }
+
+// keep has the consumer wait longer for all that is in hand.
+func (w *window) keep() {
+	for _, h := range w.hands {
+		w.answer(h.answerTo(), inProgress) //nolint:errcheck // it would come again
+	}
+}
+
+// finish waits for what is in flight, hands back what is not delivered, and lets another instance have
+// the rest at once.
+func (w *window) finish() {
+	go func() {
+		w.running.Wait()
+		close(w.done)
+	}()
+	for r := range w.done {
+		w.release(r)
+	}
+	w.progress.end(w.Log, w.Name, len(w.hands))
+	if !w.nc.IsConnected() {
+		return
+	}
+	for _, lane := range w.lanes {
+		for _, h := range lane {
+			w.answer(h.answerTo(), handBack) //nolint:errcheck // it would come again
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.stopping), apiTimeout)
+	defer cancel()
+	if w.pin != "" {
+		w.unpin(ctx)
+	}
+	w.nc.FlushWithContext(ctx) //nolint:errcheck // it would come again
+}
+
+// unpin fails if nobody holds the pin any more, or for want of the right; then others wait until
+// the pin expires.
+func (w *window) unpin(ctx context.Context) {
+	stream, err := w.js.Stream(ctx, w.Stream)
+	if err == nil {
+		err = stream.UnpinConsumer(ctx, consumerName(w.Name), priorityGroup)
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		w.Log.Debug().Str("code", "forward.pinned").Err(err).Msg("others may have to wait until the pin expires")
+	}
+}
