@@ -34,11 +34,7 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, *nats
 // connectNATS connects as the connector would. Without a setting of NATS that is
 // to the server which the connector embeds, in another process.
 func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error) {
-	options := natsconn.Settings(cfg.NATS).Options()
-	options.Name = name
-	if cfg.NATS.Embedded() {
-		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir, cfg.NATSAddr)
-	}
+	options := natsOptions(cfg, name)
 	ctx, cancel := context.WithTimeoutCause(p.ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
 	defer cancel()
 	nc, err := natsconn.ConnectNow(ctx, options)
@@ -52,4 +48,13 @@ func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error
 		}
 	}
 	return nc, err
+}
+
+func natsOptions(cfg *config.Config, name string) natsconn.Options {
+	options := natsconn.Settings(cfg.NATS).Options()
+	options.Name = name
+	if cfg.NATS.Embedded() {
+		options.URL, _ = natsconn.EmbeddedURL(cfg.DataDir, cfg.NATSAddr)
+	}
+	return options
 }

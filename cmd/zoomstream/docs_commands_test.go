@@ -144,6 +144,13 @@ var docStory = []docChapter{
 		{line: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
 		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 30d --force", prints: `Maximum Age: 30d|No difference`},
 	}},
+	{page: consumersPage, section: "An existing webhook handler", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "export ZOOMSTREAM_FORWARD_SECRET=your-secret-token"},
+		{line: "./zoomstream forward --to https://hooks.example.com/zoom --event 'meeting.*,recording.*'", stays: true, prints: `delivering events to the endpoint`},
+		{line: "export ZOOMSTREAM_FORWARD_SECRET=your-secret-token"},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream info ZOOM_DEAD", prints: `Subjects: zoom-dead\.>`},
+		{line: "./zoomstream forward --to https://hooks.example.com/zoom --dead", prints: `0 dead letters of hooks-example-com-zoom delivered, 0 left`},
+	}},
 	{page: consumersPage, section: "Test against a simulated Zoom", steps: []docStep{
 		{line: "./zoomstream sim", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`, bye: `Emitted [1-9]\d*: [1-9]\d* written`},
 		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},

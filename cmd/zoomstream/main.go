@@ -19,6 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/tools/doctor"
+	"github.com/zoomstream/zoomstream/internal/tools/forward"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -39,6 +40,7 @@ type cli struct {
 	Gaps    gapsCmd    `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
 	Find    findCmd    `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
 	Tail    tailCmd    `cmd:"" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
+	Forward forwardCmd `cmd:"" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
 	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
 	Sim     simCmd     `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
 	Version versionCmd `cmd:"" help:"Print version, commit, Go version and platform."`
@@ -133,7 +135,7 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 	if is[*config.Error](err) || is[*config.MissingError](err) || is[*natsconn.ConfigError](err) ||
-		is[*zoom.CredentialsError](err) || is[*provision.StreamError](err) {
+		is[*forward.SetupError](err) || is[*zoom.CredentialsError](err) || is[*provision.StreamError](err) {
 		return exitConfig
 	}
 	return exitFailure

@@ -11,13 +11,13 @@ import (
 
 // stepDowns passes each SIGUSR2 on until the context ends. Whatever the command, it
 // is caught: its default would kill the process.
-func stepDowns(ctx context.Context) <-chan struct{} { return forward(ctx, syscall.SIGUSR2) }
+func stepDowns(ctx context.Context) <-chan struct{} { return passOn(ctx, syscall.SIGUSR2) }
 
 // hangUps passes each SIGHUP on. Only a daemon catches it: a command on a terminal
 // is to end when that is closed.
-func hangUps(ctx context.Context) <-chan struct{} { return forward(ctx, syscall.SIGHUP) }
+func hangUps(ctx context.Context) <-chan struct{} { return passOn(ctx, syscall.SIGHUP) }
 
-func forward(ctx context.Context, which os.Signal) <-chan struct{} {
+func passOn(ctx context.Context, which os.Signal) <-chan struct{} {
 	signals, forwarded := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, which)
 	go func() {

@@ -62,6 +62,8 @@ type Config struct {
 	AlarmLate   time.Duration // 0: off
 	AlarmSilent time.Duration // 0: off; AutoSilent: by the subscription's rhythm
 
+	ForwardSecret string // empty: there is nothing to sign with
+
 	HTTPAddr      string // host:port, "" = off
 	HTTPElsewhere bool   // it is nobody's choice: if it is taken, another port will do
 	LogLevel      string // trace, debug, info, warn, error

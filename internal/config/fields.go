@@ -68,6 +68,8 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
 		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
 
+		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, credential)},
+
 		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
 		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},
 		{"ZOOMSTREAM_LOG_FORMAT", oneOf(&c.LogFormat, "json", "console", "auto")},

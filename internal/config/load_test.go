@@ -134,6 +134,7 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOMSTREAM_SPOOL_MAX":        {"16777216", "17MB", "1GiB"},
 		"ZOOMSTREAM_ALARM_LATE":       {"1m", "2h", "off"},
 		"ZOOMSTREAM_ALARM_SILENT":     {"1h", "off", "auto"},
+		"ZOOMSTREAM_FORWARD_SECRET":   {"a", "b", "c"},
 		"ZOOMSTREAM_HTTP_ADDR":        {"off", ":0", "[::1]:80"},
 		"ZOOMSTREAM_LOG_LEVEL":        {"debug", "warn", "error"},
 		"ZOOMSTREAM_LOG_FORMAT":       {"json", "console", "auto"},

@@ -66,6 +66,9 @@ type Settings struct {
 	AlarmLate   string `name:"alarm-late" setting:"ZOOMSTREAM_ALARM_LATE" group:"Operation" placeholder:"DURATION" preset:"5m" help:"Alarm late: most of the latest events took longer than this from their happening to their receipt; off disables it."`
 	AlarmSilent string `name:"alarm-silent" setting:"ZOOMSTREAM_ALARM_SILENT" group:"Operation" placeholder:"DURATION" preset:"auto" help:"Alarm silent: connected, and no event for so long; auto: for three hours in which at least 20 came in each of the two weeks before; off disables it."`
 
+	ForwardSecret     string `name:"forward-secret" setting:"ZOOMSTREAM_FORWARD_SECRET" group:"Operation" placeholder:"TOKEN" kind:"secret" help:"Secret token with which zoomstream forward signs what it delivers: the one that the endpoint checks."`
+	ForwardSecretFile string `name:"forward-secret-file" setting:"ZOOMSTREAM_FORWARD_SECRET_FILE" group:"Operation" placeholder:"FILE" kind:"file" help:"File that holds the secret token of forward."`
+
 	HTTPAddr  string `name:"http-addr" setting:"ZOOMSTREAM_HTTP_ADDR" group:"Operation" placeholder:"HOST:PORT" preset:"127.0.0.1:8480" help:"Address of metrics, health and status page; port 0 picks one and logs it, off disables it."`
 	LogLevel  string `name:"log-level" setting:"ZOOMSTREAM_LOG_LEVEL" group:"Operation" placeholder:"LEVEL" preset:"info" help:"Least level that is logged: trace, debug, info, warn or error."`
 	LogFormat string `name:"log-format" setting:"ZOOMSTREAM_LOG_FORMAT" group:"Operation" placeholder:"FORMAT" preset:"auto" help:"json, console, or auto: console on a terminal, else json."`

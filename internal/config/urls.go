@@ -71,6 +71,19 @@ func tokenURL(text string) error {
 	return nil
 }
 
+// ForwardURL reads the endpoint that events are delivered to. It may be unencrypted on this
+// machine, or where plain says so. No error holds any part of raw.
+func ForwardURL(raw string, plain bool) (*url.URL, error) {
+	if u, err := url.Parse(raw); plain && err == nil && u.Scheme == "http" && u.Hostname() != "" && u.User == nil {
+		return u, nil
+	}
+	u, err := parseURL(raw, "https", "http")
+	if err == nil && u.Fragment != "" {
+		err = errors.New("it must not hold a fragment")
+	}
+	return u, err
+}
+
 // parseURL demands a host, no user, and one of the two schemes: the second,
 // unencrypted one for loopback hosts only.
 func parseURL(raw, secure, plain string) (*url.URL, error) {

@@ -86,6 +86,7 @@ func confWithUsers(t *testing.T) (file string) {
 	}
 	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
 	t.Setenv("NATS_READER_PASSWORD", "offen")
+	t.Setenv("NATS_FORWARDER_PASSWORD", "weiter")
 	return file
 }
 

@@ -77,6 +77,7 @@ func confWithUsers(t *testing.T) *server.Options {
 	// The environment is of all tests: they run beside each other.
 	conf = bytes.ReplaceAll(conf, []byte("$NATS_ZOOMSTREAM_PASSWORD"), []byte("geheim-must-not-leak"))
 	conf = bytes.ReplaceAll(conf, []byte("$NATS_READER_PASSWORD"), []byte("offen"))
+	conf = bytes.ReplaceAll(conf, []byte("$NATS_FORWARDER_PASSWORD"), []byte("weiter"))
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf, 0o600); err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ type pace struct {
 
 var usualPace = pace{
 	firstPause: time.Second, longestPause: time.Minute,
-	ackWait: 15 * time.Second, pull: 5 * time.Second, stop: 10 * time.Second,
+	ackWait: 15 * time.Second, pull: 3 * time.Second, stop: 10 * time.Second,
 }
 
 // pin is how long an instance may ask for nothing before another one gets the messages.

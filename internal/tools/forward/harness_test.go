@@ -243,17 +243,25 @@ func (e *endpoint) fail(out http.ResponseWriter, in *http.Request, how string) {
 	}
 }
 
+// never is how the endpoint refuses an event that it never takes; empty: it takes it.
+func never(n int) string {
+	switch {
+	case n%1000 == 13:
+		return "422"
+	case n%2500 == 27:
+		return "500"
+	}
+	return ""
+}
+
 // inEveryWay fails now and then in every way, and some events for ever.
 func inEveryWay(seed uint64) func(n int) string {
 	random := rand.New(rand.NewPCG(seed, seed))
 	ways := []string{"401", "408", "429", "500", "502", "503", "404", "302", "reset", "lost answer"}
 	slow := []string{"timeout", "endless answer"}
 	return func(n int) string {
-		switch {
-		case n%1000 == 13:
-			return "422"
-		case n%2500 == 27:
-			return "500"
+		if how := never(n); how != "" {
+			return how
 		}
 		switch k := random.IntN(1000); {
 		case k < 1:

@@ -318,6 +318,7 @@ func withUsers(t *testing.T) *server.Options {
 	must(t, os.WriteFile(file, regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil), 0o600))
 	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
 	t.Setenv("NATS_READER_PASSWORD", "offen")
+	t.Setenv("NATS_FORWARDER_PASSWORD", "weiter")
 	options, err := server.ProcessConfigFile(file)
 	must(t, err)
 	options.Port, options.StoreDir = -1, t.TempDir()

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
+	"github.com/zoomstream/zoomstream/internal/tools/forward"
+)
+
+type forwardCmd struct {
+	askSettings
+	To           string        `required:"" placeholder:"URL" help:"Endpoint to deliver to: https, or http on this machine."`
+	InsecureHTTP bool          `name:"insecure-http" help:"Deliver over http to other machines, too. Whoever is on the way reads the events."`
+	Name         string        `placeholder:"NAME" help:"Name of the delivery, 1 to 64 of A-Z a-z 0-9 _ -. Instances of one name share the work of one. Default: made of the endpoint's host and path."`
+	Event        []string      `placeholder:"PATTERN" help:"Events of these names only; * stands for any text and ? for one character, as in 'recording.*'. Several are separated by commas."`
+	Since        *since        `placeholder:"WHEN" help:"Where a delivery that is new begins: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: with what comes. One that has begun goes on where it is."`
+	Parallel     int           `default:"1" placeholder:"N" help:"Deliver so many events at a time, 1 to 64, in order for each object (payload.object.id), else account. Default 1: all in order."`
+	Attempts     int           `default:"15" placeholder:"N" help:"Give an event up after so many attempts; it becomes a dead letter. Default 15, which takes about nine minutes."`
+	Timeout      time.Duration `default:"10s" placeholder:"DURATION" help:"How long the endpoint may take to answer, 100ms to 5m. Default 10s."`
+	Dead         bool          `help:"Send the dead letters of this delivery again, and end."`
+}
+
+// Help is shown below the command's one line.
+func (forwardCmd) Help() string {
+	return `The endpoint gets each event as Zoom's webhook would send it: the exact body, Zoom's header names, a fresh time stamp, and a signature made with
+ZOOMSTREAM_FORWARD_SECRET. Answers of 2xx are deliveries. After any other answer, a time-out or a connection that fails, it tries again after growing
+pauses, and honours Retry-After. What is given up is stored in the stream of the dead letters (ZOOM_DEAD) before the next event goes out.
+Each event is delivered at least once: after a crash some come again, with the same Nats-Msg-Id.
+
+Exit code 0: a signal came, or with --dead: no dead letter is left. 1: restart me, or with --dead: some are left. 64: the command line is wrong.
+78: settings that cannot work, or the name is another delivery's.
+
+It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's. The rights are those of user forwarder in nats.conf.`
+}
+
+// Validate makes a bad flag a usage error.
+func (c *forwardCmd) Validate(k *kong.Context) error {
+	if c.To == "" {
+		return errors.New("--to=URL is missing")
+	}
+	if _, err := c.endpoint(); err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	if c.Name != "" {
+		if err := forward.CheckName(c.Name); err != nil {
+			return fmt.Errorf("--name: %w", err)
+		}
+	}
+	switch {
+	case c.Event != nil && len(c.Event) == 0 || slices.Contains(c.Event, ""):
+		return errors.New("--event has an empty pattern")
+	case c.Parallel < 1 || c.Parallel > 64:
+		return fmt.Errorf("--parallel=%d is not 1 to 64", c.Parallel)
+	case c.Attempts < 1:
+		return fmt.Errorf("--attempts=%d is below 1", c.Attempts)
+	case c.Timeout < 100*time.Millisecond || c.Timeout > 5*time.Minute:
+		return fmt.Errorf("--timeout=%s is not 100ms to 5m", c.Timeout)
+	}
+	return c.Settings.Validate(k)
+}
+
+func (c *forwardCmd) endpoint() (*url.URL, error) { return config.ForwardURL(c.To, c.InsecureHTTP) }
+
+// Run delivers until a signal comes.
+func (c *forwardCmd) Run(p *process) error {
+	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+	if err != nil {
+		return err
+	}
+	if cfg.ForwardSecret == "" {
+		return &config.Error{Setting: "ZOOMSTREAM_FORWARD_SECRET", Problem: "not set; it is the secret token that the endpoint checks signatures with"}
+	}
+	log := newLogger(p.stderr, cfg.LogLevel, cfg.LogFormat)
+	options, err := c.options(cfg, log)
+	if err != nil {
+		return err
+	}
+	if c.Dead {
+		return c.resend(p, cfg, options)
+	}
+	to := natsOptions(cfg, "zoomstream forward "+options.Name)
+	to.Log = log
+	nc, err := natsconn.Connect(p.ctx, to)
+	if err != nil {
+		return endedBefore(p, err)
+	}
+	defer nc.Close()
+	if _, err := natsconn.AwaitJetStream(p.ctx, nc, log); err != nil {
+		return endedBefore(p, err)
+	}
+	return forward.Run(p.ctx, nc, options)
+}
+
+// endedBefore leaves out an error if a signal was what ended the wait.
+func endedBefore(p *process, err error) error {
+	if p.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (c *forwardCmd) options(cfg *config.Config, log zerolog.Logger) (forward.Options, error) {
+	to, err := c.endpoint()
+	o := forward.Options{
+		Stream: cfg.Stream, Prefix: cfg.Prefix, Name: c.Name, Moved: c.Name != "", To: to, Secret: cfg.ForwardSecret, UserAgent: "zoomstream/" + currentVersion().Version,
+		Events: c.Event, Parallel: c.Parallel, Attempts: c.Attempts, Timeout: c.Timeout, DeadReplicas: cfg.StreamReplicas, Log: log,
+	}
+	if err == nil && c.Name == "" {
+		o.Name = forward.NameOf(to)
+	}
+	if c.Since != nil {
+		o.Since = c.Since.Time
+	}
+	return o, err
+}
+
+// resend sends the dead letters again.
+func (c *forwardCmd) resend(p *process, cfg *config.Config, o forward.Options) error {
+	nc, err := connectNATS(p, cfg, "zoomstream forward --dead")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	sent, err := forward.ResendDead(p.ctx, nc, o)
+	fmt.Fprintf(p.stdout, "%s of %s delivered, %d left.\n", counted(sent.Delivered, "dead letter"), o.Name, sent.Left)
+	if err == nil && sent.Left > 0 {
+		err = errors.New("some dead letters are refused still")
+	}
+	return err
+}

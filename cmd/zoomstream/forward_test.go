@@ -1,0 +1,122 @@
+//go:build !race
+
+// Not with the race detector: what the command does is tested with it in its package.
+
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// TestForward has processes deliver: one that is killed, its standby, and one for the dead
+// letters.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	var mu sync.Mutex
+	var got []string
+	refuses, asked := true, make(chan string, 100)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) //nolint:errcheck // it is then another one
+		mu.Lock()
+		defer mu.Unlock()
+		if string(body) == "poison" && refuses {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		} else {
+			got = append(got, string(body))
+		}
+		asked <- string(body)
+	}))
+	t.Cleanup(endpoint.Close)
+	store := func(bodies ...string) {
+		for _, body := range bodies {
+			s.store("zoom.meeting.started", nats.Header{nats.MsgIdHdr: {body}, "Zoom-Event": {"meeting.started"}}, []byte(body))
+		}
+	}
+	const secret = "must-not-leak-secret"
+	settings := []string{"NATS_URL=" + s.url, "ZOOMSTREAM_FORWARD_SECRET=" + secret, "ZOOMSTREAM_LOG_LEVEL=trace"}
+	args := []string{"forward", "--to=" + endpoint.URL + "/hook?key=must-not-leak", "--since=1h", "--name=team"}
+	store("a", "poison", "b")
+	first := start(t, settings, args...)
+	first.says(&first.stderr, `"code":"forward.dead"`)
+	for range 5 { // the poison three times
+		<-asked
+	}
+	standby := start(t, settings, args...)
+	standby.says(&standby.stderr, `"code":"forward.standby"`)
+	first.signal(syscall.SIGTERM)
+	first.exit(exitOK)
+	store("c")
+	standby.says(&standby.stderr, `"code":"forward.active"`)
+	<-asked
+	standby.signal(syscall.SIGKILL)
+	<-standby.exited
+	store("d")
+
+	other := start(t, settings, append(args, "--dead")...)
+	other.exit(exitFailure)
+	if text := other.stdout.String(); text != "0 dead letters of team delivered, 1 left.\n" {
+		t.Error(text)
+	}
+	mu.Lock()
+	refuses = false
+	mu.Unlock()
+	other = start(t, settings, append(args, "--dead")...)
+	other.exit(exitOK)
+	if text := other.stdout.String(); text != "1 dead letter of team delivered, 0 left.\n" {
+		t.Error(text)
+	}
+	last := start(t, settings, args...)
+	last.says(&last.stderr, `"code":"forward.active"`) // once the pin of the killed one expires
+	for body := ""; body != "d"; {
+		body = <-asked
+	}
+	last.signal(syscall.SIGTERM)
+	last.exit(exitOK)
+	mu.Lock()
+	defer mu.Unlock()
+	if text := strings.Join(got, " "); text != "a b c poison d" && text != "a b c poison c d" { // c may not have been acknowledged
+		t.Errorf("delivered is %s", text)
+	}
+	for _, p := range []*program{first, standby, other, last} {
+		if text := p.stderr.String() + p.stdout.String(); strings.Contains(text, "must-not-leak") {
+			t.Errorf("it shows a secret: %s", text)
+		}
+	}
+}
+
+// TestForwardErrors has the exit code tell what is wrong.
+func TestForwardErrors(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t).ClientURL()
+	for _, c := range []struct {
+		code int
+		want string
+		env  string
+		args []string
+	}{
+		{exitUsage, "--to=URL is missing", "", nil},
+		{exitUsage, "unencrypted http:// is allowed to this machine only", "", []string{"--to=http://hidden.example/x"}},
+		{exitUsage, "must not hold a user", "", []string{"--to=https://hidden:hidden@example.com/"}},
+		{exitUsage, "--parallel=65", "", []string{"--to=https://example.com/", "--parallel=65"}},
+		{exitUsage, "--name", "", []string{"--to=https://example.com/", "--name=a.b"}},
+		{exitUsage, "--attempts=0", "", []string{"--to=https://example.com/", "--attempts=0"}},
+		{exitUsage, "--timeout=1ms", "", []string{"--to=https://example.com/", "--timeout=1ms"}},
+		{exitConfig, "ZOOMSTREAM_FORWARD_SECRET: not set", "", []string{"--to=https://example.com/"}},
+		{exitFailure, "there is no stream ZOOM", "ZOOMSTREAM_FORWARD_SECRET=hidden", []string{"--to=http://hidden.example/", "--insecure-http"}},
+	} {
+		p := start(t, []string{"NATS_URL=" + url, c.env}, append([]string{"forward"}, c.args...)...)
+		p.exit(c.code)
+		if text := p.stderr.String(); !strings.Contains(text, c.want) || strings.Contains(text, "hidden:") {
+			t.Errorf("%v: %s", c.args, text)
+		}
+	}
+}
