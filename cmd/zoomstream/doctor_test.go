@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/internal/tools/doctor"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -71,9 +72,9 @@ func TestDoctorJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil || report.Result != doctor.Pass || len(report.Checks) == 0 {
 		t.Fatalf("%v\n%s", err, &p.stdout)
 	}
-	golden(t, "doctor.json", steady(p.stdout.String()))
+	golden.Compare(t, "doctor.json", steady(p.stdout.String()))
 	p = examine(t, append(settings, "NATS_URL=nats://127.0.0.1:1", "ZOOM_CLIENT_SECRET=wrong"), exitConfig)
-	golden(t, "doctor.txt", steady(p.stdout.String()))
+	golden.Compare(t, "doctor.txt", steady(p.stdout.String()))
 }
 
 // steady replaces durations, ports, sizes of this machine's disk and versions.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
@@ -63,7 +64,7 @@ func TestFind(t *testing.T) {
 		"find-odd.txt":      {"needle", "--body"},
 	} {
 		text := s.run(exitOK, append([]string{"find", since}, args...)...).stdout.String()
-		golden(t, name, timeless(text, began))
+		golden.Compare(t, name, timeless(text, began))
 		if strings.Contains(text, "must-not-leak") != strings.Contains(name, "body") {
 			t.Errorf("%s: the body is shown, or not:\n%s", name, text)
 		}

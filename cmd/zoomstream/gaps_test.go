@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -111,9 +112,9 @@ func TestGaps(t *testing.T) {
 		s.store("zoom."+name, nil, zoomsim.Body(name))
 	}
 	since := "--since=2026-01-01T00:00:00Z"
-	golden(t, "gaps.txt", timeless(s.run(exitOK, "gaps", since).stdout.String(), began))
-	golden(t, "gaps.json", timeless(s.run(exitOK, "gaps", since, "--json").stdout.String(), began))
-	golden(t, "gaps-subscription.txt", timeless(s.run(exitOK, "gaps", since, "--subscription=sub-1").stdout.String(), began))
+	golden.Compare(t, "gaps.txt", timeless(s.run(exitOK, "gaps", since).stdout.String(), began))
+	golden.Compare(t, "gaps.json", timeless(s.run(exitOK, "gaps", since, "--json").stdout.String(), began))
+	golden.Compare(t, "gaps-subscription.txt", timeless(s.run(exitOK, "gaps", since, "--subscription=sub-1").stdout.String(), began))
 	if p := s.run(exitUsage, "gaps", since, "--subscription=sub-3"); p.stdout.String() != "" ||
 		!strings.HasSuffix(p.stderr.String(), `there is no subscription sub-3: it has no lease, no state and no gap; known are sub-1, sub-2\x1b[31m`+"\n") {
 		t.Error(&p.stderr, &p.stdout)

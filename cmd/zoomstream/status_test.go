@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -114,12 +115,12 @@ func TestStatusOfTrouble(t *testing.T) {
 	w.serve("connected")
 
 	p := w.status(exitFailure)
-	golden(t, "status-trouble.txt", withoutClock(p.stdout.String()))
+	golden.Compare(t, "status-trouble.txt", withoutClock(p.stdout.String()))
 	if got := p.stderr.String(); got != "zoomstream: 1 of 2 subscriptions without a connected leader: sub-2\n" {
 		t.Errorf("the error is %q", got)
 	}
 	p = w.status(exitFailure, "--json")
-	golden(t, "status-trouble.json", withoutClock(p.stdout.String()))
+	golden.Compare(t, "status-trouble.json", withoutClock(p.stdout.String()))
 }
 
 func TestStatusOfGoodHealth(t *testing.T) {

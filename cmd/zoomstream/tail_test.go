@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -60,7 +61,7 @@ func TestTail(t *testing.T) {
 		"tail.json":       {"--json", "--event=meeting.*,odd.*,user.*"},
 	} {
 		text := s.run(exitOK, append([]string{"tail"}, args...)...).stdout.String()
-		golden(t, name, timeless(text, began))
+		golden.Compare(t, name, timeless(text, began))
 		if strings.ContainsAny(text, "\x1b\u202e\x00") {
 			t.Errorf("%s: a terminal would obey it: %q", name, text)
 		}

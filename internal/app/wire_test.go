@@ -1,9 +1,7 @@
 package app
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,10 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
-
-var updateWire = flag.Bool("update-wire", false, "write testdata/wire.txt, which other programs rely on")
 
 // TestWire compares all that a connector leaves in NATS with what earlier versions left
 // there: the stream's messages, the buckets' records and the announcements, with their
@@ -68,19 +65,7 @@ func TestWire(t *testing.T) {
 	}
 	slices.Sort(presence)
 	got := strings.Join([]string{"# announcements\n", strings.Join(presence, ""), "\n# a lease\n", masked(lease), "\n# states\n", masked(strings.Join(states, "")), "\n# messages\n", masked(h.dump("ZOOM"))}, "")
-	const file = "testdata/wire.txt"
-	if *updateWire {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("what is in NATS is not what earlier versions left there. It is\n%s", firstDifference(got, string(want)))
-	}
+	golden.Compare(t, "wire.txt", got)
 }
 
 // dump is all that a stream holds: each message's subject, headers and body.
@@ -147,15 +132,4 @@ func masked(text string) string {
 		text = v.pattern.ReplaceAllString(text, v.as)
 	}
 	return text
-}
-
-// firstDifference is the line where two texts part, and those around it.
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for n := range min(len(g), len(w)) {
-		if g[n] != w[n] {
-			return fmt.Sprintf("line %d:\n%s\nand should be\n%s", n+1, strings.Join(g[max(0, n-3):min(len(g), n+2)], "\n"), strings.Join(w[max(0, n-3):min(len(w), n+2)], "\n"))
-		}
-	}
-	return fmt.Sprintf("%d lines, and should be %d", len(g), len(w))
 }

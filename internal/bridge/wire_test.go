@@ -2,10 +2,8 @@ package bridge
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +13,10 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/testkit/golden"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
-
-var updateWire = flag.Bool("update-wire", false, "write testdata/messages.txt, which other programs rely on")
 
 // TestWireBytes compares messages with those that earlier versions made of the same:
 // subjects, headers and bodies, byte for byte. The names of the headers and of the JSON
@@ -82,17 +79,5 @@ func TestWireBytes(t *testing.T) {
 	keyed.Happened, keyed.Keys = time.UnixMilli(1795255198050), zoom.Keys{Account: []byte("a"), Object: []byte("86017254931"), ObjectUUID: []byte("+q/7==")}
 	add("an event whose body says whom it is about", event(keyed))
 
-	const file = "testdata/messages.txt"
-	if *updateWire {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out.String() != string(want) {
-		t.Errorf("these messages are not those of earlier versions, which %s has:\n%s", file, out.String())
-	}
+	golden.Compare(t, "messages.txt", out.String())
 }
