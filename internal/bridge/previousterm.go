@@ -70,14 +70,25 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 		if !answered && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received by then may have ended with it
 			from = earlier(from, b.lossStart(ctx, last))
 		}
-		if answered && last.Cause == message.GapDisconnected && last.Ended.After(ready) { // this term's connection may have displaced it
-			certain = false
-		}
+		certain = certain && !b.mayHaveDisplaced(last, answered, ready)
 		return last, new(b.newGap(last, from, ready, 1, last.Cause, certain))
 	case last.State != record.Connected && ready.Sub(last.Since) > b.displacementAdvance(last, answered): // by a stranger, it seems
 		return last, new(b.newGap(last, last.Since, ready, 1, message.GapKicked, false))
 	}
 	return last, nil
+}
+
+// mayHaveDisplaced reports whether this term's first connection may be what ended the
+// previous term's: its end was noticed only then, or its replica was displaced just then and
+// could not see this term, as in an outage of NATS.
+func (b *Bridge) mayHaveDisplaced(last record.State, answered bool, ready time.Time) bool {
+	switch last.Cause {
+	case message.GapDisconnected:
+		return answered && last.Ended.After(ready)
+	case message.GapKicked:
+		return ready.Sub(last.Since) <= b.displacementAdvance(last, answered)
+	}
+	return false
 }
 
 // displacementAdvance is how long before this term's first connection was ready it may

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"sync"
 	"testing"
@@ -108,20 +109,30 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	for name, c := range map[string]struct {
-		ended time.Time
-		cause message.GapCause
-		want  bool // certain
+		since, ended time.Time
+		cause        message.GapCause
+		silent       bool // its replica cannot be asked any more
+		want         bool // certain
 	}{
-		"noticed before":    {at(58), message.GapDisconnected, true},
-		"noticed after":     {at(61), message.GapDisconnected, false},
-		"closed on purpose": {at(61), message.GapHandoverTimeout, true},
+		"noticed before":                              {at(57), at(58), message.GapDisconnected, false, true},
+		"noticed after":                               {at(57), at(61), message.GapDisconnected, false, false},
+		"closed on purpose":                           {at(57), at(61), message.GapHandoverTimeout, false, true},
+		"displaced before, it says":                   {at(57), at(57), message.GapKicked, false, true},
+		"displaced just then, it says":                {at(60), at(60), message.GapKicked, false, false},
+		"displaced before, by another clock":          {at(57), at(57), message.GapKicked, true, false},
+		"displaced just then, and it is gone by then": {at(60), at(60), message.GapKicked, true, false},
 	} {
-		last := record.State{State: record.Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(57), Ended: c.ended, Now: at(62)}
+		last := record.State{State: record.Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: c.since, Ended: c.ended, Now: at(62)}
 		cfg := testConfig(nil, zerolog.Nop())
 		cfg.Clock = func(time.Time) time.Time { return at(62) }
-		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
+		cfg.Peers = testPeers{answer: func(string) ([]byte, error) {
+			if c.silent {
+				return nil, errors.New("nobody answers")
+			}
+			return json.Marshal(last)
+		}}
 		b := New(nil, nil, cfg)
-		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(at(57)) {
+		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(c.since) {
 			t.Errorf("%s: %+v", name, gap)
 		}
 	}
