@@ -1,6 +1,11 @@
 package simulation
 
-import "github.com/zoomstream/zoomstream/message"
+import (
+	"slices"
+	"time"
+
+	"github.com/zoomstream/zoomstream/message"
+)
 
 // alternate: read in the stream's order, each alarm of a subscription is raised and
 // cleared in turn, whichever replicas say so, and so is each alarm of a replica.
@@ -21,13 +26,22 @@ func (v *evidence) alternate() {
 			k.replica = a.Replica
 		}
 		v.judged["alarm "+a.Name]++
-		// A replica that is cut off from NATS cannot know what the next one has said.
+		// A replica that is cut off from NATS cannot know what the next one has said, nor one
+		// that is started again what it has said before it was killed.
 		last, known := state[k]
 		apart := a.Subscription != "" && (v.natsTrouble(a.At) || known && v.natsTrouble(last.At))
-		if !apart && (!known && !a.Raised || known && last.Raised == a.Raised) {
+		anew := a.Subscription == "" && known && v.killed(a.Replica, last.At, a.At)
+		if !apart && !anew && (!known && !a.Raised || known && last.Raised == a.Raised) {
 			v.blame("Alarm "+a.Name, "message %d says again: raised %v (by %s in epoch %d at %s: %s), after %s in epoch %d at %s: %s", m.sequence, a.Raised, a.Replica, a.Epoch, v.clock(a.At), a.Detail,
 				last.Replica, last.Epoch, v.clock(last.At), last.Detail)
 		}
 		state[k] = a
 	}
+}
+
+// killed reports whether a replica of that name was killed within some time.
+func (v *evidence) killed(name string, from, to time.Time) bool {
+	return slices.ContainsFunc(v.ran, func(r *replica) bool {
+		return r.configured == name && r.dead && !r.stopped.Before(from) && !r.stopped.After(to)
+	})
 }

@@ -31,18 +31,19 @@ type slot struct {
 
 // replica is one run of the connector.
 type replica struct {
-	name     string // of this run alone; Zoom sees it as the remote address
-	slot     *slot
-	nats     *pipenet.Link
-	zoom     *pipenet.Link
-	cancel   context.CancelFunc
-	stepDown chan struct{}
-	started  time.Time
-	stopped  time.Time // told to stop, or crashed
-	dead     bool      // crashed: it reaches nobody any more
-	done     chan struct{}
-	err      error // once done
-	ended    time.Time
+	name       string // of this run alone; Zoom sees it as the remote address
+	configured string // name in its settings
+	slot       *slot
+	nats       *pipenet.Link
+	zoom       *pipenet.Link
+	cancel     context.CancelFunc
+	stepDown   chan struct{}
+	started    time.Time
+	stopped    time.Time // told to stop, or crashed
+	dead       bool      // crashed: it reaches nobody any more
+	done       chan struct{}
+	err        error // once done
+	ended      time.Time
 }
 
 // cuttable lets nats.go dial over a link.
@@ -72,7 +73,7 @@ func (w *world) launch(s *slot, rename bool) {
 		panic(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
+	r.configured, r.cancel = cfg.Replica, cancel
 	s.current = r
 	w.ran = append(w.ran, r)
 	options := app.Options{
