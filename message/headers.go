@@ -66,6 +66,25 @@ const (
 	HeaderEventAt = "Zoom-Event-At"
 )
 
+// The headers that events also have with `ZOOMSTREAM_CLOUDEVENTS=on`: the attributes of a CloudEvent (version 1.0) in the
+// binary mode of its binding for NATS. What is not visible ASCII in a value, and `"` and `%`, is percent-encoded.
+const (
+	// HeaderCESpecVersion is `1.0`.
+	HeaderCESpecVersion = "ce-specversion"
+	// HeaderCEID is the message's id, as in `Nats-Msg-Id`.
+	HeaderCEID = "ce-id"
+	// HeaderCESource is `//zoom.us/subscriptions/<subscription>`.
+	HeaderCESource = "ce-source"
+	// HeaderCEType is the event's name, as in `Zoom-Event`.
+	HeaderCEType = "ce-type"
+	// HeaderCETime is when the event happened, or when it was received if it does not say so.
+	HeaderCETime = "ce-time"
+	// HeaderCEDataContentType is `application/json`.
+	HeaderCEDataContentType = "ce-datacontenttype"
+	// HeaderCESubject is the object's id, as in `Zoom-Object-Id`; absent with it.
+	HeaderCESubject = "ce-subject"
+)
+
 // The headers that only malformed frames have, besides those above that are known.
 const (
 	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`.

@@ -50,7 +50,7 @@ func TestGeneratedMessages(t *testing.T) {
 	}
 	frame := message.Malformed{Code: message.ReasonNotJSON, Reason: "the content is not JSON at byte 1", Body: []byte(`{"module":"message","content":"{","header":{"Authorization":"***"}}`)}
 
-	compareGenerated(t, messagesPage, "event", source.headers(t, "HeaderID")+source.headers(t, "HeaderTrackingID")+source.headers(t, "HeaderAccount")+example(t, order(event, "42")))
+	compareGenerated(t, messagesPage, "event", source.headers(t, "HeaderID")+source.headers(t, "HeaderTrackingID")+source.headers(t, "HeaderAccount")+source.headers(t, "HeaderCESpecVersion")+example(t, order(event, "42")))
 	compareGenerated(t, messagesPage, "gap", source.members(t, "Gap")+source.values(t, "cause", "GapDisconnected")+example(t, order(gap.Msg("zoom"), "43")))
 	compareGenerated(t, messagesPage, "malformed", source.headers(t, "HeaderReasonCode")+source.values(t, message.HeaderReasonCode, "ReasonNotJSON")+
 		example(t, order(frame.Msg("zoom", malformed), "44")))

@@ -69,7 +69,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	r := &replica{
 		o: o, monitor: m, nc: nc, js: js, leases: found.Leases, states: found.States, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 		stream: bridge.Stream{
-			Name: cfg.Stream, Prefix: cfg.Prefix, Keys: cfg.SubjectKeys, Dedupe: mode, DuplicateWindow: found.Stream.Config.Duplicates, MaxMessage: max(0, int(found.Stream.Config.MaxMsgSize)),
+			Name: cfg.Stream, Prefix: cfg.Prefix, Keys: cfg.SubjectKeys, CloudEvents: cfg.CloudEvents, Dedupe: mode, DuplicateWindow: found.Stream.Config.Duplicates, MaxMessage: max(0, int(found.Stream.Config.MaxMsgSize)),
 		},
 	}
 	r.tokens = zoom.NewTokenSource(zoom.TokenConfig{

@@ -43,6 +43,7 @@ type Stream struct {
 	Name            string
 	Prefix          string        // of the subjects
 	Keys            subjects.Keys // behind the events' names in the subjects
+	CloudEvents     bool          // events have the headers of CloudEvents, too
 	Dedupe          dedupe.Mode
 	DuplicateWindow time.Duration
 	MaxMessage      int // its limit in bytes, headers included; 0: none but the server's

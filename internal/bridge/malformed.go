@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,7 +46,7 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	}
 	q.refused(msg.Header.Get(message.HeaderSubscription))
 	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
-	return q.message(maps.Clone(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
+	return q.message(withoutCloudEvents(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 
 // mask returns a copy without credentials. The text need not be well-formed,

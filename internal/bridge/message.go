@@ -59,6 +59,9 @@ func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	h.setIfKnown(message.HeaderAccount, values.account)
 	h.setIfKnown(message.HeaderObjectID, values.object)
 	h.setIfKnown(message.HeaderObjectUUID, values.objectUUID)
+	if e.cfg.Stream.CloudEvents {
+		e.setCloudEvents(h, f.Event, values)
+	}
 	return &h.Msg
 }
 

@@ -79,5 +79,8 @@ func TestWireBytes(t *testing.T) {
 	keyed.Happened, keyed.Keys = time.UnixMilli(1795255198050), zoom.Keys{Account: []byte("a"), Object: []byte("86017254931"), ObjectUUID: []byte("+q/7==")}
 	add("an event whose body says whom it is about", event(keyed))
 
+	b.cfg.Stream.CloudEvents = true
+	add("an event that is a CloudEvent, too", event(keyed))
+
 	golden.Compare(t, "messages.txt", out.String())
 }

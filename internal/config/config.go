@@ -45,6 +45,7 @@ type Config struct {
 
 	Prefix      string        // valid subject tokens, separated by dots
 	SubjectKeys subjects.Keys // behind the events' names
+	CloudEvents bool          // events have the headers of CloudEvents, too
 	Bucket      string        // of the leases
 	Replica     string        // usable as a subject token
 

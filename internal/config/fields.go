@@ -52,6 +52,7 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes drops what it has just acknowledged
 		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
 		{"ZOOMSTREAM_SUBJECT_KEY", subjectKeys(&c.SubjectKeys)},
+		{"ZOOMSTREAM_CLOUDEVENTS", onOff(&c.CloudEvents)},
 		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
 		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's least
 
@@ -147,6 +148,15 @@ func subjectKeys(to *subjects.Keys) func(string) error {
 			return err
 		}
 		*to, err = subjects.ParseKeys(name)
+		return err
+	}
+}
+
+func onOff(to *bool) func(string) error {
+	return func(text string) error {
+		var word string
+		err := oneOf(&word, "on", "off")(text)
+		*to = word == "on"
 		return err
 	}
 }

@@ -122,6 +122,7 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOMSTREAM_STREAM_MAX_BYTES": {"16777216", "17MB", "17MiB"},
 		"ZOOMSTREAM_PREFIX":           {"a", "a.b", "c"},
 		"ZOOMSTREAM_SUBJECT_KEY":      {"object", "account", "account.object"},
+		"ZOOMSTREAM_CLOUDEVENTS":      {"on", "off", "on"},
 		"ZOOMSTREAM_DEDUPE":           {"tracking", "content", "tracking"},
 		"ZOOMSTREAM_RENEW":            {"always", "never", "auto"},
 		"ZOOMSTREAM_DUPLICATE_WINDOW": {"1m", "2m", "3m"},

@@ -87,6 +87,8 @@ func TestRules(t *testing.T) {
 		{"ZOOMSTREAM_SUBJECT_KEY=Account.Object", ""},
 		{"ZOOMSTREAM_SUBJECT_KEY=object.account", "use off, object, account, account.object"},
 		{"ZOOMSTREAM_SUBJECT_KEY=uuid", "no such choice"},
+		{"ZOOMSTREAM_CLOUDEVENTS=On", ""},
+		{"ZOOMSTREAM_CLOUDEVENTS=true", "use on, off"},
 		{"ZOOMSTREAM_DEDUPE=CONTENT", ""},
 		{"ZOOMSTREAM_DEDUPE=none", "no such choice"},
 		{"ZOOMSTREAM_LOG_LEVEL=fatal", "no such choice"},

@@ -50,6 +50,7 @@ type Settings struct {
 	StreamMaxBytes  string `name:"stream-max-bytes" setting:"ZOOMSTREAM_STREAM_MAX_BYTES" group:"Stream" placeholder:"SIZE" preset:"0" help:"Size at which the stream drops its oldest events, when it is created, 16MiB or more; 0 is no bound."`
 	Prefix          string `name:"prefix" setting:"ZOOMSTREAM_PREFIX" group:"Stream" placeholder:"TOKENS" preset:"zoom" help:"First token(s) of every subject."`
 	SubjectKey      string `name:"subject-key" setting:"ZOOMSTREAM_SUBJECT_KEY" group:"Stream" placeholder:"KEYS" preset:"off" help:"Keys of the event behind its name in the subject, each one token: object (id of payload.object), account, account.object, or off; an event that does not have one has _ there."`
+	CloudEvents     string `name:"cloudevents" setting:"ZOOMSTREAM_CLOUDEVENTS" group:"Stream" placeholder:"MODE" preset:"off" help:"on: events also have the headers of CloudEvents in binary mode (ce-id, ce-type and others); off: they have not."`
 	Dedupe          string `name:"dedupe" setting:"ZOOMSTREAM_DEDUPE" group:"Stream" placeholder:"MODE" preset:"tracking" help:"Message id: tracking (Zoom's tracking id and a digest of the event) or content (the digest alone)."`
 	DuplicateWindow string `name:"duplicate-window" setting:"ZOOMSTREAM_DUPLICATE_WINDOW" group:"Stream" placeholder:"DURATION" preset:"30m" help:"Duplicate window of the stream, when it is created."`
 
