@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
@@ -28,7 +29,7 @@ func TestEveryKnownEvent(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
 	bodies := zoomsim.Samples()
-	for _, name := range zoomsim.EventNames() {
+	for _, name := range eventnames.All() {
 		bodies = append(bodies, zoomsim.Body(name))
 	}
 	before := time.Now()

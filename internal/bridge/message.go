@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -28,8 +29,9 @@ type encoder struct {
 	signatureLog        zerolog.Logger // sampled
 
 	// Only event uses these, which is called with publishSem held.
-	names    map[string]*encodedName // of the events seen
-	verifier zoom.Verifier
+	names         map[string]*encodedName // of the events seen
+	unknownLogged int
+	verifier      zoom.Verifier
 }
 
 func newEncoder(cfg *Config) *encoder {
@@ -44,6 +46,9 @@ func newEncoder(cfg *Config) *encoder {
 // without keys: an event that is received again after their setting was changed is the same.
 func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	name := e.encodeName(f.Event)
+	if name.unknown {
+		e.cfg.Metrics.UnknownName.Inc()
+	}
 	values := e.ownValues(f, seq)
 	h := newOutgoing(e.cfg.Stream.Keys.Append(name.subject, values.account, values.object))
 	h.Data = f.Body
@@ -162,6 +167,7 @@ const maxNames = 1024
 type encodedName struct {
 	subject string
 	header  []string // value of message.HeaderEvent
+	unknown bool     // to this version
 }
 
 // encodeName encodes the name of an event, once.
@@ -169,15 +175,29 @@ func (e *encoder) encodeName(event string) *encodedName {
 	if name := e.names[event]; name != nil {
 		return name
 	}
-	name := &encodedName{subject: subjects.Subject(e.cfg.Stream.Prefix, event), header: []string{event}}
+	name := &encodedName{subject: subjects.Subject(e.cfg.Stream.Prefix, event), header: []string{event}, unknown: !eventnames.Known(event)}
 	if !fitsHeader(event) {
 		name.header[0] = strings.TrimPrefix(name.subject, e.cfg.Stream.Prefix+".")
+	}
+	if name.unknown {
+		e.logUnknown(event, name.subject)
 	}
 	if len(e.names) == maxNames {
 		e.names = make(map[string]*encodedName)
 	}
 	e.names[event] = name
 	return name
+}
+
+// maxUnknownLogged bounds how many unknown names are logged in a term.
+const maxUnknownLogged = 100
+
+func (e *encoder) logUnknown(event, subject string) {
+	if e.unknownLogged++; e.unknownLogged > maxUnknownLogged {
+		return
+	}
+	e.cfg.Log.Info().Str("code", "event.unknown_name").Str("subject", subject).Bool("new_family", !eventnames.KnownFamily(event)).
+		Msg("Zoom has sent an event whose name this version does not know; it is published as any other")
 }
 
 // fitsHeader reports whether a value passes through a header unchanged.

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -69,6 +72,38 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 	if len(b.encoder.names) > maxNames {
 		t.Errorf("%d names are kept", len(b.encoder.names))
+	}
+}
+
+// TestUnknownNames: an event whose name is not known is published, counted each time, and
+// logged once; how many are logged is bounded.
+func TestUnknownNames(t *testing.T) {
+	b := newBridge(t)
+	var log syncbuf.Buffer
+	b.cfg.Log = zerolog.New(&log)
+	event := func(name string) {
+		if msg := b.encoder.event(&zoom.Frame{Event: name, Body: []byte("{}")}, 1); msg.Subject != "zoom."+name {
+			t.Errorf("%s is on %s", name, msg.Subject)
+		}
+	}
+	for range 2 {
+		event("meeting.started")
+		event("meeting.teleported")
+		event("telepathy.started")
+	}
+	if got := testutil.ToFloat64(b.cfg.Metrics.UnknownName); got != 4 {
+		t.Errorf("%v are counted", got)
+	}
+	for line, count := range map[string]int{`"code":"event.unknown_name"`: 2, `"zoom.meeting.teleported","new_family":false`: 1, `"zoom.telepathy.started","new_family":true`: 1} {
+		if got := strings.Count(log.String(), line); got != count {
+			t.Errorf("%s stands %d times in\n%s", line, got, &log)
+		}
+	}
+	for i := range 3 * maxUnknownLogged {
+		event(fmt.Sprintf("telepathy.%d", i))
+	}
+	if got := strings.Count(log.String(), "event.unknown_name"); got != maxUnknownLogged {
+		t.Errorf("%d lines", got)
 	}
 }
 

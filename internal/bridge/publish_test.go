@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/zoomstream/zoomstream/dedupe"
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoom"
@@ -116,7 +117,7 @@ func latenessOf(b *Bridge) status.Quantiles {
 func TestHappenedAlike(t *testing.T) {
 	now := time.Now()
 	bodies := zoomsim.Samples()
-	for _, name := range zoomsim.EventNames() {
+	for _, name := range eventnames.All() {
 		bodies = append(bodies, zoomsim.Body(name))
 	}
 	for _, value := range []string{

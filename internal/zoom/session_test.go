@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -519,7 +520,7 @@ func TestAllBodies(t *testing.T) {
 	for _, object := range []bool{false, true} {
 		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 			bodies := zoomsim.Samples()
-			for _, name := range zoomsim.EventNames() {
+			for _, name := range eventnames.All() {
 				bodies = append(bodies, zoomsim.Body(name))
 			}
 			frames, _ := w.during(t, func() {

@@ -12,18 +12,12 @@ import (
 //go:embed samples.jsonl
 var samplesFile []byte
 
-//go:embed event-names.txt
-var namesFile string
-
 // Samples are 96 fictitious bodies in the shapes of real captures and of Zoom's
 // documented samples, byte for byte as they would be sent. The first 14 are of
 // captured shapes.
 func Samples() [][]byte {
 	return bytes.Split(bytes.TrimRight(bytes.Clone(samplesFile), "\n"), []byte("\n"))
 }
-
-// EventNames are the 596 event names known from public sources, sorted.
-func EventNames() []string { return strings.Fields(namesFile) }
 
 // Body is a plausible body of any event: the sample of that name if there is
 // one, else a small made-up one. It is the same at every call.

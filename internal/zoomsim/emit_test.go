@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -82,7 +83,7 @@ func TestTrackingIDs(t *testing.T) {
 }
 
 func TestBodies(t *testing.T) {
-	names := zoomsim.EventNames()
+	names := eventnames.All()
 	if len(names) != 596 || len(zoomsim.Samples()) != 96 {
 		t.Fatalf("%d names, %d samples", len(names), len(zoomsim.Samples()))
 	}

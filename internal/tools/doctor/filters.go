@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 )
 
 // maxFilters are told of one by one.
@@ -71,13 +73,6 @@ func filtersOf(c jetstream.ConsumerConfig) []string {
 	return c.FilterSubjects
 }
 
-// singleNames are the names of Zoom's events that are one token. All others that are known
-// are two.
-var singleNames = []string{
-	"app_deauthorized", "bot_installed", "bot_notification", "interactive_message_actions", "interactive_message_editable",
-	"interactive_message_fields_editable", "interactive_message_select",
-}
-
 // missesKeys reports whether a filter for events below a prefix has no room for so many
 // keys behind the event's name.
 func missesKeys(filter, prefix string, keys int) bool {
@@ -91,8 +86,8 @@ func missesKeys(filter, prefix string, keys int) bool {
 	if tokens[len(tokens)-1] == ">" || strings.HasPrefix(tokens[0], "_") { // no event begins so
 		return false
 	}
-	name := 2
-	if slices.Contains(singleNames, tokens[0]) {
+	name := 2 // tokens; so have all known names but those of a single one
+	if eventnames.Known(tokens[0]) {
 		name = 1
 	}
 	return len(tokens) < name+keys

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -208,7 +209,7 @@ func TestDays(t *testing.T) {
 // none, and the paths are of one form.
 func TestRESTLists(t *testing.T) {
 	families := map[string]bool{}
-	for _, name := range zoomsim.EventNames() {
+	for _, name := range eventnames.All() {
 		family, _, _ := strings.Cut(name, ".")
 		families[family] = true
 		if _, said := restLists[family]; !said {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/subjects"
@@ -148,7 +149,7 @@ func globbed(pattern, name string) bool {
 
 // FuzzGlob matches what a plain matcher does, and has the server deliver it once.
 func FuzzGlob(f *testing.F) {
-	for _, name := range zoomsim.EventNames() {
+	for _, name := range eventnames.All() {
 		family, _, _ := strings.Cut(name, ".")
 		f.Add(family+".*", name)
 	}

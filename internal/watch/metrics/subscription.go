@@ -15,6 +15,7 @@ type Subscription struct {
 	RepeatedStream   prometheus.Counter // recognised by the stream
 	Malformed        prometheus.Counter
 	InvalidSignature prometheus.Counter
+	UnknownName      prometheus.Counter // events whose names this version does not know
 	Gaps             prometheus.Counter
 	GapSeconds       prometheus.Counter
 
@@ -29,9 +30,9 @@ type Subscription struct {
 
 // vectors are the instruments that have a subscription as a label.
 type vectors struct {
-	received, published, duplicates, malformed, invalid, gaps, gapSeconds *prometheus.CounterVec
-	transitions, connects, closes                                         *prometheus.CounterVec
-	zoom, delivery, store, late, roundTrip                                *prometheus.HistogramVec
+	received, published, duplicates, malformed, invalid, unknown, gaps, gapSeconds *prometheus.CounterVec
+	transitions, connects, closes                                                  *prometheus.CounterVec
+	zoom, delivery, store, late, roundTrip                                         *prometheus.HistogramVec
 }
 
 const label = "subscription"
@@ -46,6 +47,7 @@ func newVectors(f family) *vectors {
 		duplicates: f.counter("events_duplicate_total", "Events that had been received before: recognised here (local) or by the stream.", label, "where"),
 		malformed:  f.counter("events_malformed_total", "Frames that are no event, or too large for NATS.", label),
 		invalid:    f.counter("events_invalid_signature_total", "Events whose signature is invalid; they are published and marked.", label),
+		unknown:    f.counter("events_unknown_name_total", "Events whose names this version does not know; they are published as all others.", label),
 		gaps:       f.counter("gaps_total", "Gaps found: intervals without a connection.", label),
 		gapSeconds: f.counter("gap_seconds_total", "Time without a connection, as far as it is known.", label),
 
@@ -65,7 +67,7 @@ func (v *vectors) subscription(id string) *Subscription {
 	own := prometheus.Labels{label: id}
 	return &Subscription{
 		ready:    v.connects.WithLabelValues(ready, id),
-		Received: v.received.With(own), Published: v.published.With(own), Malformed: v.malformed.With(own), InvalidSignature: v.invalid.With(own),
+		Received: v.received.With(own), Published: v.published.With(own), Malformed: v.malformed.With(own), InvalidSignature: v.invalid.With(own), UnknownName: v.unknown.With(own),
 		RepeatedLocal: v.duplicates.WithLabelValues(id, "local"), RepeatedStream: v.duplicates.WithLabelValues(id, "stream"),
 		Gaps: v.gaps.With(own), GapSeconds: v.gapSeconds.With(own),
 		zoom: durations{Observer: v.zoom.With(own)}, delivery: durations{Observer: v.delivery.With(own)},
