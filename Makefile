@@ -104,8 +104,8 @@ dist/nats:
 	rm -rf dist/natscli && mkdir -p dist/natscli
 	cd dist/natscli && go mod init natscli && go get -tool $(NATSCLI) && go build -o ../nats $(firstword $(subst @, ,$(NATSCLI)))
 
-readme: ## Write the tables of settings, metrics and messages, and the runbook's contents, into docs
-	go test ./cmd/zoomstream -run TestGenerated -update-docs
+readme: ## Write the tables of settings, metrics and messages, the runbook's contents and the schemas
+	go test ./cmd/zoomstream ./message/schema -run TestGenerated -update-docs
 
 screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)
 	go test ./internal/watch/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png

@@ -39,7 +39,7 @@ func TestSubject(t *testing.T) {
 }
 
 func TestKnownNamesStandForThemselves(t *testing.T) {
-	names, err := os.ReadFile("../internal/zoomsim/event-names.txt")
+	names, err := os.ReadFile("../internal/eventnames/names.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,25 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/messagesource"
 	"github.com/zoomstream/zoomstream/message"
 )
 
 // TestGeneratedMessages compares the tables and examples of docs/messages.md with package
 // message: names, JSON and comments. "make readme" writes them.
 func TestGeneratedMessages(t *testing.T) {
-	source := parseMessage(t)
+	source := messagesource.Parse(t, "../../message")
 	at := time.Date(2026, 11, 21, 10, 0, 0, 100_000_000, time.UTC)
 	const subscription = "your-subscription-id"
 	order := func(msg *nats.Msg, seq string) *nats.Msg {
@@ -50,120 +47,46 @@ func TestGeneratedMessages(t *testing.T) {
 	}
 	frame := message.Malformed{Code: message.ReasonNotJSON, Reason: "the content is not JSON at byte 1", Body: []byte(`{"module":"message","content":"{","header":{"Authorization":"***"}}`)}
 
-	compareGenerated(t, messagesPage, "event", source.headers(t, "HeaderID")+source.headers(t, "HeaderTrackingID")+source.headers(t, "HeaderAccount")+source.headers(t, "HeaderCESpecVersion")+example(t, order(event, "42")))
-	compareGenerated(t, messagesPage, "gap", source.members(t, "Gap")+source.values(t, "cause", "GapDisconnected")+example(t, order(gap.Msg("zoom"), "43")))
-	compareGenerated(t, messagesPage, "malformed", source.headers(t, "HeaderReasonCode")+source.values(t, message.HeaderReasonCode, "ReasonNotJSON")+
-		example(t, order(frame.Msg("zoom", malformed), "44")))
-	compareGenerated(t, messagesPage, "alarm", source.members(t, "Alarm")+source.values(t, "alarm, of a subscription", "AlarmLate")+
-		source.values(t, "alarm, of a whole replica", "AlarmToken")+example(t, order(alarm.Msg("zoom"), "45")))
+	headers := func(first string) string { return headerTable(source.Constants(t, first)) }
+	values := func(of, first string) string { return valueTable(of, source.Constants(t, first)) }
+	members := func(name string) string { return memberTable(source.Members(t, name)) }
+	compareGenerated(t, messagesPage, "event", headers("HeaderID")+headers("HeaderTrackingID")+headers("HeaderAccount")+headers("HeaderCESpecVersion")+example(t, order(event, "42")))
+	compareGenerated(t, messagesPage, "gap", members("Gap")+values("cause", "GapDisconnected")+example(t, order(gap.Msg("zoom"), "43")))
+	compareGenerated(t, messagesPage, "malformed", headers("HeaderReasonCode")+values(message.HeaderReasonCode, "ReasonNotJSON")+example(t, order(frame.Msg("zoom", malformed), "44")))
+	compareGenerated(t, messagesPage, "alarm", members("Alarm")+values("alarm, of a subscription", "AlarmLate")+values("alarm, of a whole replica", "AlarmToken")+
+		example(t, order(alarm.Msg("zoom"), "45")))
 }
 
-// messageSource is the declarations of package message.
-type messageSource []ast.Decl
-
-func parseMessage(t *testing.T) (all messageSource) {
-	t.Helper()
-	for _, name := range []string{"headers.go", "gap.go", "alarm.go", "malformed.go"} {
-		file, err := parser.ParseFile(token.NewFileSet(), "../../message/"+name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, file.Decls...)
-	}
-	return all
-}
-
-// constants are those of the group that begins with one.
-func (s messageSource) constants(t *testing.T, first string) (group []*ast.ValueSpec) {
-	t.Helper()
-	for _, d := range s {
-		decl, ok := d.(*ast.GenDecl)
-		if !ok || decl.Tok != token.CONST || decl.Specs[0].(*ast.ValueSpec).Names[0].Name != first {
-			continue
-		}
-		for _, spec := range decl.Specs {
-			group = append(group, spec.(*ast.ValueSpec))
-		}
-		return group
-	}
-	t.Fatalf("no constants of package message begin with %s", first)
-	return nil
-}
-
-func constantValue(t *testing.T, spec *ast.ValueSpec) string {
-	t.Helper()
-	literal, ok := spec.Values[0].(*ast.BasicLit)
-	if !ok { // it is that of nats.go
-		return message.HeaderID
-	}
-	value, err := strconv.Unquote(literal.Value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
-// headers is a table of the headers in a group of constants.
-func (s messageSource) headers(t *testing.T, first string) string {
-	t.Helper()
+// headerTable has the headers in a group of constants.
+func headerTable(all []messagesource.Constant) string {
 	var b strings.Builder
 	b.WriteString("| header | in Go | value |\n|---|---|---|\n")
-	for _, spec := range s.constants(t, first) {
-		name := spec.Names[0].Name
-		meaning, ok := strings.CutPrefix(oneLine(spec.Doc.Text()), name+" is ")
-		if !ok {
-			t.Errorf("the comment of message.%s does not begin with its name", name)
-		}
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", constantValue(t, spec), name, meaning)
+	for _, c := range all {
+		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", c.Value, c.Name, c.Doc)
 	}
 	return b.String() + "\n"
 }
 
-// values is a table of the values in a group of constants.
-func (s messageSource) values(t *testing.T, of, first string) string {
-	t.Helper()
+// valueTable has the values in a group of constants.
+func valueTable(of string, all []messagesource.Constant) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | |\n|---|---|\n", of)
-	for _, spec := range s.constants(t, first) {
-		fmt.Fprintf(&b, "| `%s` | %s |\n", constantValue(t, spec), oneLine(spec.Comment.Text()))
+	for _, c := range all {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", c.Value, c.Comment)
 	}
 	return b.String() + "\n"
 }
 
-// members is a table of a body's JSON members.
-func (s messageSource) members(t *testing.T, name string) string {
-	t.Helper()
+// memberTable has the members of a body in JSON.
+func memberTable(all []messagesource.Member) string {
 	kinds := map[string]string{"string": "text", "GapCause": "text", "Time": "time, RFC 3339", "int64": "number", "uint64": "number", "bool": "boolean"}
 	var b strings.Builder
 	b.WriteString("| member | is | meaning |\n|---|---|---|\n")
-	for _, d := range s {
-		decl, ok := d.(*ast.GenDecl)
-		if !ok || decl.Tok != token.TYPE || decl.Specs[0].(*ast.TypeSpec).Name.Name != name {
-			continue
-		}
-		for _, field := range decl.Specs[0].(*ast.TypeSpec).Type.(*ast.StructType).Fields.List {
-			tag, _ := strconv.Unquote(field.Tag.Value)
-			member, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(tag, `json:"`), `"`), ",")
-			if member == "-" {
-				continue
-			}
-			typed := field.Type
-			if of, ok := typed.(*ast.SelectorExpr); ok {
-				typed = of.Sel
-			}
-			kind := kinds[typed.(*ast.Ident).Name]
-			if kind == "" || field.Doc.Text() == "" {
-				t.Errorf("message.%s: nobody says what %s is", name, member)
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", member, kind, oneLine(field.Doc.Text()))
-		}
-		return b.String() + "\n"
+	for _, m := range all {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, kinds[m.Type], m.Doc)
 	}
-	t.Fatalf("package message has no %s", name)
-	return ""
+	return b.String() + "\n"
 }
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // example shows a message, a JSON body indented.
 func example(t *testing.T, msg *nats.Msg) string {

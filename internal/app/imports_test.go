@@ -30,6 +30,7 @@ func TestImports(t *testing.T) {
 		"subjects":                  {only: []string{"-"}},
 		"dedupe":                    {only: []string{"-"}},
 		"message":                   {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}, but: contract},
+		"message/schema":            {only: []string{"-"}},
 		"publisher":                 {never: []string{module, "github.com/rs/zerolog", "github.com/coder/websocket", nats + "nats-server/"}},
 		"internal/zoom":             {never: []string{module, nats}},
 		"internal/kv":               {never: []string{module, "github.com/coder/websocket"}},

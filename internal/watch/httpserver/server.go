@@ -7,6 +7,7 @@
 //	              never depends on Zoom or NATS
 //	/readyz       200 while this replica leads or stands by
 //	/status       what this replica knows, as JSON (status.Replica)
+//	/schemas/     what is published, as AsyncAPI and JSON Schemas
 //	/debug/pprof/ for the Go tools, on loopback only, and neither for web pages nor by way of a proxy
 //
 // It answers GET and HEAD.
@@ -32,6 +33,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/guard"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/message/schema"
 )
 
 const (
@@ -119,6 +121,7 @@ func (s *Server) handler() http.Handler {
 		mux.HandleFunc("GET "+path, s.readyz)
 	}
 	mux.HandleFunc("GET /status", s.status)
+	mux.Handle("GET /schemas/", http.StripPrefix("/schemas/", http.FileServerFS(schema.Files)))
 	mux.Handle("GET /{$}", s.opt.Page)
 	mux.Handle("GET /assets/", s.opt.Page)
 	mux.Handle("GET /events", s.opt.Page)

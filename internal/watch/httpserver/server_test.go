@@ -147,7 +147,7 @@ func TestRoutes(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "<!doctype html>", "/metrics": "zoomstream_test", "/healthz": "ok", "/livez": "ok", "/-/healthy": "ok", "/readyz": "ready", "/-/ready": "ready",
 		"/status": `"replica": "replica-1"`, "/status?history": `"version": "with history"`, "/debug/pprof/": "goroutine", "/debug/pprof/symbol": "num_symbols",
-		"/debug/pprof/goroutine?debug=1": "goroutine profile",
+		"/debug/pprof/goroutine?debug=1": "goroutine profile", "/schemas/": "asyncapi.json", "/schemas/asyncapi.json": `"asyncapi": "3.0.0"`, "/schemas/gap.json": `"title": "Gap"`,
 	} {
 		got := h.get(path)
 		if got.code != http.StatusOK || !strings.Contains(strings.ToLower(got.body), strings.ToLower(want)) {
@@ -160,7 +160,7 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("HEAD %s: %d %.100q", path, head.code, head.body)
 		}
 	}
-	for _, path := range []string{"/x", "/statusx", "/status/", "/metrics/", "/assets/", "/assets/../server.go", "/assets/%2e%2e/page.go", "/debug/pprof/cmdline", "/debug/pprof/nothing", "/debug/", "/healthz/x"} {
+	for _, path := range []string{"/x", "/statusx", "/status/", "/metrics/", "/assets/", "/assets/../server.go", "/assets/%2e%2e/page.go", "/debug/pprof/cmdline", "/debug/pprof/nothing", "/debug/", "/healthz/x", "/schemas", "/schemas/schema.go", "/schemas/../server.go"} {
 		if got := h.get(path); got.code != http.StatusNotFound && got.code/100 != 3 {
 			t.Errorf("%s: %d %.100q", path, got.code, got.body)
 		}
