@@ -118,6 +118,9 @@ var docStory = []docChapter{
 		docRun,
 	}},
 	{page: settingsPage, section: "How settings are given", beside: []docStep{docZoom}, env: docTokens, steps: []docStep{
+		{line: "./zoomstream config example", prints: `#lease_ttl: 15s`},
+		{line: "./zoomstream config check --config zoomstream.yaml", prints: `^The settings can work`},
+		{line: "./zoomstream config show --config zoomstream.yaml", prints: `ZOOM_CLIENT_SECRET +\*\*\* +file`},
 		{line: "./zoomstream run --config zoomstream.yaml", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
 	}},
 	{page: settingsPage, section: "A NATS of your own", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{

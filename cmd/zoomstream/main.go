@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -34,16 +35,21 @@ const (
 )
 
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
-	Status  statusCmd  `cmd:"" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
-	Doctor  doctorCmd  `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
-	Gaps    gapsCmd    `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
-	Find    findCmd    `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
-	Tail    tailCmd    `cmd:"" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
-	Forward forwardCmd `cmd:"" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
-	Demo    demoCmd    `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
-	Sim     simCmd     `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
-	Version versionCmd `cmd:"" help:"Print version, commit, Go version and platform."`
+	ShowVersion versionFlag `name:"version" help:"Print version, commit, Go version and platform."`
+
+	Run        runCmd        `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
+	Status     statusCmd     `cmd:"" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
+	Doctor     doctorCmd     `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
+	Gaps       gapsCmd       `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
+	Find       findCmd       `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
+	Tail       tailCmd       `cmd:"" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
+	Forward    forwardCmd    `cmd:"" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
+	Demo       demoCmd       `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
+	Sim        simCmd        `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
+	Config     configCmd     `cmd:"" help:"Check the settings, show where each comes from, or print an example file."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`
+	Version    versionCmd    `cmd:"" help:"Print version, commit, Go version and platform."`
+	Help       helpCmd       `cmd:"" help:"Show the commands, or the flags of one."`
 }
 
 // process is what a command may use of the process it runs in.
@@ -106,6 +112,9 @@ func run(p *process, args []string) int {
 		fmt.Fprintln(p.stderr, "zoomstream:", err)
 		return exitFailure
 	}
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	command, err := parser.Parse(args)
 	if helped {
 		return exitOK
@@ -124,6 +133,11 @@ func run(p *process, args []string) int {
 		return code
 	}
 	return exitOK
+}
+
+// helpCmd is in the list of commands. What it does, run does by --help.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"Command to show the flags of."`
 }
 
 // exitCode tells a supervisor whether starting again can help.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 // Set by the linker (see the Makefile); a plain go build leaves them empty.
@@ -15,6 +17,16 @@ type versionCmd struct{}
 func (versionCmd) Run(p *process) error {
 	_, err := fmt.Fprintln(p.stdout, currentVersion())
 	return err
+}
+
+// versionFlag is --version.
+type versionFlag bool
+
+// BeforeReset prints the version and ends, whatever else is on the command line.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	fmt.Fprintln(app.Stdout, currentVersion())
+	app.Exit(exitOK)
+	return nil
 }
 
 type build struct{ Version, Commit, Go, Platform string }

@@ -33,7 +33,7 @@ func TestBoundsOfTheFile(t *testing.T) {
 		path := writeFile(t, text)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, errs := fromFile(path)
+		_, errs := yamlFile{path: path}.read()
 		runtime.ReadMemStats(&after)
 		var said int
 		for _, err := range errs {

@@ -15,7 +15,7 @@ func fromEnvironment(environ []string) (layer, []error) {
 	var errs []error
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if _, known := rowOf(name); known {
+		if _, known := rowOf(name); known || name == configVariable {
 			l.put(name, value, "environment "+name)
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 
 // Error says what is wrong with one setting. [Load] joins as many as there are.
 type Error struct {
-	Setting string // environment variable's name, "--config", or the unknown name
+	Setting string // environment variable's name, "--config", "ZOOMSTREAM_CONFIG", or the unknown name
 	Value   string // as given; masked or empty where it could hold a secret
 	Source  string // "flag --x", "environment X", "file path:line", "default"
 	Problem string // what is wrong; what to do
@@ -18,7 +18,7 @@ type Error struct {
 //	ZOOMSTREAM_LEASE_TTL (environment) is "abc": not a duration; use for example 15s
 func (e *Error) Error() string {
 	text := e.Setting
-	if source := strings.TrimSuffix(e.Source, " "+e.Setting); source != "" {
+	if source := strings.TrimSuffix(e.Source, " "+e.Setting); source != "" && source != "flag" {
 		text += " (" + source + ")"
 	}
 	if e.Value != "" {

@@ -23,31 +23,37 @@ const (
 	maxName = 64
 )
 
-// fromFile reads the YAML file; no path gives no values. A nil layer means
-// that the file as a whole is broken.
-func fromFile(path string) (layer, []error) {
+// configVariable names the YAML file where --config does not.
+const configVariable = "ZOOMSTREAM_CONFIG"
+
+// yamlFile is the YAML file and who named it.
+type yamlFile struct{ path, setting, source string }
+
+// read reads the file; no path gives no values. A nil layer means that the file as a whole
+// is broken.
+func (f yamlFile) read() (layer, []error) {
 	l := layer{}
-	if path == "" {
+	if f.path == "" {
 		return l, nil
 	}
-	nodes, err := readYAML(path)
+	nodes, err := readYAML(f.path)
 	if err != nil {
 		return nil, []error{&Error{
-			Setting: "--config", Value: path,
+			Setting: f.setting, Value: f.path, Source: f.source,
 			Problem: err.Error() + "; name a YAML file with one setting per line, for example lease_ttl: 15s",
 		}}
 	}
 	var errs []error
 	for i, key := range slices.Sorted(maps.Keys(nodes)) {
 		if len(errs) == maxFileErrors {
-			errs = append(errs, &Error{Setting: "--config", Value: path, Problem: fmt.Sprintf("and %d more settings were not looked at; is it a file of zoomstream?", len(nodes)-i)})
+			errs = append(errs, &Error{Setting: f.setting, Value: f.path, Source: f.source, Problem: fmt.Sprintf("and %d more settings were not looked at; is it a file of zoomstream?", len(nodes)-i)})
 			break
 		}
 		node := nodes[key]
 		if node.Kind == yaml.ScalarNode && node.Tag == "!!null" { // no value
 			continue
 		}
-		source := fmt.Sprintf("file %s:%d", path, node.Line)
+		source := fmt.Sprintf("file %s:%d", f.path, node.Line)
 		known := slices.IndexFunc(table, func(r row) bool { return r.key == key })
 		text, ok := nodeText(node)
 		switch {

@@ -77,7 +77,7 @@ func FuzzFile(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l, errs := fromFile(path)
+		l, errs := yamlFile{path: path}.read()
 		if l == nil && len(errs) == 0 {
 			t.Fatal("neither values nor an error")
 		}

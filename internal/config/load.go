@@ -18,8 +18,8 @@ import (
 )
 
 // Load resolves every setting, s (the flags) before environ ("NAME=value")
-// before the YAML file before the default, and validates the whole. With an
-// empty configFile there is no file. It reads files (the configuration, every
+// before the YAML file before the default, and validates the whole. With an empty
+// configFile it is the one that ZOOMSTREAM_CONFIG names; without that there is none. It reads files (the configuration, every
 // NAME_FILE, those that the NATS client will need) but writes nothing.
 //
 // The error joins everything that is wrong: each an [*Error], and one
@@ -36,7 +36,11 @@ func LoadWithoutZoom(s Settings, configFile string, environ []string) (*Config, 
 
 func load(s Settings, configFile string, environ []string, zoom bool) (*Config, error) {
 	env, envErrs := fromEnvironment(environ)
-	file, fileErrs := fromFile(configFile)
+	from := yamlFile{path: configFile, setting: "--config", source: "flag --config"}
+	if named, ok := env[configVariable]; ok && configFile == "" {
+		from = yamlFile{path: named.value, setting: configVariable, source: named.source}
+	}
+	file, fileErrs := from.read()
 	l := &loader{found: map[string]given{}, errs: slices.Concat(envErrs, fileErrs)}
 	l.resolve(fromFlags(s), env, file)
 
@@ -65,7 +69,7 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
-	c.values, c.secretFiles = l.values(), l.secretFiles(configFile)
+	c.values, c.secretFiles = l.values(), l.secretFiles(from)
 	return c, nil
 }
 
@@ -239,7 +243,7 @@ func (l *loader) values() []Value {
 }
 
 // secretFiles are the files that hold secrets, the configuration too if it has one.
-func (l *loader) secretFiles(configFile string) (all []Value) {
+func (l *loader) secretFiles(from yamlFile) (all []Value) {
 	inConfig := false
 	for _, r := range table {
 		g := l.found[r.setting]
@@ -254,7 +258,7 @@ func (l *loader) secretFiles(configFile string) (all []Value) {
 		}
 	}
 	if inConfig {
-		all = append(all, Value{Name: "--config", Value: configFile, Source: "flag --config"})
+		all = append(all, Value{Name: from.setting, Value: from.path, Source: from.source})
 	}
 	return all
 }

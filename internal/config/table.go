@@ -16,14 +16,16 @@ const (
 
 // row is one setting of the table, read from the tags of a field of [Settings].
 type row struct {
-	setting string // environment variable; also the name used in errors
-	flag    string // without dashes
-	key     string // in the file
-	preset  string
-	shown   string // the default as documentation shows it
-	help    string
-	where   string
-	kind    string // secret, file, url, path or empty
+	setting     string // environment variable; also the name used in errors
+	flag        string // without dashes
+	key         string // in the file
+	group       string
+	placeholder string // for a value
+	preset      string
+	derived     string // how documentation shows a default that is computed
+	help        string
+	where       string
+	kind        string // secret, file, url, path or empty
 }
 
 // table has the order of the fields of [Settings] and is never changed.
@@ -34,14 +36,16 @@ func rows() []row {
 	for field := range reflect.TypeFor[Settings]().Fields() {
 		tag := field.Tag
 		all = append(all, row{
-			setting: tag.Get("setting"),
-			flag:    tag.Get("name"),
-			key:     strings.ReplaceAll(tag.Get("name"), "-", "_"),
-			preset:  tag.Get("preset"),
-			shown:   tag.Get("preset") + tag.Get("derived"),
-			help:    tag.Get("help"),
-			where:   tag.Get("where"),
-			kind:    tag.Get("kind"),
+			setting:     tag.Get("setting"),
+			flag:        tag.Get("name"),
+			key:         strings.ReplaceAll(tag.Get("name"), "-", "_"),
+			group:       tag.Get("group"),
+			placeholder: tag.Get("placeholder"),
+			preset:      tag.Get("preset"),
+			derived:     tag.Get("derived"),
+			help:        tag.Get("help"),
+			where:       tag.Get("where"),
+			kind:        tag.Get("kind"),
 		})
 	}
 	return all
@@ -76,8 +80,8 @@ func HelpValue(v *kong.Value) string {
 		return kong.DefaultHelpValueFormatter(v)
 	}
 	help := r.help
-	if r.shown != "" {
-		help += fmt.Sprintf(" Default %s.", r.shown)
+	if shown := r.preset + r.derived; shown != "" {
+		help += fmt.Sprintf(" Default %s.", shown)
 	}
 	if r.kind == "secret" {
 		help += fmt.Sprintf(" A flag is visible in ps: prefer the environment or --%s-file.", r.flag)
@@ -95,8 +99,8 @@ func Markdown() string {
 			continue
 		}
 		preset, help := "–", r.help
-		if r.shown != "" {
-			preset = "`" + r.shown + "`"
+		if shown := r.preset + r.derived; shown != "" {
+			preset = "`" + shown + "`"
 		}
 		if _, ok := rowOf(r.setting + fileSuffix); ok {
 			help += fmt.Sprintf(" Also as `%s%s`.", r.setting, fileSuffix)

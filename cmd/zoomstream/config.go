@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+)
+
+type configCmd struct {
+	Check   configCheckCmd   `cmd:"" help:"Check all settings as run does, without a connection to anything."`
+	Show    configShowCmd    `cmd:"" help:"Show each setting and where its value comes from; secrets are ***."`
+	Example configExampleCmd `cmd:"" help:"Print a YAML file with every setting, commented out."`
+}
+
+type configCheckCmd struct{ askSettings }
+
+// Help is shown below the command's one line.
+func (configCheckCmd) Help() string {
+	return `Exit code 0: the settings can work. 64: the command line is wrong. 78: they cannot; all that is wrong is printed.
+zoomstream doctor asks Zoom and NATS, too.`
+}
+
+// Run checks the settings.
+func (c *configCheckCmd) Run(p *process) error {
+	cfg, err := config.Load(c.Settings, c.Config, p.environ)
+	if err != nil {
+		return err
+	}
+	for _, e := range cfg.Exposed() {
+		fmt.Fprintf(p.stdout, "Warning: others on this machine may read or write %s (%s, mode %s): %s.\n", e.Path, e.Setting, e.Mode, e.Fix)
+	}
+	set := 0
+	for _, v := range cfg.Effective() {
+		if v.Source != "default" {
+			set++
+		}
+	}
+	fmt.Fprintf(p.stdout, "The settings can work: %d are set, the others have their defaults. zoomstream doctor asks Zoom and NATS, too.\n", set)
+	return nil
+}
+
+type configShowCmd struct {
+	askSettings
+	JSON bool `name:"json" help:"Print a JSON array of objects with name, value and source."`
+}
+
+// Run shows the settings.
+func (c *configShowCmd) Run(p *process) error {
+	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		type setting struct {
+			Name   string `json:"name"`
+			Value  string `json:"value"`
+			Source string `json:"source"`
+		}
+		var all []setting
+		for _, v := range cfg.Effective() {
+			all = append(all, setting(v))
+		}
+		encoder := json.NewEncoder(p.stdout)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(all)
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, v := range cfg.Effective() {
+		value := v.Value
+		if value == "" {
+			value = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, value, v.Source)
+	}
+	return table.Flush()
+}
+
+type configExampleCmd struct{}
+
+// Run prints an example.
+func (configExampleCmd) Run(p *process) error {
+	_, err := fmt.Fprint(p.stdout, config.Example())
+	return err
+}

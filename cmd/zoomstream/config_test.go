@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestConfigCommands: what run would say is said, secrets are not shown, and the source of a
+// value is.
+func TestConfigCommands(t *testing.T) {
+	t.Parallel()
+	const secret = "must-not-leak"
+	file := filepath.Join(t.TempDir(), "zoomstream.yaml")
+	if err := os.WriteFile(file, []byte("lease_ttl: 20s\nzoom_client_secret: "+secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"ZOOMSTREAM_CONFIG=" + file, "ZOOM_CLIENT_ID=" + secret, "ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws?subscriptionId=sub-1"}
+
+	p := start(t, environ, "config", "check")
+	p.exit(exitOK)
+	if text := p.stdout.String(); !strings.Contains(text, "The settings can work") {
+		t.Error(text)
+	}
+	p = start(t, append(environ, "ZOOMSTREAM_LEASE_TTL=1h", "ZOOMSTREAM_DEDUPE=none"), "config", "check")
+	p.exit(exitConfig)
+	if text := p.stderr.String(); !strings.Contains(text, "ZOOMSTREAM_LEASE_TTL") || !strings.Contains(text, "ZOOMSTREAM_DEDUPE") {
+		t.Error(text)
+	}
+
+	p = start(t, environ, "config", "show", "--stream=EVENTS")
+	p.exit(exitOK)
+	for _, fields := range []string{
+		"ZOOM_CLIENT_ID *** environment ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET *** file " + file + ":2", "ZOOM_SECRET_TOKEN - default",
+		"ZOOMSTREAM_STREAM EVENTS flag --stream", "ZOOMSTREAM_LEASE_TTL 20s file " + file + ":1", "ZOOMSTREAM_HEARTBEAT 25s default",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(p.stdout.String()), " "), fields) {
+			t.Errorf("%q is missing from\n%s", fields, &p.stdout)
+		}
+	}
+	asJSON := start(t, environ, "config", "show", "--json")
+	asJSON.exit(exitOK)
+	var all []struct{ Name, Value, Source string }
+	if err := json.Unmarshal([]byte(asJSON.stdout.String()), &all); err != nil || len(all) < 30 || all[0].Name != "ZOOM_CLIENT_ID" || all[0].Value != "***" {
+		t.Errorf("%v: %s", err, &asJSON.stdout)
+	}
+	if text := p.stdout.String() + asJSON.stdout.String(); strings.Contains(text, secret) {
+		t.Errorf("a secret is shown:\n%s", text)
+	}
+	p = start(t, nil, "config", "example")
+	p.exit(exitOK)
+	if text := p.stdout.String(); !strings.Contains(text, "\n#lease_ttl: 15s\n") {
+		t.Error(text)
+	}
+}
+
+// TestHelpAndVersion has the ways in which people ask.
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"help"}, exitOK, "Commands:"}, {[]string{"help", "tail"}, exitOK, "Usage: zoomstream tail"}, {[]string{"help", "config", "show"}, exitOK, "Usage: zoomstream config show"},
+		{[]string{"--version"}, exitOK, "zoomstream "}, {[]string{"help", "nothing"}, exitUsage, "unexpected argument"},
+	} {
+		p := start(t, nil, c.args...)
+		p.exit(c.code)
+		if text := p.stdout.String() + p.stderr.String(); !strings.Contains(text, c.want) {
+			t.Errorf("%v: %s", c.args, text)
+		}
+	}
+}
+
+// TestCompletion has each shell that is there read its script, and bash complete.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	scripts := map[string]string{}
+	for shell, want := range map[string]string{"bash": "complete -o default -F _zoomstream", "zsh": "#compdef zoomstream", "fish": "complete -c zoomstream"} {
+		p := start(t, nil, "completion", shell)
+		p.exit(exitOK)
+		scripts[shell] = p.stdout.String()
+		if !strings.Contains(scripts[shell], want) || !strings.Contains(scripts[shell], "zoom-client-secret-file") {
+			t.Errorf("%s: %s", shell, scripts[shell])
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("there is no %s on this machine to read the script", shell)
+			continue
+		}
+		read := exec.Command(path, "-n")
+		read.Stdin = strings.NewReader(scripts[shell])
+		if out, err := read.CombinedOutput(); err != nil {
+			t.Errorf("%s does not read it: %v: %s", shell, err, out)
+		}
+	}
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("there is no bash on this machine to complete with")
+	}
+	for words, want := range map[string]string{"zoomstream st": "status", "zoomstream tail --fol": "--follow", "zoomstream config sh": "show", "zoomstream completion f": "fish", "zoomstream run --lease": "--lease-ttl", "zoomstream help ta": "tail"} {
+		ask := exec.Command("bash", "-c", scripts["bash"]+"\nCOMP_WORDS=("+words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _zoomstream; echo \"${COMPREPLY[@]}\"")
+		out, err := ask.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %q, want %q (%v)", words, got, want, err)
+		}
+	}
+}
