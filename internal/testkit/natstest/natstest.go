@@ -2,6 +2,9 @@
 package natstest
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -32,6 +35,28 @@ func Start(t testing.TB, options *server.Options) *server.Server {
 	}
 	t.Cleanup(func() { Stop(s) })
 	return s
+}
+
+// UsersConf reads a nats.conf with its users switched on, who all have one password. A server
+// of these options has a port and a folder of its own.
+func UsersConf(t testing.TB, path, password string) *server.Options {
+	t.Helper()
+	conf, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
+	conf = regexp.MustCompile(`\$NATS_\w+_PASSWORD`).ReplaceAll(conf, []byte(password)) // the environment is of all tests
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, conf, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Port, options.StoreDir = -1, t.TempDir()
+	return options
 }
 
 // Stop ends a server and waits until its files are closed.

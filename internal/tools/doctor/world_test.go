@@ -1,12 +1,8 @@
 package doctor
 
 import (
-	"bytes"
 	"fmt"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,25 +65,7 @@ func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 // confWithUsers reads nats.conf with its users switched on.
 func confWithUsers(t *testing.T) *server.Options {
 	t.Helper()
-	conf, err := os.ReadFile("../../../nats.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
-	// The environment is of all tests: they run beside each other.
-	conf = bytes.ReplaceAll(conf, []byte("$NATS_ZOOMSTREAM_PASSWORD"), []byte("geheim-must-not-leak"))
-	conf = bytes.ReplaceAll(conf, []byte("$NATS_READER_PASSWORD"), []byte("offen"))
-	conf = bytes.ReplaceAll(conf, []byte("$NATS_FORWARDER_PASSWORD"), []byte("weiter"))
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, conf, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.Port, options.StoreDir = -1, t.TempDir()
-	return options
+	return natstest.UsersConf(t, "../../../nats.conf", "geheim-must-not-leak")
 }
 
 // connector is the connector's user of nats.conf.

@@ -2,15 +2,11 @@ package forward
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,16 +16,7 @@ import (
 // TestRights delivers, gives up and sends again with the rights of user forwarder in
 // nats.conf, and can do none of what it must not.
 func TestRights(t *testing.T) {
-	conf, err := os.ReadFile("../../../nats.conf")
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	must(t, os.WriteFile(file, regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil), 0o600))
-	for _, user := range []string{"ZOOMSTREAM", "READER", "FORWARDER"} {
-		t.Setenv("NATS_"+user+"_PASSWORD", "secret")
-	}
-	options, err := server.ProcessConfigFile(file)
-	must(t, err)
-	options.Port, options.StoreDir = -1, t.TempDir()
+	options := natstest.UsersConf(t, "../../../nats.conf", "secret")
 	url := natstest.Start(t, options).ClientURL()
 
 	w := &world{t: t, url: url, endpoint: newEndpoint(t)}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -210,19 +208,7 @@ func TestTailRemoved(t *testing.T) {
 // confReader is the user reader of nats.conf.
 func confReader(t *testing.T) *server.User {
 	t.Helper()
-	conf, err := os.ReadFile("../../../nats.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf = regexp.MustCompile(`\$NATS_\w+_PASSWORD`).ReplaceAll(regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil), []byte("p"))
-	file := t.TempDir() + "/nats.conf"
-	if err := os.WriteFile(file, conf, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	options := natstest.UsersConf(t, "../../../nats.conf", "p")
 	for _, user := range options.Users {
 		if user.Username == "reader" {
 			return user

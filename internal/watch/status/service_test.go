@@ -4,10 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net"
-	"os"
-	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -272,7 +269,7 @@ func TestPermissions(t *testing.T) {
 		t.Errorf("the connector lacks rights: %v", heard.all)
 	}
 
-	reader := w.connect(nats.UserInfo("reader", "offen"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	reader := w.connect(nats.UserInfo("reader", "geheim"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	o, _ = w.ask(reader, AskOptions{Wait: 200 * time.Millisecond})
 	wantLines(t, o, want...)
 	if len(o.Notes) != 0 {
@@ -295,7 +292,7 @@ func TestRefusedQuestion(t *testing.T) {
 	w.lease("sub-0", "a", 1)
 	w.state("sub-0", "a", "connected", time.Now())
 	w.serve(connector, made("a", leads("sub-0", "a", 1)))
-	reader := w.connect(nats.UserInfo("reader", "offen"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	reader := w.connect(nats.UserInfo("reader", "geheim"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	for range 2 {
 		o, took := w.ask(reader, AskOptions{Wait: 30 * time.Second})
 		if took > 10*time.Second {
@@ -312,17 +309,7 @@ func TestRefusedQuestion(t *testing.T) {
 // withUsers is nats.conf with its users switched on.
 func withUsers(t *testing.T) *server.Options {
 	t.Helper()
-	conf, err := os.ReadFile("../../../nats.conf")
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	must(t, os.WriteFile(file, regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil), 0o600))
-	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
-	t.Setenv("NATS_READER_PASSWORD", "offen")
-	t.Setenv("NATS_FORWARDER_PASSWORD", "weiter")
-	options, err := server.ProcessConfigFile(file)
-	must(t, err)
-	options.Port, options.StoreDir = -1, t.TempDir()
-	return options
+	return natstest.UsersConf(t, "../../../nats.conf", "geheim")
 }
 
 // Without the rights that it needs, a connection as the connector makes it lives
