@@ -1,13 +1,9 @@
 package natsconn
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 const confFile = "../../nats.conf"
@@ -69,79 +67,13 @@ func TestConfRunsAsItIs(t *testing.T) {
 	likeTheConnector(t, connect(t, Options{URL: srv.ClientURL()}))
 }
 
-// confWithUsers switches the users on as the file says.
-func confWithUsers(t *testing.T) (file string) {
-	t.Helper()
-	conf, err := os.ReadFile(confFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(conf), `sed -i 's/^#://' nats.conf`) {
-		t.Error("nats.conf no longer says how its users are switched on")
-	}
-	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
-	file = filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, conf, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("NATS_ZOOMSTREAM_PASSWORD", "geheim")
-	t.Setenv("NATS_READER_PASSWORD", "offen")
-	t.Setenv("NATS_FORWARDER_PASSWORD", "weiter")
-	return file
-}
-
-func confUsers(t *testing.T) []*server.User {
-	t.Helper()
-	opts, err := server.ProcessConfigFile(confWithUsers(t))
-	must(t, err)
-	return opts.Users
-}
-
-// TestConfUsers works with their rights.
-func TestConfUsers(t *testing.T) {
-	file := confWithUsers(t)
-	srv, _ := runConf(t, file)
-
-	log, logger := newLog()
-	nc := connect(t, Options{URL: srv.ClientURL(), User: "zoomstream", Password: "geheim", Log: logger})
-	likeTheConnector(t, nc)
-	flush(t, nc)
-	if log.with(t, "denies") > 0 {
-		t.Errorf("the connector lacks a right:\n%s", log)
-	}
-	for _, subject := range []string{"elsewhere", "$JS.API.STREAM.DELETE.ZOOM", "$JS.API.STREAM.UPDATE.ZOOM",
-		"$JS.API.STREAM.PURGE.ZOOM", "$JS.API.STREAM.CREATE.OTHER", "$KV.other.key", "$SYS.REQ.SERVER.PING"} {
-		denied(t, nc, log, subject)
-	}
-
-	log, logger = newLog()
-	reader := connect(t, Options{URL: srv.ClientURL(), User: "reader", Password: "offen", Log: logger})
-	likeAReader(t, reader)
-	flush(t, reader)
-	if log.with(t, "denies") > 0 {
-		t.Errorf("the reader lacks a right:\n%s", log)
-	}
-	for _, subject := range []string{"zoom.forged", "$KV.zoomstream.lease.s", "$JS.API.STREAM.DELETE.ZOOM"} {
-		denied(t, reader, log, subject)
-	}
-	if _, err := nats.Connect(srv.ClientURL()); !errors.Is(err, nats.ErrAuthorization) {
-		t.Errorf("somebody without a name gets %v", err)
-	}
-}
+func confUsers(t *testing.T) []*server.User { return natstest.UsersConf(t, confFile, password).Users }
 
 func flush(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	if err := nc.FlushTimeout(5 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func denied(t *testing.T, nc *nats.Conn, log *logLines, subject string) {
-	t.Helper()
-	if err := nc.Publish(subject, nil); err != nil {
-		t.Fatal(err)
-	}
-	log.await(t, `Permissions Violation for Publish to \"`+subject+`\"`)
 }
 
 // likeTheConnector does what zoomstream does: stream, events, look-ups, leases, states, liveness.

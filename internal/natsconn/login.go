@@ -36,6 +36,7 @@ func (r *Readable) permissions() *server.Permissions {
 		"$JS.API.CONSUMER.DURABLE.CREATE." + r.Stream + ".>",
 		"$JS.API.CONSUMER.INFO." + r.Stream + ".>", "$JS.API.CONSUMER.DELETE." + r.Stream + ".>",
 		"$JS.API.CONSUMER.MSG.NEXT." + r.Stream + ".>", "$JS.ACK." + r.Stream + ".>", "$JS.FC." + r.Stream + ".>",
+		"$JS.ACK.*.*." + r.Stream + ".>", // with domain and account: will be the servers' default
 	}
 	for _, bucket := range []string{r.Bucket, r.Bucket + "-state"} {
 		publish = append(publish, "$JS.API.STREAM.INFO.KV_"+bucket, "$JS.API.DIRECT.GET.KV_"+bucket+".>")
@@ -43,7 +44,7 @@ func (r *Readable) permissions() *server.Permissions {
 	publish = append(publish, "zoomstream."+r.Bucket+".status", "zoomstream."+r.Bucket+".seen", "$SRV.>")
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},
-		Subscribe: &server.SubjectPermission{Allow: []string{r.Prefix + ".>", "_INBOX.>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{r.Prefix + ".>", "_INBOX.>", "$JS.EVENT.ADVISORY.CONSUMER.*." + r.Stream + ".>"}},
 	}
 }
 

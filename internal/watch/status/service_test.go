@@ -281,7 +281,9 @@ func TestPermissions(t *testing.T) {
 func TestRefusedQuestion(t *testing.T) {
 	options := withUsers(t)
 	for _, u := range options.Users {
-		u.Permissions.Publish.Deny = append(u.Permissions.Publish.Deny, "zoomstream.*.status")
+		if u.Username == "reader" {
+			u.Permissions.Publish.Deny = append(u.Permissions.Publish.Deny, "zoomstream.*.status")
+		}
 	}
 	w := &world{t: t, srv: natstest.Start(t, options)}
 	connector := w.connect(nats.UserInfo("zoomstream", "geheim"))
