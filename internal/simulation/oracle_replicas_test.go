@@ -94,9 +94,16 @@ func (v *evidence) peace(l timeline) {
 			times = append(times, k.Retired)
 		}
 	}
-	for n := most; n < len(times); n++ {
-		if times[n].Sub(times[n-most]) < within && !v.restarting(times[n-most].Add(-within), times[n]) {
-			v.blame("P6 peace", "replicas displaced one another %d times within %s from %s on for %s", most+1, within, v.clock(times[n-most]), l.sub)
+	for n, from := range times {
+		count := 0
+		for _, at := range times[n:] {
+			if at.Sub(from) < within {
+				count++
+			}
+		}
+		if count > most+v.orders(from.Add(-within), from.Add(within)) {
+			v.blame("P6 peace", "replicas displaced one another %d times within %s from %s on for %s", count, within, v.clock(from), l.sub)
+			break
 		}
 	}
 	if bound := 2*len(v.incidents) + len(v.ran); len(times) > bound {
@@ -119,16 +126,24 @@ func (l timeline) displacer(n int) zoomsim.Socket {
 	return k
 }
 
-// restarting reports whether replicas were restarted in turn, or came back and
-// took their share: each time leases change hands on purpose.
-func (v *evidence) restarting(from, to time.Time) bool {
-	starts := 0
+// orders are how often within some time a replica was started, told to stop or to step
+// down: each has the replicas hand over, or share the subscriptions again.
+func (v *evidence) orders(from, to time.Time) (count int) {
+	within := func(at time.Time) bool { return !at.Before(from) && !at.After(to) }
 	for _, r := range v.ran {
-		if !r.started.Before(from) && !r.started.After(to) {
-			starts++
+		if within(r.started) {
+			count++
+		}
+		if within(r.stopped) && !r.dead {
+			count++
 		}
 	}
-	return starts > 1
+	for _, i := range v.incidents {
+		if i.fault == faultStepDown && within(i.from) {
+			count++
+		}
+	}
+	return count
 }
 
 // epochs: they grow from one socket to the next, whatever replica has it.
