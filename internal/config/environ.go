@@ -1,10 +1,10 @@
 package config
 
 import (
-	"cmp"
 	"regexp"
-	"slices"
 	"strings"
+
+	"github.com/zoomstream/zoomstream/internal/nearest"
 )
 
 // fromEnvironment reads environ ("NAME=value") and reports every variable of
@@ -23,7 +23,7 @@ func fromEnvironment(environ []string) (layer, []error) {
 		if own && strings.TrimSpace(value) != "" && !kubernetes.MatchString(entry) {
 			errs = append(errs, &Error{
 				Setting: name[:min(len(name), maxName)], Source: "environment " + name[:min(len(name), maxName)],
-				Problem: "no such setting; did you mean " + nearest(name[:min(len(name), maxName)]).setting + "?",
+				Problem: "no such setting; did you mean " + nearestRow(name[:min(len(name), maxName)]).setting + "?",
 			})
 		}
 	}
@@ -37,34 +37,11 @@ func fromEnvironment(environ []string) (layer, []error) {
 // ZOOMSTREAM_HTTP_PORT=8480 is not of that form but a person's mistake.
 var kubernetes = regexp.MustCompile(`^\w+(_SERVICE_HOST=|_SERVICE_PORT(_\w+)?=|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|_PORT=(tcp|udp|sctp)://)`)
 
-// nearest returns the setting whose name takes the fewest edits to get from
+// nearestRow returns the setting whose name takes the fewest edits to get from
 // name, which may be in the spelling of a variable, a flag or a key.
-func nearest(name string) row {
+func nearestRow(name string) row {
 	fold := func(name string) string {
 		return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "ZOOMSTREAM_")
 	}
-	return slices.MinFunc(table, func(a, b row) int {
-		return cmp.Compare(edits(fold(name), fold(a.setting)), edits(fold(name), fold(b.setting)))
-	})
-}
-
-// edits is the Levenshtein distance of a and b in bytes.
-func edits(a, b string) int {
-	line := make([]int, len(b)+1)
-	for j := range line {
-		line[j] = j
-	}
-	for i := range len(a) {
-		diagonal := line[0]
-		line[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = line[j+1]
-			line[j+1] = min(change, line[j]+1, line[j+1]+1)
-		}
-	}
-	return line[len(b)]
+	return nearest.Sort(fold(name), table, func(r row) string { return fold(r.setting) })[0]
 }

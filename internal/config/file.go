@@ -59,7 +59,7 @@ func (f yamlFile) read() (layer, []error) {
 		switch {
 		case known < 0:
 			name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // without a space after the colon the value follows
-			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting; did you mean " + nearest(name).key + "?"})
+			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting; did you mean " + nearestRow(name).key + "?"})
 		case !ok:
 			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "neither one text or number nor a list of them"})
 		default:
