@@ -2,11 +2,13 @@ package zoomsim
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -17,7 +19,7 @@ type action struct {
 	Does   string `json:"does"`
 	Params string `json:"parameters"` // usage, see params.check
 
-	do func(s *Sim, subscription string, p params, done *Done) error
+	do func(ctx context.Context, s *Sim, subscription string, p params, done *Done) error
 }
 
 // Parts of usages.
@@ -32,11 +34,13 @@ const (
 
 // actions are what the control API does, in the order to read it.
 var actions = []action{
-	{"emit", "sends an event: the request's body byte for byte, or a fresh body of the event named",
-		"subscription=ID [event=NAME] [tracking=ID] [object=true] [late=2h] [repeat=2]", emit},
+	{"emit", "sends an event: the request's body byte for byte, or a fresh body of the event named, with members set",
+		"subscription=ID [event=NAME] [set=payload.object.id=5] [tracking=ID] [object=true] [late=2h] [repeat=2] [force=true] [allow-nobody=true]", emit},
+	{"meeting", "sends the events of one meeting, from its creation to its recording, so long after each other",
+		"subscription=ID [id=5] [pace=1s] [allow-nobody=true]", meeting},
 	{"raw", "sends the request's body as a frame",
 		"subscription=ID [binary=true]",
-		func(s *Sim, sub string, p params, done *Done) error {
+		func(_ context.Context, s *Sim, sub string, p params, done *Done) error {
 			done.Deliveries = []Entry{s.SendRaw(sub, p.body, p.yes("binary"))}
 			return nil
 		}},
@@ -44,20 +48,20 @@ var actions = []action{
 		"subscription=ID [kinds=null,html]", garbage},
 	{"cut", "resets sockets: a TCP reset without a close frame",
 		some,
-		func(s *Sim, sub string, _ params, done *Done) error {
+		func(_ context.Context, s *Sim, sub string, _ params, done *Done) error {
 			done.Sockets = s.Cut(sub)
 			return nil
 		}},
 	{"close", "closes sockets by a close frame",
 		"[code=1001] [reason=TEXT] " + some,
-		func(s *Sim, sub string, p params, done *Done) (err error) {
+		func(_ context.Context, s *Sim, sub string, p params, done *Done) (err error) {
 			code := websocket.StatusCode(cmp.Or(p.number("code"), 1001))
 			done.Sockets, err = s.CloseSockets(sub, code, p.Get("reason"))
 			return err
 		}},
 	{faultFreeze, "leaves sockets open but dead, nothing is read, nothing written; with dials, new dials get no answer either",
 		"[dials=true] " + some + lasting,
-		func(s *Sim, sub string, p params, done *Done) error {
+		func(_ context.Context, s *Sim, sub string, p params, done *Done) error {
 			done.Sockets = s.Freeze(sub, p.duration("for"), p.yes("dials"))
 			return nil
 		}},
@@ -89,7 +93,7 @@ var actions = []action{
 	standing(faultRival, "has another program of the app fetch a token so long after each, which kills it",
 		"after=1s "+counted,
 		func(p params) any { return p.duration("after") }),
-	{"reset", "lifts every fault", "", func(s *Sim, _ string, _ params, done *Done) error {
+	{"reset", "lifts every fault", "", func(_ context.Context, s *Sim, _ string, _ params, done *Done) error {
 		done.Lifted = s.lift("", "")
 		return nil
 	}},
@@ -97,7 +101,7 @@ var actions = []action{
 
 // standing is an action that makes a fault stand.
 func standing(name, does, usage string, value func(params) any) action {
-	return action{name, does, usage, func(s *Sim, subscription string, p params, _ *Done) error {
+	return action{name, does, usage, func(_ context.Context, s *Sim, subscription string, p params, _ *Done) error {
 		s.stand(name, subscription, value(p), Span{For: p.duration("for"), Count: p.number("count")})
 		return nil
 	}}
@@ -109,21 +113,41 @@ func refusal(p params) any {
 	return Refusal{Mode: RefuseMode(p.Get("mode")), RetryAfter: p.duration("retry-after"), Status: p.number("status"), Code: p.number("code")}
 }
 
-func emit(s *Sim, subscription string, p params, done *Done) error {
-	e := Event{
-		Name: p.Get("event"), TrackingID: p.Get("tracking"), AsObject: p.yes("object"),
-		Late: p.duration("late"), Repeat: p.number("repeat"),
+func emit(_ context.Context, s *Sim, subscription string, p params, done *Done) error {
+	body, name := p.body, p.Get("event")
+	if len(body) == 0 {
+		if name == "" {
+			return errors.New("emit: an event name or a body is needed")
+		}
+		if err := CheckName(name); err != nil && !p.yes("force") {
+			return fmt.Errorf("emit: %w force=true emits it all the same", err)
+		}
+		body = s.fresh(name, time.Now())
 	}
-	if len(p.body) > 0 {
-		e.Body, e.Name = p.body, ""
-	} else if e.Name == "" {
-		return errors.New("emit: an event name or a body is needed")
+	body, err := Set(body, p.Values["set"]...)
+	if err != nil {
+		return err
 	}
-	done.Deliveries = []Entry{s.Emit(subscription, e)}
+	if err := s.checkLive(subscription); err != nil && !p.yes("allow-nobody") {
+		return err
+	}
+	done.Deliveries = []Entry{s.Emit(subscription, Event{
+		Body: body, TrackingID: p.Get("tracking"), AsObject: p.yes("object"), Late: p.duration("late"), Repeat: p.number("repeat"),
+	})}
 	return nil
 }
 
-func garbage(s *Sim, subscription string, p params, done *Done) error {
+func meeting(ctx context.Context, s *Sim, subscription string, p params, done *Done) (err error) {
+	if err := s.checkLive(subscription); err != nil && !p.yes("allow-nobody") {
+		return err
+	}
+	m := NewMeeting(int64(p.number("id")))
+	done.Meeting = &m
+	done.Deliveries, err = s.EmitMeeting(ctx, subscription, m, p.duration("pace"))
+	return err
+}
+
+func garbage(_ context.Context, s *Sim, subscription string, p params, done *Done) error {
 	frames := GarbageFrames()
 	kinds := slices.Sorted(maps.Keys(frames))
 	if p.Has("kinds") {

@@ -3,11 +3,18 @@ package zoomsim
 import (
 	"bytes"
 	_ "embed"
-	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/eventnames"
+	"github.com/zoomstream/zoomstream/internal/nearest"
 )
+
+// ErrUnknownEvent is what an event is refused with whose name is not known from public sources.
+var ErrUnknownEvent = errors.New("unknown event")
 
 //go:embed samples.jsonl
 var samplesFile []byte
@@ -17,6 +24,16 @@ var samplesFile []byte
 // captured shapes.
 func Samples() [][]byte {
 	return bytes.Split(bytes.TrimRight(bytes.Clone(samplesFile), "\n"), []byte("\n"))
+}
+
+// CheckName returns an [ErrUnknownEvent] with the nearest names, if no public source knows
+// an event of the name.
+func CheckName(name string) error {
+	if eventnames.Known(name) {
+		return nil
+	}
+	near := nearest.Sort(name[:min(len(name), 100)], eventnames.All(), func(known string) string { return known })
+	return fmt.Errorf("%w %.100q; did you mean %s?", ErrUnknownEvent, name, strings.Join(near[:3], ", "))
 }
 
 // Body is a plausible body of any event: the sample of that name if there is
@@ -79,24 +96,9 @@ func (t *template) body(seq int64, ts time.Time) []byte {
 	return append(b, tail...)
 }
 
-// findTimestamp finds the value of the last top-level member "event_ts" of a
-// JSON object, without the quotes if it is a string.
+// findTimestamp finds the value of the member "event_ts", without the quotes if it is a string.
 func findTimestamp(body []byte) (start, end int, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return 0, 0, false
-	}
-	for dec.More() {
-		name, err := dec.Token()
-		var value json.RawMessage
-		if err != nil || dec.Decode(&value) != nil {
-			break
-		}
-		if name == "event_ts" {
-			end = int(dec.InputOffset())
-			start, ok = end-len(value), true
-		}
-	}
+	start, end, ok = member(body, "event_ts")
 	if ok && body[start] == '"' {
 		start, end = start+1, end-1
 	}

@@ -1,7 +1,9 @@
 package zoomsim
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,14 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 )
 
 // Done is the answer to an action.
 type Done struct {
-	Action     string  `json:"action"`
-	Sockets    int     `json:"sockets"`              // that it touched
-	Lifted     int     `json:"lifted,omitempty"`     // faults, frozen sockets counted
-	Deliveries []Entry `json:"deliveries,omitempty"` // frames that it emitted
+	Action     string   `json:"action"`
+	Sockets    int      `json:"sockets"`              // that it touched
+	Lifted     int      `json:"lifted,omitempty"`     // faults, frozen sockets counted
+	Deliveries []Entry  `json:"deliveries,omitempty"` // frames that it emitted
+	Meeting    *Meeting `json:"meeting,omitempty"`    // that they are about
 }
 
 // maxControlBody bounds the body of a request to the control API, in bytes.
@@ -33,12 +38,48 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("reading the body: %v", err), http.StatusBadRequest)
 		return
 	}
-	done, err := s.act(r.PathValue("action"), params{r.URL.Query(), body})
+	done, err := s.act(r.Context(), r.PathValue("action"), params{r.URL.Query(), body})
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, err.Error(), statusOf(err))
 		return
 	}
 	writeJSON(w, http.StatusOK, done)
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, ErrUnknownEvent):
+		return http.StatusNotFound
+	case errors.Is(err, ErrNobody):
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
+}
+
+// serveSamples lists the known events: those with a sample, and the others.
+func (s *Sim) serveSamples(w http.ResponseWriter, _ *http.Request) {
+	var names, others []string
+	for _, body := range Samples() {
+		names = append(names, eventName(body))
+	}
+	slices.Sort(names)
+	for _, name := range eventnames.All() {
+		if _, sampled := slices.BinarySearch(names, name); !sampled {
+			others = append(others, name)
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"samples": slices.Compact(names), "made_up": others})
+}
+
+// serveSample answers with the body that emit makes a fresh one of.
+func (s *Sim) serveSample(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("event")
+	if err := CheckName(name); err != nil {
+		http.Error(w, err.Error(), statusOf(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.Write(append(Body(name), '\n'))
 }
 
 func (s *Sim) serveLedger(w http.ResponseWriter, r *http.Request) {
@@ -65,11 +106,11 @@ func (s *Sim) Do(text string) (Done, error) {
 	if err != nil {
 		return Done{}, fmt.Errorf("%q is not of the form ACTION?NAME=VALUE&NAME=VALUE", text)
 	}
-	return s.act(name, params{values, nil})
+	return s.act(context.Background(), name, params{values, nil})
 }
 
 // act does an action of the control API.
-func (s *Sim) act(name string, p params) (Done, error) {
+func (s *Sim) act(ctx context.Context, name string, p params) (Done, error) {
 	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
 	if i < 0 {
 		return Done{}, fmt.Errorf("unknown action %q; GET /control/ lists the known ones", name)
@@ -80,7 +121,7 @@ func (s *Sim) act(name string, p params) (Done, error) {
 	done := Done{Action: name}
 	if p.yes("off") {
 		done.Lifted = s.lift(name, p.Get("subscription"))
-	} else if err := actions[i].do(s, p.Get("subscription"), p, &done); err != nil {
+	} else if err := actions[i].do(ctx, s, p.Get("subscription"), p, &done); err != nil {
 		return Done{}, err
 	}
 	s.opt.Log.Info().Str("action", name).Str("parameters", p.Encode()).Msg("control")

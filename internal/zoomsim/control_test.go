@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/eventnames"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -32,7 +34,7 @@ func TestControlListsWhatItTakes(t *testing.T) {
 			t.Errorf("%s is not described", a.Name)
 		}
 	}
-	for _, name := range strings.Fields("emit raw garbage cut close freeze refuse displace slow-reader mute late duplicate same-tracking object token rotate refuse-dead rival reset") {
+	for _, name := range strings.Fields("emit meeting raw garbage cut close freeze refuse displace slow-reader mute late duplicate same-tracking object token rotate refuse-dead rival reset") {
 		if !names[name] {
 			t.Errorf("%s is missing", name)
 		}
@@ -109,9 +111,66 @@ func TestControlRefusesInOneLine(t *testing.T) {
 	}
 }
 
+// TestEmitRefusesWhatWouldBeLost: a wrong name or a consumer that is not there yet must not look like an event.
+func TestEmitRefusesWhatWouldBeLost(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	z.connect("S2")
+	for query, want := range map[string]string{
+		"emit?subscription=S2&event=meeting.strated":                          `404 emit: unknown event "meeting.strated"; did you mean meeting.started, `,
+		"emit?subscription=S1&event=meeting.started":                          `409 nobody is connected to subscription "S1" (connected: S2); allow-nobody=true emits`,
+		"meeting?subscription=S1":                                             `409 nobody is connected to subscription "S1"`,
+		"emit?subscription=S2&event=meeting.started&set=payload.object.id.x=": `400 set: payload.object.id.x: "x" is a member of what is no object`,
+	} {
+		status, text := z.post("/control/"+query, "")
+		if got := fmt.Sprint(status, " ", text); !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: %s\nwant %s", query, got, want)
+		}
+	}
+	if n := z.Summary("").Emitted; n != 0 {
+		t.Errorf("%d were emitted", n)
+	}
+	for query, want := range map[string]string{
+		"emit?subscription=S2&event=my.own&force=true":                  `"event":"my.own"`,
+		"emit?subscription=S1&event=meeting.started&allow-nobody=true":  `"outcome":"nobody"`,
+		"meeting?subscription=S1&id=5&allow-nobody=true":                `"meeting":{"id":5,"uuid":"`,
+		"emit?subscription=S2&event=meeting.started&set=event=my.other": `"event":"my.other"`,
+	} {
+		if status, text := z.post("/control/"+query, ""); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s\nwant %s", query, status, text, want)
+		}
+	}
+}
+
+func TestSamplesOverHTTP(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	_, text := z.get("/control/samples")
+	var list struct {
+		Samples []string `json:"samples"`
+		MadeUp  []string `json:"made_up"`
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || !slices.Contains(list.Samples, "meeting.started") {
+		t.Fatal(err, text)
+	}
+	all := slices.Concat(list.Samples, list.MadeUp)
+	slices.Sort(all)
+	for _, name := range eventnames.All() {
+		if _, ok := slices.BinarySearch(all, name); !ok {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	for _, name := range []string{"meeting.started", list.MadeUp[0]} {
+		if status, text := z.get("/control/samples/" + name); status != 200 || text != string(zoomsim.Body(name)) {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	if status, text := z.get("/control/samples/meeting.sarted"); status != 404 || !strings.Contains(text, "meeting.started") {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
 func TestEmitAndLedgerOverHTTP(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
-	z.post("/control/emit?subscription=S1&event=meeting.started", "")
+	z.post("/control/emit?subscription=S1&event=meeting.started&allow-nobody=true", "")
 	p := z.connect("S1")
 	z.post("/control/emit?subscription=S1&tracking=T&repeat=2", `{"event":"x.y"}`)
 	z.post("/control/raw?subscription=S1", `rubbish`)
@@ -192,7 +251,7 @@ func TestOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z, end := onPipe(t, zoomsim.Options{})
 		defer end()
-		for _, text := range []string{"", "explode", "late", "cut?after=soon", "cut?every=-1s", "mute?for=%"} {
+		for _, text := range []string{"", "explode", "late", "cut?after=soon", "cut?every=-1s", "mute?for=%", "emit?subscription=S1&event=meeting.strated"} {
 			if err := new(zoomsim.Order).UnmarshalText([]byte(text)); err == nil {
 				t.Errorf("order %q was accepted", text)
 			}
@@ -216,6 +275,35 @@ func TestOrders(t *testing.T) {
 				}
 			}
 			cancel()
+			if err := <-ran; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestOrderThatFindsNobody is tried again, and one that takes long ends with the simulator.
+func TestOrderThatFindsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z, end := onPipe(t, zoomsim.Options{})
+		ran := make(chan error)
+		for _, text := range []string{"emit?subscription=S1&event=meeting.started&every=1s", "meeting?subscription=S2&pace=1h&allow-nobody=true"} {
+			var o zoomsim.Order
+			if err := o.UnmarshalText([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			go func() { ran <- o.Run(t.Context(), z.Sim) }()
+		}
+		time.Sleep(3 * time.Second)
+		p := z.connect("S1")
+		for range 2 {
+			p.next()
+		}
+		if one, two := z.Summary("S1"), z.Summary("S2"); one.Nobody != 0 || two.Nobody != 1 {
+			t.Errorf("%+v, %+v", one, two)
+		}
+		end()
+		for range 2 {
 			if err := <-ran; err != nil {
 				t.Error(err)
 			}

@@ -38,6 +38,10 @@
 // for=DURATION is over, or after their count=N of uses (events, dials,
 // requests). A fault of one subscription goes before the same fault of all.
 //
+// An event of an unknown name (404) and one that nobody is connected for (409) are refused.
+//
+//	GET /control/samples         names of the known events: with a sample, and made up
+//	GET /control/samples/EVENT   the body that emit makes a fresh one of
 //	GET /control/ledger          entries and sockets; ?since=N for entries after number N, ?limit=N (10000, 0: all)
 //	GET /control/ledger/summary  counts, in total and per subscription
 //

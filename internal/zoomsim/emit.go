@@ -1,12 +1,21 @@
 package zoomsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
 )
+
+// ErrNobody is what an event is refused with that no socket would get.
+var ErrNobody = errors.New("nobody is connected")
 
 // Event is one event to emit. Body or Name is needed, the rest may stay zero.
 type Event struct {
@@ -54,6 +63,22 @@ func (s *Sim) SendRaw(subscription string, frame []byte, binary bool) Entry {
 	return s.deliver(item{frame: frame, typ: typ}, 1, Entry{
 		At: time.Now(), Subscription: subscription, Digest: sha256.Sum256(frame), Raw: true,
 	})
+}
+
+// fresh is a body of the event as Emit makes it: with the time as its event_ts, and a number
+// "sim_seq" that no other has.
+func (s *Sim) fresh(name string, ts time.Time) []byte {
+	return newTemplate(Body(name)).body(s.seq.Add(1), ts)
+}
+
+// checkLive returns an ErrNobody if no socket would get an event.
+func (s *Sim) checkLive(subscription string) error {
+	live := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Summaries())), func(id string) bool { return s.Summary(id).Live == 0 })
+	if slices.Contains(live, subscription) {
+		return nil
+	}
+	return fmt.Errorf("%w to subscription %q (connected: %s); allow-nobody=true emits the event all the same, and loses it as Zoom does",
+		ErrNobody, subscription, cmp.Or(strings.Join(live, ", "), "none"))
 }
 
 // spoil does to an event what the standing faults ask for.

@@ -109,6 +109,8 @@ func New(opt Options) *Sim {
 	s.mux.HandleFunc("GET /ws", s.serveWS)
 	s.mux.HandleFunc("GET /control/{$}", s.serveActions)
 	s.mux.HandleFunc("POST /control/{action}", s.serveAction)
+	s.mux.HandleFunc("GET /control/samples", s.serveSamples)
+	s.mux.HandleFunc("GET /control/samples/{event}", s.serveSample)
 	s.mux.HandleFunc("GET /control/ledger", s.serveLedger)
 	s.mux.HandleFunc("GET /control/ledger/summary", s.serveSummary)
 	return s
