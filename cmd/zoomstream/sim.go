@@ -30,7 +30,7 @@ type simCmd struct {
 	Subscription  []string        `default:"demo" help:"Event subscription that gets the traffic; several separated by comma."`
 	Rate          float64         `default:"1" help:"Events per second and subscription; 0 emits none by itself."`
 	Mix           zoomsim.Mix     `placeholder:"NAME=WEIGHT,…" help:"Event names with weights; empty takes the sample bodies in turn."`
-	Replay        string          `type:"existingfile" placeholder:"FILE" help:"Emit the bodies of a JSONL file once, at --rate (0: as fast as they are read), when a client is connected."`
+	Replay        string          `type:"existingfile" placeholder:"FILE" help:"Emit the events of a file once, at --rate (0: as fast as they are read), when a client is connected. Its lines are those of zoomstream tail --json, or bodies."`
 	TokenLifetime time.Duration   `default:"1h" help:"Life of an access token."`
 	CloseOnExpiry bool            `help:"Close a socket when its token expires."`
 	IdleTimeout   time.Duration   `default:"90s" help:"Close a socket that sent no heartbeat for so long."`

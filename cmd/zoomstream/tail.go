@@ -23,6 +23,8 @@ type tailCmd struct {
 	Headers bool           `help:"Print the headers, too."`
 	Body    bool           `help:"Print the bodies, too, of each at most 4 KiB. They may hold passwords and download tokens."`
 	JSON    bool           `name:"json" help:"Print a line of JSON for each message, with its headers and its whole body."`
+
+	Anonymize bool `help:"With --json: print the events alone, without personal data and secrets, as data for tests. Ids, addresses, names and other texts are replaced, the same one by the same one within one run."`
 }
 
 // Help is shown below the command's one line.
@@ -53,6 +55,9 @@ func (c *tailCmd) Validate(k *kong.Context) error {
 	if c.JSON && (c.Body || c.Headers) {
 		return errors.New("--json has the headers and the body: leave out --headers and --body")
 	}
+	if c.Anonymize && (!c.JSON || slices.ContainsFunc(c.Kind, func(kind message.Kind) bool { return kind != message.KindEvent })) {
+		return errors.New("--anonymize needs --json, and prints events only: leave out --kind")
+	}
 	return c.Settings.Validate(k)
 }
 
@@ -76,7 +81,7 @@ func (c *tailCmd) tail(p *process) error {
 		return err
 	}
 	notice := func(text string) { fmt.Fprintf(p.stderr, "zoomstream: %s\n", zstatus.Visible(text)) }
-	out := c.printer(p.stdout, cfg.Prefix)
+	out := c.printer(p.stdout, cfg.Prefix, notice)
 	printed := 0
 	each := func(m *inspect.Message) error {
 		printed++
@@ -91,6 +96,9 @@ func (c *tailCmd) tail(p *process) error {
 
 func (c *tailCmd) query() inspect.TailQuery {
 	q := inspect.TailQuery{Follow: c.Follow, Events: c.Event, Account: c.Account, Object: c.Object, Kinds: c.Kind}
+	if c.Anonymize {
+		q.Kinds = []message.Kind{message.KindEvent}
+	}
 	if c.Since != nil {
 		q.Since = c.Since.Time
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/golden"
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -81,6 +82,50 @@ func TestTail(t *testing.T) {
 	if text := p.stderr.String(); p.stdout.String() != "" || !strings.HasPrefix(text, "zoomstream: nothing to print: 3 messages looked at in stream ZOOM, stored since ") {
 		t.Error(text, &p.stdout)
 	}
+}
+
+// TestTailAnonymized records the stream, and the simulator replays what was recorded.
+func TestTailAnonymized(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	body := `{"event":"meeting.started","payload":{"account_id":"must-not-leak","object":{"uuid":"` + testMeeting + `","id":86017254931,"topic":"must-not-leak",` +
+		`"host_email":"must-not-leak@example.com","type":2}},"download_token":"must-not-leak"}`
+	s.store("zoom.meeting.started.86017254931", nats.Header{
+		nats.MsgIdHdr: {"must-not-leak"}, "Zoom-Event": {"meeting.started"}, "Zoom-Object-Id": {"86017254931"}, "Zoom-Account": {"must-not-leak"},
+		"x-zm-trackingid": {"must-not-leak"}, "x-zm-signature": {"must-not-leak"}, "Zoom-New-Header": {"must-not-leak"},
+	}, []byte(body))
+	s.store("zoom._bridge.malformed", nil, []byte("must-not-leak"))
+	s.store("zoom.odd.text", nil, []byte("must-not-leak"))
+	p := s.run(exitOK, "tail", "--json", "--anonymize")
+	text := p.stdout.String()
+	var line struct {
+		Subject string
+		Headers map[string]string
+		Body    struct {
+			Payload struct{ Object struct{ ID json.Number } }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &line); err != nil {
+		t.Fatal(err, text)
+	}
+	for _, personal := range []string{"must-not-leak", testMeeting, "86017254931"} {
+		if strings.Contains(text, personal) {
+			t.Errorf("%s is in %s", personal, text)
+		}
+	}
+	if id := line.Body.Payload.Object.ID.String(); line.Headers["Zoom-Object-Id"] != id || line.Subject != "zoom.meeting.started" {
+		t.Error(text)
+	}
+	if got := p.stderr.String(); !strings.Contains(got, "message 3 is left out: the body is no JSON") {
+		t.Error(got)
+	}
+	sim := zoomsim.New(zoomsim.Options{})
+	defer sim.Close()
+	if n, err := sim.Replay(t.Context(), "demo", strings.NewReader(text), 0); n != 1 || err != nil || sim.Ledger().Entries[0].Event != "meeting.started" {
+		t.Error(n, err, sim.Ledger().Entries)
+	}
+	s.run(exitUsage, "tail", "--anonymize")
+	s.run(exitUsage, "tail", "--anonymize", "--json", "--kind=gap")
 }
 
 // TestTailWhole has each body be what it was: as JSON, as text or as bytes.

@@ -11,9 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/zoomstream/zoomstream/internal/tools/anonymize"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/message"
+	"github.com/zoomstream/zoomstream/subjects"
 )
 
 const (
@@ -37,7 +39,18 @@ type tailLine struct {
 }
 
 // printer prints messages as the flags say.
-func (c *tailCmd) printer(out io.Writer, prefix string) func(*inspect.Message) error {
+func (c *tailCmd) printer(out io.Writer, prefix string, notice func(string)) func(*inspect.Message) error {
+	if c.Anonymize {
+		key := anonymize.NewKey()
+		return func(m *inspect.Message) error {
+			line, err := newTailLine(m, prefix).anonymized(key, prefix)
+			if err != nil {
+				notice(fmt.Sprintf("message %d is left out: %v", m.Sequence, err))
+				return nil
+			}
+			return writeJSONLine(out, line)
+		}
+	}
 	if c.JSON {
 		return func(m *inspect.Message) error { return writeJSONLine(out, newTailLine(m, prefix)) }
 	}
@@ -72,6 +85,28 @@ func newTailLine(m *inspect.Message, prefix string) tailLine {
 		line.Text = &text
 	}
 	return line
+}
+
+// anonymized is an event without personal data. What checks or identifies the exact bytes goes,
+// as they are others now.
+func (l tailLine) anonymized(key anonymize.Key, prefix string) (tailLine, error) {
+	body, err := key.Body(l.Body)
+	if err != nil {
+		return tailLine{}, err
+	}
+	headers := make(map[string]string)
+	for name, value := range l.Headers {
+		switch name {
+		case message.HeaderEvent, message.HeaderReceivedAt, message.HeaderEventAt, message.HeaderSentAt:
+			headers[name] = value
+		case message.HeaderSubscription, message.HeaderAccount, message.HeaderObjectID, message.HeaderObjectUUID:
+			headers[name] = key.ID(value)
+		case message.HeaderTrackingID:
+			headers[name] = key.TrackingID(value)
+		}
+	}
+	l.Subject, l.Headers, l.Body = subjects.Subject(prefix, l.Event), headers, body
+	return l, nil
 }
 
 func kindName(kind message.Kind) string {

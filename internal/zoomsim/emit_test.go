@@ -208,6 +208,26 @@ func TestReplayIsByteForByte(t *testing.T) {
 	}
 }
 
+func TestReplayOfRecordedEvents(t *testing.T) {
+	z := onTCP(t, zoomsim.Options{})
+	p := z.connect("S1")
+	file := `{"stream_seq":1,"kind":"gap","subject":"zoom._bridge.gap","headers":{},"body":{}}
+{"stream_seq":2,"kind":"event","event":"a.b","subject":"zoom.a.b","headers":{"x-zm-trackingid":"T","traceparent":"00-1"},"body":{"event":"a.b", "n":1.0}}
+{"event":"c.d","stream_seq":0}
+`
+	n, err := z.Replay(t.Context(), "S1", strings.NewReader(file), 0)
+	if err != nil || n != 2 {
+		t.Fatal(n, err)
+	}
+	f := p.next()
+	if f.body(t) != `{"event":"a.b", "n":1.0}` || f.Header["x-zm-trackingid"] != "T" || f.Header["traceparent"] != "00-1" {
+		t.Errorf("%+v", f)
+	}
+	if got := p.next().body(t); got != `{"event":"c.d","stream_seq":0}` {
+		t.Error(got)
+	}
+}
+
 func TestBurstWaitsForTheSocket(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")

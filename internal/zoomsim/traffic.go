@@ -2,8 +2,10 @@ package zoomsim
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,27 +84,46 @@ func (s *Sim) Traffic(ctx context.Context, t Traffic) (int64, error) {
 // maxLine bounds a line of a file to replay, in bytes.
 const maxLine = 32 << 20
 
-// Replay emits the bodies of a JSONL file, one per line, byte for byte, rate
-// per second; 0 is as fast as the socket takes them. Empty lines are passed
-// over. It returns how many it emitted.
+// Replay emits the events of a file, one per line, rate per second; 0 is as fast
+// as the socket takes them. A line is what "zoomstream tail --json" prints, of
+// which the event's body and Zoom's headers are taken and the other messages
+// passed over, or else a body, byte for byte. Empty lines are passed over. It
+// returns how many it emitted.
 func (s *Sim) Replay(ctx context.Context, subscription string, r io.Reader, rate float64) (n int64, err error) {
 	p := s.newPace(subscription, rate)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		if len(lines.Bytes()) == 0 {
+		event, ok := parseRecorded(lines.Bytes())
+		if !ok {
 			continue
 		}
 		if err := p.wait(ctx); err != nil {
 			return n, err
 		}
-		s.Emit(subscription, Event{Body: lines.Bytes()})
+		s.Emit(subscription, event)
 		n++
 	}
 	if err := lines.Err(); err != nil {
 		return n, fmt.Errorf("zoomsim: reading the events to replay: %w", err)
 	}
 	return n, nil
+}
+
+// parseRecorded is the event of a line, if it has one.
+func parseRecorded(line []byte) (Event, bool) {
+	var recorded struct {
+		Sequence uint64            `json:"stream_seq"`
+		Kind     string            `json:"kind"`
+		Headers  map[string]string `json:"headers"`
+		Body     json.RawMessage   `json:"body"`
+	}
+	if bytes.Contains(line, []byte(`"stream_seq"`)) && json.Unmarshal(line, &recorded) == nil && recorded.Sequence > 0 {
+		h := recorded.Headers
+		event := Event{Body: recorded.Body, TrackingID: h["x-zm-trackingid"], RequestID: h["x-zm-request-id"], Traceparent: h["traceparent"]}
+		return event, recorded.Kind == "event" && len(event.Body) > 0
+	}
+	return Event{Body: line}, len(line) > 0
 }
 
 // burstAhead is how many bytes may wait for a socket during a burst.

@@ -1,0 +1,259 @@
+// Package anonymize takes personal data and secrets out of events, so that they can be kept
+// as data for tests.
+//
+// What is not known to be harmless is replaced: all texts but times, numbers with units and
+// the values of members such as type, status or timezone; of numbers, ids and phone numbers
+// and other long ones. True, false, null, empty texts, times, durations, counts and sizes
+// stay, and so do the names of members. The same value is replaced by the same one
+// everywhere, also where it is a text here and a number there, so that events still belong
+// together: ids and tokens keep their length and which of their characters are digits, small
+// and capital letters. Who has the key can undo the replacement of ids.
+package anonymize
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Key says what is replaced by what. Events that belong together need the same one.
+type Key struct{ secret []byte }
+
+// NewKey makes a random key.
+func NewKey() Key {
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	return Key{secret}
+}
+
+var asZooms = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// Body is an event's body without personal data, or an error if it is no JSON.
+func (k Key) Body(body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	dec, enc := jsontext.NewDecoder(bytes.NewReader(body), asZooms...), jsontext.NewEncoder(&out, asZooms...)
+	if err := k.copyValue(enc, dec, ""); err != nil {
+		return nil, fmt.Errorf("the body is no JSON: %w", err)
+	}
+	return bytes.TrimSpace(out.Bytes()), nil
+}
+
+// copyValue copies the next value, that of a member; elements of an array go by its name.
+func (k Key) copyValue(enc *jsontext.Encoder, dec *jsontext.Decoder, name string) error {
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	end := jsontext.EndObject
+	switch token.Kind() {
+	case '"':
+		return enc.WriteToken(jsontext.String(k.Text(name, token.String())))
+	case '0':
+		return enc.WriteValue(jsontext.Value(k.number(name, token.String())))
+	case '[':
+		end = jsontext.EndArray
+	case '{':
+	default:
+		return enc.WriteToken(token)
+	}
+	object := token.Kind() == '{'
+	if err := enc.WriteToken(token); err != nil {
+		return err
+	}
+	for dec.PeekKind() != end.Kind() {
+		if object {
+			token, err := dec.ReadToken()
+			if err != nil {
+				return err
+			}
+			name = token.String()
+			if err := enc.WriteToken(jsontext.String(name)); err != nil {
+				return err
+			}
+		}
+		if err := k.copyValue(enc, dec, name); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	return enc.WriteToken(end)
+}
+
+// harmless are the last words of names whose values tell nothing of a person.
+var harmless = strings.Fields("action audio cause codec country currency direction encoding event extension format industry kind language level method metric mode " +
+	"module operation orientation os platform priority quality recording resolution result rule scope service severity source status style subtype " +
+	"timezone type unit version zone")
+
+var (
+	secrets = strings.Fields("code cookie fingerprint key passcode passwd password pin pwd secret signature token")
+	ids     = strings.Fields("account guid id jid number operator pmi serial udid uuid user")
+	phones  = strings.Fields("callee caller did from number phone to")
+	counts  = strings.Fields("bytes count date duration modified offset position seq sequence size stamp time timestamp total ts")
+	// texts are about people and places, whatever the last word is.
+	texts = strings.Fields("address city description display message name note street summary text title topic zip")
+
+	timeText  = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d[\d:.]*(Z|[+-]\d\d:?\d\d)?)?$`)
+	stampText = regexp.MustCompile(`^\d{9,13}$`)
+	unitText  = regexp.MustCompile(`^-?\d{1,3}$|^-?\d{1,6}\.\d{1,6}$|^-?\d{1,6}(\.\d+)? ?(%|ms|s|[kKMGT]?i?[bB]|[kM]bps|fps|dBm|Hz)$`)
+	plainText = regexp.MustCompile(`^\d{1,3}$|^[A-Za-z0-9_.,+/:() -]*[A-Za-z.][A-Za-z0-9_.,+/:() -]*$`)
+	scheme    = regexp.MustCompile(`^[a-z]+$`)
+	phoneText = regexp.MustCompile(`^\+?[0-9() .-]{7,20}$`)
+)
+
+// Text is what stands for the value of a member, a text.
+func (k Key) Text(name, value string) string {
+	words := wordsOf(name)
+	last := words[len(words)-1]
+	has := func(list []string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return slices.Contains(list, word) })
+	}
+	before, _, isURL := strings.Cut(value, "://")
+	address, addressErr := netip.ParseAddr(value)
+	switch {
+	case value == "":
+		return ""
+	case strings.Contains(value, "@") && !strings.Contains(value, " "):
+		return "user-" + k.digest("address", strings.ToLower(value)) + "@example.test"
+	case isURL && scheme.MatchString(before):
+		return before + "://zoom.example.test/" + k.digest("url", value)
+	case addressErr == nil && address.Is4():
+		sum := k.sum("ip", value)
+		return fmt.Sprintf("198.18.%d.%d", sum[0], sum[1]) // of a net for tests (RFC 2544)
+	case addressErr == nil:
+		return fmt.Sprintf("2001:db8::%x", k.sum("ip", value)[:2])
+	case phoneText.MatchString(value) && (value[0] == '+' || last != "id" && has(phones)) && !timeText.MatchString(value):
+		return k.phone(value)
+	case has(secrets), slices.Contains(ids, last):
+		return k.id(value)
+	case timeText.MatchString(value), slices.Contains(counts, last) && stampText.MatchString(value):
+		return value
+	case has(texts):
+		return k.label(name, value)
+	case unitText.MatchString(value), slices.Contains(harmless, last) && len(value) <= 64 && plainText.MatchString(value):
+		return value
+	}
+	return k.label(name, value)
+}
+
+// number is what stands for a number.
+func (k Key) number(name, value string) string {
+	words := wordsOf(name)
+	last := words[len(words)-1]
+	identifies := slices.Contains(ids, last) || slices.ContainsFunc(words, func(w string) bool {
+		return slices.Contains(secrets, w) || w == "phone" || w == "number"
+	})
+	if slices.Contains(harmless, last) || !identifies && (len(value) < 7 || slices.Contains(counts, last) || strings.ContainsAny(value, ".eE")) {
+		return value
+	}
+	return k.id(value)
+}
+
+// ID is what stands for an id, wherever it is.
+func (k Key) ID(value string) string { return k.Text("id", value) }
+
+// id replaces each digit by a digit and each letter by one of its case. Two different ids stay
+// different: what a character is moved by depends on those before it alone, first from the
+// left and then from the right, so that it can be undone, and depends on all others at last.
+func (k Key) id(value string) string {
+	text := []byte(value)
+	for _, way := range []string{"from the left", "from the right"} {
+		mac := hmac.New(sha256.New, k.secret)
+		mac.Write([]byte(way))
+		for n := range text {
+			at := n
+			if way == "from the right" {
+				at = len(text) - 1 - n
+			}
+			was := text[at]
+			sum := mac.Sum(nil)
+			shift := int(sum[0])<<8 + int(sum[1])
+			switch first := at == 0 || at == 1 && text[0] == '-'; {
+			case was >= '1' && was <= '9' && first: // the first digit of a number must not become 0
+				text[at] = '1' + byte((int(was-'1')+shift)%9)
+			case was == '0' && first:
+			case was >= '0' && was <= '9':
+				text[at] = '0' + byte((int(was-'0')+shift)%10)
+			case was >= 'a' && was <= 'z':
+				text[at] = 'a' + byte((int(was-'a')+shift)%26)
+			case was >= 'A' && was <= 'Z':
+				text[at] = 'A' + byte((int(was-'A')+shift)%26)
+			case was >= 0x80:
+				text[at] = 'x'
+			}
+			mac.Write([]byte{was})
+		}
+	}
+	return string(text)
+}
+
+// phone is a number of an area code that nobody has.
+func (k Key) phone(value string) string {
+	digits := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, value)
+	sum := k.sum("phone", digits)
+	return fmt.Sprintf("+1555%07d", (int(sum[0])<<24|int(sum[1])<<16|int(sum[2])<<8|int(sum[3]))%10_000_000)
+}
+
+// label is the name of the member, and what tells its values apart.
+func (k Key) label(name, value string) string {
+	return strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + k.digest("text", value))
+}
+
+// TrackingID is what stands for Zoom's tracking id.
+func (k Key) TrackingID(value string) string {
+	return "v=2.0;clid=us02;rid=WEB_" + hex.EncodeToString(k.sum("tracking", value)[:16])
+}
+
+func (k Key) sum(kind, value string) []byte {
+	mac := hmac.New(sha256.New, k.secret)
+	mac.Write([]byte(kind + "\x00" + value))
+	return mac.Sum(nil)
+}
+
+func (k Key) digest(kind, value string) string {
+	return strings.ToLower(strings.NewReplacer("-", "x", "_", "y").Replace(base64.RawURLEncoding.EncodeToString(k.sum(kind, value)[:9])))
+}
+
+// wordsOf are the words of a member's name, in small letters and without the plural's s:
+// phone_numbers is phone number, userJid is user jid.
+func wordsOf(name string) []string {
+	var b strings.Builder
+	small := false
+	for _, r := range name {
+		if unicode.IsUpper(r) && small {
+			b.WriteByte(' ')
+		}
+		small = unicode.IsLower(r)
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			r = ' '
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	words := strings.Fields(b.String())
+	for i, word := range words {
+		if !strings.HasSuffix(word, "ss") && !slices.Contains([]string{"status", "ts", "bytes", "os"}, word) {
+			words[i] = strings.TrimSuffix(word, "s")
+		}
+	}
+	if len(words) == 0 {
+		return []string{"text"}
+	}
+	return words
+}
