@@ -1,12 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
+	"github.com/zoomstream/zoomstream/message"
+	"github.com/zoomstream/zoomstream/zoomtest"
 )
 
 // TestSimControlsAreForTools: no web page cuts connections or emits events, nor reads what was sent; Zoom's own paths ask
@@ -66,5 +73,39 @@ func TestSimControlsAreForTools(t *testing.T) {
 		if code := ask("POST", "/oauth/token", "", http.Header{"Origin": {"https://evil.example"}}); code == http.StatusForbidden {
 			t.Errorf("a token is refused because of a header")
 		}
+	}
+}
+
+// TestZoomtest has a connector of its own process publish what a test emits.
+func TestZoomtest(t *testing.T) {
+	t.Parallel()
+	sim, port := zoomtest.Start(t, zoomtest.Options{}), natstest.Port(t)
+	started := time.Now()
+	start(t, append(sim.Env(), natsAddr(port)), "run")
+	if err := sim.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("connected after", time.Since(started))
+	nc, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sub, err := nc.SubscribeSync("zoom.meeting.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := sim.Emit("meeting.started", "payload.object.id=5"); err != nil {
+		t.Fatal(err)
+	}
+	msg, err := sub.NextMsg(30 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := message.ParseHeaders(msg.Header); h.Event != "meeting.started" || h.ObjectID != "5" {
+		t.Errorf("%+v", h)
 	}
 }

@@ -37,6 +37,7 @@ func TestImports(t *testing.T) {
 		"internal/lease":            {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/zoom", module + "internal/config", module + "internal/natsconn", module + "publisher", "github.com/coder/websocket"}},
 		"internal/config":           {never: []string{module + "internal/", module + "publisher", nats, "github.com/coder/websocket"}},
 		"internal/zoomsim":          {never: []string{module, nats}},
+		"zoomtest":                  {never: []string{module, nats}, but: []string{module + "internal/zoomsim"}},
 		"internal/natsconn":         {never: []string{module, "github.com/coder/websocket"}},
 		"internal/outbox/spool":     {never: []string{module, "github.com/coder/websocket"}, but: contract},
 		"internal/outbox":           {never: []string{module + "internal/app", module + "internal/bridge", module + "internal/lease", module + "internal/config", module + "internal/natsconn", module + "internal/zoom", "github.com/coder/websocket"}},

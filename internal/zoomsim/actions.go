@@ -128,7 +128,7 @@ func emit(_ context.Context, s *Sim, subscription string, p params, done *Done) 
 	if err != nil {
 		return err
 	}
-	if err := s.checkLive(subscription); err != nil && !p.yes("allow-nobody") {
+	if err := s.CheckLive(subscription); err != nil && !p.yes("allow-nobody") {
 		return err
 	}
 	done.Deliveries = []Entry{s.Emit(subscription, Event{
@@ -138,7 +138,7 @@ func emit(_ context.Context, s *Sim, subscription string, p params, done *Done) 
 }
 
 func meeting(ctx context.Context, s *Sim, subscription string, p params, done *Done) (err error) {
-	if err := s.checkLive(subscription); err != nil && !p.yes("allow-nobody") {
+	if err := s.CheckLive(subscription); err != nil && !p.yes("allow-nobody") {
 		return err
 	}
 	m := NewMeeting(int64(p.number("id")))

@@ -71,8 +71,8 @@ func (s *Sim) fresh(name string, ts time.Time) []byte {
 	return newTemplate(Body(name)).body(s.seq.Add(1), ts)
 }
 
-// checkLive returns an ErrNobody if no socket would get an event.
-func (s *Sim) checkLive(subscription string) error {
+// CheckLive returns an ErrNobody if no socket would get an event.
+func (s *Sim) CheckLive(subscription string) error {
 	live := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Summaries())), func(id string) bool { return s.Summary(id).Live == 0 })
 	if slices.Contains(live, subscription) {
 		return nil
