@@ -154,21 +154,43 @@ var docStory = []docChapter{
 		{line: "NATS_URL=$(cat data/nats.url) nats stream info ZOOM_DEAD", prints: `Subjects: zoom-dead\.>`},
 		{line: "./zoomstream forward --to https://hooks.example.com/zoom --dead", prints: `0 dead letters of hooks-example-com-zoom delivered, 0 left`},
 	}},
-	{page: consumersPage, section: "Test against a simulated Zoom", steps: []docStep{
+	{page: consumersPage, section: "Packages for your own program", steps: []docStep{
+		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},
+	}},
+	{page: testingPage, section: "A simulated Zoom", steps: []docStep{
 		{line: "./zoomstream sim", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`, bye: `Emitted [1-9]\d*: [1-9]\d* written`},
 		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},
 		{line: "export ZOOM_OAUTH_URL=http://127.0.0.1:8481/oauth/token"},
 		{line: "export ZOOM_WEBSOCKET_URL='ws://127.0.0.1:8481/ws?subscriptionId=demo'"},
 		docRun,
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/emit?subscription=demo&event=meeting.started'", prints: `"event":"meeting.started".*"outcome":"(queued|written)"`},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/emit?subscription=demo&event=meeting.started&set=payload.object.id=5&set=payload.object.topic=Retro'", prints: `"outcome":"queued"`},
+		{line: "curl -X POST 'http://127.0.0.1:8481/control/meeting?subscription=demo&id=5&pace=100ms'", prints: `"event":"recording.completed".*"meeting":{"id":5,"uuid":`},
+		{line: "curl 'http://127.0.0.1:8481/control/samples/meeting.started'", prints: `^{"event":"meeting.started","payload":`},
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/duplicate?times=3&for=1m'", prints: `"action":"duplicate"`},
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/refuse?mode=new&count=2'", prints: `"action":"refuse"`},
 		{line: "curl -X POST 'http://127.0.0.1:8481/control/cut'", prints: `"sockets":1`},
 		{line: "curl 'http://127.0.0.1:8481/control/ledger/summary'", prints: `"nobody":\d`},
 		{line: "curl 'http://127.0.0.1:8481/control/'", prints: `"standing":.*duplicate`},
 	}},
-	{page: consumersPage, section: "Packages for your own program", steps: []docStep{
-		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},
+	{page: testingPage, section: "In CI", steps: []docStep{
+		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},
+		{line: "export ZOOM_OAUTH_URL=http://127.0.0.1:8481/oauth/token"},
+		{line: "export ZOOM_WEBSOCKET_URL='ws://127.0.0.1:8481/ws?subscriptionId=demo'"},
+		{line: "export ZOOMSTREAM_NATS_ADDR=127.0.0.1:14222 ZOOMSTREAM_HTTP_ADDR=off ZOOMSTREAM_DATA_DIR=data-ci"},
+		{line: "./zoomstream sim --rate 0 &", runs: "./zoomstream sim --rate 0", stays: true},
+		{line: "./zoomstream run &", runs: "./zoomstream run", stays: true},
+		{line: "until curl -sf -X POST 'http://127.0.0.1:8481/control/meeting?subscription=demo&id=5'; do sleep 0.05; done",
+			runs: `sh -c "until curl -sf -X POST 'http://127.0.0.1:8481/control/meeting?subscription=demo&id=5'; do sleep 0.05; done"`, prints: `"meeting":{"id":5,`},
+		{line: "NATS_URL=nats://127.0.0.1:14222 ./zoomstream tail", runs: "NATS_URL=nats://127.0.0.1:14222 ./zoomstream tail --since 1h --follow", // which waits for what is on its way
+			stays: true, prints: `recording\.completed +5 `},
+	}},
+	{page: testingPage, section: "Your own events", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "./zoomstream tail --since 24h --event 'meeting.*,recording.*' --json --anonymize > events.jsonl"},
+		{line: "./zoomstream sim --replay events.jsonl --rate 50", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`},
+	}},
+	{page: testingPage, section: "In Go", steps: []docStep{
+		{line: "go doc ./zoomtest", prints: `a simulated Zoom for tests`},
 	}},
 	{page: operatingPage, section: "Commands that look", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
 		docRun,
@@ -350,7 +372,7 @@ func (w *docWorld) shell(t *testing.T, env []string, steps []docStep) {
 // run runs a step, unless this machine has not the program.
 func (w *docWorld) run(t *testing.T, env []string, step docStep) {
 	t.Helper()
-	if program, _, _ := strings.Cut(step.line, " "); slices.Contains([]string{"curl", "pgrep", "ss", "uptime"}, program) {
+	if program, _, _ := strings.Cut(strings.TrimPrefix(step.line, "until "), " "); slices.Contains([]string{"curl", "pgrep", "ss", "uptime"}, program) {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Logf("not run, since there is no %s: %s", program, step.line)
 			return

@@ -19,6 +19,7 @@ const (
 	readmePage       = "README.md"
 	contributingPage = "CONTRIBUTING.md"
 	settingsPage     = "docs/configuration.md"
+	testingPage      = "docs/testing.md"
 	consumersPage    = "docs/consumers.md"
 	messagesPage     = "docs/messages.md"
 	operatingPage    = "docs/operating.md"

@@ -23,9 +23,9 @@ import (
 // more than a minute.
 const docPatience = 4 * time.Minute
 
-// docPorts are those that are replaced by free ones: NATS, HTTP and the
+// docPorts are those that are replaced by free ones: NATS (twice), HTTP and the
 // simulator of the documents, and that of docZoom.
-var docPorts = regexp.MustCompile(`\b(4222|8480|8481|8482|8443)\b`)
+var docPorts = regexp.MustCompile(`\b(4222|14222|8480|8481|8482|8443)\b`)
 
 // docWorld is where the documents' commands run: a copy of the tree with
 // ports of its own.
@@ -38,7 +38,7 @@ type docWorld struct {
 func newDocWorld(t *testing.T) *docWorld {
 	t.Helper()
 	w := &docWorld{dir: t.TempDir(), free: map[string]string{}}
-	for _, port := range []string{"4222", "8480", "8481", "8482", "8443"} {
+	for _, port := range []string{"4222", "14222", "8480", "8481", "8482", "8443"} {
 		w.free[port] = strconv.Itoa(natstest.Port(t))
 	}
 	w.copyTree(t, "../..")
