@@ -4,7 +4,7 @@
 // What is not known to be harmless is replaced: all texts but times, numbers with units and
 // the values of members such as type, status or timezone; of numbers, ids and phone numbers
 // and other long ones. True, false, null, empty texts, times, durations, counts and sizes
-// stay, and so do the names of members. The same value is replaced by the same one
+// stay, and so do the names of members that are no addresses. The same value is replaced by the same one
 // everywhere, also where it is a text here and a number there, so that events still belong
 // together: ids and tokens keep their length and which of their characters are digits, small
 // and capital letters. Who has the key can undo the replacement of ids.
@@ -77,7 +77,9 @@ func (k Key) copyValue(enc *jsontext.Encoder, dec *jsontext.Decoder, name string
 			if err != nil {
 				return err
 			}
-			name = token.String()
+			if name = token.String(); strings.Contains(name, "@") { // an object with a member for each user
+				name = k.Text("", name)
+			}
 			if err := enc.WriteToken(jsontext.String(name)); err != nil {
 				return err
 			}
@@ -102,6 +104,8 @@ var (
 	ids     = strings.Fields("account guid id jid number operator pmi serial udid uuid user")
 	phones  = strings.Fields("callee caller did from number phone to")
 	counts  = strings.Fields("bytes count date duration modified offset position seq sequence size stamp time timestamp total ts")
+	// What is a time or a number, and yet tells who somebody is.
+	personal = strings.Fields("birth birthday dob lat latitude lng lon longitude")
 	// texts are about people and places, whatever the last word is.
 	texts = strings.Fields("address city description display message name note street summary text title topic zip")
 
@@ -138,6 +142,8 @@ func (k Key) Text(name, value string) string {
 		return k.phone(value)
 	case has(secrets), slices.Contains(ids, last):
 		return k.id(value)
+	case has(personal):
+		return k.label(name, value)
 	case timeText.MatchString(value), slices.Contains(counts, last) && stampText.MatchString(value):
 		return value
 	case has(texts):
@@ -155,6 +161,9 @@ func (k Key) number(name, value string) string {
 	identifies := slices.Contains(ids, last) || slices.ContainsFunc(words, func(w string) bool {
 		return slices.Contains(secrets, w) || w == "phone" || w == "number"
 	})
+	if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(personal, w) }) {
+		return "0"
+	}
 	if slices.Contains(harmless, last) || !identifies && (len(value) < 7 || slices.Contains(counts, last) || strings.ContainsAny(value, ".eE")) {
 		return value
 	}

@@ -97,6 +97,8 @@ func TestTexts(t *testing.T) {
 		{"timezone", "America/Los_Angeles", "America/Los_Angeles"},
 		{"join_time", "2026-10-02T23:55:58Z", "2026-10-02T23:55:58Z"},
 		{"latency", "134 ms", "134 ms"},
+		{"date_of_birth", "1990-01-02", "date of birth "},
+		{"latitude", "48.137154", "latitude "},
 		{"", "bare", ""},
 	} {
 		got := k.Text(c[0], c[1])
@@ -118,6 +120,9 @@ func TestIDs(t *testing.T) {
 	body, err := k.Body([]byte(`{"payload":{"object":{"id":86017254931,"meeting_number":"86017254931","uuid":"+q/7Zk1dQvGm0yT4nB9x3A=="}}}`))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if body, err := k.Body([]byte(`{"ada@firm.com":{"longitude":11.575382,"total":12345678}}`)); err != nil || strings.Contains(string(body), "ada") || !strings.HasSuffix(string(body), `{"longitude":0,"total":12345678}}`) {
+		t.Errorf("%s %v", body, err)
 	}
 	if want := fmt.Sprintf(`"id":%s,`, k.ID("86017254931")); !strings.Contains(string(body), want) || !strings.Contains(string(body), k.ID("+q/7Zk1dQvGm0yT4nB9x3A==")) {
 		t.Errorf("%s has no %s", body, want)
