@@ -147,6 +147,33 @@ var docStory = []docChapter{
 		{line: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
 		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 30d --force", prints: `Maximum Age: 30d|No difference`},
 	}},
+	{page: examplesPage, section: "Something to read", steps: []docStep{
+		{line: "make build"},
+		{line: "./zoomstream sim --secret-token demo-token", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`},
+		{line: "export ZOOM_CLIENT_ID=demo-client ZOOM_CLIENT_SECRET=demo-secret ZOOM_ACCOUNT_ID=demo-account"},
+		{line: "export ZOOM_OAUTH_URL=http://127.0.0.1:8481/oauth/token"},
+		{line: "export ZOOM_WEBSOCKET_URL='ws://127.0.0.1:8481/ws?subscriptionId=demo'"},
+		docRun,
+	}},
+	{page: examplesPage, section: "go-durable", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "go run ./examples/go-durable", stays: true, prints: `reading on`, exit: docAnyExit},
+		{line: "tail -f go-durable.jsonl", stays: true, prints: `"Event":"meeting\.`, exit: docAnyExit},
+	}},
+	{page: examplesPage, section: "go-workers", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "go run ./examples/go-workers -worker 0 -of 2", stays: true, prints: `worker-0-of-2\.jsonl: reading from 1 on`, exit: docAnyExit},
+		{line: "go run ./examples/go-workers -worker 1 -of 2", stays: true, prints: `worker-1-of-2\.jsonl: reading from 1 on`, exit: docAnyExit},
+		{line: "tail -f worker-0-of-2.jsonl worker-1-of-2.jsonl", stays: true, prints: `"Seq":\d`, exit: docAnyExit},
+	}},
+	// TestExamples runs these, where the packages can be had.
+	{page: examplesPage, section: "node-webhook", steps: []docStep{
+		{line: "npm ci --prefix examples/node-webhook", runs: "ls examples/node-webhook/package-lock.json"},
+		{line: "WEBHOOK_SECRET_TOKEN=demo-token node examples/node-webhook/worker.js", runs: "ls examples/node-webhook/worker.js"},
+	}},
+	{page: examplesPage, section: "python-sqlite", steps: []docStep{
+		{line: "pip install nats-py", runs: "true"},
+		{line: "python3 examples/python-sqlite/sqlite.py", runs: "ls examples/python-sqlite/sqlite.py"},
+		{line: `python3 -c "import sqlite3; print(*sqlite3.connect('messages.db').execute('select event, count(*) from message group by event'), sep='\n')"`, runs: "true"},
+	}},
 	{page: consumersPage, section: "An existing webhook handler", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
 		{line: "export ZOOMSTREAM_FORWARD_SECRET=your-secret-token"},
 		{line: "./zoomstream forward --to https://hooks.example.com/zoom --event 'meeting.*,recording.*'", stays: true, prints: `delivering events to the endpoint`},

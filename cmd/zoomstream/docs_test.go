@@ -21,6 +21,7 @@ const (
 	settingsPage     = "docs/configuration.md"
 	testingPage      = "docs/testing.md"
 	consumersPage    = "docs/consumers.md"
+	examplesPage     = "examples/README.md"
 	messagesPage     = "docs/messages.md"
 	operatingPage    = "docs/operating.md"
 	logsPage         = "docs/logs.md"

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -133,7 +134,7 @@ func (w *docWorld) copyTree(t *testing.T, root string) {
 			return err
 		}
 		switch {
-		case entry.IsDir() && (name == ".git" || name == "data" || name == "dist"):
+		case entry.IsDir() && slices.Contains([]string{".git", "data", "dist", "examples/node-webhook/node_modules"}, name):
 			return filepath.SkipDir
 		case !entry.Type().IsRegular() || name == "zoomstream" || strings.HasSuffix(name, "_test.go"):
 			return nil

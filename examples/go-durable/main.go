@@ -1,0 +1,116 @@
+// Command go-durable writes a line into a file for each event of a meeting: once, whatever crashes, and in the stream's
+// order.
+//
+// The effect happens once because the line holds the message's id: the effect and the note that it has happened are one
+// write, so that a crash leaves both or neither. A second delivery finds the id and is only acknowledged. With a database
+// the id is a key, written in the transaction of the effect; to an HTTP API it goes as the idempotency key.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/message"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, "go-durable.jsonl"); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, path string) error {
+	file, done, err := openLedger(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	nc, err := nats.Connect(cmp.Or(os.Getenv("NATS_URL"), "nats://127.0.0.1:4222"), nats.MaxReconnects(-1))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	// One message at a time: with more in hand, those that a crash leaves behind would come back after newer ones.
+	consumer, err := js.CreateOrUpdateConsumer(ctx, "ZOOM", jetstream.ConsumerConfig{
+		Durable: "go-durable", FilterSubject: "zoom.meeting.>", MaxAckPending: 1, AckWait: 5 * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, messages.Stop)()
+	log.Printf("%s has %d events; reading on", path, len(done))
+	for {
+		msg, err := messages.Next()
+		switch {
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed): // by Stop
+			return nil
+		case err != nil: // such as a consumer that somebody has deleted: begin again
+			return err
+		}
+		if h := message.ParseHeaders(msg.Headers()); !done[h.ID] {
+			if err := write(file, entry{h.ID, h.Event, h.ObjectID}); err != nil {
+				return err // not acknowledged: it comes again
+			}
+			done[h.ID] = true
+		}
+		if err := msg.Ack(); err != nil {
+			return err
+		}
+	}
+}
+
+// entry is a line of the file: the effect.
+type entry struct{ ID, Event, Object string }
+
+// write returns when the line is on the disk.
+func write(file *os.File, e entry) error {
+	if err := json.NewEncoder(file).Encode(e); err != nil { // one write
+		return err
+	}
+	return file.Sync()
+}
+
+// openLedger returns the file and the ids that are in it. It belongs to one process.
+func openLedger(path string) (*os.File, map[string]bool, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest is a line that a crash has cut off
+	done := make(map[string]bool)
+	for line := range bytes.Lines(text) {
+		var e entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", path, err)
+		}
+		done[e.ID] = true
+	}
+	return file, done, file.Truncate(int64(len(text)))
+}
