@@ -147,6 +147,26 @@ var docStory = []docChapter{
 		{line: "nats stream info ZOOM", prints: `Subjects: zoom\.>`},
 		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 30d --force", prints: `Maximum Age: 30d|No difference`},
 	}},
+	{page: consumersPage, section: "Replay", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "nats consumer add ZOOM again --pull --deliver 1h --ack explicit --filter 'zoom.meeting.>' --defaults", prints: `Deliver Policy: Since 20`},
+		{line: "nats consumer next ZOOM again --count 3 --ack", prints: `(?s)Zoom-Event: meeting\..*Acknowledged message`},
+		{line: "nats consumer rm ZOOM again --force"},
+		{line: "./zoomstream tail --since 1h --event 'meeting.*' --json", prints: `"kind":"event","event":"meeting\.`},
+	}},
+	{page: consumersPage, section: "Dead letters", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "NATS_URL=$(cat data/nats.url) nats stream add GIVEN_UP --subjects '$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ZOOM.>' --max-age 30d --defaults", prints: `Maximum Age: 30d`},
+		{line: "nats consumer add ZOOM mail --pull --deliver all --ack explicit --max-deliver 1 --defaults", prints: `Maximum Deliveries: 1`},
+		{line: "nats consumer next ZOOM mail --nak", prints: `Zoom-`},
+		{line: "nats consumer next ZOOM mail --ack", prints: `Acknowledged message`},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream get GIVEN_UP --last-for '$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ZOOM.mail'", prints: `"stream_seq":\d`},
+		{line: "nats stream get ZOOM 1", prints: `Nats-Msg-Id: `},
+	}},
+	{page: consumersPage, section: "Copies", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: `echo '{"name": "MEETINGS", "num_replicas": 1, "max_age": 31536000000000000, "sources": [{"name": "ZOOM", "filter_subject": "zoom.meeting.>"}]}' > meetings.json`},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream add --config meetings.json", prints: `(?s)Maximum Age: 1y.*Subject Filter: zoom\.meeting\.>`},
+		{line: `echo '{"name": "COPY", "num_replicas": 1, "mirror": {"name": "ZOOM"}}' > copy.json`},
+		{line: "NATS_URL=$(cat data/nats.url) nats stream add --config copy.json", prints: `Mirror: ZOOM`},
+	}},
 	{page: examplesPage, section: "Something to read", steps: []docStep{
 		{line: "make build"},
 		{line: "./zoomstream sim --secret-token demo-token", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`},
