@@ -190,8 +190,9 @@ var docStory = []docChapter{
 		{line: "WEBHOOK_SECRET_TOKEN=demo-token node examples/node-webhook/worker.js", runs: "ls examples/node-webhook/worker.js"},
 	}},
 	{page: examplesPage, section: "python-sqlite", steps: []docStep{
-		{line: "pip install nats-py", runs: "true"},
-		{line: "python3 examples/python-sqlite/sqlite.py", runs: "ls examples/python-sqlite/sqlite.py"},
+		{line: "python3 -m venv venv", runs: "true"},
+		{line: "venv/bin/pip install nats-py", runs: "true"},
+		{line: "venv/bin/python examples/python-sqlite/sqlite.py", runs: "ls examples/python-sqlite/sqlite.py"},
 		{line: `python3 -c "import sqlite3; print(*sqlite3.connect('messages.db').execute('select event, count(*) from message group by event'), sep='\n')"`, runs: "true"},
 	}},
 	{page: consumersPage, section: "An existing webhook handler", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{

@@ -1,4 +1,4 @@
-"""Stores the messages of the stream in SQLite, each once, with nats-py (pip install nats-py).
+"""Stores the messages of the stream in SQLite, each once, with nats-py.
 
 Once, because the message's id is the primary key, and a message is acknowledged after the commit: what a crash has left
 without an acknowledgement comes again, and is ignored.
