@@ -44,6 +44,7 @@ func TestImports(t *testing.T) {
 		"internal/bridge":           {never: []string{module + "internal/app", module + "internal/config", module + "internal/natsconn", module + "internal/lease"}},
 		"internal/record":           {never: []string{module, "github.com/coder/websocket"}, but: contract},
 		"internal/watch/alarm":      {never: engine},
+		"internal/watch/consumers":  {never: engine},
 		"internal/watch/metrics":    {never: engine},
 		"internal/watch/status":     {never: engine},
 		"internal/watch/page":       {never: engine},

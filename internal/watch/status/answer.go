@@ -69,6 +69,14 @@ func readReplica(text []byte) (r *Replica, size int, err error) {
 		a := &r.Alarms[i]
 		texts = append(texts, &a.Alarm, &a.Subscription, &a.Replica, &a.Detail)
 	}
+	if r.Consumers != nil {
+		texts = append(texts, &r.Consumers.Trouble)
+		for i := range r.Consumers.Durable {
+			c := &r.Consumers.Durable[i]
+			texts = append(texts, &c.Name, &c.LosesBy)
+		}
+		size += describeSize * len(r.Consumers.Durable)
+	}
 	for _, text := range texts {
 		*text = message.Short(*text, message.MaxText)
 	}

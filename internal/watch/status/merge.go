@@ -64,6 +64,9 @@ func (m *merger) gather() {
 	for _, r := range m.answers {
 		m.o.Stream = cmp.Or(m.o.Stream, r.Outbox.Stream)
 		m.o.Alarms = append(m.o.Alarms, r.Alarms...)
+		if c := r.Consumers; c != nil && (m.o.Consumers == nil || c.At.After(m.o.Consumers.At)) {
+			m.o.Consumers = c
+		}
 		outbox := r.Outbox
 		outbox.Kept = r.Outbox.kept()
 		m.members[r.Nonce] = &Member{
@@ -74,6 +77,9 @@ func (m *merger) gather() {
 			s := &r.Subscriptions[i]
 			m.told[s.Subscription] = append(m.told[s.Subscription], told{r, s})
 		}
+	}
+	if c := m.o.Consumers; c != nil && c.Trouble != "" {
+		m.note("the consumers of the stream cannot be seen: %s", c.Trouble)
 	}
 	slices.SortStableFunc(m.o.Alarms, func(a, b Alarm) int { return a.Since.Compare(b.Since) })
 }

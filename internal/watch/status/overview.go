@@ -5,13 +5,14 @@ import "time"
 // Overview is the whole: what all replicas say, and what the buckets say of those
 // that do not answer.
 type Overview struct {
-	At            time.Time `json:"at"`
-	Bucket        string    `json:"bucket"`
-	Stream        string    `json:"stream,omitempty"`
-	Subscriptions []Line    `json:"subscriptions"` // by name
-	Replicas      []Member  `json:"replicas"`      // by name
-	Alarms        []Alarm   `json:"alarms"`        // oldest first
-	Notes         []string  `json:"notes"`         // what is missing here, or contradicts itself
+	At            time.Time  `json:"at"`
+	Bucket        string     `json:"bucket"`
+	Stream        string     `json:"stream,omitempty"`
+	Subscriptions []Line     `json:"subscriptions"`       // by name
+	Replicas      []Member   `json:"replicas"`            // by name
+	Alarms        []Alarm    `json:"alarms"`              // oldest first
+	Consumers     *Consumers `json:"consumers,omitempty"` // the latest that a replica tells
+	Notes         []string   `json:"notes"`               // what is missing here, or contradicts itself
 }
 
 // Alone is the overview of one that cannot ask the others.

@@ -73,6 +73,7 @@ func essentials(r *Replica) *Replica {
 			InFlight: s.InFlight, Rate: s.Rate, Late: s.Late,
 		}
 	}
+	short.Consumers = r.Consumers.notable()
 	short.Alarms = slices.Clone(r.Alarms)
 	for i := range short.Alarms {
 		short.Alarms[i].Detail = message.Short(short.Alarms[i].Detail, detailSize)
@@ -80,11 +81,11 @@ func essentials(r *Replica) *Replica {
 	return &short
 }
 
-// fitted leaves out what does not fit: first subscriptions, those that others
+// fitted leaves out what does not fit: first the consumers, then subscriptions, those that others
 // lead before those that this one leads, then alarms, then all but who it is.
 func fitted(r Replica, limit int) ([]byte, error) {
 	subscriptions, alarms := r.Subscriptions, r.Alarms
-	r.Shortened, r.Subscriptions, r.Alarms = withoutSubscriptions, []Subscription{}, []Alarm{}
+	r.Shortened, r.Subscriptions, r.Alarms, r.Consumers = withoutSubscriptions, []Subscription{}, []Alarm{}, nil
 	text, err := marshal(r)
 	if err != nil {
 		return nil, err

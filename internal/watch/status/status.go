@@ -29,7 +29,8 @@ type Replica struct {
 	Gone          few[Other]        `json:"gone,omitempty"` // that vanished in the last ten minutes without a word
 	Outbox        Outbox            `json:"pipeline"`
 	Token         Token             `json:"token"`
-	Alarms        few[Alarm]        `json:"alarms"` // that are raised
+	Alarms        few[Alarm]        `json:"alarms"`              // that are raised
+	Consumers     *Consumers        `json:"consumers,omitempty"` // if it is this replica that watches them
 
 	// Shortened says what was left out, since NATS would not have taken the answer
 	// whole: history, details or subscriptions; each includes the ones before.

@@ -30,6 +30,7 @@ func (o *Overview) Table(w io.Writer) error {
 	t.troubles()
 	t.standbys()
 	t.replicas()
+	t.consumers()
 	t.alarms()
 	t.notes()
 	_, err := w.Write(t.b.Bytes())
@@ -254,6 +255,32 @@ func (t *table) replicas() {
 			fmt.Sprint(m.Outbox.InFlight), spool, m.Host, t.age(m.Started), m.Version})
 	}
 	t.grid([]string{"REPLICA", "STATE", "LEADS", "STANDS BY", "IN FLIGHT", "SPOOL", "HOST", "UP", "VERSION"}, rows)
+}
+
+// consumers shows the durable ones, those with which something is wrong first, then those that are furthest behind.
+func (t *table) consumers() {
+	if t.o.Consumers == nil {
+		return
+	}
+	all := slices.Clone(t.o.Consumers.Durable)
+	slices.SortStableFunc(all, func(a, b Consumer) int {
+		return cmp.Or(cmp.Compare(min(1, len(b.Note())), min(1, len(a.Note()))), cmp.Compare(b.Oldest, a.Oldest), cmp.Compare(b.Pending, a.Pending))
+	})
+	const listed = 20
+	more := t.o.Consumers.More + max(0, len(all)-listed)
+	var rows [][]string
+	for i := range all[:min(len(all), listed)] {
+		c := &all[i]
+		oldest := ""
+		if c.Sequence > 0 {
+			oldest = duration(seconds(c.Oldest))
+		}
+		rows = append(rows, []string{c.Name, fmt.Sprint(c.Pending), fmt.Sprint(c.Unacknowledged), oldest, fmt.Sprint(c.Redelivered), c.Note()})
+	}
+	t.grid([]string{"CONSUMER", "PENDING", "UNACKED", "OLDEST", "REDELIVERED", "NOTE"}, rows)
+	if more > 0 {
+		t.printf("and %s\n", plural(more, "more consumer"))
+	}
 }
 
 func (t *table) alarms() {
