@@ -41,6 +41,7 @@ const (
 	AlarmSpooling  = "spooling"   // NATS has not taken events for a while; they are kept on disk or in memory
 	AlarmSpool     = "spool"      // the spool cannot be used, or has lost something
 	AlarmSpoolFull = "spool-full" // the spool is at its bound
+	AlarmConsumers = "consumers"  // a consumer of the stream is about to lose events, or stuck on one message
 )
 
 // SubscriptionAlarms returns the names of a subscription's alarms.
@@ -48,7 +49,7 @@ func SubscriptionAlarms() []string { return []string{AlarmLate, AlarmSilent, Ala
 
 // ReplicaAlarms returns the names of a whole replica's alarms.
 func ReplicaAlarms() []string {
-	return []string{AlarmToken, AlarmStream, AlarmSpooling, AlarmSpool, AlarmSpoolFull}
+	return []string{AlarmToken, AlarmStream, AlarmSpooling, AlarmSpool, AlarmSpoolFull, AlarmConsumers}
 }
 
 // Msg returns the message of an alarm, below the connector's prefix.

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -83,6 +85,13 @@ type scraped map[string]map[string][]string
 func scrapeRun(t *testing.T) scraped {
 	t.Helper()
 	url := startNATS(t).ClientURL()
+	js := jetStream(t, url)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateConsumer(t.Context(), "ZOOM", jetstream.ConsumerConfig{Durable: "archive"}); err != nil {
+		t.Fatal(err)
+	}
 	sim, settings := startZoom(t)
 	p := start(t, append(settings, "NATS_URL="+url, "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_ALARM_SILENT=1ms"), "run")
 	await(t, sim)
@@ -95,6 +104,7 @@ func scrapeRun(t *testing.T) scraped {
 	late := []string{ // those that are there once they have happened
 		"zoomstream_last_event_timestamp_seconds{", "zoomstream_closes_total{", `zoomstream_alarm{alarm="silent"`, "zoomstream_alarms_raised_total{",
 		`zoomstream_connects_total{outcome="ready"`, "zoomstream_lease_transitions_total{", "zoomstream_token_expiry_timestamp_seconds ", "zoomstream_lease_margin_seconds{",
+		"zoomstream_consumer_oldest_unprocessed_seconds{",
 	}
 	var text string
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {

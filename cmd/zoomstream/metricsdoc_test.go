@@ -29,7 +29,7 @@ func metricsTable(t *testing.T) string {
 	m.Show(func() *zstatus.Replica {
 		return &zstatus.Replica{Token: zstatus.Token{Expires: now}, Subscriptions: []zstatus.Subscription{
 			{Subscription: "sub", Role: zstatus.Leader, LastFrame: now, LastEvent: now},
-		}}
+		}, Consumers: &zstatus.Consumers{Durable: []zstatus.Consumer{{Name: "consumer"}}}}
 	}, message.ReplicaAlarms())
 	families, err := m.Registry().Gather()
 	if err != nil {

@@ -107,6 +107,21 @@ func caseSpoolFull(s *scene) {
 	s.emit(24, zoomsim.Event{Body: zoomsim.SizedBody("meeting.started", 900<<10)})
 }
 
+// caseConsumers has a consumer whose program does not run, and a stream that is full.
+func caseConsumers(s *scene) {
+	s.stream(jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, MaxMsgs: 5})
+	js := jetStream(s.t, s.nats.ClientURL())
+	if _, err := js.CreateConsumer(s.t.Context(), "ZOOM", jetstream.ConsumerConfig{Durable: "archive", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+		s.t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := js.Publish(s.t.Context(), "zoom.meeting.started", []byte("{}")); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.connected()
+}
+
 // What the alerts ask besides.
 
 func caseZoomDelay(s *scene) {

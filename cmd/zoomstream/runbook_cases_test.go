@@ -5,7 +5,7 @@ package main
 // runbookCases are what produces what the runbook tells of, by heading.
 var runbookCases = map[string]func(*scene){
 	"late": caseLate, "silent": caseSilent, "contested": caseContested, "token": caseToken, "stream": caseStream,
-	"spooling": caseSpooling, "spool": caseSpool, "spool-full": caseSpoolFull,
+	"spooling": caseSpooling, "spool": caseSpool, "spool-full": caseSpoolFull, "consumers": caseConsumers,
 
 	"absent": caseAbsent, "no-leader": caseNoLeader, "two-leaders": caseTwoLeaders, "leader-changes": caseLeaderChanges,
 	"lease-margin": caseLeaseMargin, "no-standby": caseNoStandby, "replica-down": caseReplicaDown, "not-ready": caseNotReady,

@@ -47,6 +47,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 		{message.AlarmSpooling, spoolingTrouble},
 		{message.AlarmSpool, spoolTrouble},
 		{message.AlarmSpoolFull, spoolFullTrouble},
+		{message.AlarmConsumers, r.consumersTrouble},
 	}
 	for {
 		select {

@@ -226,5 +226,6 @@ func (m *monitor) statusWithoutCounts() *status.Replica {
 	}
 	r.fillOutbox(&s.Outbox, now)
 	r.fillToken(&s.Token)
+	s.Consumers = r.consumerWatch.report()
 	return s
 }

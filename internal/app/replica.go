@@ -50,12 +50,13 @@ type replica struct {
 	tokens    *zoom.TokenSource
 	dials     *rate.Limiter // paces the connections to Zoom
 
-	stream       bridge.Stream
-	streamWatch  *streamWatch
-	refusedSince time.Time // since when the stream refuses messages; only watchAlarms uses it
-	outbox       *outbox.Outbox
-	spooled      spooled
-	quarantine   *bridge.Quarantine
+	stream        bridge.Stream
+	streamWatch   *streamWatch
+	consumerWatch *consumerWatch
+	refusedSince  time.Time // since when the stream refuses messages; only watchAlarms uses it
+	outbox        *outbox.Outbox
+	spooled       spooled
+	quarantine    *bridge.Quarantine
 
 	survivesDenial bool // it lives on although its credentials never worked; only handleDenied uses it
 }
@@ -83,6 +84,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 	})
 	r.openOutbox(found.Stream.State.LastSeq)
 	r.streamWatch = newStreamWatch(r, found)
+	r.consumerWatch = &consumerWatch{r: r}
 	return r, nil
 }
 
@@ -140,6 +142,10 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	group.Go(func() error { return ignoreAfterCancel(ctx, r.tokens.Prove(ctx)) })
 	group.Go(func() error {
 		r.streamWatch.run(servicesCtx)
+		return nil
+	})
+	group.Go(func() error {
+		r.consumerWatch.run(servicesCtx)
 		return nil
 	})
 	group.Go(func() error {

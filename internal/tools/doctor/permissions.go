@@ -80,11 +80,9 @@ func needs(c *config.Config, inbox, nonce string) []need {
 		if i == 0 {
 			all = append(all,
 				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce).of(comfort),
-				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort))
+				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort),
+				publish("$JS.API.CONSUMER.LIST."+stream, "to see which consumers are behind").of(comfort))
 		}
-	}
-	if c.SubjectKeys.Count() > 0 {
-		all = append(all, publish("$JS.API.CONSUMER.LIST."+c.Stream, "to see whose filters leave out the keys in the subjects").of(comfort))
 	}
 	subscribe := func(subject, purpose, sample string) need {
 		return need{right: "subscribe", subject: subject, samples: []string{sample}, purpose: purpose}

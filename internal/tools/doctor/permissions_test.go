@@ -106,7 +106,7 @@ func TestRightsByOtherWords(t *testing.T) {
 	})
 	r := w.run()
 	r.fine()
-	r.has(Permissions, Pass, "all 31 rights")
+	r.has(Permissions, Pass, "all 32 rights")
 }
 
 // TestOneEventDenied tells which of a prefix.

@@ -5,7 +5,7 @@
 // the latest as they are.
 //
 // Label values are bounded: subscriptions are the configured ones, reasons, causes
-// and outcomes are constants of the code.
+// and outcomes are constants of the code; of consumers the status has a bounded list.
 package metrics
 
 import (

@@ -16,6 +16,7 @@ type states struct {
 	leader, margin, connected, lastFrame, lastEvent, inFlight  *prometheus.Desc // by subscription
 	nats, direct, queued, spooled, bytes, max, age, diskFailed *prometheus.Desc
 	expiry, refreshes, ready, others, alarm                    *prometheus.Desc
+	pending, oldest, redelivered                               *prometheus.Desc // by consumer
 }
 
 func newStates(read func() *status.Replica, alarms []string) *states {
@@ -45,7 +46,12 @@ func newStates(read func() *status.Replica, alarms []string) *states {
 		refreshes: desc("token_refreshes_total", "Requests for an access token, by outcome.", "outcome"),
 		ready:     desc("ready", "Whether this replica leads or stands by, and is not about to stop."),
 		others:    desc("other_replicas", "Other replicas that this one hears."),
-		alarm:     desc("alarm", "Whether an alarm is raised; without a subscription it is of the whole replica.", "alarm", label),
+
+		pending:     desc("consumer_pending", "Messages that a durable consumer of the stream has yet to get.", "consumer"),
+		oldest:      desc("consumer_oldest_unprocessed_seconds", "Age of the oldest message that a durable consumer has not processed: not acknowledged, or if it acknowledges nothing, not delivered; 0: none.", "consumer"),
+		redelivered: desc("consumer_redelivered", "Unacknowledged messages that a durable consumer got more than once.", "consumer"),
+
+		alarm: desc("alarm", "Whether an alarm is raised; without a subscription it is of the whole replica.", "alarm", label),
 	}
 }
 
@@ -85,6 +91,16 @@ func (s *states) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(s.refreshes, prometheus.CounterValue, float64(now.Token.Refreshes), "ok")
 	to <- prometheus.MustNewConstMetric(s.refreshes, prometheus.CounterValue, float64(now.Token.Failures), "error")
 	s.collectAlarms(now, gauge)
+	if now.Consumers == nil { // another replica knows
+		return
+	}
+	for _, c := range now.Consumers.Durable {
+		gauge(s.pending, float64(c.Pending), c.Name)
+		if c.Sequence > 0 || c.Pending == 0 && c.Unacknowledged == 0 { // else it is not known
+			gauge(s.oldest, c.Oldest, c.Name)
+		}
+		gauge(s.redelivered, float64(c.Redelivered), c.Name)
+	}
 }
 
 // collectAlarms shows every alarm of the whole replica, raised or not, so that a
