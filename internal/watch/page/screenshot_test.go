@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
 var (
@@ -19,7 +21,7 @@ var (
 	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
-	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), alone (a standby without NATS), or spooling (a leader without NATS)")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
 )
 
 // TestScreenshot writes a picture of the page, if asked to.
@@ -33,6 +35,13 @@ func TestScreenshot(t *testing.T) {
 		freeze(w, 2)
 	case "unused":
 		w.overview.Subscriptions = append(w.overview.Subscriptions, unused("abandoned"))
+	case "behind":
+		w.overview.Consumers = &status.Consumers{At: time.Now(), More: 3, Durable: []status.Consumer{
+			{Name: "archive", Pending: 12, Sequence: 184_455, Oldest: 90},
+			{Name: "billing", Pending: 4711, Unacknowledged: 1, Redelivered: 1, Sequence: 21, Oldest: 594_000, LosesIn: 10_800, LosesBy: status.LimitAge},
+			{Name: "crm", Unacknowledged: 1, Redelivered: 1, Sequence: 184_402, Oldest: 420, Stuck: 400},
+			{Name: "idle"},
+		}}
 	case "alone":
 		source = alone(w, 1)
 	case "spooling":

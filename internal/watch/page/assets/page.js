@@ -3,7 +3,7 @@ import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, se
 import { apply, connected, health, model, partial, waiting } from "./model.js";
 import { Card } from "./card.js";
 import { late } from "./hops.js";
-import { Events, Lines, Replicas } from "./tables.js";
+import { Consumers, Events, Lines, Replicas } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const few = 3;        // so many subscriptions are all shown in full
@@ -11,7 +11,7 @@ const silent = 15e3;  // without a message for longer, the connection is made an
 const stale = 6;      // seconds from which on data count as old
 
 const view = { seconds: 900, cards: new Map(), closed: new Set(), opened: new Set(), chosen: false };
-const lines = new Lines($("lines"), toggle), replicas = new Replicas($("replicas")), events = new Events($("events"));
+const lines = new Lines($("lines"), toggle), replicas = new Replicas($("replicas")), consumers = new Consumers($("consumers")), events = new Events($("events"));
 
 // The connection. EventSource connects again by itself, unless the answer was an
 // error, as a proxy's or that of a server with too many viewers.
@@ -57,6 +57,8 @@ function render() {
   alarms(o.alarms);
   subscriptions(o.subscriptions);
   replicas.update(o.replicas);
+  $("consumers-section").hidden = !o.consumers?.durable?.length && !o.consumers?.trouble;
+  consumers.update(o.consumers);
   events.update(model.events, model.failed.events);
 }
 
