@@ -16,7 +16,7 @@ const (
 	priorityGroup = "forward"
 	// endpointKey is the consumer's note of where it delivers.
 	endpointKey = "zoomstream-endpoint"
-	// perLane is how many messages a lane may have in hand: while one is on its way, the next ones wait here.
+	// perLane is how many messages a lane may have in flight: while one is on its way, the next ones wait here.
 	perLane = 8
 )
 
@@ -25,7 +25,7 @@ type SetupError struct{ problem string }
 
 func (e *SetupError) Error() string { return e.problem }
 
-// window is how many messages may be in hand.
+// window is how many messages may be in flight.
 func (f *forwarder) window() int {
 	if f.Parallel == 1 {
 		return 1 // the server itself keeps the order then
@@ -89,7 +89,7 @@ func (f *forwarder) consumerConfig() jetstream.ConsumerConfig {
 
 func (f *forwarder) logBegin(info *jetstream.ConsumerInfo, there bool) {
 	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
-	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", shown(f.To)).Int("parallel", f.Parallel).
+	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", redactedURL(f.To)).Int("parallel", f.Parallel).
 		Bool("new", !there).Uint64("pending", info.NumPending).Int("in_doubt", info.NumAckPending).Msg("delivering events to the endpoint")
 	if pinned {
 		f.Log.Info().Str("code", "forward.standby").Str("name", f.Name).

@@ -5,7 +5,7 @@
 // # Parts
 //
 //	stream ZOOM ──▶ consumer forward-<name> ──▶ window ──▶ lanes ──▶ endpoint
-//	                durable, pinned client       │  messages in hand,  │
+//	                durable, pinned client       │  messages in flight,│
 //	                      ▲                      │  in order, each     ├─ 2xx: acknowledge
 //	                      └── acknowledgements ──┘  kept alive         └─ given up: stream ZOOM_DEAD,
 //	                                                                      then acknowledge
@@ -17,7 +17,7 @@
 //
 // # States of a message
 //
-//	waiting (in the stream) ─▶ in hand ─▶ trying ─▶ delivered ─▶ acknowledged
+//	waiting (in the stream) ─▶ in flight ─▶ trying ─▶ delivered ─▶ acknowledged
 //	                             │          │  └─▶ given up ─▶ dead letter stored ─┘
 //	                             └──────────┴─ stopped: handed back to the consumer
 //
@@ -31,7 +31,7 @@
 //     instance that begins to get messages first waits until it has all that the
 //     consumer has handed out to anybody: what a crashed instance left comes again
 //     only when its time is up, behind newer messages.
-//  3. What is in hand stays in hand: the consumer is told of progress, so that it does not hand it
+//  3. What is in flight stays in flight: the consumer is told of progress, so that it does not hand it
 //     out again. If it does, the message is known by its number and is not delivered twice.
 //  4. The consumer hands messages to one instance (NATS' pinned client). Others stand by,
 //     and get them once it is gone or silent.

@@ -240,7 +240,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestInDoubt has an instance crash with messages in hand, which the consumer withholds for
+// TestInDoubt has an instance crash with messages in flight, which the consumer withholds for
 // longer than it takes for another instance to get newer ones: those wait.
 func TestInDoubt(t *testing.T) {
 	t.Parallel()

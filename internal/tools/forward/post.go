@@ -58,7 +58,7 @@ func (f *forwarder) post(ctx context.Context, m *inspect.Message) *refusal {
 	}
 	defer answer.Body.Close()                                   //nolint:errcheck // it was only read
 	io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer)) //nolint:errcheck // the status says it all
-	return judge(answer)
+	return classify(answer)
 }
 
 // header is that of Zoom's webhook, in its lower-case names, and the message's id. Of what
@@ -85,8 +85,8 @@ func sign(secret, timestamp string, body []byte) string {
 	return "v0=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// judge is what an answer means.
-func judge(answer *http.Response) *refusal {
+// classify says what an answer means.
+func classify(answer *http.Response) *refusal {
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
@@ -129,5 +129,5 @@ func cause(err error) error {
 	return err
 }
 
-// shown is an endpoint as logs may have it.
-func shown(to *url.URL) string { return to.Scheme + "://" + to.Host + to.EscapedPath() }
+// redactedURL is an endpoint as logs may have it: without its user and its query.
+func redactedURL(to *url.URL) string { return to.Scheme + "://" + to.Host + to.EscapedPath() }

@@ -56,23 +56,23 @@ func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, 
 }
 
 // report logs how far it is, unless nothing happens.
-func (p *progress) report(log zerolog.Logger, name string, inHand int) {
+func (p *progress) report(log zerolog.Logger, name string, inFlight int) {
 	delivered := p.delivered.Load()
-	if delivered == p.reported && inHand == 0 {
+	if delivered == p.reported && inFlight == 0 {
 		return
 	}
 	p.reported = delivered
-	log.Info().Str("code", "forward.progress").Func(p.fields(name, inHand)).Msg("events are delivered")
+	log.Info().Str("code", "forward.progress").Func(p.fields(name, inFlight)).Msg("events are delivered")
 }
 
-func (p *progress) end(log zerolog.Logger, name string, inHand int) {
-	log.Info().Str("code", "forward.ended").Func(p.fields(name, inHand)).Msg("the delivery ended; what is in hand goes back")
+func (p *progress) end(log zerolog.Logger, name string, inFlight int) {
+	log.Info().Str("code", "forward.ended").Func(p.fields(name, inFlight)).Msg("the delivery ended; what is in flight goes back")
 }
 
-func (p *progress) fields(name string, inHand int) func(*zerolog.Event) {
+func (p *progress) fields(name string, inFlight int) func(*zerolog.Event) {
 	return func(e *zerolog.Event) {
 		e.Str("name", name).Uint64("delivered", p.delivered.Load()).Uint64("refused", p.refused.Load()).Uint64("dead", p.dead.Load()).
-			Uint64("pending", p.pending.Load()).Int("in_hand", inHand)
+			Uint64("pending", p.pending.Load()).Int("in_flight", inFlight)
 		if at := p.stored.Load(); at != 0 {
 			e.Time("last_stored_at", time.Unix(0, at).UTC())
 		}

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	headerPin   = "Nats-Pin-Id"
-	settleEvery = 200 * time.Millisecond
-	apiTimeout  = 5 * time.Second
+	headerPin        = "Nats-Pin-Id"
+	outstandingEvery = 200 * time.Millisecond
+	apiTimeout       = 5 * time.Second
 )
 
-// hand is a message in hand.
-type hand struct {
+// delivery is a message in flight: the consumer has handed it out to this instance, and has no acknowledgement of it yet.
+type delivery struct {
 	m    *inspect.Message
 	lane int
 	busy bool // a goroutine delivers it
@@ -32,32 +32,32 @@ type hand struct {
 	reply string // where to acknowledge it: the latest, if it was handed out twice
 }
 
-func (h *hand) answerTo() string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.reply
+func (d *delivery) answerTo() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reply
 }
 
-// window is what is in hand. Its fields belong to the goroutine of [forwarder.deliverAll].
+// window is what is in flight. Its fields belong to the goroutine of [forwarder.deliverAll].
 type window struct {
 	*forwarder
 	consumer jetstream.Consumer
 	stopping context.Context // ends with the first wish to stop
 	work     context.Context // ends what is in flight, too
 
-	hands   map[uint64]*hand // by number in the stream
-	lanes   [][]*hand        // of those the ones that wait or are delivered, in the stream's order
-	done    chan result
-	running sync.WaitGroup // deliveries
+	inFlight map[uint64]*delivery // by number in the stream
+	lanes    [][]*delivery        // of those the ones that wait or are delivered, in the stream's order
+	done     chan result
+	running  sync.WaitGroup // deliveries
 
-	pin     string // under which the consumer hands out
-	settled bool   // all that the consumer has handed out is in hand
+	pin      string // under which the consumer hands out
+	complete bool   // all that the consumer has handed out is in flight
 }
 
 // result is what became of a message.
 type result struct {
-	hand *hand
-	kept bool // it is not acknowledged
+	delivery       *delivery
+	unacknowledged bool // it was stopped before
 }
 
 // deliverAll delivers what the consumer hands out, until the context ends.
@@ -72,7 +72,7 @@ func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer)
 	defer abort()
 	w := &window{
 		forwarder: f, consumer: consumer, stopping: stopping, work: work,
-		hands: make(map[uint64]*hand), lanes: make([][]*hand, f.Parallel), done: make(chan result, f.window()),
+		inFlight: make(map[uint64]*delivery), lanes: make([][]*delivery, f.Parallel), done: make(chan result, f.window()),
 	}
 	handedOut, ended := make(chan jetstream.Msg), make(chan error, 1)
 	var receiver sync.WaitGroup
@@ -126,9 +126,9 @@ func (w *window) gone(err error) error {
 
 // loop works until there is a reason to stop.
 func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error {
-	keep, settle, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(settleEvery), time.NewTicker(reportEvery)
-	defer keep.Stop()
-	defer settle.Stop()
+	extend, outstanding, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(outstandingEvery), time.NewTicker(reportEvery)
+	defer extend.Stop()
+	defer outstanding.Stop()
 	defer report.Stop()
 	for {
 		w.dispatch()
@@ -137,55 +137,55 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 			w.take(msg)
 		case r := <-w.done:
 			w.release(r)
-		case <-keep.C:
-			w.keep()
-		case <-settle.C:
-			w.settle()
+		case <-extend.C:
+			w.extendAckWait()
+		case <-outstanding.C:
+			w.checkOutstanding()
 		case <-report.C:
-			w.progress.report(w.Log, w.Name, len(w.hands))
+			w.progress.report(w.Log, w.Name, len(w.inFlight))
 		case err := <-ended:
 			return err
 		}
 	}
 }
 
-// take takes a message into hand, or passes over what is no event, or not wanted.
+// take takes a message into flight, or passes over what is no event, or not wanted.
 func (w *window) take(msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return // it is none of a consumer's
 	}
 	w.progress.handedOut(meta)
-	if h, ok := w.hands[meta.Sequence.Stream]; ok {
-		h.mu.Lock()
-		h.reply = msg.Reply()
-		h.mu.Unlock()
+	if d, ok := w.inFlight[meta.Sequence.Stream]; ok {
+		d.mu.Lock()
+		d.reply = msg.Reply()
+		d.mu.Unlock()
 		return
 	}
 	m := &inspect.Message{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}
 	if pin := m.Header.Get(headerPin); pin != w.pin {
-		w.pin, w.settled = pin, w.window() == 1
+		w.pin, w.complete = pin, w.window() == 1
 		w.Log.Info().Str("code", "forward.active").Str("name", w.Name).Msg("this instance gets the events")
 	}
-	if !w.wants(m) {
+	if !w.matches(m) {
 		w.answer(msg.Reply(), ack) //nolint:errcheck // it would come again
 		return
 	}
-	h := &hand{m: m, lane: w.laneOf(m), reply: msg.Reply()}
-	w.hands[m.Sequence] = h
-	lane := &w.lanes[h.lane]
-	at, _ := slices.BinarySearchFunc(*lane, m.Sequence, func(h *hand, seq uint64) int {
-		if h.m.Sequence < seq {
+	d := &delivery{m: m, lane: w.laneOf(m), reply: msg.Reply()}
+	w.inFlight[m.Sequence] = d
+	lane := &w.lanes[d.lane]
+	at, _ := slices.BinarySearchFunc(*lane, m.Sequence, func(d *delivery, seq uint64) int {
+		if d.m.Sequence < seq {
 			return -1
 		}
 		return 1
 	})
-	*lane = slices.Insert(*lane, at, h)
-	w.settle()
+	*lane = slices.Insert(*lane, at, d)
+	w.checkOutstanding()
 }
 
-// wants reports whether a message is to be delivered.
-func (f *forwarder) wants(m *inspect.Message) bool {
+// matches reports whether a message is to be delivered.
+func (f *forwarder) matches(m *inspect.Message) bool {
 	return message.KindOf(f.Prefix, m.Subject) == message.KindEvent && inspect.MatchesEvent(f.Events, m.EventName(f.Prefix))
 }
 
@@ -203,56 +203,56 @@ func (f *forwarder) laneOf(m *inspect.Message) int {
 	return int(hash.Sum32() % uint32(f.Parallel))
 }
 
-// settle finds out whether all that the consumer has handed out to anybody is in hand. As
+// checkOutstanding finds out whether all that the consumer has handed out to anybody is in flight. As
 // long as something may be missing, nothing is delivered, lest a later one go first.
-func (w *window) settle() {
-	if w.settled || len(w.hands) == 0 {
+func (w *window) checkOutstanding() {
+	if w.complete || len(w.inFlight) == 0 {
 		return
 	}
-	for _, h := range w.hands {
-		if h.busy {
+	for _, d := range w.inFlight {
+		if d.busy {
 			return
 		}
 	}
 	ctx, cancel := context.WithTimeout(w.stopping, apiTimeout)
 	defer cancel()
 	info, err := w.consumer.Info(ctx)
-	w.settled = err == nil && info.NumAckPending <= len(w.hands)
+	w.complete = err == nil && info.NumAckPending <= len(w.inFlight)
 }
 
 // dispatch delivers the first message of each lane that is free.
 func (w *window) dispatch() {
-	if !w.settled {
+	if !w.complete {
 		return
 	}
 	for _, lane := range w.lanes {
 		if len(lane) == 0 || lane[0].busy {
 			continue
 		}
-		h := lane[0]
-		h.busy = true
-		w.running.Go(func() { w.done <- result{h, !w.deliver(h)} })
+		d := lane[0]
+		d.busy = true
+		w.running.Go(func() { w.done <- result{d, !w.deliver(d)} })
 	}
 }
 
 // deliver delivers a message, or stores its dead letter, and acknowledges it. It is false if
 // it was stopped before.
-func (w *window) deliver(h *hand) bool {
-	refusal, err := w.attempt(w.stopping, w.work, h.m)
+func (w *window) deliver(d *delivery) bool {
+	refusal, err := w.attempt(w.stopping, w.work, d.m)
 	if err == nil && refusal != nil {
-		err = w.storeDead(w.stopping, h.m, refusal)
+		err = w.storeDead(w.stopping, d.m, refusal)
 	}
 	if err != nil {
 		return false
 	}
-	return w.acknowledge(h)
+	return w.acknowledge(d)
 }
 
 // acknowledge repeats the acknowledgement until the server confirms it.
-func (w *window) acknowledge(h *hand) bool {
+func (w *window) acknowledge(d *delivery) bool {
 	for {
 		ctx, cancel := context.WithTimeout(w.work, apiTimeout)
-		_, err := w.nc.RequestWithContext(ctx, h.answerTo(), []byte(ack))
+		_, err := w.nc.RequestWithContext(ctx, d.answerTo(), []byte(ack))
 		cancel()
 		if err == nil || w.work.Err() != nil {
 			return err == nil
@@ -262,13 +262,13 @@ func (w *window) acknowledge(h *hand) bool {
 }
 
 func (w *window) release(r result) {
-	h := r.hand
-	h.busy = false
-	if r.kept { // it is handed back at the end
+	d := r.delivery
+	d.busy = false
+	if r.unacknowledged { // it is handed back at the end
 		return
 	}
-	delete(w.hands, h.m.Sequence)
-	w.lanes[h.lane] = slices.DeleteFunc(w.lanes[h.lane], func(other *hand) bool { return other == h })
+	delete(w.inFlight, d.m.Sequence)
+	w.lanes[d.lane] = slices.DeleteFunc(w.lanes[d.lane], func(other *delivery) bool { return other == d })
 }
 
 // The answers to a consumer.
@@ -280,10 +280,10 @@ const (
 
 func (w *window) answer(reply, what string) error { return w.nc.Publish(reply, []byte(what)) }
 
-// keep has the consumer wait longer for all that is in hand.
-func (w *window) keep() {
-	for _, h := range w.hands {
-		w.answer(h.answerTo(), inProgress) //nolint:errcheck // it would come again
+// extendAckWait has the consumer wait longer for all that is in flight.
+func (w *window) extendAckWait() {
+	for _, d := range w.inFlight {
+		w.answer(d.answerTo(), inProgress) //nolint:errcheck // it would come again
 	}
 }
 
@@ -297,13 +297,13 @@ func (w *window) finish() {
 	for r := range w.done {
 		w.release(r)
 	}
-	w.progress.end(w.Log, w.Name, len(w.hands))
+	w.progress.end(w.Log, w.Name, len(w.inFlight))
 	if !w.nc.IsConnected() {
 		return
 	}
 	for _, lane := range w.lanes {
-		for _, h := range lane {
-			w.answer(h.answerTo(), handBack) //nolint:errcheck // it would come again
+		for _, d := range lane {
+			w.answer(d.answerTo(), handBack) //nolint:errcheck // it would come again
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.stopping), apiTimeout)
