@@ -87,11 +87,19 @@ func (f *forwarder) consumerConfig() jetstream.ConsumerConfig {
 	return cfg
 }
 
+// pinOf is the pin of the instance that gets the messages; "": none.
+func pinOf(info *jetstream.ConsumerInfo) string {
+	i := slices.IndexFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.Group == priorityGroup })
+	if i < 0 {
+		return ""
+	}
+	return info.PriorityGroups[i].PinnedClientID
+}
+
 func (f *forwarder) logBegin(info *jetstream.ConsumerInfo, there bool) {
-	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
 	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", redactedURL(f.To)).Int("parallel", f.Parallel).
 		Bool("new", !there).Uint64("pending", info.NumPending).Int("in_doubt", info.NumAckPending).Msg("delivering events to the endpoint")
-	if pinned {
+	if pinOf(info) != "" {
 		f.Log.Info().Str("code", "forward.standby").Str("name", f.Name).
 			Msg("another instance gets the events; or it ended without a word, and this one takes over in some seconds")
 	}

@@ -38,5 +38,7 @@
 //  5. The consumer has no limit of deliveries: the server gives nothing up.
 //  6. The dead letters' stream never removes anything by itself. When it is full it
 //     refuses, and then nothing is given up: delivery waits.
-//  7. Neither the secret nor the endpoint's query is in a log line, an error or NATS.
+//  7. What a limit of the stream or a purge has removed before it was handed out is told as an
+//     error, by its numbers: by the instance that gets the messages, or would.
+//  8. Neither the secret nor the endpoint's query is in a log line, an error or NATS.
 package forward

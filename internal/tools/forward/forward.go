@@ -43,11 +43,12 @@ type pace struct {
 	ackWait                  time.Duration // how long a crashed instance's messages are withheld
 	pull                     time.Duration // life of a pull request
 	stop                     time.Duration // for what is in flight at a stop
+	loss                     time.Duration // between looks for events that the stream has removed
 }
 
 var usualPace = pace{
 	firstPause: time.Second, longestPause: time.Minute,
-	ackWait: 15 * time.Second, pull: 3 * time.Second, stop: 10 * time.Second,
+	ackWait: 15 * time.Second, pull: 3 * time.Second, stop: 10 * time.Second, loss: 10 * time.Second,
 }
 
 // pin is how long an instance may ask for nothing before another one gets the messages.

@@ -23,6 +23,7 @@ type progress struct {
 	refused   atomic.Uint64 // attempts
 	dead      atomic.Uint64 // letters
 	pending   atomic.Uint64 // in the stream, not handed out
+	removed   atomic.Uint64 // messages that the stream has removed before they were handed out
 	stored    atomic.Int64  // when the stream stored the last event that was delivered, in nanoseconds
 
 	reported uint64 // what was delivered at the last report
@@ -55,24 +56,39 @@ func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, 
 	p.warned, p.unsaid = time.Now(), 0
 }
 
+// load is what is in flight.
+type load struct {
+	inFlight int
+	oldest   time.Time // when the stream stored it; zero: there is none
+}
+
+// lag is the age of the oldest event that is not delivered.
+func (l load) lag() time.Duration {
+	if l.oldest.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(l.oldest))
+}
+
 // report logs how far it is, unless nothing happens.
-func (p *progress) report(log zerolog.Logger, name string, inFlight int) {
+func (p *progress) report(log zerolog.Logger, name string, l load) {
 	delivered := p.delivered.Load()
-	if delivered == p.reported && inFlight == 0 {
+	if delivered == p.reported && l.inFlight == 0 {
 		return
 	}
 	p.reported = delivered
-	log.Info().Str("code", "forward.progress").Func(p.fields(name, inFlight)).Msg("events are delivered")
+	log.Info().Str("code", "forward.progress").Func(p.fields(name, l)).Msg("events are delivered")
 }
 
-func (p *progress) end(log zerolog.Logger, name string, inFlight int) {
-	log.Info().Str("code", "forward.ended").Func(p.fields(name, inFlight)).Msg("the delivery ended; what is in flight goes back")
+func (p *progress) end(log zerolog.Logger, name string, l load) {
+	log.Info().Str("code", "forward.ended").Func(p.fields(name, l)).Msg("the delivery ended; what is in flight goes back")
 }
 
-func (p *progress) fields(name string, inFlight int) func(*zerolog.Event) {
+func (p *progress) fields(name string, l load) func(*zerolog.Event) {
 	return func(e *zerolog.Event) {
 		e.Str("name", name).Uint64("delivered", p.delivered.Load()).Uint64("refused", p.refused.Load()).Uint64("dead", p.dead.Load()).
-			Uint64("pending", p.pending.Load()).Int("in_flight", inFlight)
+			Uint64("pending", p.pending.Load()).Uint64("removed", p.removed.Load()).
+			Int("in_flight", l.inFlight).Float64("lag_s", l.lag().Round(time.Millisecond).Seconds())
 		if at := p.stored.Load(); at != 0 {
 			e.Time("last_stored_at", time.Unix(0, at).UTC())
 		}

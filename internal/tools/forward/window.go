@@ -51,7 +51,8 @@ type window struct {
 	running  sync.WaitGroup // deliveries
 
 	pin      string // under which the consumer hands out
-	complete bool   // all that the consumer has handed out is in flight
+	loss     lossWatch
+	complete bool // all that the consumer has handed out is in flight
 }
 
 // result is what became of a message.
@@ -77,6 +78,8 @@ func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer)
 	handedOut, ended := make(chan jetstream.Msg), make(chan error, 1)
 	var receiver sync.WaitGroup
 	receiver.Go(func() { ended <- w.receive(messages, handedOut) })
+	w.loss.begin(consumer.CachedInfo())
+	w.checkLoss()
 
 	err = w.loop(handedOut, ended)
 	stop()
@@ -126,9 +129,10 @@ func (w *window) gone(err error) error {
 
 // loop works until there is a reason to stop.
 func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error {
-	extend, outstanding, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(outstandingEvery), time.NewTicker(reportEvery)
+	extend, outstanding, loss, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(outstandingEvery), time.NewTicker(w.pace.loss), time.NewTicker(reportEvery)
 	defer extend.Stop()
 	defer outstanding.Stop()
+	defer loss.Stop()
 	defer report.Stop()
 	for {
 		w.dispatch()
@@ -141,8 +145,10 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 			w.extendAckWait()
 		case <-outstanding.C:
 			w.checkOutstanding()
+		case <-loss.C:
+			w.checkLoss()
 		case <-report.C:
-			w.progress.report(w.Log, w.Name, len(w.inFlight))
+			w.progress.report(w.Log, w.Name, w.load())
 		case err := <-ended:
 			return err
 		}
@@ -156,6 +162,7 @@ func (w *window) take(msg jetstream.Msg) {
 		return // it is none of a consumer's
 	}
 	w.progress.handedOut(meta)
+	w.loss.handedOut(meta.Sequence.Stream)
 	if d, ok := w.inFlight[meta.Sequence.Stream]; ok {
 		d.mu.Lock()
 		d.reply = msg.Reply()
@@ -280,6 +287,17 @@ const (
 
 func (w *window) answer(reply, what string) error { return w.nc.Publish(reply, []byte(what)) }
 
+// load is what is in flight.
+func (w *window) load() load {
+	l := load{inFlight: len(w.inFlight)}
+	for _, d := range w.inFlight {
+		if l.oldest.IsZero() || d.m.Stored.Before(l.oldest) {
+			l.oldest = d.m.Stored
+		}
+	}
+	return l
+}
+
 // extendAckWait has the consumer wait longer for all that is in flight.
 func (w *window) extendAckWait() {
 	for _, d := range w.inFlight {
@@ -297,7 +315,7 @@ func (w *window) finish() {
 	for r := range w.done {
 		w.release(r)
 	}
-	w.progress.end(w.Log, w.Name, len(w.inFlight))
+	w.progress.end(w.Log, w.Name, w.load())
 	if !w.nc.IsConnected() {
 		return
 	}
