@@ -2,6 +2,8 @@ package forward
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,7 +24,8 @@ type span struct{ from, to uint64 }
 
 // lossWatch notices events that the stream removed before they were handed out. It does not notice
 // messages removed from the stream's midst, one by one or by subject; nor a purge while no
-// instance runs, since the server then moves the consumer's ack floor.
+// instance runs, since the server then moves the consumer's ack floor. What was handed out
+// before it was removed is delivered all the same, unless the process is killed.
 type lossWatch struct {
 	position uint64 // up to this one all were handed out
 	passed   []span // behind earlier positions, and not handed out: others than are asked for, or removed
@@ -85,18 +88,43 @@ func (w *window) checkLoss() {
 		return
 	}
 	state := stream.CachedInfo().State
-	w.reportLoss(w.loss.removed(state.FirstSeq))
+	w.reportLoss(w.loss.removed(state.FirstSeq), len(w.Events) > 0)
 	if consumer.NumPending == 0 { // what the stream held is handed out, or was not asked for
 		w.loss.position = max(w.loss.position, state.LastSeq)
 	}
 }
 
-// reportLoss never leaves a loss silent. With a filter, nobody knows how many of these
-// messages were asked for.
-func (f *forwarder) reportLoss(removed []span) {
+// reportAbandoned tells of what is in flight at the end and cannot be handed back: the stream has
+// removed it meanwhile.
+func (w *window) reportAbandoned() {
+	if len(w.inFlight) == 0 || !w.nc.IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.stopping), lossTimeout)
+	defer cancel()
+	stream, err := w.js.Stream(ctx, w.Stream)
+	if err != nil {
+		return
+	}
+	var lost []span
+	for _, sequence := range slices.Sorted(maps.Keys(w.inFlight)) {
+		switch last := len(lost) - 1; {
+		case sequence >= stream.CachedInfo().State.FirstSeq:
+		case last >= 0 && lost[last].to+1 == sequence:
+			lost[last].to = sequence
+		default:
+			lost = append(lost, span{sequence, sequence})
+		}
+	}
+	w.reportLoss(lost, false)
+}
+
+// reportLoss never leaves a loss silent. If the consumer has a filter, nobody may know how many of
+// these messages were asked for.
+func (f *forwarder) reportLoss(removed []span, filtered bool) {
 	for _, s := range removed {
 		f.progress.removed.Add(s.to - s.from + 1)
-		f.Log.Error().Str("code", "forward.removed").Str("name", f.Name).Uint64("from_seq", s.from).Uint64("to_seq", s.to).Bool("filtered", len(f.Events) > 0).
+		f.Log.Error().Str("code", "forward.removed").Str("name", f.Name).Uint64("from_seq", s.from).Uint64("to_seq", s.to).Bool("filtered", filtered).
 			Msg("the stream has removed messages before they could be delivered (max_age, another limit, or a purge); the events among them are lost to this endpoint")
 	}
 }

@@ -88,6 +88,31 @@ func TestPurged(t *testing.T) {
 	}
 }
 
+// TestEndedAfterAPurge: what is in flight at the end cannot be handed back.
+func TestEndedAfterAPurge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.endpoint.setFails(func(int) string { return "503" })
+	for n := range 3 {
+		w.store("meeting.started", n, n)
+	}
+	w.stored()
+	o := w.options(4)
+	o.Attempts = 1_000_000
+	i := w.start(o)
+	w.until("all is in flight", func() bool {
+		c, err := w.js.Consumer(t.Context(), "ZOOM", "forward-team")
+		return err == nil && c.CachedInfo().NumAckPending == 3 && strings.Contains(w.log.String(), "forward.refused")
+	})
+	stream, err := w.js.Stream(t.Context(), "ZOOM")
+	must(t, err)
+	must(t, stream.Purge(t.Context(), jetstream.WithPurgeSequence(3)))
+	w.end(i)
+	if lines := w.removedLines(); len(lines) != 1 || !strings.Contains(lines[0], `"from_seq":1,"to_seq":2,"filtered":false`) {
+		t.Errorf("%q", lines)
+	}
+}
+
 // TestExpired: max_age removes events while no instance runs.
 func TestExpired(t *testing.T) {
 	t.Parallel()

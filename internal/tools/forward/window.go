@@ -315,6 +315,7 @@ func (w *window) finish() {
 	for r := range w.done {
 		w.release(r)
 	}
+	w.reportAbandoned()
 	w.progress.end(w.Log, w.Name, w.load())
 	if !w.nc.IsConnected() {
 		return
