@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -69,6 +71,8 @@ func (c *forwardCmd) Validate(k *kong.Context) error {
 
 func (c *forwardCmd) endpoint() (*url.URL, error) { return config.ForwardURL(c.To, c.InsecureHTTP) }
 
+var errNoForwardSecret = &config.Error{Setting: "ZOOMSTREAM_FORWARD_SECRET", Problem: "not set; it is the secret token that the endpoint checks signatures with"}
+
 // Run delivers until a signal comes.
 func (c *forwardCmd) Run(p *process) error {
 	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
@@ -76,13 +80,16 @@ func (c *forwardCmd) Run(p *process) error {
 		return err
 	}
 	if cfg.ForwardSecret == "" {
-		return &config.Error{Setting: "ZOOMSTREAM_FORWARD_SECRET", Problem: "not set; it is the secret token that the endpoint checks signatures with"}
+		return errNoForwardSecret
 	}
 	log := newLogger(p.stderr, cfg.LogLevel, cfg.LogFormat)
+	var secret atomic.Pointer[string]
+	secret.Store(&cfg.ForwardSecret)
 	options, err := c.options(cfg, log)
 	if err != nil {
 		return err
 	}
+	options.Secret = func() string { return *secret.Load() }
 	if c.Dead {
 		return c.resend(p, cfg, options)
 	}
@@ -96,7 +103,35 @@ func (c *forwardCmd) Run(p *process) error {
 	if _, err := natsconn.AwaitJetStream(p.ctx, nc, log); err != nil {
 		return endedBefore(p, err)
 	}
+	ended := make(chan struct{})
+	var reloading sync.WaitGroup
+	hangUp := hangUps(p.ctx)
+	reloading.Go(func() { c.reload(p, log, hangUp, &secret, ended) })
+	defer reloading.Wait()
+	defer close(ended)
 	return forward.Run(p.ctx, nc, options)
+}
+
+// reload reads the secret anew with each SIGHUP, until the end.
+func (c *forwardCmd) reload(p *process, log zerolog.Logger, hangUp <-chan struct{}, secret *atomic.Pointer[string], ended <-chan struct{}) {
+	for {
+		select {
+		case <-hangUp:
+		case <-ended:
+			return
+		}
+		cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+		if err == nil && cfg.ForwardSecret == "" {
+			err = errNoForwardSecret
+		}
+		if err != nil {
+			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
+			continue
+		}
+		setLevel(cfg.LogLevel)
+		was := secret.Swap(&cfg.ForwardSecret)
+		log.Info().Str("code", "config.reloaded").Bool("secrets_changed", *was != cfg.ForwardSecret).Msg("SIGHUP: the secret and the log level were read again")
+	}
 }
 
 // endedBefore leaves out an error if a signal was what ended the wait.
@@ -110,7 +145,7 @@ func endedBefore(p *process, err error) error {
 func (c *forwardCmd) options(cfg *config.Config, log zerolog.Logger) (forward.Options, error) {
 	to, err := c.endpoint()
 	o := forward.Options{
-		Stream: cfg.Stream, Prefix: cfg.Prefix, Name: c.Name, Moved: c.Name != "", To: to, Secret: cfg.ForwardSecret, UserAgent: "zoomstream/" + currentVersion().Version,
+		Stream: cfg.Stream, Prefix: cfg.Prefix, Name: c.Name, Moved: c.Name != "", To: to, UserAgent: "zoomstream/" + currentVersion().Version,
 		Events: c.Event, Parallel: c.Parallel, Attempts: c.Attempts, Timeout: c.Timeout, DeadReplicas: cfg.StreamReplicas, Log: log,
 	}
 	if err == nil && c.Name == "" {

@@ -5,9 +5,15 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,5 +124,50 @@ func TestForwardErrors(t *testing.T) {
 		if text := p.stderr.String(); !strings.Contains(text, c.want) || strings.Contains(text, "hidden:") {
 			t.Errorf("%v: %s", c.args, text)
 		}
+	}
+}
+
+// TestForwardReadsItsSecretAgain at SIGHUP, and signs the next event with it.
+func TestForwardReadsItsSecretAgain(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	signed := make(chan bool, 10)
+	const latest = "must-not-leak-2"
+	endpoint := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) //nolint:errcheck // it is then another one
+		mac := hmac.New(sha256.New, []byte(latest))
+		fmt.Fprintf(mac, "v0:%s:%s", r.Header.Get("x-zm-request-timestamp"), body)
+		signed <- r.Header.Get("x-zm-signature") == "v0="+hex.EncodeToString(mac.Sum(nil))
+	}))
+	t.Cleanup(endpoint.Close)
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := func(id string) {
+		s.store("zoom.meeting.started", nats.Header{nats.MsgIdHdr: {id}, "Zoom-Event": {"meeting.started"}}, []byte(id))
+	}
+	write("must-not-leak-1")
+	store("a")
+	p := start(t, []string{"NATS_URL=" + s.url, "ZOOMSTREAM_FORWARD_SECRET_FILE=" + file}, "forward", "--to="+endpoint.URL, "--since=1h")
+	if <-signed {
+		t.Error("it knows the secret already")
+	}
+	write("")
+	p.signal(syscall.SIGHUP)
+	p.says(&p.stderr, `"code":"config.refused"`)
+	write(latest)
+	p.signal(syscall.SIGHUP)
+	p.says(&p.stderr, `"code":"config.reloaded","secrets_changed":true`)
+	store("b")
+	if !<-signed {
+		t.Error("the event is not signed with the new secret")
+	}
+	p.signal(syscall.SIGTERM)
+	p.exit(exitOK)
+	if text := p.stderr.String(); strings.Contains(text, "must-not-leak") {
+		t.Errorf("it shows a secret: %s", text)
 	}
 }

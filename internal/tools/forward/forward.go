@@ -21,8 +21,8 @@ type Options struct {
 	Name  string   // of the delivery, see [CheckName]
 	Moved bool     // the delivery may have had another endpoint before
 	To    *url.URL // the endpoint
-	// Secret is the endpoint's secret token.
-	Secret    string
+	// Secret returns the endpoint's secret token. It is safe for concurrent use.
+	Secret    func() string
 	UserAgent string
 
 	Events   []string  // patterns of names, with * and ?; none: all events

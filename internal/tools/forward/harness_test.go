@@ -64,7 +64,7 @@ func (w *world) options(parallel int) Options {
 	to, err := url.Parse(w.endpoint.URL + "/hook?key=must-not-leak")
 	must(w.t, err)
 	return Options{
-		Stream: "ZOOM", Prefix: "zoom", Name: "team", To: to, Secret: testSecret, UserAgent: "zoomstream/test", Since: time.Unix(1, 0),
+		Stream: "ZOOM", Prefix: "zoom", Name: "team", To: to, Secret: func() string { return testSecret }, UserAgent: "zoomstream/test", Since: time.Unix(1, 0),
 		Parallel: parallel, Attempts: 8, Timeout: 250 * time.Millisecond, DeadReplicas: 1, Log: zerolog.New(&w.log),
 		pace: pace{firstPause: time.Millisecond, longestPause: 4 * time.Millisecond, ackWait: time.Second, pull: time.Second, stop: 5 * time.Second, loss: 100 * time.Millisecond},
 	}

@@ -67,7 +67,7 @@ func (f *forwarder) header(m *inspect.Message, now time.Time) http.Header {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	h := http.Header{
 		"Content-Type": {"application/json; charset=utf-8"}, "User-Agent": {f.UserAgent},
-		message.HeaderSentAt: {timestamp}, message.HeaderZoomSignature: {sign(f.Secret, timestamp, m.Body)},
+		message.HeaderSentAt: {timestamp}, message.HeaderZoomSignature: {sign(f.Secret(), timestamp, m.Body)},
 	}
 	for _, name := range []string{message.HeaderID, message.HeaderTrackingID, message.HeaderRequestID, message.HeaderTraceparent} {
 		if value := m.Header.Get(name); value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
