@@ -113,14 +113,18 @@ func (s *Sim) Replay(ctx context.Context, subscription string, r io.Reader, rate
 // parseRecorded is the event of a line, if it has one.
 func parseRecorded(line []byte) (Event, bool) {
 	var recorded struct {
-		Sequence uint64            `json:"stream_seq"`
-		Kind     string            `json:"kind"`
-		Headers  map[string]string `json:"headers"`
-		Body     json.RawMessage   `json:"body"`
+		Sequence uint64 `json:"stream_seq"`
+		Kind     string `json:"kind"`
+		Headers  struct {
+			TrackingID  string `json:"x-zm-trackingid"`
+			RequestID   string `json:"x-zm-request-id"`
+			Traceparent string `json:"traceparent"`
+		} `json:"headers"`
+		Body json.RawMessage `json:"body"`
 	}
 	if bytes.Contains(line, []byte(`"stream_seq"`)) && json.Unmarshal(line, &recorded) == nil && recorded.Sequence > 0 {
 		h := recorded.Headers
-		event := Event{Body: recorded.Body, TrackingID: h["x-zm-trackingid"], RequestID: h["x-zm-request-id"], Traceparent: h["traceparent"]}
+		event := Event{Body: recorded.Body, TrackingID: h.TrackingID, RequestID: h.RequestID, Traceparent: h.Traceparent}
 		return event, recorded.Kind == "event" && len(event.Body) > 0
 	}
 	return Event{Body: line}, len(line) > 0
