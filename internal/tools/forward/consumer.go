@@ -18,6 +18,8 @@ const (
 	endpointKey = "zoomstream-endpoint"
 	// perLane is how many messages a lane may have in flight: while one is on its way, the next ones wait here.
 	perLane = 8
+	// maxWindows bounds what is in flight, in windows.
+	maxWindows = 4
 )
 
 // SetupError says what is there in NATS that a delivery cannot work with.

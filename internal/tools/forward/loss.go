@@ -25,7 +25,8 @@ type span struct{ from, to uint64 }
 // lossWatch notices events that the stream removed before they were handed out. It does not notice
 // messages removed from the stream's midst, one by one or by subject; nor a purge while no
 // instance runs, since the server then moves the consumer's ack floor. What was handed out
-// before it was removed is delivered all the same, unless the process is killed.
+// before it was removed is delivered all the same, unless that is more than fits (see
+// makeRoom), or the process is killed.
 type lossWatch struct {
 	position uint64 // up to this one all were handed out
 	passed   []span // behind earlier positions, and not handed out: others than are asked for, or removed
@@ -48,6 +49,15 @@ func (l *lossWatch) handedOut(sequence uint64) {
 		l.passed = append(l.passed, span{l.position + 1, sequence - 1})
 	}
 	l.position = sequence
+}
+
+// abandon notes a message that was given up, as the stream does not have it any more.
+func (l *lossWatch) abandon(sequence uint64) {
+	if last := len(l.passed) - 1; last >= 0 && l.passed[last].to+1 == sequence {
+		l.passed[last].to = sequence
+		return
+	}
+	l.passed = append(l.passed, span{sequence, sequence})
 }
 
 // removed are those that were passed over and that the stream does not have any more, now that

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,47 @@ func TestPurged(t *testing.T) {
 	}
 	if !strings.Contains(w.log.String(), `"removed":4,"in_flight":0,"lag_s":0,`) {
 		t.Errorf("the end does not tell of it: %s", w.log.String())
+	}
+}
+
+// TestAwayForLongerThanMaxAge: the server hands out more and more, since it does not count what
+// it has removed. What is in flight stays bounded, and what is given up is told.
+func TestAwayForLongerThanMaxAge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.endpoint.setFails(func(int) string { return "503" })
+	w.limit(func(c *jetstream.StreamConfig) { c.Duplicates, c.MaxAge = 100*time.Millisecond, 100*time.Millisecond })
+	o := w.options(1)
+	o.Attempts = 1_000_000
+	i := w.start(o)
+	next, stored := time.Now(), 0
+	w.until("many are given up", func() bool {
+		if time.Now().After(next) {
+			w.store("meeting.started", stored, stored)
+			next, stored = time.Now().Add(20*time.Millisecond), stored+1
+		}
+		lost := 0
+		for _, line := range w.removedLines() {
+			var told struct {
+				From uint64 `json:"from_seq"`
+				To   uint64 `json:"to_seq"`
+			}
+			must(t, json.Unmarshal([]byte(line), &told))
+			lost += int(told.To - told.From + 1)
+		}
+		return lost >= 60
+	})
+	w.end(i)
+	var ended struct {
+		InFlight int `json:"in_flight"`
+	}
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, "forward.ended") {
+			must(t, json.Unmarshal([]byte(line), &ended))
+		}
+	}
+	if ended.InFlight == 0 || ended.InFlight > maxWindows {
+		t.Errorf("%d are in flight at the end", ended.InFlight)
 	}
 }
 

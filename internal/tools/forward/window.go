@@ -178,6 +178,7 @@ func (w *window) take(msg jetstream.Msg) {
 		w.answer(msg.Reply(), ack) //nolint:errcheck // it would come again
 		return
 	}
+	w.makeRoom()
 	d := &delivery{m: m, lane: w.laneOf(m), reply: msg.Reply()}
 	w.inFlight[m.Sequence] = d
 	lane := &w.lanes[d.lane]
@@ -189,6 +190,25 @@ func (w *window) take(msg jetstream.Msg) {
 	})
 	*lane = slices.Insert(*lane, at, d)
 	w.checkOutstanding()
+}
+
+// makeRoom bounds what is in flight. The consumer hands out no more than the window, but does
+// not count what the stream has removed meanwhile: with an endpoint that is away for longer
+// than max_age, more and more would be in flight. Then the oldest is given up.
+func (w *window) makeRoom() {
+	if len(w.inFlight) < maxWindows*w.window() {
+		return
+	}
+	var oldest *delivery
+	for _, d := range w.inFlight {
+		if !d.busy && (oldest == nil || d.m.Sequence < oldest.m.Sequence) {
+			oldest = d
+		}
+	}
+	if oldest != nil {
+		w.remove(oldest)
+		w.loss.abandon(oldest.m.Sequence)
+	}
 }
 
 // matches reports whether a message is to be delivered.
@@ -274,6 +294,10 @@ func (w *window) release(r result) {
 	if r.unacknowledged { // it is handed back at the end
 		return
 	}
+	w.remove(d)
+}
+
+func (w *window) remove(d *delivery) {
 	delete(w.inFlight, d.m.Sequence)
 	w.lanes[d.lane] = slices.DeleteFunc(w.lanes[d.lane], func(other *delivery) bool { return other == d })
 }
