@@ -275,7 +275,7 @@ var docStory = []docChapter{
 		{line: "nats consumer report ZOOM", prints: `Consumer report for ZOOM`},
 		{line: "nats consumer rm ZOOM CONSUMER", exit: docAnyExit, runs: "nats consumer rm ZOOM CONSUMER --force"},
 		{line: "nats stream edit ZOOM --max-age=30d", runs: "nats stream edit ZOOM --max-age=30d --force"},
-		{line: "nats stream get ZOOM SEQUENCE", runs: "nats stream get ZOOM 1", prints: `Subject: zoom\.`},
+		{line: "nats stream get ZOOM SEQUENCE", runs: "nats stream get ZOOM 1", prints: `on Subject zoom\.`},
 		{line: "pgrep -a zoomstream", prints: `zoomstream`},
 		{line: "nats stream info KV_zoomstream", prints: `KV_zoomstream`},
 		{line: "zoomstream status --bucket OTHER-BUCKET", exit: exitFailure},
