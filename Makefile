@@ -10,8 +10,10 @@ BENCH       ?= .
 ROUNDS      ?= 3
 BENCHFLAGS  ?=
 
-# Most tests of processes wait most of the time: so many run at once.
-BESIDE       = -parallel 4
+# Most tests of processes wait most of the time: so many run at once, fewer with the race
+# detector.
+BESIDE       = -parallel 6
+RACEBESIDE   = -parallel 4
 
 # In this order: those of processes come last.
 PACKAGES     = ./internal/... ./...
@@ -46,7 +48,7 @@ test: ## Run all tests
 	go test $(BESIDE) $(PACKAGES)
 
 race: ## Run the tests with the race detector, few of those of processes
-	go test -race $(BESIDE) $$(go list $(PACKAGES) | grep -v /cmd/)
+	go test -race $(RACEBESIDE) $$(go list $(PACKAGES) | grep -v /cmd/)
 	go test -race -short -run '^($(RACED))$$' ./cmd/zoomstream
 
 # Of the simulation it runs more than race does, which takes four times as long for it.
