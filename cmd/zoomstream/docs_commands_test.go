@@ -200,7 +200,7 @@ var docStory = []docChapter{
 		{line: "./zoomstream forward --to https://hooks.example.com/zoom --event 'meeting.*,recording.*'", stays: true, prints: `delivering events to the endpoint`},
 		{line: "export ZOOMSTREAM_FORWARD_SECRET=your-secret-token"},
 		{line: "NATS_URL=$(cat data/nats.url) nats stream info ZOOM_DEAD", prints: `Subjects: zoom-dead\.>`},
-		{line: "./zoomstream forward --to https://hooks.example.com/zoom --dead", prints: `0 dead letters of hooks-example-com-zoom delivered, 0 left`},
+		{line: "./zoomstream forward --to https://hooks.example.com/zoom --dead", prints: `0 dead letters of hooks-example-com-[0-9a-f]{8} delivered, 0 left`},
 	}},
 	{page: consumersPage, section: "Packages for your own program", steps: []docStep{
 		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},

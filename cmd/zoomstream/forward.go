@@ -21,10 +21,11 @@ type forwardCmd struct {
 	askSettings
 	To           string        `required:"" placeholder:"URL" help:"Endpoint to deliver to: https, or http on this machine."`
 	InsecureHTTP bool          `name:"insecure-http" help:"Deliver over http to other machines, too. Whoever is on the way reads the events."`
-	Name         string        `placeholder:"NAME" help:"Name of the delivery, 1 to 64 of A-Z a-z 0-9 _ -. Instances of one name share the work of one. Default: made of the endpoint's host and path."`
+	Name         string        `placeholder:"NAME" help:"Name of the delivery, 1 to 64 of A-Z a-z 0-9 _ -. Instances of one name share the work of one. Default: the endpoint's host and a digest of its URL."`
+	Moved        bool          `help:"This endpoint takes the place of the one that the delivery had before."`
 	Event        []string      `placeholder:"PATTERN" help:"Events of these names only; * stands for any text and ? for one character, as in 'recording.*'. Several are separated by commas."`
 	Since        *since        `placeholder:"WHEN" help:"Where a delivery that is new begins: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: with what comes. One that has begun goes on where it is."`
-	Parallel     int           `default:"1" placeholder:"N" help:"Deliver so many events at a time, 1 to 64, in order for each object (payload.object.id), else account. Default 1: all in order."`
+	Parallel     int           `default:"1" placeholder:"N" help:"Deliver so many events at a time, 1 to 64, in order for each object (payload.object.id, else uuid), else account. Default 1: all in order."`
 	Attempts     int           `default:"15" placeholder:"N" help:"Give an event up after so many attempts; it becomes a dead letter. Default 15, which takes about nine minutes."`
 	Timeout      time.Duration `default:"10s" placeholder:"DURATION" help:"How long the endpoint may take to answer, 100ms to 5m. Default 10s."`
 	Dead         bool          `help:"Send the dead letters of this delivery again, and end."`
@@ -82,7 +83,8 @@ func (c *forwardCmd) Run(p *process) error {
 	if cfg.ForwardSecret == "" {
 		return errNoForwardSecret
 	}
-	log := newLogger(p.stderr, cfg.LogLevel, cfg.LogFormat)
+	log := newLogger(p.stderr, "trace", cfg.LogFormat)
+	setLevel(cfg.LogLevel) // of all loggers, since it may change
 	var secret atomic.Pointer[string]
 	secret.Store(&cfg.ForwardSecret)
 	options, err := c.options(cfg, log)
@@ -145,7 +147,7 @@ func endedBefore(p *process, err error) error {
 func (c *forwardCmd) options(cfg *config.Config, log zerolog.Logger) (forward.Options, error) {
 	to, err := c.endpoint()
 	o := forward.Options{
-		Stream: cfg.Stream, Prefix: cfg.Prefix, Name: c.Name, Moved: c.Name != "", To: to, UserAgent: "zoomstream/" + currentVersion().Version,
+		Stream: cfg.Stream, Prefix: cfg.Prefix, Name: c.Name, Moved: c.Moved, To: to, UserAgent: "zoomstream/" + currentVersion().Version,
 		Events: c.Event, Parallel: c.Parallel, Attempts: c.Attempts, Timeout: c.Timeout, DeadReplicas: cfg.StreamReplicas, Log: log,
 	}
 	if err == nil && c.Name == "" {
@@ -165,9 +167,19 @@ func (c *forwardCmd) resend(p *process, cfg *config.Config, o forward.Options) e
 	}
 	defer nc.Close()
 	sent, err := forward.ResendDead(p.ctx, nc, o)
+	if errors.Is(err, forward.ErrNoDeadStream) {
+		fmt.Fprintf(p.stdout, "No dead letters: %s. forward makes it when it begins.\n", err)
+		return nil
+	}
+	if err != nil && sent.Delivered == 0 { // then nothing is known of what is left
+		return err
+	}
 	fmt.Fprintf(p.stdout, "%s of %s delivered, %d left.\n", counted(sent.Delivered, "dead letter"), o.Name, sent.Left)
+	if sent.WithoutBody > 0 {
+		fmt.Fprintf(p.stdout, "%s without a body cannot be sent again: Zoom-Reason says where the event is.\n", counted(sent.WithoutBody, "dead letter"))
+	}
 	if err == nil && sent.Left > 0 {
-		err = errors.New("some dead letters are refused still")
+		err = errors.New("some dead letters are left")
 	}
 	return err
 }

@@ -49,7 +49,7 @@ func TestForward(t *testing.T) {
 	}
 	const secret = "must-not-leak-secret"
 	settings := []string{"NATS_URL=" + s.url, "ZOOMSTREAM_FORWARD_SECRET=" + secret, "ZOOMSTREAM_LOG_LEVEL=trace"}
-	args := []string{"forward", "--to=" + endpoint.URL + "/hook?key=must-not-leak", "--since=1h", "--name=team"}
+	args := []string{"forward", "--to=" + endpoint.URL + "/must-not-leak?key=must-not-leak", "--since=1h", "--name=team"}
 	store("a", "poison", "b")
 	first := start(t, settings, args...)
 	first.says(&first.stderr, `"code":"forward.dead"`)

@@ -53,7 +53,7 @@ func (f *forwarder) ensureConsumer(ctx context.Context) (jetstream.Consumer, err
 		case was.Metadata[endpointKey] == "" || was.AckPolicy != jetstream.AckExplicitPolicy:
 			return nil, &SetupError{fmt.Sprintf("stream %s has a consumer %s that zoomstream did not make; give another --name", f.Stream, name)}
 		case was.Metadata[endpointKey] != cfg.Metadata[endpointKey] && !f.Moved:
-			return nil, &SetupError{fmt.Sprintf("consumer %s of stream %s delivers to another endpoint; give another --name, or --name=%s if this one takes its place", name, f.Stream, f.Name)}
+			return nil, &SetupError{fmt.Sprintf("consumer %s of stream %s delivers to another endpoint; give another --name, or --moved if this one takes its place", name, f.Stream)}
 		}
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = was.DeliverPolicy, was.OptStartTime, was.OptStartSeq
 		cfg.MaxWaiting, cfg.Replicas, cfg.MemoryStorage = was.MaxWaiting, was.Replicas, was.MemoryStorage

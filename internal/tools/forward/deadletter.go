@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,10 @@ import (
 
 // deadBytes bounds the dead letters' stream when it is created.
 const deadBytes = 256 << 20
+
+// deadDuplicates is the duplicate window: an event that is given up again after a crash, all
+// attempts later, is one letter.
+const deadDuplicates = time.Hour
 
 // deadStream is the dead letters' stream; its subjects are below deadPrefix.
 func (o *Options) deadStream() string { return o.Stream + "_DEAD" }
@@ -44,6 +49,7 @@ func (f *forwarder) ensureDeadStream(ctx context.Context) error {
 		stream, err = f.js.CreateStream(ctx, jetstream.StreamConfig{
 			Name: name, Description: "Events that zoomstream forward could not deliver; it removes them once they are", Subjects: []string{subjects},
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: deadBytes, Replicas: f.DeadReplicas, AllowDirect: true,
+			Duplicates: deadDuplicates,
 		})
 	}
 	if err != nil {
@@ -75,6 +81,10 @@ func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusa
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
 	for {
 		err := f.publishDead(ctx, letter)
+		if tooLarge(err) && len(letter.Data) > 0 {
+			letter = withoutBody(letter, f.Stream, m)
+			continue
+		}
 		if err == nil {
 			f.progress.dead.Add(1)
 			f.Log.Error().Str("code", "forward.dead").Str("name", f.Name).Str("id", m.Header.Get(message.HeaderID)).Str("subject", m.Subject).Uint64("stream_seq", m.Sequence).
@@ -115,8 +125,28 @@ func (f *forwarder) deadLetter(m *inspect.Message, r *refusal) *nats.Msg {
 	return letter
 }
 
-// Resent is what became of the dead letters.
-type Resent struct{ Delivered, Left int }
+// tooLarge reports whether a letter can never be stored as it is: with its own headers it is
+// larger than the event.
+func tooLarge(err error) bool {
+	const exceedsMaximum = 10054 // of a stream's max_msg_size
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, nats.ErrMaxPayload) || ok && refused.ErrorCode == exceedsMaximum
+}
+
+// withoutBody is a letter of its headers alone. It cannot be sent again, but says where the
+// event is.
+func withoutBody(letter *nats.Msg, stream string, m *inspect.Message) *nats.Msg {
+	cut := &nats.Msg{Subject: letter.Subject, Header: maps.Clone(letter.Header)}
+	cut.Header[message.HeaderSize] = []string{strconv.Itoa(len(m.Body))}
+	cut.Header[message.HeaderReason] = []string{fmt.Sprintf("%s; too large for a dead letter with its body: it is message %d of stream %s", letter.Header.Get(message.HeaderReason), m.Sequence, stream)}
+	return cut
+}
+
+// Resent is what became of the dead letters. Those without their bodies are left.
+type Resent struct{ Delivered, Left, WithoutBody int }
+
+// ErrNoDeadStream says that no event was ever given up, or that the stream has another name.
+var ErrNoDeadStream = errors.New("there is no such stream")
 
 // ResendDead sends the dead letters of a delivery again, in order. What is delivered is removed,
 // the rest stays. It ends early if the refusal is about the endpoint.
@@ -128,7 +158,7 @@ func ResendDead(ctx context.Context, nc *nats.Conn, o Options) (Resent, error) {
 	}
 	defer f.client.CloseIdleConnections()
 	consumer, err := f.deadConsumer(ctx)
-	if consumer == nil || err != nil {
+	if err != nil {
 		return Resent{}, err
 	}
 	defer func() {
@@ -139,16 +169,16 @@ func ResendDead(ctx context.Context, nc *nats.Conn, o Options) (Resent, error) {
 	return f.resend(ctx, consumer, int(consumer.CachedInfo().NumPending)) //nolint:gosec // it is no more than fits the stream
 }
 
-// deadConsumer makes the consumer of the dead letters, also if one is left; nil: there is no stream.
+// deadConsumer makes the consumer of the dead letters, also if one is left.
 func (f *forwarder) deadConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	const longerThanAll = 24 * time.Hour // a letter that stays is not handed out again
 	name := consumerName(f.Name)
 	err := f.js.DeleteConsumer(ctx, f.deadStream(), name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil
+		return nil, f.deadError(ErrNoDeadStream)
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, f.deadError(err)
+		return nil, fmt.Errorf("%w (its rights are those of user forwarder in nats.conf)", f.deadError(err))
 	}
 	consumer, err := f.js.CreateConsumer(ctx, f.deadStream(), jetstream.ConsumerConfig{
 		Name: name, FilterSubject: f.deadPrefix() + "." + f.Name + ".>", AckPolicy: jetstream.AckExplicitPolicy, AckWait: longerThanAll,
@@ -169,6 +199,11 @@ func (f *forwarder) resend(ctx context.Context, consumer jetstream.Consumer, tot
 		msg, err := consumer.Next(jetstream.FetchMaxWait(apiTimeout))
 		if err != nil {
 			return sent, f.deadError(err)
+		}
+		if len(msg.Headers()[message.HeaderSize]) > 0 {
+			sent.WithoutBody++
+			total--
+			continue
 		}
 		refusal, err := f.attempt(ctx, ctx, f.fromDead(msg))
 		if err != nil {

@@ -13,7 +13,7 @@
 // The consumer says how far the endpoint is. The window is what the consumer has
 // handed out and has no acknowledgement of: one message, or some for each lane.
 // A lane delivers one message at a time. All messages with one key, the id of the event's
-// object or else its account, have one lane.
+// object, else its uuid, else the account, have one lane.
 //
 // # States of a message
 //
@@ -27,10 +27,9 @@
 //     letter is stored; the acknowledgement is repeated until the server confirms it. So a
 //     crash repeats deliveries, and loses none.
 //  2. The first delivery of a message comes after those of all earlier ones of its lane.
-//     With one lane the consumer hands out one message at a time. With several, an
-//     instance that begins to get messages first waits until it has all that the
-//     consumer has handed out to anybody: what a crashed instance left comes again
-//     only when its time is up, behind newer messages.
+//     An instance that begins to get messages first waits until it has all that the consumer
+//     has handed out to anybody: what a crashed instance left comes again only when its time
+//     is up, behind newer messages, and the server does not hold that to the window.
 //  3. What is in flight stays in flight: the consumer is told of progress, so that it does not hand it
 //     out again. If it does, the message is known by its number and is not delivered twice.
 //  4. The consumer hands messages to one instance (NATS' pinned client). Others stand by,
@@ -40,5 +39,5 @@
 //     refuses, and then nothing is given up: delivery waits.
 //  7. What a limit of the stream or a purge has removed before it was handed out is told as an
 //     error, by its numbers: by the instance that gets the messages, or would.
-//  8. Neither the secret nor the endpoint's query is in a log line, an error or NATS.
+//  8. Neither the secret nor the endpoint's path and query are in a log line, an error or NATS.
 package forward

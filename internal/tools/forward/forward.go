@@ -19,7 +19,7 @@ type Options struct {
 	Prefix string // of the events' subjects
 
 	Name  string   // of the delivery, see [CheckName]
-	Moved bool     // the delivery may have had another endpoint before
+	Moved bool     // this endpoint takes the place of the one that the delivery had
 	To    *url.URL // the endpoint
 	// Secret returns the endpoint's secret token. It is safe for concurrent use.
 	Secret    func() string

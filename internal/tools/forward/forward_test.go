@@ -1,8 +1,11 @@
 package forward
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -142,7 +145,7 @@ func TestResendDead(t *testing.T) {
 	}
 	w.stored()
 	o := w.options(1)
-	if sent, err := ResendDead(t.Context(), w.connect(), o); err != nil || sent != (Resent{}) {
+	if sent, err := ResendDead(t.Context(), w.connect(), o); !errors.Is(err, ErrNoDeadStream) || sent != (Resent{}) {
 		t.Errorf("without any: %+v, %v", sent, err)
 	}
 	i := w.start(o)
@@ -154,8 +157,8 @@ func TestResendDead(t *testing.T) {
 		sent  Resent
 		err   string
 	}{
-		{"500", 0, Resent{0, 5}, "the endpoint answered 500 Internal Server Error; the dead letters behind it are not tried"},
-		{"422", 1, Resent{4, 1}, ""}, {"", 0, Resent{1, 0}, ""}, {"", 0, Resent{}, ""},
+		{"500", 0, Resent{Left: 5}, "the endpoint answered 500 Internal Server Error; the dead letters behind it are not tried"},
+		{"422", 1, Resent{Delivered: 4, Left: 1}, ""}, {"", 0, Resent{Delivered: 1}, ""}, {"", 0, Resent{}, ""},
 	} {
 		w.endpoint.setFails(func(n int) string {
 			if n == c.of {
@@ -170,6 +173,101 @@ func TestResendDead(t *testing.T) {
 	}
 	if a := w.endpoint.accepted[0]; a.header.Get("Nats-Msg-Id") != "id-0" || a.header.Get("x-zm-trackingid") != "track-0" || a.n != 0 {
 		t.Errorf("a dead letter is delivered as %+v", a)
+	}
+}
+
+// TestTooLargeForALetter: an event that fits the stream, and not with the headers of a dead letter,
+// leaves a letter without its body, and holds up nothing.
+func TestTooLargeForALetter(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]func(*world){
+		"of the server": func(*world) {},
+		"of the stream": func(w *world) {
+			_, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM_DEAD", Subjects: []string{"zoom-dead.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxMsgSize: 1 << 10})
+			must(t, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			limit(w)
+			w.endpoint.setFails(func(n int) string {
+				if n == 0 {
+					return "413"
+				}
+				return ""
+			})
+			body := append([]byte(`{"payload":{"object":{"id":8}},"n":0,"x":"`), bytes.Repeat([]byte("x"), 1<<20-200)...)
+			_, err := w.js.PublishMsg(t.Context(), &nats.Msg{Subject: "zoom.meeting.started", Header: nats.Header{nats.MsgIdHdr: {"id-0"}, "Zoom-Event": {"meeting.started"}}, Data: append(body, `"}`...)})
+			must(t, err)
+			w.store("meeting.ended", 1, 8)
+			w.stored()
+			o := w.options(1)
+			i := w.start(o)
+			w.until("the next one is delivered", func() bool { return w.endpoint.count() == 1 })
+			w.end(i)
+			letters := w.deadLetters()
+			if len(letters) != 1 || len(letters[0].Data) > 0 || letters[0].Header.Get("Zoom-Size") != strconv.Itoa(len(body)+2) || !strings.Contains(letters[0].Header.Get("Zoom-Reason"), "it is message 1 of stream ZOOM") {
+				t.Errorf("%d letters: %v", len(letters), letters[0].Header)
+			}
+			if sent, err := ResendDead(t.Context(), w.connect(), o); err != nil || sent != (Resent{Left: 1, WithoutBody: 1}) {
+				t.Errorf("%+v, %v", sent, err)
+			}
+		})
+	}
+}
+
+// TestFewerLanes: what was in flight for many lanes is handed out again all at once, whatever the
+// window is now. All is delivered in the stream's order.
+func TestFewerLanes(t *testing.T) {
+	t.Parallel()
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %t", killed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.endpoint.setFails(func(int) string { return "503" })
+			const count = 80
+			for n := range count {
+				w.store("meeting.started", n, n)
+			}
+			w.stored()
+			o := w.options(8)
+			o.Attempts = 1_000_000
+			i := w.start(o)
+			w.until("many are in flight", func() bool {
+				c, err := w.js.Consumer(t.Context(), "ZOOM", "forward-team")
+				return err == nil && c.CachedInfo().NumAckPending == 8*perLane
+			})
+			if killed {
+				i.nc.Close()
+			} else {
+				w.end(i)
+			}
+			w.endpoint.setFails(func(int) string { return "" })
+			o.Parallel = 1
+			i = w.start(o)
+			w.until("all are delivered", func() bool { return w.endpoint.count() == count })
+			w.end(i)
+			for n, a := range w.endpoint.accepted {
+				if a.n != n {
+					t.Fatalf("event %d is delivered in place %d", a.n, n)
+				}
+			}
+		})
+	}
+}
+
+// TestNameOf: two URLs have two names, and none shows a path or a query.
+func TestNameOf(t *testing.T) {
+	names := make(map[string]string)
+	for _, text := range []string{"https://example.com/", "https://example.com/hidden", "https://example.com/a?tenant=hidden", "https://example.com/a?tenant=b", "http://example.com/", "https://日本/", "https://" + strings.Repeat("long.", 30) + "example/"} {
+		to, err := url.Parse(text)
+		must(t, err)
+		name := NameOf(to)
+		if CheckName(name) != nil || strings.Contains(name, "hidden") || names[name] != "" || strings.Contains(redactedURL(to), "hidden") {
+			t.Errorf("%s is %q, as is %s", text, name, names[name])
+		}
+		names[name] = text
 	}
 }
 

@@ -61,7 +61,7 @@ func (w *world) connect() *nats.Conn {
 
 // options are those of a delivery that loses no time.
 func (w *world) options(parallel int) Options {
-	to, err := url.Parse(w.endpoint.URL + "/hook?key=must-not-leak")
+	to, err := url.Parse(w.endpoint.URL + "/must-not-leak?key=must-not-leak")
 	must(w.t, err)
 	return Options{
 		Stream: "ZOOM", Prefix: "zoom", Name: "team", To: to, Secret: func() string { return testSecret }, UserAgent: "zoomstream/test", Since: time.Unix(1, 0),

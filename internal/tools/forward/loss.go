@@ -26,7 +26,7 @@ type span struct{ from, to uint64 }
 // messages removed from the stream's midst, one by one or by subject; nor a purge while no
 // instance runs, since the server then moves the consumer's ack floor. What was handed out
 // before it was removed is delivered all the same, unless that is more than fits (see
-// makeRoom), or the process is killed.
+// giveUpRemoved), or the process is killed.
 type lossWatch struct {
 	position uint64 // up to this one all were handed out
 	passed   []span // behind earlier positions, and not handed out: others than are asked for, or removed
@@ -49,15 +49,6 @@ func (l *lossWatch) handedOut(sequence uint64) {
 		l.passed = append(l.passed, span{l.position + 1, sequence - 1})
 	}
 	l.position = sequence
-}
-
-// abandon notes a message that was given up, as the stream does not have it any more.
-func (l *lossWatch) abandon(sequence uint64) {
-	if last := len(l.passed) - 1; last >= 0 && l.passed[last].to+1 == sequence {
-		l.passed[last].to = sequence
-		return
-	}
-	l.passed = append(l.passed, span{sequence, sequence})
 }
 
 // removed are those that were passed over and that the stream does not have any more, now that
@@ -99,9 +90,27 @@ func (w *window) checkLoss() {
 	}
 	state := stream.CachedInfo().State
 	w.reportLoss(w.loss.removed(state.FirstSeq), len(w.Events) > 0)
+	w.reportLoss(w.giveUpRemoved(state.FirstSeq), false)
 	if consumer.NumPending == 0 { // what the stream held is handed out, or was not asked for
 		w.loss.position = max(w.loss.position, state.LastSeq)
 	}
+}
+
+// giveUpRemoved bounds what is in flight. The server does not count what the stream has removed, and
+// hands out more: with an endpoint that is away for longer than max_age, all that comes would be
+// held in memory. Then the oldest of those are given up.
+func (w *window) giveUpRemoved(first uint64) []span {
+	var given []uint64
+	for _, sequence := range slices.Sorted(maps.Keys(w.inFlight)) {
+		if len(w.inFlight) <= maxWindows*w.window() || sequence >= first {
+			break
+		}
+		if d := w.inFlight[sequence]; !d.busy {
+			w.remove(d)
+			given = append(given, sequence)
+		}
+	}
+	return spans(given)
 }
 
 // reportAbandoned tells of what is in flight at the end and cannot be handed back: the stream has
@@ -116,17 +125,21 @@ func (w *window) reportAbandoned() {
 	if err != nil {
 		return
 	}
-	var lost []span
-	for _, sequence := range slices.Sorted(maps.Keys(w.inFlight)) {
-		switch last := len(lost) - 1; {
-		case sequence >= stream.CachedInfo().State.FirstSeq:
-		case last >= 0 && lost[last].to+1 == sequence:
-			lost[last].to = sequence
-		default:
-			lost = append(lost, span{sequence, sequence})
+	first := stream.CachedInfo().State.FirstSeq
+	gone := slices.DeleteFunc(slices.Sorted(maps.Keys(w.inFlight)), func(sequence uint64) bool { return sequence >= first })
+	w.reportLoss(spans(gone), false)
+}
+
+// spans joins sorted numbers that follow each other.
+func spans(sorted []uint64) (all []span) {
+	for _, n := range sorted {
+		if last := len(all) - 1; last >= 0 && all[last].to+1 == n {
+			all[last].to = n
+			continue
 		}
+		all = append(all, span{n, n})
 	}
-	w.reportLoss(lost, false)
+	return all
 }
 
 // reportLoss never leaves a loss silent. If the consumer has a filter, nobody may know how many of

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-const maxName = 64
+const maxHost = 40 // bytes of a host in a name
 
 var (
 	validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -24,21 +24,18 @@ func CheckName(name string) error {
 	return nil
 }
 
-// NameOf is the name of a delivery to an endpoint unless it has another: host and path.
+// NameOf is the name of a delivery to an endpoint unless it has another: the host, and a digest
+// of the URL, since paths and queries may be secret.
 func NameOf(to *url.URL) string {
-	name := strings.Trim(notInName.ReplaceAllString(to.Host+to.Path, "-"), "-")
-	if len(name) > maxName {
-		digest := sha256.Sum256([]byte(name))
-		name = strings.TrimRight(name[:maxName-9], "-") + "-" + hex.EncodeToString(digest[:4])
-	}
-	return name
+	host := notInName.ReplaceAllString(to.Host, "-")
+	return strings.Trim(host[:min(len(host), maxHost)]+"-"+fingerprint(to)[:8], "-")
 }
 
 // consumerName is the durable's, which so looks like nobody else's.
 func consumerName(name string) string { return "forward-" + name }
 
-// fingerprint tells endpoints apart without showing their paths, which may be secret.
+// fingerprint tells endpoints apart without showing their paths and queries, which may be secret.
 func fingerprint(to *url.URL) string {
-	digest := sha256.Sum256([]byte(to.Scheme + "://" + to.Host + to.EscapedPath()))
+	digest := sha256.Sum256([]byte(to.String()))
 	return hex.EncodeToString(digest[:8])
 }

@@ -129,5 +129,5 @@ func cause(err error) error {
 	return err
 }
 
-// redactedURL is an endpoint as logs may have it: without its user and its query.
-func redactedURL(to *url.URL) string { return to.Scheme + "://" + to.Host + to.EscapedPath() }
+// redactedURL is an endpoint as logs may have it: its path and query may be secret.
+func redactedURL(to *url.URL) string { return to.Scheme + "://" + to.Host }

@@ -55,7 +55,7 @@ func TestRights(t *testing.T) {
 		w.end(i)
 	}
 	w.endpoint.setFails(func(int) string { return "" })
-	if sent, err := ResendDead(t.Context(), nc, w.options(1)); err != nil || sent != (Resent{1, 0}) {
+	if sent, err := ResendDead(t.Context(), nc, w.options(1)); err != nil || sent != (Resent{Delivered: 1, Left: 0}) {
 		t.Errorf("%+v, %v", sent, err)
 	}
 	must(t, nc.FlushTimeout(5*time.Second))

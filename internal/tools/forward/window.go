@@ -171,14 +171,13 @@ func (w *window) take(msg jetstream.Msg) {
 	}
 	m := &inspect.Message{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Subject: msg.Subject(), Header: msg.Headers(), Body: msg.Data()}
 	if pin := m.Header.Get(headerPin); pin != w.pin {
-		w.pin, w.complete = pin, w.window() == 1
+		w.pin, w.complete = pin, false
 		w.Log.Info().Str("code", "forward.active").Str("name", w.Name).Msg("this instance gets the events")
 	}
 	if !w.matches(m) {
 		w.answer(msg.Reply(), ack) //nolint:errcheck // it would come again
 		return
 	}
-	w.makeRoom()
 	d := &delivery{m: m, lane: w.laneOf(m), reply: msg.Reply()}
 	w.inFlight[m.Sequence] = d
 	lane := &w.lanes[d.lane]
@@ -190,25 +189,6 @@ func (w *window) take(msg jetstream.Msg) {
 	})
 	*lane = slices.Insert(*lane, at, d)
 	w.checkOutstanding()
-}
-
-// makeRoom bounds what is in flight. The consumer hands out no more than the window, but does
-// not count what the stream has removed meanwhile: with an endpoint that is away for longer
-// than max_age, more and more would be in flight. Then the oldest is given up.
-func (w *window) makeRoom() {
-	if len(w.inFlight) < maxWindows*w.window() {
-		return
-	}
-	var oldest *delivery
-	for _, d := range w.inFlight {
-		if !d.busy && (oldest == nil || d.m.Sequence < oldest.m.Sequence) {
-			oldest = d
-		}
-	}
-	if oldest != nil {
-		w.remove(oldest)
-		w.loss.abandon(oldest.m.Sequence)
-	}
 }
 
 // matches reports whether a message is to be delivered.
@@ -231,7 +211,8 @@ func (f *forwarder) laneOf(m *inspect.Message) int {
 }
 
 // checkOutstanding finds out whether all that the consumer has handed out to anybody is in flight. As
-// long as something may be missing, nothing is delivered, lest a later one go first.
+// long as something may be missing, nothing is delivered, lest a later one go first. It matters with
+// one lane, too: what another instance had in flight for more lanes is handed out again all at once.
 func (w *window) checkOutstanding() {
 	if w.complete || len(w.inFlight) == 0 {
 		return
