@@ -106,7 +106,8 @@ func (r *replica) consumersTrouble(outbox.Stats) (text string, known bool) {
 		r.setAlarm(message.AlarmConsumers, false, "this replica does not watch the consumers any more")
 		return "", false
 	}
-	return describeConsumers(report), report.Trouble == ""
+	text = describeConsumers(report)
+	return text, text != "" || report.Trouble == ""
 }
 
 func describeConsumers(report *status.Consumers) string {

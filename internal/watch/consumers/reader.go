@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -26,6 +27,7 @@ const (
 	maxNamed   = 100  // durable consumers, each of which may cost a look-up
 	maxRead    = 4096 // consumers of all kinds
 	maxFilters = 16   // of a consumer, each of which costs a look-up
+	maxLookUps = 16   // consumers that are looked up at once
 )
 
 // Reader reads the consumers of one stream, round by round. It is not safe for concurrent use.
@@ -67,16 +69,25 @@ func (r *Reader) Read(ctx context.Context) (*status.Consumers, error) {
 		report.More = len(durable) - maxNamed
 		durable = durable[:maxNamed]
 	}
-	for _, info := range durable {
-		c := status.Consumer{
+	report.Durable = make([]status.Consumer, len(durable))
+	failed := make([]error, len(durable))
+	var lookUps errgroup.Group
+	lookUps.SetLimit(maxLookUps)
+	for i, info := range durable {
+		c := &report.Durable[i]
+		*c = status.Consumer{
 			Name: info.Name, Pending: info.NumPending, Unacknowledged: info.NumAckPending, Redelivered: info.NumRedelivered, Stuck: stuck[info.Name].Seconds(),
 		}
 		if behind(info) {
-			if err := r.addOldest(ctx, stream, info, &c); err != nil {
-				return nil, fmt.Errorf("consumer %s of stream %s: %w", info.Name, r.stream, err)
-			}
+			lookUps.Go(func() error {
+				failed[i] = r.addOldest(ctx, stream, info, c)
+				return nil
+			})
 		}
-		report.Durable = append(report.Durable, c)
+	}
+	lookUps.Wait() //nolint:errcheck // failed has them
+	if failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil }); len(failed) > 0 {
+		report.Trouble = fmt.Sprintf("the oldest unprocessed message of %d consumers cannot be read: %v", len(failed), failed[0])
 	}
 	slices.SortFunc(report.Durable, func(a, b status.Consumer) int { return strings.Compare(a.Name, b.Name) })
 	return report, nil

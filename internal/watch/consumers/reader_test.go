@@ -262,6 +262,33 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// TestUnreadMessages: what cannot be looked up in time hides nothing else.
+func TestUnreadMessages(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
+		{Username: "all", Password: "p"},
+		{Username: "blind", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.MSG.GET.>"}}}},
+	}})
+	w := &world{T: t, nats: srv}
+	js := w.jetStream(w.connect(nats.UserInfo("all", "p")))
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage})
+	w.must(err)
+	for n := range 40 {
+		_, err := js.CreateConsumer(t.Context(), "ZOOM", jetstream.ConsumerConfig{Durable: fmt.Sprintf("c%02d", n), AckPolicy: jetstream.AckExplicitPolicy})
+		w.must(err)
+	}
+	_, err = js.Publish(t.Context(), "zoom.a", nil)
+	w.must(err)
+	nc := w.connect(nats.UserInfo("blind", "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	report, err := NewReader(nc, w.jetStream(nc), "ZOOM").Read(ctx)
+	w.must(err)
+	if len(report.Durable) != 40 || report.Durable[39].Name != "c39" || report.Durable[39].Pending != 1 || !strings.HasPrefix(report.Trouble, "the oldest unprocessed message of 40 consumers cannot be read: ") {
+		t.Errorf("%+v", report)
+	}
+}
+
 // TestDenied: the right that is missing is named.
 func TestDenied(t *testing.T) {
 	w := &world{T: t}

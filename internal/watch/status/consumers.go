@@ -12,7 +12,7 @@ type Consumers struct {
 	Durable   few[Consumer] `json:"durable"`           // by name; of many, those that are furthest behind
 	More      int           `json:"more,omitempty"`    // durable ones that are not listed
 	Ephemeral int           `json:"ephemeral"`         // their programs make them anew
-	Trouble   string        `json:"trouble,omitempty"` // why they cannot be seen
+	Trouble   string        `json:"trouble,omitempty"` // why they cannot be seen, or not how old all their oldest messages are
 }
 
 // Consumer is how far a durable consumer is. What is unprocessed is unacknowledged, or if
