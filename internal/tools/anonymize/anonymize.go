@@ -106,6 +106,10 @@ var (
 	counts  = strings.Fields("bytes count date duration modified offset position seq sequence size stamp time timestamp total ts")
 	// What is a time or a number, and yet tells who somebody is.
 	personal = strings.Fields("birth birthday dob lat latitude lng lon longitude")
+	// technical are those of harmless whose values may look like a person's name.
+	technical = strings.Fields("codec country currency language mode os platform result status subtype timezone type version")
+	// numbered is what people have numbers for that are no ids of Zoom's.
+	numbered = strings.Fields("badge employee extension number phone")
 	// texts are about people and places, whatever the last word is.
 	texts = strings.Fields("address city description display message name note street summary text title topic zip")
 
@@ -113,6 +117,7 @@ var (
 	stampText = regexp.MustCompile(`^\d{9,13}$`)
 	unitText  = regexp.MustCompile(`^-?\d{1,3}$|^-?\d{1,6}\.\d{1,6}$|^-?\d{1,6}(\.\d+)? ?(%|ms|s|[kKMGT]?i?[bB]|[kM]bps|fps|dBm|Hz)$`)
 	plainText = regexp.MustCompile(`^\d{1,3}$|^[A-Za-z0-9_.,+/:() -]*[A-Za-z.][A-Za-z0-9_.,+/:() -]*$`)
+	nameText  = regexp.MustCompile(`^[A-Z][a-z]+$| `)
 	scheme    = regexp.MustCompile(`^[a-z]+$`)
 	phoneText = regexp.MustCompile(`^\+?[0-9() .-]{7,20}$`)
 )
@@ -148,7 +153,8 @@ func (k Key) Text(name, value string) string {
 		return value
 	case has(texts):
 		return k.label(name, value)
-	case unitText.MatchString(value), slices.Contains(harmless, last) && len(value) <= 64 && plainText.MatchString(value):
+	case unitText.MatchString(value),
+		slices.Contains(harmless, last) && len(value) <= 64 && plainText.MatchString(value) && (slices.Contains(technical, last) || !nameText.MatchString(value)):
 		return value
 	}
 	return k.label(name, value)
@@ -159,12 +165,12 @@ func (k Key) number(name, value string) string {
 	words := wordsOf(name)
 	last := words[len(words)-1]
 	identifies := slices.Contains(ids, last) || slices.ContainsFunc(words, func(w string) bool {
-		return slices.Contains(secrets, w) || w == "phone" || w == "number"
+		return slices.Contains(secrets, w) || slices.Contains(numbered, w)
 	})
 	if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(personal, w) }) {
 		return "0"
 	}
-	if slices.Contains(harmless, last) || !identifies && (len(value) < 7 || slices.Contains(counts, last) || strings.ContainsAny(value, ".eE")) {
+	if !identifies && (slices.Contains(harmless, last) || len(value) < 7 || slices.Contains(counts, last) || strings.ContainsAny(value, ".eE")) {
 		return value
 	}
 	return k.id(value)

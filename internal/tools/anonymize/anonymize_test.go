@@ -94,6 +94,11 @@ func TestTexts(t *testing.T) {
 		{"unheard_of", "Ada", "unheard of "},
 		{"user_name", "Ada", "user name "},
 		{"file_extension", "MP4", "MP4"},
+		{"source", "Ada Lovelace", "source "},
+		{"method", "call Ada", "method "},
+		{"recording", "Ada", "recording "},
+		{"recording_type", "shared_screen_with_speaker_view", "shared_screen_with_speaker_view"},
+		{"os", "Windows", "Windows"},
 		{"timezone", "America/Los_Angeles", "America/Los_Angeles"},
 		{"join_time", "2026-10-02T23:55:58Z", "2026-10-02T23:55:58Z"},
 		{"latency", "134 ms", "134 ms"},
@@ -122,6 +127,9 @@ func TestIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, err := k.Body([]byte(`{"ada@firm.com":{"longitude":11.575382,"total":12345678}}`)); err != nil || strings.Contains(string(body), "ada") || !strings.HasSuffix(string(body), `{"longitude":0,"total":12345678}}`) {
+		t.Errorf("%s %v", body, err)
+	}
+	if body, err := k.Body([]byte(`{"extension":4711,"employee":4711,"size":4711}`)); err != nil || strings.Count(string(body), "4711") != 1 {
 		t.Errorf("%s %v", body, err)
 	}
 	if want := fmt.Sprintf(`"id":%s,`, k.ID("86017254931")); !strings.Contains(string(body), want) || !strings.Contains(string(body), k.ID("+q/7Zk1dQvGm0yT4nB9x3A==")) {
