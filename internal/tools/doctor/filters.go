@@ -103,9 +103,14 @@ func filterFix(stream string, info *jetstream.ConsumerInfo, missed []string) str
 	for _, filter := range missed {
 		filters = append(filters, filter+".>")
 	}
-	fix := "nats consumer edit " + stream + " " + info.Name
+	fix := "nats consumer edit " + stream + " " + quoted(info.Name)
 	for _, filter := range filters {
-		fix += " --filter='" + strings.ReplaceAll(filter, "'", `'\''`) + "'"
+		fix += " --filter=" + quoted(filter)
 	}
 	return fix
+}
+
+// quoted is a text that others chose as one word of a shell.
+func quoted(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -81,6 +81,8 @@ func TestFilters(t *testing.T) {
 	billing := jetstream.ConsumerConfig{Durable: "billing", FilterSubjects: []string{"zoom.user.>", "zoom.meeting.started"}}
 	_, err = stream.CreateConsumer(t.Context(), billing)
 	must(t, err)
+	_, err = stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "x;reboot;$(id)'s", FilterSubject: "zoom.user.created"})
+	must(t, err)
 	_, err = stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{FilterSubject: "zoom.meeting.ended"})
 	must(t, err)
 	for _, subject := range []string{"zoom.meeting.started", "zoom.meeting.started.860"} {
@@ -90,7 +92,8 @@ func TestFilters(t *testing.T) {
 	r := w.run(on)
 	must(t, r.Err())
 	r.has(StreamFilters, Warn, "consumer billing asks for zoom.meeting.started,", "ZOOMSTREAM_SUBJECT_KEY=object",
-		"nats consumer edit ZOOM billing --filter='zoom.user.>' --filter='zoom.meeting.started' --filter='zoom.meeting.started.>'")
+		"nats consumer edit ZOOM 'billing' --filter='zoom.user.>' --filter='zoom.meeting.started' --filter='zoom.meeting.started.>'")
+	r.has(StreamFilters, Warn, `nats consumer edit ZOOM 'x;reboot;$(id)'\''s' --filter='zoom.user.created'`)
 	r.has(StreamFilters, Warn, "have its program ask for 'zoom.meeting.ended.>' besides")
 	billing.FilterSubjects = append(billing.FilterSubjects, "zoom.meeting.started.>")
 	consumer, err := stream.UpdateConsumer(t.Context(), billing)
