@@ -69,7 +69,7 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
 		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
 
-		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, credential)},
+		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, oneLine)},
 
 		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
 		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},

@@ -54,6 +54,8 @@ func TestRules(t *testing.T) {
 		{"ZOOMSTREAM_SPOOL_MAX=16MiB", ""},
 		{"ZOOMSTREAM_SPOOL_MAX=1G", "not a size"},
 		{"ZOOMSTREAM_SPOOL_MAX=9999999TiB", "not a size"},
+		{"ZOOMSTREAM_FORWARD_SECRET=a secret, \"ours\"", ""},
+		{"ZOOMSTREAM_FORWARD_SECRET=a\nb", "give it in one line"},
 		{"ZOOMSTREAM_STREAM=my_stream-1", ""},
 		{"ZOOMSTREAM_STREAM=a.b", "be a name in NATS"},
 		{"ZOOMSTREAM_STREAM=a b", "be a name in NATS"},
