@@ -10,7 +10,7 @@ import (
 
 type configCmd struct {
 	Check   configCheckCmd   `cmd:"" help:"Check all settings as run does, without a connection to anything."`
-	Show    configShowCmd    `cmd:"" help:"Show each setting and where its value comes from; secrets are ***."`
+	Show    configShowCmd    `cmd:"" help:"Show the file that is read, each setting and where its value comes from; secrets are ***."`
 	Example configExampleCmd `cmd:"" help:"Print a YAML file with every setting, commented out."`
 }
 
@@ -52,6 +52,7 @@ func (c *configShowCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	shown := append([]config.Value{cfg.File}, cfg.Effective()...)
 	if c.JSON {
 		type setting struct {
 			Name   string `json:"name"`
@@ -59,7 +60,7 @@ func (c *configShowCmd) Run(p *process) error {
 			Source string `json:"source"`
 		}
 		var all []setting
-		for _, v := range cfg.Effective() {
+		for _, v := range shown {
 			all = append(all, setting(v))
 		}
 		encoder := json.NewEncoder(p.stdout)
@@ -67,7 +68,7 @@ func (c *configShowCmd) Run(p *process) error {
 		return encoder.Encode(all)
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	for _, v := range cfg.Effective() {
+	for _, v := range shown {
 		value := v.Value
 		if value == "" {
 			value = "-"

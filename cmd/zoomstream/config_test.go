@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,9 @@ func TestConfigCommands(t *testing.T) {
 
 	p = start(t, environ, "config", "show", "--stream=EVENTS")
 	p.exit(exitOK)
+	if got, want := strings.Fields(p.stdout.String())[:4], []string{"ZOOMSTREAM_CONFIG", file, "environment", "ZOOMSTREAM_CONFIG"}; !slices.Equal(got, want) {
+		t.Errorf("the first row is %q, want %q", got, want)
+	}
 	for _, fields := range []string{
 		"ZOOM_CLIENT_ID *** environment ZOOM_CLIENT_ID", "ZOOM_CLIENT_SECRET *** file " + file + ":2", "ZOOM_SECRET_TOKEN - default",
 		"ZOOMSTREAM_STREAM EVENTS flag --stream", "ZOOMSTREAM_LEASE_TTL 20s file " + file + ":1", "ZOOMSTREAM_HEARTBEAT 25s default",
@@ -44,7 +48,7 @@ func TestConfigCommands(t *testing.T) {
 	asJSON := start(t, environ, "config", "show", "--json")
 	asJSON.exit(exitOK)
 	var all []struct{ Name, Value, Source string }
-	if err := json.Unmarshal([]byte(asJSON.stdout.String()), &all); err != nil || len(all) < 30 || all[0].Name != "ZOOM_CLIENT_ID" || all[0].Value != "***" {
+	if err := json.Unmarshal([]byte(asJSON.stdout.String()), &all); err != nil || len(all) < 30 || all[0].Name != "ZOOMSTREAM_CONFIG" || all[0].Value != file || all[1].Name != "ZOOM_CLIENT_ID" || all[1].Value != "***" {
 		t.Errorf("%v: %s", err, &asJSON.stdout)
 	}
 	if text := p.stdout.String() + asJSON.stdout.String(); strings.Contains(text, secret) {

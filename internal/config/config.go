@@ -70,6 +70,10 @@ type Config struct {
 	LogLevel      string // trace, debug, info, warn, error
 	LogFormat     string // json, console, auto
 
+	// File is the YAML file that was read, under the name ZOOMSTREAM_CONFIG; its Value is
+	// empty if there is none.
+	File Value
+
 	values      []Value
 	secretFiles []Value // settings and paths of files that hold secrets
 }

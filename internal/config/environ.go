@@ -23,7 +23,7 @@ func fromEnvironment(environ []string) (layer, []error) {
 		if own && strings.TrimSpace(value) != "" && !kubernetes.MatchString(entry) {
 			errs = append(errs, &Error{
 				Setting: name[:min(len(name), maxName)], Source: "environment " + name[:min(len(name), maxName)],
-				Problem: "no such setting; did you mean " + nearestRow(name[:min(len(name), maxName)]).setting + "?",
+				Problem: "no such setting; did you mean " + nearestVariable(name[:min(len(name), maxName)]) + "?",
 			})
 		}
 	}
@@ -37,11 +37,23 @@ func fromEnvironment(environ []string) (layer, []error) {
 // ZOOMSTREAM_HTTP_PORT=8480 is not of that form but a person's mistake.
 var kubernetes = regexp.MustCompile(`^\w+(_SERVICE_HOST=|_SERVICE_PORT(_\w+)?=|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|_PORT=(tcp|udp|sctp)://)`)
 
-// nearestRow returns the setting whose name takes the fewest edits to get from
-// name, which may be in the spelling of a variable, a flag or a key.
-func nearestRow(name string) row {
-	fold := func(name string) string {
-		return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "ZOOMSTREAM_")
+// nearestVariable returns the variable whose name takes the fewest edits to get from
+// name.
+func nearestVariable(name string) string {
+	known := []string{configVariable}
+	for _, r := range table {
+		known = append(known, r.setting)
 	}
+	return nearest.Sort(fold(name), known, fold)[0]
+}
+
+// nearestRow returns the setting of the file whose name takes the fewest edits to get
+// from name.
+func nearestRow(name string) row {
 	return nearest.Sort(fold(name), table, func(r row) string { return fold(r.setting) })[0]
+}
+
+// fold makes one of the spellings of a variable, a flag and a key.
+func fold(name string) string {
+	return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "ZOOMSTREAM_")
 }

@@ -55,13 +55,13 @@ func TestConfigVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing := "ZOOMSTREAM_CONFIG=" + filepath.Join(dir, "missing.yaml")
-	if cfg, err := LoadWithoutZoom(Settings{}, good, []string{missing}); err != nil || cfg.Stream != "GOOD" {
+	if cfg, err := LoadWithoutZoom(Settings{}, good, []string{missing}); err != nil || cfg.Stream != "GOOD" || cfg.File != (Value{"ZOOMSTREAM_CONFIG", good, "flag --config"}) {
 		t.Errorf("%v, %v", cfg, err)
 	}
-	if cfg, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOMSTREAM_CONFIG= " + good}); err != nil || cfg.Stream != "GOOD" {
+	if cfg, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOMSTREAM_CONFIG= " + good}); err != nil || cfg.Stream != "GOOD" || cfg.File != (Value{"ZOOMSTREAM_CONFIG", good, "environment ZOOMSTREAM_CONFIG"}) {
 		t.Errorf("%v, %v", cfg, err)
 	}
-	if cfg, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOMSTREAM_CONFIG="}); err != nil || cfg.Stream != "ZOOM" {
+	if cfg, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOMSTREAM_CONFIG="}); err != nil || cfg.Stream != "ZOOM" || cfg.File != (Value{"ZOOMSTREAM_CONFIG", "", "default"}) {
 		t.Errorf("an empty one: %v, %v", cfg, err)
 	}
 	if _, err := LoadWithoutZoom(Settings{}, "", []string{missing}); err == nil || !strings.HasPrefix(err.Error(), "ZOOMSTREAM_CONFIG (environment) is ") {

@@ -36,15 +36,17 @@ func LoadWithoutZoom(s Settings, configFile string, environ []string) (*Config, 
 
 func load(s Settings, configFile string, environ []string, zoom bool) (*Config, error) {
 	env, envErrs := fromEnvironment(environ)
-	from := yamlFile{path: configFile, setting: "--config", source: "flag --config"}
-	if named, ok := env[configVariable]; ok && configFile == "" {
+	var from yamlFile
+	if configFile != "" {
+		from = yamlFile{path: configFile, setting: "--config", source: "flag --config"}
+	} else if named, ok := env[configVariable]; ok {
 		from = yamlFile{path: named.value, setting: configVariable, source: named.source}
 	}
 	file, fileErrs := from.read()
 	l := &loader{found: map[string]given{}, errs: slices.Concat(envErrs, fileErrs)}
 	l.resolve(fromFlags(s), env, file)
 
-	c := &Config{}
+	c := &Config{File: Value{Name: configVariable, Value: from.path, Source: cmp.Or(from.source, fromDefault)}}
 	for _, f := range fields(c) {
 		value := l.found[f.setting].value
 		if value == "" {

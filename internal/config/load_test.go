@@ -87,6 +87,7 @@ func TestDefaults(t *testing.T) {
 		DataDir: "./data", SpoolDir: filepath.Join("data", "spool"), SpoolMax: 1 << 30,
 		AlarmLate: 5 * time.Minute, AlarmSilent: AutoSilent,
 		HTTPAddr: "127.0.0.1:8480", HTTPElsewhere: true, LogLevel: "info", LogFormat: "auto",
+		File: Value{Name: "ZOOMSTREAM_CONFIG", Source: "default"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("defaults are\n%+v, want\n%+v", c, want)
