@@ -20,7 +20,8 @@ async function main () {
     max_deliver: 20 // then the server gives it up, and says so on an advisory
   })
   const consumer = await jetstream(nc).consumers.get('ZOOM', 'node-webhook')
-  const messages = await consumer.consume({ max_messages: 100 })
+  // One at a time: those that wait behind a slow handler would be sent again after ack_wait, 30 s.
+  const messages = await consumer.consume({ max_messages: 1 })
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => messages.stop())
 
   for await (const msg of messages) {
