@@ -128,7 +128,7 @@ func eventBody() object {
 		"type": "object", "required": []string{"event"},
 		"properties": object{
 			"event":    object{"type": "string", "description": "The event's name, as in the header Zoom-Event."},
-			"event_ts": object{"type": "integer", "description": "When it happened, in milliseconds since 1970."},
+			"event_ts": object{"type": []string{"integer", "string"}, "description": "When it happened, in milliseconds since 1970. In some events Zoom has it as a string."},
 			"payload":  object{"type": "object", "description": "What Zoom documents for the event."},
 		},
 	}

@@ -3,7 +3,8 @@
 // as JSON Schemas (draft 7) the bodies of gaps (gap.json) and alarms (alarm.json) and the
 // headers of malformed frames (malformed.json), whose bodies are raw bytes.
 //
-// They describe the default prefix, zoom. Later versions may add headers and members.
+// They describe the default prefix, zoom. Later versions may add headers and members. The
+// dead letters of zoomstream forward, which are in a stream of their own, are not in it.
 package schema
 
 import "embed"

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
 	"github.com/zoomstream/zoomstream/message/schema"
 )
@@ -45,6 +46,24 @@ func TestBodies(t *testing.T) {
 	} {
 		if err := validate(t, open(t, c.name), c.body); (err == nil) != c.valid {
 			t.Errorf("%s: %s: %v", c.name, c.body, err)
+		}
+	}
+}
+
+// TestEvents validates bodies in the shapes of Zoom's by the schema of an event.
+func TestEvents(t *testing.T) {
+	event := open(t, "asyncapi.json")
+	for _, key := range []string{"components", "messages", "event", "payload"} {
+		event = event.(map[string]any)[key]
+	}
+	for _, body := range zoomsim.Samples() {
+		if err := validate(t, event, body); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for _, body := range []string{`{"event_ts":1}`, `{"event":"a","event_ts":true}`, `{"event":"a","payload":[]}`} {
+		if validate(t, event, []byte(body)) == nil {
+			t.Errorf("%s is valid", body)
 		}
 	}
 }
