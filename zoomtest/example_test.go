@@ -50,7 +50,7 @@ func Example() {
 	}
 	// Output:
 	// meeting.started 5
-	// emit: unknown event "meeting.strated"; did you mean meeting.started, meeting.created, meeting.updated? force=true emits it all the same
+	// emit: unknown event "meeting.strated"; did you mean meeting.started, meeting.created, meeting.updated?
 	// true
 	// meeting.started written
 }

@@ -120,7 +120,7 @@ func emit(_ context.Context, s *Sim, subscription string, p params, done *Done) 
 			return errors.New("emit: an event name or a body is needed")
 		}
 		if err := CheckName(name); err != nil && !p.yes("force") {
-			return fmt.Errorf("emit: %w force=true emits it all the same", err)
+			return fmt.Errorf("emit: %w", err)
 		}
 		body = s.fresh(name, time.Now())
 	}

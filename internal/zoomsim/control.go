@@ -40,10 +40,21 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := s.act(r.Context(), r.PathValue("action"), params{r.URL.Query(), body})
 	if err != nil {
-		http.Error(w, err.Error(), statusOf(err))
+		http.Error(w, err.Error()+wayOut(err), statusOf(err))
 		return
 	}
 	writeJSON(w, http.StatusOK, done)
+}
+
+// wayOut is the parameter with which an action does what it has refused.
+func wayOut(err error) string {
+	switch {
+	case errors.Is(err, ErrUnknownEvent):
+		return " force=true emits it all the same"
+	case errors.Is(err, ErrNobody):
+		return "; allow-nobody=true emits the event all the same, and loses it as Zoom does"
+	}
+	return ""
 }
 
 func statusOf(err error) int {

@@ -77,7 +77,7 @@ func (s *Sim) CheckLive(subscription string) error {
 	if slices.Contains(live, subscription) {
 		return nil
 	}
-	return fmt.Errorf("%w to subscription %q (connected: %s); allow-nobody=true emits the event all the same, and loses it as Zoom does",
+	return fmt.Errorf("%w to subscription %q (connected: %s)",
 		ErrNobody, subscription, cmp.Or(strings.Join(live, ", "), "none"))
 }
 
