@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
 type configCmd struct {
@@ -27,6 +28,11 @@ func (c *configCheckCmd) Run(p *process) error {
 	cfg, err := config.Load(c.Settings, c.Config, p.environ)
 	if err != nil {
 		return err
+	}
+	if !cfg.NATS.Embedded() {
+		if err := natsconn.Check(natsconn.Settings(cfg.NATS).Options()); err != nil {
+			return err
+		}
 	}
 	for _, e := range cfg.Exposed() {
 		fmt.Fprintf(p.stdout, "Warning: others on this machine may read or write %s (%s, mode %s): %s.\n", e.Path, e.Setting, e.Mode, e.Fix)

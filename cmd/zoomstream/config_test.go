@@ -32,6 +32,14 @@ func TestConfigCommands(t *testing.T) {
 		t.Error(text)
 	}
 
+	p = start(t, append(environ, "NATS_CONTEXT=no-such-context"), "config", "check")
+	p.exit(exitConfig)
+	if text := p.stderr.String(); !strings.Contains(text, `NATS_CONTEXT: context "no-such-context": unknown context`) {
+		t.Error(text)
+	}
+	p = start(t, append(environ, "NATS_URL=nats://nobody.invalid"), "config", "check")
+	p.exit(exitOK)
+
 	p = start(t, environ, "config", "show", "--stream=EVENTS")
 	p.exit(exitOK)
 	if got, want := strings.Fields(p.stdout.String())[:4], []string{"ZOOMSTREAM_CONFIG", file, "environment", "ZOOMSTREAM_CONFIG"}; !slices.Equal(got, want) {

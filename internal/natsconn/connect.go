@@ -65,8 +65,8 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 }
 
 // dial returns at once, connected or not: RetryOnFailedConnect leaves configuration errors only.
-func dial(o Options, e *events) (*nats.Conn, error) {
-	opts := append(e.options(),
+func dial(o Options, e *events, more ...nats.Option) (*nats.Conn, error) {
+	opts := append(append(e.options(), more...),
 		nats.Name(o.Name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),

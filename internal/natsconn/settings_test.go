@@ -51,7 +51,16 @@ func TestContext(t *testing.T) {
 		"explicit user in url":     {Context: "stranger", URL: strings.Replace(srv.ClientURL(), "://", "://v:q@", 1)},
 		"explicit, not its jwt":    {Context: "jwt", User: "v", Password: "q"},
 	} {
-		t.Run(name, func(t *testing.T) { connect(t, o) })
+		t.Run(name, func(t *testing.T) {
+			before := connections(t, srv)
+			if err := Check(o); err != nil {
+				t.Errorf("the check says %v", err)
+			}
+			if n := connections(t, srv) - before; n != 0 {
+				t.Errorf("the check has connected %d times", n)
+			}
+			connect(t, o)
+		})
 	}
 	for name, parts := range map[string][]string{
 		"unknown": {`unknown context "unknown"`},
@@ -72,8 +81,19 @@ func TestContext(t *testing.T) {
 			if strings.Contains(err.Error(), "heim") {
 				t.Errorf("%v shows the password", err)
 			}
+			if checked := Check(Options{Context: name}); checked == nil || checked.Error() != err.Error() {
+				t.Errorf("the check says %v, Connect %v", checked, err)
+			}
 		})
 	}
+}
+
+// connections counts all that there ever were.
+func connections(t *testing.T, srv *server.Server) uint64 {
+	t.Helper()
+	v, err := srv.Varz(nil)
+	must(t, err)
+	return v.TotalConnections
 }
 
 func wantConfigErrors(t *testing.T, err error, settings ...string) {
@@ -129,6 +149,9 @@ func TestWrongSettings(t *testing.T) {
 			want(t, err, test.parts...)
 			if strings.Contains(err.Error(), "geheim") || strings.Contains(err.Error(), "heim@") {
 				t.Errorf("%v shows a secret", err)
+			}
+			if checked := Check(test.o); checked == nil || checked.Error() != err.Error() {
+				t.Errorf("the check says %v, Connect %v", checked, err)
 			}
 		})
 	}

@@ -1,0 +1,25 @@
+package natsconn
+
+import (
+	"errors"
+	"net"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// Check returns the [ConfigError] that [Connect] would, without a connection: settings that can never work, all at
+// once. It reads the files that they name.
+func Check(o Options) error {
+	nc, err := dial(o, &events{log: zerolog.Nop()}, nats.SetCustomDialer(nowhere{}), nats.SkipHostLookup())
+	if err != nil {
+		return err
+	}
+	nc.Close()
+	return nil
+}
+
+// nowhere dials nobody.
+type nowhere struct{}
+
+func (nowhere) Dial(string, string) (net.Conn, error) { return nil, errors.New("nothing is dialed") }
