@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,5 +109,20 @@ func TestZoomtest(t *testing.T) {
 	}
 	if h := message.ParseHeaders(msg.Header); h.Event != "meeting.started" || h.ObjectID != "5" {
 		t.Errorf("%+v", h)
+	}
+
+	// A recorded event has its tracking id at each replay, and a body alone has a new one.
+	for range 2 {
+		file := `{"stream_seq":1,"kind":"event","headers":{"x-zm-trackingid":"T"},"body":{"event":"a.recorded"}}` + "\n" + `{"event":"a.body"}`
+		if n, err := sim.Replay(t.Context(), strings.NewReader(file), 0); n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if err := sim.EmitBody([]byte(`{"event":"the.last"}`)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`{"event":"a.recorded"}`, `{"event":"a.body"}`, `{"event":"a.body"}`, `{"event":"the.last"}`}
+	if got := bodies(t, nc.ConnectedUrl(), 5)[1:]; !slices.Equal(got, want) {
+		t.Errorf("%q are stored, want %q", got, want)
 	}
 }

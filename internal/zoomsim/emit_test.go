@@ -212,6 +212,8 @@ func TestReplayOfRecordedEvents(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
 	file := `{"stream_seq":1,"kind":"gap","subject":"zoom._bridge.gap","headers":{},"body":{}}
+{"stream_seq":3,"kind":"event","event":"a.b","subject":"zoom.a.b","headers":{},"body_text":"no JSON"}
+{"stream_seq":4,"kind":"event","event":"a.b","subject":"zoom.a.b","headers":{},"body_base64":"/w=="}
 {"stream_seq":2,"kind":"event","event":"a.b","subject":"zoom.a.b","headers":{"x-zm-trackingid":"T","traceparent":"00-1"},"body":{"event":"a.b", "n":1.0}}
 {"event":"c.d","stream_seq":0}
 `
