@@ -85,9 +85,11 @@ const (
 	HeaderCESubject = "ce-subject"
 )
 
-// The headers that only malformed frames have, besides those above that are known.
+// The headers that malformed frames have besides those above that are known, and dead letters of zoomstream forward
+// besides those of the event.
 const (
-	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`.
+	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`. Of a dead
+	// letter it is why the event could not be delivered: `timeout`, `connection`, or `http_` and the status.
 	HeaderReasonCode = "Zoom-Reason-Code"
 	// HeaderReason is the same for people, in words that may change.
 	HeaderReason = "Zoom-Reason"
