@@ -114,7 +114,7 @@ func TestAwayForLongerThanMaxAge(t *testing.T) {
 			must(t, json.Unmarshal([]byte(line), &told))
 			lost += int(told.To - told.From + 1)
 		}
-		return lost >= 60
+		return lost >= 150
 	})
 	w.end(i)
 	var ended struct {
@@ -125,7 +125,7 @@ func TestAwayForLongerThanMaxAge(t *testing.T) {
 			must(t, json.Unmarshal([]byte(line), &ended))
 		}
 	}
-	if ended.InFlight == 0 || ended.InFlight > maxWindows {
+	if ended.InFlight == 0 || ended.InFlight > 3*maxWindows { // what comes between two checks included
 		t.Errorf("%d are in flight at the end", ended.InFlight)
 	}
 }
@@ -205,7 +205,7 @@ func TestNothingIsRemoved(t *testing.T) {
 	}
 	w.stored()
 	w.until("all is delivered", func() bool { return w.endpoint.count() == 5 })
-	w.limit(func(c *jetstream.StreamConfig) { c.Duplicates, c.MaxAge = 500*time.Millisecond, 500*time.Millisecond })
+	w.limit(func(c *jetstream.StreamConfig) { c.Duplicates, c.MaxAge = 3*time.Second, 3*time.Second }) // many checks
 	w.until("they are gone", func() bool {
 		stream, err := w.js.Stream(t.Context(), "ZOOM")
 		return err == nil && stream.CachedInfo().State.Msgs == 0
