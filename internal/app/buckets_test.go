@@ -34,13 +34,13 @@ func TestDeletedBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.sim.Cut(subID) // the state changes
-		h.await(bucket+" is made again", 10*time.Second, func() bool { return h.recreated(bucket) })
+		h.await(bucket+" is made again", time.Minute, func() bool { return h.recreated(bucket) })
 		h.ready()
-		h.await("it is ready", 10*time.Second, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
+		h.await("it is ready", time.Minute, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
 
 		// Now something stands in the way.
 		other := jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"$KV." + bucket + ".>"}, NoAck: true}
-		h.await("there is another stream", 10*time.Second, func() bool {
+		h.await("there is another stream", time.Minute, func() bool {
 			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may be faster to make it again
 			_, err := h.js.CreateStream(t.Context(), other)
 			return err == nil
@@ -58,6 +58,6 @@ func TestDeletedBuckets(t *testing.T) {
 		if err := h.js.DeleteStream(t.Context(), "OTHER"); err != nil {
 			t.Fatal(err)
 		}
-		h.await("it is over", 10*time.Second, func() bool { return h.status().Outbox.Bucket == "" })
+		h.await("it is over", time.Minute, func() bool { return h.status().Outbox.Bucket == "" })
 	}
 }
