@@ -88,7 +88,7 @@ func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusa
 		if err == nil {
 			f.progress.dead.Add(1)
 			f.Log.Error().Str("code", "forward.dead").Str("name", f.Name).Str("id", m.Header.Get(message.HeaderID)).Str("subject", m.Subject).Uint64("stream_seq", m.Sequence).
-				Str("reason", r.code).Str("detail", r.text).Msg("an event could not be delivered and is a dead letter; forward --dead sends it again")
+				Str("reason", r.code).Str("detail", r.text).Msg("an event could not be delivered and is a dead letter")
 			return nil
 		}
 		if ctx.Err() != nil {

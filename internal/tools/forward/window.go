@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,14 +182,8 @@ func (w *window) take(msg jetstream.Msg) {
 	d := &delivery{m: m, lane: w.laneOf(m), reply: msg.Reply()}
 	w.inFlight[m.Sequence] = d
 	lane := &w.lanes[d.lane]
-	at, _ := slices.BinarySearchFunc(*lane, m.Sequence, func(d *delivery, seq uint64) int {
-		if d.m.Sequence < seq {
-			return -1
-		}
-		return 1
-	})
+	at, _ := slices.BinarySearchFunc(*lane, m.Sequence, func(d *delivery, sequence uint64) int { return cmp.Compare(d.m.Sequence, sequence) })
 	*lane = slices.Insert(*lane, at, d)
-	w.checkOutstanding()
 }
 
 // matches reports whether a message is to be delivered.
@@ -201,7 +196,10 @@ func (f *forwarder) laneOf(m *inspect.Message) int {
 	if f.Parallel == 1 {
 		return 0
 	}
-	key, _ := m.Object()
+	key := m.Header.Get(message.HeaderObjectID)
+	if key == "" { // else nobody need read the body
+		key, _ = m.Object()
+	}
 	if key == "" {
 		key = m.Account()
 	}
