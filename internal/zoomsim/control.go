@@ -40,31 +40,23 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := s.act(r.Context(), r.PathValue("action"), params{r.URL.Query(), body})
 	if err != nil {
-		http.Error(w, err.Error()+wayOut(err), statusOf(err))
+		status, wayOut := answerTo(err)
+		http.Error(w, err.Error()+wayOut, status)
 		return
 	}
 	writeJSON(w, http.StatusOK, done)
 }
 
-// wayOut is the parameter with which an action does what it has refused.
-func wayOut(err error) string {
+// answerTo is how an action's error is answered: with a status, and with the parameter that
+// has it done all the same.
+func answerTo(err error) (status int, wayOut string) {
 	switch {
 	case errors.Is(err, ErrUnknownEvent):
-		return " force=true emits it all the same"
+		return http.StatusNotFound, " force=true emits it all the same"
 	case errors.Is(err, ErrNobody):
-		return "; allow-nobody=true emits the event all the same, and loses it as Zoom does"
+		return http.StatusConflict, "; allow-nobody=true emits the event all the same, and loses it as Zoom does"
 	}
-	return ""
-}
-
-func statusOf(err error) int {
-	switch {
-	case errors.Is(err, ErrUnknownEvent):
-		return http.StatusNotFound
-	case errors.Is(err, ErrNobody):
-		return http.StatusConflict
-	}
-	return http.StatusBadRequest
+	return http.StatusBadRequest, ""
 }
 
 // serveSamples lists the known events: those with a sample, and the others.
@@ -86,7 +78,7 @@ func (s *Sim) serveSamples(w http.ResponseWriter, _ *http.Request) {
 func (s *Sim) serveSample(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("event")
 	if err := CheckName(name); err != nil {
-		http.Error(w, err.Error(), statusOf(err))
+		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
