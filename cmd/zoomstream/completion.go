@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -69,7 +70,7 @@ func completions(program *kong.Node) (all []completion) {
 
 func (c *completion) addFlags(flags []*kong.Flag) {
 	for _, f := range flags {
-		if f.Hidden || strings.Contains(c.flagWords()+" ", "--"+f.Name+" ") {
+		if f.Hidden || slices.ContainsFunc(c.flags, func(had completedFlag) bool { return had.name == f.Name }) {
 			continue
 		}
 		c.flags = append(c.flags, completedFlag{f.Name, plain(f.Help), !f.IsBool()})

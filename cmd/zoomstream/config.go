@@ -60,18 +60,9 @@ func (c *configShowCmd) Run(p *process) error {
 	}
 	shown := append([]config.Value{cfg.File}, cfg.Effective()...)
 	if c.JSON {
-		type setting struct {
-			Name   string `json:"name"`
-			Value  string `json:"value"`
-			Source string `json:"source"`
-		}
-		var all []setting
-		for _, v := range shown {
-			all = append(all, setting(v))
-		}
 		encoder := json.NewEncoder(p.stdout)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
+		return encoder.Encode(shown)
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, v := range shown {

@@ -76,12 +76,16 @@ var errNoForwardSecret = &config.Error{Setting: "ZOOMSTREAM_FORWARD_SECRET", Pro
 
 // Run delivers until a signal comes.
 func (c *forwardCmd) Run(p *process) error {
-	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+	load := func() (*config.Config, error) {
+		cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
+		if err == nil && cfg.ForwardSecret == "" {
+			err = errNoForwardSecret
+		}
+		return cfg, err
+	}
+	cfg, err := load()
 	if err != nil {
 		return err
-	}
-	if cfg.ForwardSecret == "" {
-		return errNoForwardSecret
 	}
 	log := newLogger(p.stderr, "trace", cfg.LogFormat)
 	setLevel(cfg.LogLevel) // of all loggers, since it may change
@@ -108,32 +112,15 @@ func (c *forwardCmd) Run(p *process) error {
 	ended := make(chan struct{})
 	var reloading sync.WaitGroup
 	hangUp := hangUps(p.ctx)
-	reloading.Go(func() { c.reload(p, log, hangUp, &secret, ended) })
+	reloading.Go(func() {
+		reload(log, hangUp, ended, load, func(now *config.Config) {
+			was := secret.Swap(&now.ForwardSecret)
+			log.Info().Str("code", "config.reloaded").Bool("secrets_changed", *was != now.ForwardSecret).Msg("SIGHUP: the secret and the log level were read again")
+		})
+	})
 	defer reloading.Wait()
 	defer close(ended)
 	return forward.Run(p.ctx, nc, options)
-}
-
-// reload reads the secret anew with each SIGHUP, until the end.
-func (c *forwardCmd) reload(p *process, log zerolog.Logger, hangUp <-chan struct{}, secret *atomic.Pointer[string], ended <-chan struct{}) {
-	for {
-		select {
-		case <-hangUp:
-		case <-ended:
-			return
-		}
-		cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
-		if err == nil && cfg.ForwardSecret == "" {
-			err = errNoForwardSecret
-		}
-		if err != nil {
-			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
-			continue
-		}
-		setLevel(cfg.LogLevel)
-		was := secret.Swap(&cfg.ForwardSecret)
-		log.Info().Str("code", "config.reloaded").Bool("secrets_changed", *was != cfg.ForwardSecret).Msg("SIGHUP: the secret and the log level were read again")
-	}
 }
 
 // endedBefore leaves out an error if a signal was what ended the wait.

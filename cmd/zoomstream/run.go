@@ -30,7 +30,8 @@ const (
 
 // Run runs the connector until a signal comes.
 func (c *runCmd) Run(p *process) error {
-	cfg, err := config.Load(c.Settings, c.Config, p.environ)
+	load := func() (*config.Config, error) { return config.Load(c.Settings, c.Config, p.environ) }
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
@@ -52,11 +53,21 @@ func (c *runCmd) Run(p *process) error {
 	reloaded, ended := make(chan *config.Config), make(chan struct{})
 	var reloading sync.WaitGroup
 	hangUp := hangUps(p.ctx)
-	reloading.Go(func() { c.reload(p, cfg, log, hangUp, reloaded, ended) })
+	reloading.Go(func() {
+		reload(log, hangUp, ended, load, func(now *config.Config) {
+			if changed := changedSettings(cfg, now); len(changed) > 0 {
+				log.Warn().Str("code", "config.restart").Strs("settings", changed).Msg("SIGHUP: these settings have changed, which counts after a restart only")
+			}
+			select {
+			case reloaded <- now:
+			case <-ended:
+			}
+		})
+	})
 	err = app.Run(p.ctx, app.Options{
 		Config: cfg, Version: currentVersion().Version, Commit: currentVersion().Commit,
 		StepDown: p.stepDown, Reload: reloaded, Notify: notifier(), Log: log,
-		Reread: func() (*config.Config, error) { return config.Load(c.Settings, c.Config, p.environ) },
+		Reread: load,
 	})
 	close(ended)
 	reloading.Wait()
@@ -65,32 +76,6 @@ func (c *runCmd) Run(p *process) error {
 	}
 	log.Info().Str("code", "end").Msg("zoomstream ended")
 	return nil
-}
-
-// reload loads the configuration anew with each SIGHUP, until the end. What is wrong
-// with it is logged, and nothing changes then.
-func (c *runCmd) reload(p *process, began *config.Config, log zerolog.Logger, hangUp <-chan struct{}, to chan<- *config.Config, ended <-chan struct{}) {
-	for {
-		select {
-		case <-hangUp:
-		case <-ended:
-			return
-		}
-		cfg, err := config.Load(c.Settings, c.Config, p.environ)
-		if err != nil {
-			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
-			continue
-		}
-		setLevel(cfg.LogLevel)
-		if changed := changedSettings(began, cfg); len(changed) > 0 {
-			log.Warn().Str("code", "config.restart").Strs("settings", changed).Msg("SIGHUP: these settings have changed, which counts after a restart only")
-		}
-		select {
-		case to <- cfg:
-		case <-ended:
-			return
-		}
-	}
 }
 
 // changedSettings are those, besides the secrets and the log level, that are not what

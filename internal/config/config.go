@@ -120,9 +120,9 @@ func (n NATS) Embedded() bool {
 
 // Value is one setting as it took effect, safe to log.
 type Value struct {
-	Name   string // environment variable's name
-	Value  string // "***" for a secret that is set
-	Source string // "flag --x", "environment X", "file path:line" or "default"
+	Name   string `json:"name"`   // environment variable's name
+	Value  string `json:"value"`  // "***" for a secret that is set
+	Source string `json:"source"` // "flag --x", "environment X", "file path:line" or "default"
 }
 
 // Effective returns every setting with its source, in the order of the table.

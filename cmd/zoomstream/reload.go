@@ -1,0 +1,26 @@
+package main
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/config"
+)
+
+// reload loads the configuration anew with each SIGHUP, until the end, and sets the log level.
+// What is wrong is logged, and all stays as it was; else apply has the rest.
+func reload(log zerolog.Logger, hangUp, ended <-chan struct{}, load func() (*config.Config, error), apply func(*config.Config)) {
+	for {
+		select {
+		case <-hangUp:
+		case <-ended:
+			return
+		}
+		cfg, err := load()
+		if err != nil {
+			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
+			continue
+		}
+		setLevel(cfg.LogLevel)
+		apply(cfg)
+	}
+}
