@@ -34,7 +34,22 @@ func Start(t testing.TB, options *server.Options) *server.Server {
 		t.Fatal("nats-server is not ready")
 	}
 	t.Cleanup(func() { Stop(s) })
+	keepStreamsFolder(t, s)
 	return s
+}
+
+// keepStreamsFolder puts a folder without a stream beside those of the default account. With
+// an account's last stream the server removes the folder of its streams, a moment later: a
+// stream that a test makes meanwhile fails.
+func keepStreamsFolder(t testing.TB, s *server.Server) {
+	t.Helper()
+	if !s.JetStreamEnabled() {
+		return
+	}
+	folder := filepath.Join(s.JetStreamConfig().StoreDir, s.GlobalAccount().Name, "streams", "empty")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // UsersConf reads a nats.conf with its users switched on, who all have one password. A server

@@ -330,11 +330,19 @@ func TestForeign(t *testing.T) {
 	if text := run(o); !strings.Contains(text, "that zoomstream did not make") {
 		t.Error(text)
 	}
-	must(t, w.js.DeleteStream(t.Context(), "ZOOM_DEAD"))
-	_, err = w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM_DEAD", Subjects: []string{"zoom-dead.>"}})
+}
+
+// TestForeignDeadLetters refuses a stream that would keep what was delivered.
+func TestForeignDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM_DEAD", Subjects: []string{"zoom-dead.>"}})
 	must(t, err)
-	if text := run(o); !strings.Contains(text, "stream ZOOM_DEAD of the dead letters does not remove what was delivered") {
-		t.Error(text)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = Run(ctx, w.connect(), w.options(1))
+	if err == nil || !strings.Contains(err.Error(), "stream ZOOM_DEAD of the dead letters does not remove what was delivered") {
+		t.Error(err)
 	}
 }
 
