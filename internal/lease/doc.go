@@ -22,6 +22,7 @@
 // gone, and until it is proven anew by the next one: others may have found its
 // holder dead. A term that is no longer trusted is not lost: its holder keeps what
 // it has open, opens nothing, and goes on trying to renew.
+// A lease is not released while a dial of its term is under way.
 // Deadlines are on the monotonic clock, and no decision compares the wall clocks
 // of two machines.
 //

@@ -133,8 +133,12 @@ func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
 	return epoch > t.Epoch, err
 }
 
-// releaseLease removes the lease if it is still this term's.
+// releaseLease removes the lease if it is still this term's, once no dial of the term is
+// under way. The term's context has ended, so none begins any more.
 func (e *elector) releaseLease(t *Term) {
+	dialCtx, stop := context.WithTimeout(context.Background(), e.c.timing.ttl) // then it has expired
+	defer stop()
+	t.waitDialled(dialCtx)
 	e.transition(endReleased)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()

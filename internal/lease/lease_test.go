@@ -361,6 +361,37 @@ func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
 	})
 }
 
+// A dial goes on for a moment after its term has ended. If it were to succeed after the
+// successor's, it would displace the successor's connection.
+func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
+	for name, release := range map[string]func(*member){"step-down": func(m *member) { m.StepDown() }, "stop": func(m *member) { go m.stop() }} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				a := w.leader("a")
+				b := w.join("b", sub)
+				time.Sleep(5 * time.Second)
+				first, second := a.term().BeginDial(), a.term().BeginDial()
+				release(a)
+				w.await("a's term has ended", 100*time.Millisecond, func() bool { return !a.leads(sub) })
+				first()
+				time.Sleep(2 * time.Second)
+				if b.leads(sub) {
+					t.Error("b leads while a dials")
+				}
+				second()
+				w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) })
+				// One that never ends, against all expectation, does not keep the lease.
+				b.term().BeginDial()
+				b.StepDown()
+				if name == "stop" {
+					return // nobody is left
+				}
+				w.await("a leads", ttl+2*time.Second, func() bool { return a.leads(sub) })
+			})
+		})
+	}
+}
+
 func TestSharesAreEven(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		all := subscriptions(60)

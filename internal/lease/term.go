@@ -67,7 +67,8 @@ type Term struct {
 	mu       sync.Mutex
 	revision uint64
 	proof    proof
-	changed  chan struct{}
+	dials    int           // under way
+	changed  chan struct{} // closed when one of the above has changed
 }
 
 // proof is a write that showed that the lease is this term's.
@@ -117,6 +118,26 @@ func (t *Term) Prove(ctx context.Context) error {
 // later term is known, a lease that has expired is taken back.
 func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
 
+// BeginDial notes that a connection is about to be opened, and end that it is open or
+// given up. Until then the lease is not released: the end of a term does not stop a dial
+// at once, and one that succeeds late would displace the successor's connection.
+func (t *Term) BeginDial() (end func()) {
+	t.addDials(1)
+	return func() { t.addDials(-1) }
+}
+
+func (t *Term) addDials(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dials += n
+	t.notify()
+}
+
+// waitDialled waits until no dial is under way.
+func (t *Term) waitDialled(ctx context.Context) {
+	t.await(ctx, func() bool { return t.dials == 0 }) //nolint:errcheck // a lease that has expired is no longer to be released
+}
+
 // TakenOver reports whether a later term was seen, of this replica or another one. It is
 // false after a term that ended with [ErrReleased], or that expired and that nobody took
 // the lease from, as far as is known.
@@ -153,6 +174,11 @@ func (t *Term) extend(revision uint64, p proof) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.revision, t.proof = revision, p
+	t.notify()
+}
+
+// notify expects the caller to hold t.mu.
+func (t *Term) notify() {
 	close(t.changed)
 	t.changed = make(chan struct{})
 }

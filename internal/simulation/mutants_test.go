@@ -63,6 +63,8 @@ var mutants = []mutant{
 		old: "	gaps := last.Unstored\n", new: "	gaps := last.Unstored[:0]\n	last.Unstored = nil\n", tests: []string{"-run", "TestForgedState", "./internal/bridge"}},
 	{promise: "6", mistake: "an outage of NATS counts as a death", file: "internal/lease/elector.go",
 		old: "case unchanged >= timing.takeover && quiet > 0:", new: "case unchanged >= 99*timing.takeover && quiet > 0:", tests: []string{"-timeout", "60s", "-run", "Outage", "./internal/lease"}},
+	{promise: "6", mistake: "a lease is released while its holder dials", file: "internal/lease/lead.go",
+		old: "	t.waitDialled(dialCtx)\n", new: "	_ = dialCtx\n", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",
 		old: "return now.Before(t.proof.until) && !slept", new: "return true || !slept"},
 	{promise: "6", mistake: "trust counts from the answer", file: "internal/lease/lead.go",

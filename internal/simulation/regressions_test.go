@@ -153,3 +153,17 @@ func TestStopAfterAStranger(t *testing.T) {
 		}
 	})
 }
+
+// A replica is told to step down while it dials, and its dial succeeds all the same a
+// moment later: its successor's begins only then.
+func TestStepDownWhileDialing(t *testing.T) {
+	p := scenario(2, 3*time.Minute,
+		step{at: 60 * time.Second, fault: faultReset, slot: 0},
+		step{at: 60*time.Second + 30*time.Millisecond, fault: faultZoomHole, slot: 0, last: 3 * time.Second},
+		step{at: 62 * time.Second, fault: faultStepDown, slot: 0})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.sockets) != 3 || len(l.markers) != 1 {
+			t.Errorf("%d sockets, %d markers", len(l.sockets), len(l.markers))
+		}
+	})
+}
