@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	heartbeat    = 15 * time.Second
-	writeTimeout = 5 * time.Second // a viewer that takes nothing for longer is dropped
+	heartbeat = 15 * time.Second
+	// writeTimeout drops a viewer that takes nothing for longer. A browser that draws hundreds
+	// of subscriptions on a busy machine takes nothing for seconds.
+	writeTimeout = 15 * time.Second
 	pieceSize    = 64 << 10
 )
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
