@@ -22,17 +22,26 @@ type pubAck struct {
 	Duplicate bool
 }
 
-// parseAck reads an answer: the acknowledgement, or the error it carries.
-func parseAck(msg *nats.Msg, stream string) (pubAck, error) {
+// errElsewhere says that a stream in another domain has stored the message, too, such as
+// one at a leaf node that has the same subjects. It is no answer of the stream's.
+var errElsewhere = errors.New("acknowledged by another domain")
+
+// parseAck reads an answer of a stream in a domain: the acknowledgement, or the error it
+// carries. An empty name stands for any.
+func parseAck(msg *nats.Msg, stream, domain string) (pubAck, error) {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		return pubAck{}, jetstream.ErrNoStreamResponse
 	}
-	name, ack, ok := scanAck(msg.Data)
+	name, from, ack, ok := scanAck(msg.Data)
+	if ok && domain != "" && string(from) != domain {
+		return pubAck{}, errElsewhere
+	}
 	if ok && len(name) > 0 && ack.Sequence > 0 && (stream == "" || string(name) == stream) {
 		return ack, nil
 	}
 	var answer struct {
 		Stream    string              `json:"stream"`
+		Domain    string              `json:"domain"`
 		Sequence  uint64              `json:"seq"`
 		Duplicate bool                `json:"duplicate"`
 		Error     *jetstream.APIError `json:"error"`
@@ -43,6 +52,8 @@ func parseAck(msg *nats.Msg, stream string) (pubAck, error) {
 	switch {
 	case answer.Error != nil:
 		return pubAck{}, answer.Error
+	case domain != "" && answer.Domain != domain:
+		return pubAck{}, errElsewhere
 	case answer.Stream == "" || answer.Sequence == 0:
 		return pubAck{}, errors.New("the acknowledgement names no stream and sequence")
 	case stream != "" && answer.Stream != stream:

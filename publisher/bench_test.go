@@ -33,7 +33,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 	b.Run("zoomstream", func(b *testing.B) {
 		nc, _ := benchStream(b)
-		p := New(nc, Options{Stream: "ZOOM"})
+		p := New(natstest.JetStream(b, nc), Options{Stream: "ZOOM"})
 		ctx, cancel := context.WithCancel(b.Context())
 		var run sync.WaitGroup
 		run.Go(func() { p.Run(ctx) }) //nolint:errcheck
@@ -77,7 +77,7 @@ func BenchmarkLookUp(b *testing.B) {
 	}
 	<-js.PublishAsyncComplete()
 	for b.Loop() {
-		s := newSender(New(nc, Options{Stream: "ZOOM"}), nc.NewInbox())
+		s := newSender(New(natstest.JetStream(b, nc), Options{Stream: "ZOOM"}), nc.NewInbox())
 		if err := s.readIDs(b.Context(), 1); err != nil {
 			b.Fatal(err)
 		}

@@ -77,11 +77,7 @@ type seen struct {
 // readIDs reads the ids of the stream's messages from a sequence on, as far as that
 // has not been done.
 func (s *sender) readIDs(ctx context.Context, from uint64) error {
-	js, err := jetstream.New(s.nc, jetstream.WithDefaultTimeout(s.opt.AckWait))
-	if err != nil {
-		return err
-	}
-	stream, err := js.Stream(ctx, s.opt.Stream)
+	stream, err := s.js.Stream(ctx, s.opt.Stream)
 	if err != nil {
 		return err
 	}

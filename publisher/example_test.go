@@ -16,10 +16,10 @@ import (
 
 // Two messages with one id are acknowledged, and one is stored.
 func Example() {
-	nc, stop := connectWithStream()
+	js, stop := connectWithStream()
 	defer stop()
 
-	p := publisher.New(nc, publisher.Options{Stream: "ZOOM"})
+	p := publisher.New(js, publisher.Options{Stream: "ZOOM"})
 	ctx, cancel := context.WithCancel(context.Background())
 	var run sync.WaitGroup
 	run.Go(func() {
@@ -45,20 +45,20 @@ func Example() {
 }
 
 // connectWithStream stands for your server and stream.
-func connectWithStream() (nc *nats.Conn, stop func()) {
+func connectWithStream() (js jetstream.JetStream, stop func()) {
 	dir, err := os.MkdirTemp("", "example-")
 	check(err)
 	s, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
 	check(err)
 	go s.Start()
 	s.ReadyForConnections(10 * time.Second)
-	nc, err = nats.Connect("", nats.InProcessServer(s), nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect("", nats.InProcessServer(s), nats.ReconnectBufSize(-1))
 	check(err)
-	js, err := jetstream.New(nc)
+	js, err = jetstream.New(nc)
 	check(err)
 	_, err = js.CreateStream(context.Background(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}})
 	check(err)
-	return nc, func() { nc.Close(); s.Shutdown(); s.WaitForShutdown(); os.RemoveAll(dir) }
+	return js, func() { nc.Close(); s.Shutdown(); s.WaitForShutdown(); os.RemoveAll(dir) }
 }
 
 func check(err error) {

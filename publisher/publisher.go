@@ -50,6 +50,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrClosed is returned by Publish and Flush after Run has ended.
@@ -129,7 +130,7 @@ type Stats struct {
 
 // Publisher publishes in order. Run does the work; Publish hands it messages.
 type Publisher struct {
-	nc   *nats.Conn
+	js   jetstream.JetStream
 	opt  Options
 	wake chan struct{} // to Run: there is something to send again
 	room chan struct{} // to Publish: something was acknowledged
@@ -141,14 +142,15 @@ type Publisher struct {
 	stats Stats
 }
 
-// New returns a Publisher on a connection. It does nothing before Run.
-func New(nc *nats.Conn, opt Options) *Publisher {
+// New returns a Publisher for a stream of js, which may be one in another domain. It does
+// nothing before Run.
+func New(js jetstream.JetStream, opt Options) *Publisher {
 	opt.Window = cmp.Or(opt.Window, 1024)
 	opt.MaxPending = max(cmp.Or(opt.MaxPending, 4096), opt.Window)
 	opt.MaxPendingBytes = cmp.Or(opt.MaxPendingBytes, 32<<20)
 	opt.AckWait = cmp.Or(opt.AckWait, 5*time.Second)
 	return &Publisher{
-		nc:    nc,
+		js:    js,
 		opt:   opt,
 		wake:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),

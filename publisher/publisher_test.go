@@ -51,7 +51,7 @@ func createStream(t *testing.T, nc *nats.Conn, cfg jetstream.StreamConfig) jetst
 // run starts a publisher, which ends with the test.
 func run(t *testing.T, nc *nats.Conn, opt Options) *Publisher {
 	t.Helper()
-	p := New(nc, opt)
+	p := New(natstest.JetStream(t, nc), opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -544,7 +544,7 @@ func TestBytesBound(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
-	p := New(nc, Options{})
+	p := New(natstest.JetStream(t, nc), Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := p.Publish(t.Context(), message(0)); err != nil {

@@ -94,7 +94,7 @@ func TestUnacked(t *testing.T) {
 func TestNotSentAfterAll(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	nc.Close()
-	p := New(nc, Options{})
+	p := New(natstest.JetStream(t, nc), Options{})
 	for i := range 3 {
 		p.Offer(Message{Msg: message(i)})
 	}

@@ -14,6 +14,7 @@ import (
 type sender struct {
 	*Publisher
 	prefix    string    // of the subjects of answers
+	domain    string    // of the stream; empty: the server's own
 	round     uint64    // grows with every rewind
 	probing   bool      // one message at a time until one is stored
 	notBefore time.Time // while probing: the next attempt
@@ -36,16 +37,18 @@ type sender struct {
 // that of the subscription to the acknowledgements, or of a closed connection.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer p.close()
-	s := newSender(p, p.nc.NewInbox())
+	nc := p.js.Conn()
+	s := newSender(p, nc.NewInbox())
+	s.domain = p.js.Options().Domain
 
 	acks := make(chan *nats.Msg, 4*p.opt.Window)
-	sub, err := p.nc.ChanSubscribe(s.prefix+"*.*", acks)
+	sub, err := nc.ChanSubscribe(s.prefix+"*.*", acks)
 	if err != nil {
 		return fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // fails only on a closed connection
-	status := p.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
-	defer p.nc.RemoveStatusListener(status)
+	status := nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
+	defer nc.RemoveStatusListener(status)
 	timer := time.NewTimer(p.opt.AckWait)
 	defer timer.Stop()
 
@@ -185,7 +188,7 @@ func (s *sender) unmark(batch []sending) {
 func (s *sender) publish(next sending) error {
 	s.reply = appendReply(append(s.reply[:0], s.prefix...), next.number, s.round)
 	msg := nats.Msg{Subject: next.msg.Subject, Reply: string(s.reply), Header: next.msg.Header, Data: next.msg.Data}
-	err := s.nc.PublishMsg(&msg)
+	err := s.js.Conn().PublishMsg(&msg)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
 		return nats.ErrDisconnected // what it means without a buffer
 	}
@@ -219,8 +222,9 @@ func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
 	s.answers = s.answers[:0]
 	for {
 		if number, round, ok := parseReply(s.prefix, msg.Subject); ok {
-			ack, err := parseAck(msg, s.opt.Stream)
-			s.answers = append(s.answers, answer{number, round, ack, err})
+			if ack, err := parseAck(msg, s.opt.Stream, s.domain); err != errElsewhere {
+				s.answers = append(s.answers, answer{number, round, ack, err})
+			}
 		}
 		select {
 		case msg = <-more:

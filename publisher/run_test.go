@@ -143,7 +143,7 @@ func TestStrangeAnswers(t *testing.T) {
 		t.Error("an answer that is none was heeded")
 	}
 	for _, data := range []string{"", "{", "{}", `{"stream":"ZOOM"}`, `{"seq":1}`} {
-		if _, err := parseAck(answerTo(0, 0, data), ""); err == nil {
+		if _, err := parseAck(answerTo(0, 0, data), "", ""); err == nil {
 			t.Errorf("%q counts as an acknowledgement", data)
 		}
 	}

@@ -6,15 +6,15 @@ import "math"
 // allocating: {"stream":"ZOOM", "domain":"hub", "seq":12,"duplicate": true}. What it
 // reads, encoding/json reads alike; ok is false for everything else, an error for
 // example, which is left to that.
-func scanAck(data []byte) (stream []byte, ack pubAck, ok bool) {
+func scanAck(data []byte) (stream, domain []byte, ack pubAck, ok bool) {
 	s := scanner(data)
 	if !s.skip('{') {
-		return nil, pubAck{}, false
+		return nil, nil, pubAck{}, false
 	}
 	for more := true; more; more = s.skip(',') {
 		name, ok := s.text()
 		if !ok || !s.skip(':') {
-			return nil, pubAck{}, false
+			return nil, nil, pubAck{}, false
 		}
 		switch string(name) {
 		case "stream":
@@ -23,7 +23,9 @@ func scanAck(data []byte) (stream []byte, ack pubAck, ok bool) {
 			ack.Sequence, ok = s.number()
 		case "duplicate":
 			ack.Duplicate, ok = s.boolean()
-		case "domain", "batch", "val":
+		case "domain":
+			domain, ok = s.text()
+		case "batch", "val":
 			_, ok = s.text()
 		case "count":
 			_, ok = s.number()
@@ -31,10 +33,10 @@ func scanAck(data []byte) (stream []byte, ack pubAck, ok bool) {
 			ok = false
 		}
 		if !ok {
-			return nil, pubAck{}, false
+			return nil, nil, pubAck{}, false
 		}
 	}
-	return stream, ack, s.skip('}') && s.peek() == 0 && len(s) == 0
+	return stream, domain, ack, s.skip('}') && s.peek() == 0 && len(s) == 0
 }
 
 // scanner is the rest of a JSON text.

@@ -34,12 +34,12 @@ var others = []string{
 
 func TestScanAck(t *testing.T) {
 	for _, data := range acks {
-		if stream, ack, ok := scanAck([]byte(data)); !ok || string(stream) != "ZOOM" || ack.Sequence != 12 {
+		if stream, _, ack, ok := scanAck([]byte(data)); !ok || string(stream) != "ZOOM" || ack.Sequence != 12 {
 			t.Errorf("%s is read as %q %+v, %t", data, stream, ack, ok)
 		}
 	}
 	for _, data := range others {
-		if _, _, ok := scanAck([]byte(data)); ok {
+		if _, _, _, ok := scanAck([]byte(data)); ok {
 			t.Errorf("%q is not left to encoding/json", data)
 		}
 	}
@@ -51,7 +51,7 @@ func FuzzScanAck(f *testing.F) {
 		f.Add([]byte(data))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		stream, ack, ok := scanAck(data)
+		stream, domain, ack, ok := scanAck(data)
 		if !ok {
 			return
 		}
@@ -68,7 +68,7 @@ func FuzzScanAck(f *testing.F) {
 		if err := json.Unmarshal(data, &want); err != nil {
 			t.Fatalf("%q is read as %q %+v: %v", data, stream, ack, err)
 		}
-		if string(stream) != want.Stream || ack.Sequence != want.Sequence || ack.Duplicate != want.Duplicate || want.Error != nil {
+		if string(stream) != want.Stream || string(domain) != want.Domain || ack.Sequence != want.Sequence || ack.Duplicate != want.Duplicate || want.Error != nil {
 			t.Errorf("%q is read as %q %+v, not %+v", data, stream, ack, want)
 		}
 	})
@@ -78,7 +78,7 @@ func TestAnswersAreReadWithoutAllocation(t *testing.T) {
 	msg := answerTo(1<<40, 3, acks[5])
 	allocs := testing.AllocsPerRun(100, func() {
 		number, round, ok := parseReply("_INBOX.x.", msg.Subject)
-		ack, err := parseAck(msg, "ZOOM")
+		ack, err := parseAck(msg, "ZOOM", "")
 		if number != 1<<40 || round != 3 || !ok || err != nil || ack != (pubAck{Sequence: 12, Duplicate: true}) {
 			t.Errorf("%d, %d, %t, %+v, %v", number, round, ok, ack, err)
 		}
@@ -90,7 +90,7 @@ func TestAnswersAreReadWithoutAllocation(t *testing.T) {
 
 func TestOtherAnswers(t *testing.T) {
 	for _, data := range others {
-		ack, err := parseAck(&nats.Msg{Data: []byte(data)}, "ZOOM")
+		ack, err := parseAck(&nats.Msg{Data: []byte(data)}, "ZOOM", "")
 		var want struct {
 			Stream string
 			Seq    uint64
@@ -100,5 +100,22 @@ func TestOtherAnswers(t *testing.T) {
 		if stored != (err == nil) || stored && ack.Sequence != want.Seq {
 			t.Errorf("%q is %+v, %v", data, ack, err)
 		}
+	}
+}
+
+// TestAcknowledgedElsewhere has a leaf node's own stream of the same name answer, too.
+func TestAcknowledgedElsewhere(t *testing.T) {
+	for _, data := range []string{`{"stream":"ZOOM","seq":12}`, `{"stream":"ZOOM","domain":"leaf","seq":12}`, `{"stream":"ZOOM","domain":"l\u0065af","seq":12}`} {
+		if _, err := parseAck(&nats.Msg{Data: []byte(data)}, "ZOOM", "hub"); err != errElsewhere {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	for _, data := range []string{`{"stream":"ZOOM","domain":"hub","seq":12}`, `{"stream":"ZOOM","domain":"h\u0075b","seq":12}`} {
+		if ack, err := parseAck(&nats.Msg{Data: []byte(data)}, "ZOOM", "hub"); err != nil || ack.Sequence != 12 {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	if _, err := parseAck(&nats.Msg{Data: []byte(`{"error":{"code":503,"err_code":10077,"description":"no"}}`)}, "ZOOM", "hub"); err == nil || err == errElsewhere {
+		t.Errorf("a refusal, which names no domain: %v", err)
 	}
 }

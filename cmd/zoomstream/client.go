@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
@@ -22,22 +22,22 @@ type askSettings struct {
 const natsPatience = 5 * time.Second
 
 // connect loads the settings and connects to NATS; what Zoom needs may be missing.
-func (c *askSettings) connect(p *process, command string) (*config.Config, *nats.Conn, error) {
+func (c *askSettings) connect(p *process, command string) (*config.Config, jetstream.JetStream, error) {
 	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
 	if err != nil {
 		return nil, nil, err
 	}
-	nc, err := connectNATS(p, cfg, "zoomstream "+command)
-	return cfg, nc, err
+	js, err := connectNATS(p, cfg, "zoomstream "+command)
+	return cfg, js, err
 }
 
 // connectNATS connects as the connector would. Without a setting of NATS that is
 // to the server which the connector embeds, in another process.
-func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error) {
+func connectNATS(p *process, cfg *config.Config, name string) (jetstream.JetStream, error) {
 	options := natsOptions(cfg, name)
 	ctx, cancel := context.WithTimeoutCause(p.ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))
 	defer cancel()
-	nc, err := natsconn.ConnectNow(ctx, options)
+	js, err := natsconn.ConnectNow(ctx, options)
 	if unreachable, ok := errors.AsType[*natsconn.Unreachable](err); ok {
 		err = fmt.Errorf("%w; check: %s", err, unreachable.Advice)
 		switch {
@@ -47,7 +47,7 @@ func connectNATS(p *process, cfg *config.Config, name string) (*nats.Conn, error
 			err = fmt.Errorf("%w; does zoomstream run on this machine, and with NATS built in? If not, set NATS_URL or NATS_CONTEXT as there", err)
 		}
 	}
-	return nc, err
+	return js, err
 }
 
 func natsOptions(cfg *config.Config, name string) natsconn.Options {

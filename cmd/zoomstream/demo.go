@@ -77,14 +77,11 @@ func (c *demoCmd) Run(p *process) error {
 		return err
 	}
 	defer d.nats.Shutdown()
-	nc, err := natsconn.Connect(ctx, d.nats.Inside(natsconn.Options{Name: "zoomstream demo: consumer", Log: d.log}))
+	d.js, err = natsconn.Connect(ctx, d.nats.Inside(natsconn.Options{Name: "zoomstream demo: consumer", Log: d.log}))
 	if err != nil {
 		return fmt.Errorf("connect the demo's consumer: %w", err)
 	}
-	defer nc.Close()
-	if d.js, err = jetstream.New(nc); err != nil {
-		return fmt.Errorf("connect the demo's consumer: %w", err)
-	}
+	defer d.js.Conn().Close()
 	if err := d.listen(); err != nil {
 		return err
 	}

@@ -127,6 +127,11 @@ var docStory = []docChapter{
 		{line: "go run github.com/nats-io/nats-server/v2 -c nats.conf", stays: true, prints: `Server is ready`, exit: docAnyExit, bye: `Server Exiting`},
 		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
 	}},
+	{page: settingsPage, section: "At a leaf node", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		{line: "go run github.com/nats-io/nats-server/v2 -c deploy/nats/hub.conf", stays: true, prints: `Server is ready`, exit: docAnyExit},
+		{line: "go run github.com/nats-io/nats-server/v2 -c deploy/nats/leaf.conf", stays: true, prints: `Leafnode connection created`, exit: docAnyExit},
+		{line: "NATS_URL=nats://127.0.0.1:4223 NATS_JS_DOMAIN=hub ./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+	}},
 	{page: settingsPage, section: "Several replicas", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
 		docRun,
 		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},

@@ -24,9 +24,9 @@ import (
 // more than a minute.
 const docPatience = 4 * time.Minute
 
-// docPorts are those that are replaced by free ones: NATS (twice), HTTP and the
-// simulator of the documents, and that of docZoom.
-var docPorts = regexp.MustCompile(`\b(4222|14222|8480|8481|8482|8443)\b`)
+// docPorts are those that are replaced by free ones: NATS (twice; a leaf node, and its
+// hub's), HTTP and the simulator of the documents, and that of docZoom.
+var docPorts = regexp.MustCompile(`\b(4222|14222|4223|7422|8480|8481|8482|8443)\b`)
 
 // docWorld is where the documents' commands run: a copy of the tree with
 // ports of its own.
@@ -39,7 +39,7 @@ type docWorld struct {
 func newDocWorld(t *testing.T) *docWorld {
 	t.Helper()
 	w := &docWorld{dir: t.TempDir(), free: map[string]string{}}
-	for _, port := range []string{"4222", "14222", "8480", "8481", "8482", "8443"} {
+	for _, port := range []string{"4222", "14222", "4223", "7422", "8480", "8481", "8482", "8443"} {
 		w.free[port] = strconv.Itoa(natstest.Port(t))
 	}
 	w.copyTree(t, "../..")
@@ -144,7 +144,7 @@ func (w *docWorld) copyTree(t *testing.T, root string) {
 			return err
 		}
 		text := string(data)
-		if strings.HasSuffix(name, ".go") || name == "nats.conf" {
+		if strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".conf") {
 			text = w.onFreePorts(text)
 		}
 		w.write(t, name, text)

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
@@ -84,12 +84,12 @@ func (c *findCmd) Run(p *process) error {
 }
 
 func (c *findCmd) find(p *process) (*found, error) {
-	cfg, nc, err := c.connect(p, "find")
+	cfg, js, err := c.connect(p, "find")
 	if err != nil {
 		return nil, err
 	}
-	defer nc.Close()
-	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
+	defer js.Conn().Close()
+	stream, err := inspect.Open(p.ctx, js, cfg.Stream, cfg.Prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -98,17 +98,17 @@ func (c *findCmd) find(p *process) (*found, error) {
 		return nil, err
 	}
 	f := &found{Findings: findings, Matches: c.matches(findings)}
-	if f.Repetitions, err = askRepetitions(p, nc, cfg, findings); err != nil {
+	if f.Repetitions, err = askRepetitions(p, js, cfg, findings); err != nil {
 		return nil, err
 	}
 	if f.Found() {
 		return f, nil
 	}
-	f.Waiting = askWaiting(p.ctx, nc, cfg.Bucket)
+	f.Waiting = askWaiting(p.ctx, js, cfg.Bucket)
 	return f, p.ctx.Err()
 }
 
-func askRepetitions(p *process, nc *nats.Conn, cfg *config.Config, f *inspect.Findings) (repetitions, error) {
+func askRepetitions(p *process, js jetstream.JetStream, cfg *config.Config, f *inspect.Findings) (repetitions, error) {
 	var ids []string
 	for _, m := range f.Matches {
 		ids = append(ids, m.MessageID)
@@ -116,7 +116,7 @@ func askRepetitions(p *process, nc *nats.Conn, cfg *config.Config, f *inspect.Fi
 	if len(ids) == 0 {
 		return repetitions{Answers: []inspect.SeenAnswer{}}, nil
 	}
-	answers, err := inspect.AskSeen(p.ctx, nc, cfg.Bucket, ids)
+	answers, err := inspect.AskSeen(p.ctx, js.Conn(), cfg.Bucket, ids)
 	return repetitions{Known: len(answers) > 0, Answers: append([]inspect.SeenAnswer{}, answers...)}, err
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -40,9 +40,9 @@ func (w waiter) String() string {
 
 // askWaiting asks the replicas for what is not in the stream yet. That it is not
 // known is no error.
-func askWaiting(ctx context.Context, nc *nats.Conn, bucket string) *waiting {
+func askWaiting(ctx context.Context, js jetstream.JetStream, bucket string) *waiting {
 	w := &waiting{Replicas: []waiter{}, Silent: []string{}}
-	overview, err := zstatus.Ask(ctx, nc, zstatus.AskOptions{Bucket: bucket})
+	overview, err := zstatus.Ask(ctx, js, zstatus.AskOptions{Bucket: bucket})
 	if err != nil {
 		return w
 	}

@@ -101,12 +101,12 @@ func (c *forwardCmd) Run(p *process) error {
 	}
 	to := natsOptions(cfg, "zoomstream forward "+options.Name)
 	to.Log = log
-	nc, err := natsconn.Connect(p.ctx, to)
+	js, err := natsconn.Connect(p.ctx, to)
 	if err != nil {
 		return endedBefore(p, err)
 	}
-	defer nc.Close()
-	if _, err := natsconn.AwaitJetStream(p.ctx, nc, log); err != nil {
+	defer js.Conn().Close()
+	if err := natsconn.AwaitJetStream(p.ctx, js, log); err != nil {
 		return endedBefore(p, err)
 	}
 	ended := make(chan struct{})
@@ -120,7 +120,7 @@ func (c *forwardCmd) Run(p *process) error {
 	})
 	defer reloading.Wait()
 	defer close(ended)
-	return forward.Run(p.ctx, nc, options)
+	return forward.Run(p.ctx, js, options)
 }
 
 // endedBefore leaves out an error if a signal was what ended the wait.
@@ -148,12 +148,12 @@ func (c *forwardCmd) options(cfg *config.Config, log zerolog.Logger) (forward.Op
 
 // resend sends the dead letters again.
 func (c *forwardCmd) resend(p *process, cfg *config.Config, o forward.Options) error {
-	nc, err := connectNATS(p, cfg, "zoomstream forward --dead")
+	js, err := connectNATS(p, cfg, "zoomstream forward --dead")
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	sent, err := forward.ResendDead(p.ctx, nc, o)
+	defer js.Conn().Close()
+	sent, err := forward.ResendDead(p.ctx, js, o)
 	if errors.Is(err, forward.ErrNoDeadStream) {
 		fmt.Fprintf(p.stdout, "No dead letters: %s. forward makes it when it begins.\n", err)
 		return nil

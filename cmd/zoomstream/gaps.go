@@ -50,12 +50,12 @@ func (c *gapsCmd) Run(p *process) error {
 }
 
 func (c *gapsCmd) report(p *process) (*inspect.GapReport, error) {
-	cfg, nc, err := c.connect(p, "gaps")
+	cfg, js, err := c.connect(p, "gaps")
 	if err != nil {
 		return nil, err
 	}
-	defer nc.Close()
-	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
+	defer js.Conn().Close()
+	stream, err := inspect.Open(p.ctx, js, cfg.Stream, cfg.Prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -39,15 +39,15 @@ func (c *statusCmd) Validate() error {
 
 // Run prints what the replicas say.
 func (c *statusCmd) Run(p *process) error {
-	cfg, nc, err := c.connect(p, "status")
+	cfg, js, err := c.connect(p, "status")
 	if err != nil {
 		return failed(p, c.JSON, err)
 	}
-	defer nc.Close()
+	defer js.Conn().Close()
 	if c.Watch {
-		return c.watch(p, nc, cfg.Bucket)
+		return c.watch(p, js, cfg.Bucket)
 	}
-	text, err := c.ask(p.ctx, nc, cfg.Bucket)
+	text, err := c.ask(p.ctx, js, cfg.Bucket)
 	if text == nil {
 		return failed(p, c.JSON, err)
 	}
@@ -58,8 +58,8 @@ func (c *statusCmd) Run(p *process) error {
 }
 
 // ask returns what is known, and what is wrong.
-func (c *statusCmd) ask(ctx context.Context, nc *nats.Conn, bucket string) ([]byte, error) {
-	overview, err := zstatus.Ask(ctx, nc, zstatus.AskOptions{Bucket: bucket})
+func (c *statusCmd) ask(ctx context.Context, js jetstream.JetStream, bucket string) ([]byte, error) {
+	overview, err := zstatus.Ask(ctx, js, zstatus.AskOptions{Bucket: bucket})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
@@ -18,11 +18,11 @@ const repaint = "\x1b[H\x1b[J"
 
 // watch prints until the context ends: over the last output on a terminal, else
 // below it. Trouble is shown and does not end it.
-func (c *statusCmd) watch(p *process, nc *nats.Conn, bucket string) error {
+func (c *statusCmd) watch(p *process, js jetstream.JetStream, bucket string) error {
 	again := time.NewTicker(c.Interval)
 	defer again.Stop()
 	for {
-		text, err := c.ask(p.ctx, nc, bucket)
+		text, err := c.ask(p.ctx, js, bucket)
 		if p.ctx.Err() != nil {
 			return nil
 		}

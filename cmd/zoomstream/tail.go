@@ -71,12 +71,12 @@ func (c *tailCmd) Run(p *process) error {
 }
 
 func (c *tailCmd) tail(p *process) error {
-	cfg, nc, err := c.connect(p, "tail")
+	cfg, js, err := c.connect(p, "tail")
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	stream, err := inspect.Open(p.ctx, nc, cfg.Stream, cfg.Prefix)
+	defer js.Conn().Close()
+	stream, err := inspect.Open(p.ctx, js, cfg.Stream, cfg.Prefix)
 	if err != nil {
 		return err
 	}

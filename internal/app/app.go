@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -56,13 +57,13 @@ func Run(ctx context.Context, o Options) error {
 
 // runWithNATS connects to NATS and runs a replica until the context ends.
 func runWithNATS(ctx context.Context, o Options, m *monitor) error {
-	nc, disconnect, failed, err := connect(ctx, o, m)
+	js, disconnect, failed, err := connect(ctx, o, m)
 	if err != nil {
 		return ignoreAfterCancel(ctx, err)
 	}
 	defer disconnect()
-	m.nc.Store(nc)
-	r, err := prepare(ctx, o, m, nc)
+	m.nc.Store(js.Conn())
+	r, err := prepare(ctx, o, m, js)
 	if err != nil {
 		return ignoreAfterCancel(ctx, err)
 	}
@@ -78,28 +79,28 @@ func ignoreAfterCancel(ctx context.Context, err error) error {
 }
 
 // connect connects to the configured servers, or starts the embedded one.
-func connect(ctx context.Context, o Options, m *monitor) (nc *nats.Conn, disconnect func(), failed <-chan error, err error) {
+func connect(ctx context.Context, o Options, m *monitor) (js jetstream.JetStream, disconnect func(), failed <-chan error, err error) {
 	options := natsconn.Settings(o.Config.NATS).Options()
 	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.noteDenied, m.rereadSecrets, o.Log
 	options.Secrets = func() natsconn.Secrets { return m.secrets.Load().nats }
 	if o.NATS != nil || !o.Config.NATS.Embedded() {
-		nc, err := natsconn.Connect(ctx, options)
+		js, err := natsconn.Connect(ctx, options)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		return nc, nc.Close, nil, nil
+		return js, js.Conn().Close, nil, nil
 	}
 	embedded, err := natsconn.StartEmbedded(ctx, embeddedOptions(o))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	nc, err = natsconn.Connect(ctx, embedded.Inside(options))
+	js, err = natsconn.Connect(ctx, embedded.Inside(options))
 	if err != nil {
 		embedded.Shutdown()
 		return nil, nil, nil, err
 	}
 	o.Log.Info().Str("code", "nats.hint").Msg(hint(o.Config, embedded))
-	return nc, func() { nc.Close(); embedded.Shutdown() }, embedded.Failed(), nil
+	return js, func() { js.Conn().Close(); embedded.Shutdown() }, embedded.Failed(), nil
 }
 
 func embeddedOptions(o Options) natsconn.EmbeddedOptions {
@@ -121,17 +122,16 @@ func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 }
 
 // prepare finds or creates the stream and the buckets, and returns a replica that uses them.
-func prepare(ctx context.Context, o Options, m *monitor, nc *nats.Conn) (*replica, error) {
-	js, err := natsconn.AwaitJetStream(ctx, nc, o.Log)
-	if err != nil {
+func prepare(ctx context.Context, o Options, m *monitor, js jetstream.JetStream) (*replica, error) {
+	if err := natsconn.AwaitJetStream(ctx, js, o.Log); err != nil {
 		return nil, err
 	}
 	wanted := provision.Options{
-		Config: o.Config, Version: o.Version, MaxMessage: int(nc.MaxPayload()), Waiting: m.noteStreamMissing, Log: o.Log,
+		Config: o.Config, Version: o.Version, MaxMessage: int(js.Conn().MaxPayload()), Waiting: m.noteStreamMissing, Log: o.Log,
 	}
 	found, err := provision.Prepare(ctx, js, wanted)
 	if err != nil {
 		return nil, err
 	}
-	return newReplica(o, m, nc, js, found)
+	return newReplica(o, m, js, found)
 }

@@ -67,7 +67,7 @@ func (w *consumerWatch) round(ctx context.Context, now time.Time) {
 		return
 	}
 	if w.reader == nil {
-		w.reader, w.due = consumers.NewReader(w.r.nc, w.r.js, w.r.o.Config.Stream), now
+		w.reader, w.due = consumers.NewReader(w.r.js, w.r.o.Config.Stream), now
 	}
 	if now.Before(w.due) {
 		return

@@ -65,7 +65,7 @@ func newMonitor(o Options) (*monitor, error) {
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
-	feed := &httpserver.Feed{Conn: m.conn, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
+	feed := &httpserver.Feed{JS: m.jetStream, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
 	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline}, o.Log)
 	var err error
 	m.server, err = httpserver.Listen(httpserver.Options{

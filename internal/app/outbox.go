@@ -19,7 +19,7 @@ func (r *replica) openOutbox(lastSequence uint64) {
 		return []string{s.clientSecret, s.secretToken, r.tokens.Cached(), s.clientID}
 	}, r.monitor.metrics.TooLarge, r.o.Log)
 	r.spooled.prefix, r.spooled.alarms = cfg.Prefix, make(map[replicaAlarm]bool)
-	r.outbox = outbox.New(r.nc, outbox.Options{
+	r.outbox = outbox.New(r.js, outbox.Options{
 		Stream: cfg.Stream, DuplicateWindow: r.stream.DuplicateWindow, After: lastSequence, Refused: r.quarantine.Refused,
 		SpoolDir: cfg.SpoolDir, SpoolMax: cfg.SpoolMax, Replayed: r.spooled.noteReplayed, Damaged: r.spooled.noteDamage,
 		Published: r.monitor.metrics.Published, Tick: func() { r.monitor.health.Beat("publishing") }, Log: r.o.Log,

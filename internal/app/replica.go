@@ -40,7 +40,7 @@ type replica struct {
 	o       Options
 	monitor *monitor
 
-	nc     *nats.Conn
+	nc     *nats.Conn // of js
 	js     jetstream.JetStream
 	leases *kv.Bucket
 	states *kv.Bucket
@@ -61,14 +61,14 @@ type replica struct {
 	survivesDenial bool // it lives on although its credentials never worked; only handleDenied uses it
 }
 
-func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, found *provision.Prepared) (*replica, error) {
+func newReplica(o Options, m *monitor, js jetstream.JetStream, found *provision.Prepared) (*replica, error) {
 	cfg := o.Config
 	mode, err := dedupe.ParseMode(cfg.Dedupe)
 	if err != nil {
 		return nil, err
 	}
 	r := &replica{
-		o: o, monitor: m, nc: nc, js: js, leases: found.Leases, states: found.States, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
+		o: o, monitor: m, nc: js.Conn(), js: js, leases: found.Leases, states: found.States, dials: rate.NewLimiter(dialsPerSecond, dialsAtOnce),
 		stream: bridge.Stream{
 			Name: cfg.Stream, Prefix: cfg.Prefix, Keys: cfg.SubjectKeys, CloudEvents: cfg.CloudEvents, Dedupe: mode, DuplicateWindow: found.Stream.Config.Duplicates, MaxMessage: max(0, int(found.Stream.Config.MaxMsgSize)),
 		},
@@ -77,7 +77,7 @@ func newReplica(o Options, m *monitor, nc *nats.Conn, js jetstream.JetStream, fo
 		ClientID: cfg.Zoom.ClientID, ClientSecret: cfg.Zoom.ClientSecret, AccountID: cfg.Zoom.AccountID,
 		URL: cfg.Zoom.OAuthURL, HTTP: o.HTTP, Reread: m.rereadSecrets, Denied: r.handleDenied, Log: o.Log,
 	})
-	r.candidate = lease.New(nc, found.Leases, lease.Options{
+	r.candidate = lease.New(r.nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
 		Describe: r.bridges.answer, Unsafe: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.countTransition, Changed: m.noteHolder,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,

@@ -17,6 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/outbox/spool"
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -104,7 +105,7 @@ func (h *harness) leave(msgs ...*nats.Msg) {
 		h.t.Fatal(err)
 	}
 	defer nc.Close()
-	p := outbox.New(nc, outbox.Options{Stream: "ZOOM", SpoolDir: h.settings.SpoolDir, SpoolMax: 1 << 20, Log: zerolog.Nop()})
+	p := outbox.New(natstest.JetStream(h.t, nc), outbox.Options{Stream: "ZOOM", SpoolDir: h.settings.SpoolDir, SpoolMax: 1 << 20, Log: zerolog.Nop()})
 	ctx, stop := context.WithCancel(h.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // it ends with the context
@@ -137,7 +138,7 @@ func TestDamageIsTold(t *testing.T) {
 	r := &replica{
 		o:       Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
 		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
-		outbox:  outbox.New(nc, outbox.Options{Stream: "ZOOM", Log: log}),
+		outbox:  outbox.New(natstest.JetStream(t, nc), outbox.Options{Stream: "ZOOM", Log: log}),
 	}
 	r.spooled.noteDamage("5 events are lost")
 	r.publishDamage()

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
@@ -69,25 +69,25 @@ func (r *replica) fillToken(t *status.Token) {
 	}
 }
 
-// conn is the connection to NATS, if something can be asked by it.
-func (m *monitor) conn() (*nats.Conn, error) {
-	nc := m.nc.Load()
+// jetStream is what can be asked now.
+func (m *monitor) jetStream() (jetstream.JetStream, error) {
+	nc, r := m.nc.Load(), m.replica.Load()
 	switch {
 	case nc == nil || !nc.IsConnected():
 		return nil, httpserver.ErrNoNATS
-	case m.replica.Load() == nil:
+	case r == nil:
 		return nil, httpserver.ErrWaiting
 	}
-	return nc, nil
+	return r.js, nil
 }
 
 // overview asks all replicas. If it cannot, it returns what this one knows, and why.
 func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
-	nc, err := m.conn()
+	js, err := m.jetStream()
 	if err != nil {
 		return status.Alone(m.o.Config.Bucket, m.status(true)), err
 	}
-	o, err := status.Ask(ctx, nc, status.AskOptions{Bucket: m.o.Config.Bucket, History: history})
+	o, err := status.Ask(ctx, js, status.AskOptions{Bucket: m.o.Config.Bucket, History: history})
 	if err != nil {
 		return status.Alone(m.o.Config.Bucket, m.status(true)), err
 	}

@@ -26,7 +26,7 @@ func newBridge(t testing.TB) *Bridge {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return New(newJetStream(t, nc), nil, testConfig(nc, zerolog.Nop()))
+	return New(newJetStream(t, nc), nil, testConfig(t, nc, zerolog.Nop()))
 }
 
 // TestMask cuts each text at every byte: no part of a credential longer than

@@ -15,14 +15,18 @@ import (
 )
 
 // testConfig is of a term whose lease lasts and that has no peers.
-func testConfig(nc *nats.Conn, log zerolog.Logger) Config {
+func testConfig(t testing.TB, nc *nats.Conn, log zerolog.Logger) Config {
 	stream := Stream{Name: "ZOOM", Prefix: "zoom"}
+	var js jetstream.JetStream // of a bridge that publishes nothing
+	if nc != nil {
+		js = newJetStream(t, nc)
+	}
 	return Config{
 		Subscription: "sub",
 		Term:         Term{Epoch: 7, Replica: "replica-1", Nonce: "nonce-1", Lease: heldLease{}},
 		Peers:        testPeers{},
 		Stream:       stream,
-		Outbox:       outbox.New(nc, outbox.Options{Stream: stream.Name}),
+		Outbox:       outbox.New(js, outbox.Options{Stream: stream.Name}),
 		Quarantine:   testQuarantine(nc, stream),
 		SecretToken:  func() string { return "" },
 		Repeated:     func(string, string) {},

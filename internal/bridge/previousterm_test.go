@@ -34,7 +34,7 @@ func TestLossStart(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage}); err != nil {
 		t.Fatal(err)
 	}
-	p := outbox.New(nc, outbox.Options{Stream: "ZOOM"})
+	p := outbox.New(js, outbox.Options{Stream: "ZOOM"})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) }) //nolint:errcheck // the connection outlives it
@@ -76,7 +76,7 @@ func TestLossStart(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cfg := testConfig(nc, zerolog.Nop())
+			cfg := testConfig(t, nc, zerolog.Nop())
 			cfg.Outbox, cfg.Peers = p, testPeers{safeUntil: c.answered}
 			b := New(js, nil, cfg)
 			_, gap := b.gapBeforeTerm(t.Context(), c.last, at(60))
@@ -93,7 +93,7 @@ func TestLossStart(t *testing.T) {
 		if err := stream.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		cfg := testConfig(nc, zerolog.Nop())
+		cfg := testConfig(t, nc, zerolog.Nop())
 		cfg.Outbox = p
 		b := New(js, nil, cfg)
 		last := record.State{State: record.Disconnected, Cause: message.GapStart, Nonce: "dead", Epoch: 3, Since: at(40), SafeUntil: at(35)}
@@ -123,7 +123,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		"displaced just then, and it is gone by then": {at(60), at(60), message.GapKicked, true, false},
 	} {
 		last := record.State{State: record.Disconnected, Cause: c.cause, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: c.since, Ended: c.ended, Now: at(62)}
-		cfg := testConfig(nil, zerolog.Nop())
+		cfg := testConfig(t, nil, zerolog.Nop())
 		cfg.Clock = func(time.Time) time.Time { return at(62) }
 		cfg.Peers = testPeers{answer: func(string) ([]byte, error) {
 			if c.silent {
@@ -151,7 +151,7 @@ func TestDisplacedBySomebody(t *testing.T) {
 		{record.HandedOver, 7, false}, {record.HandedOver, 11, true}, {record.HandedOver, -3, false}, {record.Displaced, 7, true}, {record.Displaced, 11, true}, {record.Displaced, -3, false},
 	} {
 		last := record.State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
-		b := New(nil, nil, testConfig(nil, zerolog.Nop()))
+		b := New(nil, nil, testConfig(t, nil, zerolog.Nop()))
 		_, gap := b.gapBeforeTerm(t.Context(), last, begin)
 		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(last.Since)) {
 			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
@@ -172,7 +172,7 @@ func TestDisplacedByThisOne(t *testing.T) {
 		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
 	} {
 		last := record.State{State: record.HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: at(ready - c.before), Now: at(ready + 50)}
-		cfg := testConfig(nil, zerolog.Nop())
+		cfg := testConfig(t, nil, zerolog.Nop())
 		cfg.Clock = func(time.Time) time.Time { return at(ready + 50) }
 		cfg.Peers = testPeers{answer: func(string) ([]byte, error) { return json.Marshal(last) }}
 		b := New(nil, nil, cfg)
@@ -206,7 +206,7 @@ func TestUnrecordedTerm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.last.Replica, c.last.Nonce, c.last.Epoch, c.last.Connection, c.last.Now = "a", "before", 3, 1, at(60)
-			cfg := testConfig(nil, zerolog.Nop())
+			cfg := testConfig(t, nil, zerolog.Nop())
 			cfg.Term.Previous = record.Lease{Nonce: "between", Epoch: 5, Since: at(55)}
 			cfg.Clock = func(time.Time) time.Time { return at(60) }
 			cfg.Peers = testPeers{answer: func(nonce string) ([]byte, error) {

@@ -51,7 +51,7 @@ func openBucket(t *testing.T, nc *nats.Conn) *kv.Bucket {
 func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Duration) *subject {
 	t.Helper()
 	s := &subject{t: t, now: monday, log: &strings.Builder{}}
-	cfg := testConfig(nc, zerolog.New(s.log))
+	cfg := testConfig(t, nc, zerolog.New(s.log))
 	cfg.States, cfg.Alarms.Silent = bucket, silent
 	cfg.Clock = func(t time.Time) time.Time { return s.now.Add(time.Until(t)) }
 	s.Bridge = New(newJetStream(t, nc), zoom.NewDialer(zoom.Config{Tokens: zoom.NewTokenSource(zoom.TokenConfig{})}), cfg)

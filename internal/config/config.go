@@ -102,6 +102,7 @@ type Endpoint struct {
 type NATS struct {
 	URL      string // comma separated, each with a scheme; may hold credentials
 	Context  string
+	Domain   string // of JetStream; empty: the context's, else the server's own
 	Creds    string
 	NKey     string
 	User     string

@@ -35,6 +35,7 @@ func fields(c *Config) []field {
 
 		{"NATS_URL", servers(&c.NATS.URL)},
 		{"NATS_CONTEXT", checked(&c.NATS.Context, oneLine)},
+		{"NATS_JS_DOMAIN", checked(&c.NATS.Domain, natsName)},
 		{"NATS_CREDS", checked(&c.NATS.Creds, readable)},
 		{"NATS_NKEY", checked(&c.NATS.NKey, readable)},
 		{"NATS_USER", checked(&c.NATS.User, oneLine)},

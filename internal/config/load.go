@@ -224,7 +224,7 @@ func (l *loader) compare(c *Config) {
 	if l.isSet("NATS_URL") || l.isSet("NATS_CONTEXT") {
 		return
 	}
-	for _, setting := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN", "NATS_CA", "NATS_CERT"} {
+	for _, setting := range []string{"NATS_JS_DOMAIN", "NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN", "NATS_CA", "NATS_CERT"} {
 		if l.isSet(setting) {
 			l.fail(setting, errors.New("the embedded NATS server does not use it; set NATS_URL or NATS_CONTEXT, or unset this one"))
 		}

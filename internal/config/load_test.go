@@ -107,6 +107,7 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOM_SECRET_TOKEN":           {"a", "b", "c"},
 		"NATS_URL":                    {"nats://a", "nats://b", "nats://c"},
 		"NATS_CONTEXT":                {"a", "b", "c"},
+		"NATS_JS_DOMAIN":              {"a", "b", "c"},
 		"NATS_CREDS":                  {file("a"), file("b"), file("c")},
 		"NATS_NKEY":                   {file("a"), file("b"), file("c")},
 		"NATS_USER":                   {"a", "b", "c"},

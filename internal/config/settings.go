@@ -30,6 +30,7 @@ type Settings struct {
 	NATSURL          string `name:"nats-url" setting:"NATS_URL" group:"NATS" placeholder:"URL" kind:"url" help:"NATS servers, comma separated. Without it and a context, an embedded server is started."`
 	NATSURLFile      string `name:"nats-url-file" setting:"NATS_URL_FILE" group:"NATS" placeholder:"FILE" kind:"file" help:"File that holds the NATS servers, with a login perhaps, as nats.url in the data folder of an embedded server does."`
 	NATSContext      string `name:"nats-context" setting:"NATS_CONTEXT" group:"NATS" placeholder:"NAME" help:"Context of the nats command line tool to connect with."`
+	NATSJSDomain     string `name:"nats-js-domain" setting:"NATS_JS_DOMAIN" group:"NATS" placeholder:"DOMAIN" help:"JetStream domain, if it is not the server's own, such as that of a leaf node's hub."`
 	NATSCreds        string `name:"nats-creds" setting:"NATS_CREDS" group:"NATS" placeholder:"FILE" kind:"path" help:"Credentials file."`
 	NATSNKey         string `name:"nats-nkey" setting:"NATS_NKEY" group:"NATS" placeholder:"FILE" kind:"path" help:"File that holds an nkey seed."`
 	NATSUser         string `name:"nats-user" setting:"NATS_USER" group:"NATS" placeholder:"USER" help:"User name; needs a password."`

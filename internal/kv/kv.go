@@ -20,6 +20,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
 // Options of a bucket. They count when it is created; one that exists is used
@@ -178,7 +180,7 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
-	msg, err := b.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+b.stream(), request)
+	msg, err := b.js.Conn().RequestWithContext(ctx, jsapi.Prefix(b.js)+"STREAM.MSG.GET."+b.stream(), request)
 	if err != nil {
 		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
@@ -236,7 +238,7 @@ func decodeHeader(raw []byte) (nats.Header, error) {
 // is the answer to a repetition of a write whose acknowledgement was lost. Get
 // tells.
 func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uint64, ttl time.Duration) (uint64, error) {
-	msg := nats.NewMsg(b.subject(key))
+	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))
 	msg.Data = value
 	return b.publish(ctx, msg, key, expected, ttl)
 }
@@ -246,7 +248,7 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uin
 // it. Of errors, the same is true as for Put.
 func (b *Bucket) Purge(ctx context.Context, key string, expected uint64) (uint64, error) {
 	const marker = time.Minute
-	msg := nats.NewMsg(b.subject(key))
+	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))
 	msg.Header.Set("KV-Operation", "PURGE")
 	msg.Header.Set("Nats-Rollup", "sub")
 	return b.publish(ctx, msg, key, expected, marker)

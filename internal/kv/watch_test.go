@@ -40,7 +40,11 @@ func slow(t *testing.T, f func(t *testing.T, b *Bucket)) {
 		}
 		t.Cleanup(nc.Close)
 		_, err = nc.Subscribe("slow.>", func(msg *nats.Msg) {
-			answer, err := nc.Request("$JS.API."+strings.TrimPrefix(msg.Subject, "slow."), msg.Data, time.Second)
+			subject := strings.TrimPrefix(msg.Subject, "slow.")
+			if !strings.HasPrefix(subject, "$KV.") {
+				subject = "$JS.API." + subject
+			}
+			answer, err := nc.RequestMsg(&nats.Msg{Subject: subject, Header: msg.Header, Data: msg.Data}, time.Second)
 			if err != nil {
 				t.Error(err)
 				return

@@ -11,7 +11,7 @@ import (
 // Check returns the [ConfigError] that [Connect] would, without a connection: settings that can never work, all at
 // once. It reads the files that they name.
 func Check(o Options) error {
-	nc, err := dial(o, &events{log: zerolog.Nop()}, nats.SetCustomDialer(nowhere{}), nats.SkipHostLookup())
+	nc, _, err := dialServers(o, &events{log: zerolog.Nop()}, nats.SetCustomDialer(nowhere{}), nats.SkipHostLookup())
 	if err != nil {
 		return err
 	}

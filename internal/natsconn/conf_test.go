@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
@@ -79,8 +78,7 @@ func flush(t *testing.T, nc *nats.Conn) {
 // likeTheConnector does what zoomstream does: stream, events, look-ups, leases, states, liveness.
 func likeTheConnector(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
-	must(t, err)
+	js := natstest.JetStream(t, nc)
 	for _, created := range []bool{true, false} {
 		if _, c, findings, err := EnsureStream(t.Context(), js, wanted()); err != nil || c != created || len(findings) > 0 {
 			t.Fatalf("created %v, findings %v, error %v", c, findings, err)
@@ -160,9 +158,8 @@ func useBucket(t *testing.T, nc *nats.Conn, js jetstream.JetStream, bucket strin
 // likeAReader does what consumers of the events do, of all kinds.
 func likeAReader(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
-	must(t, err)
-	_, err = nc.SubscribeSync("zoom.>")
+	js := natstest.JetStream(t, nc)
+	_, err := nc.SubscribeSync("zoom.>")
 	must(t, err)
 	stream, err := js.Stream(t.Context(), "ZOOM")
 	must(t, err)

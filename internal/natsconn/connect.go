@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"github.com/synadia-io/orbit.go/natscontext"
+
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
 // Options says which server to connect to, and as whom. Each string has the meaning of the nats CLI's setting of
@@ -19,6 +21,7 @@ import (
 type Options struct {
 	URL      string // servers, comma separated; empty: the context's, else nats://127.0.0.1:4222
 	Context  string // a context of the nats CLI: name, or absolute path of its file
+	Domain   string // of JetStream; empty: the context's, else the server's own
 	Creds    string // path of a credentials file
 	NKey     string // path of a seed file
 	User     string
@@ -40,20 +43,20 @@ type Options struct {
 // Secrets may be others than when the connection was made. Of URL only the login counts, and only if it names one server.
 type Secrets struct{ URL, Password, Token string }
 
-// Connect returns an established connection. A server that is not up, or refuses the credentials, is no error: it
+// Connect returns JetStream on an established connection. A server that is not up, or refuses the credentials, is no error: it
 // says what it waits for, at once and then at growing intervals, until the server is there or ctx ends (one dial in
 // progress ends first, 2 s at most per server). Settings that can never work are a [ConfigError], all at once.
 //
 // The connection reconnects for ever. Nothing is buffered meanwhile: a publish fails at once, since a hidden queue
 // would deliver late and out of order. The server can still end it for good (a protocol violation): that is logged
 // as an error, and seen with nc.StatusChanged(nats.CLOSED).
-func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
+func Connect(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	events := &events{log: o.Log, target: "in process", denied: o.Denied, refused: o.Refused}
-	nc, err := dial(o, events)
+	js, err := dial(o, events)
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
+	nc, started := js.Conn(), time.Now()
 	if err := await(ctx, nc, events); err != nil {
 		nc.Close()
 		return nil, err
@@ -61,11 +64,25 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 	o.Log.Info().Str("code", "nats.connected").Str("server", events.server(nc)).Str("server_name", nc.ConnectedServerName()).
 		Str("version", nc.ConnectedServerVersion()).Stringer("waited", time.Since(started).Round(time.Millisecond)).
 		Msg("connected to NATS")
-	return nc, nil
+	return js, nil
 }
 
 // dial returns at once, connected or not: RetryOnFailedConnect leaves configuration errors only.
-func dial(o Options, e *events, more ...nats.Option) (*nats.Conn, error) {
+func dial(o Options, e *events) (jetstream.JetStream, error) {
+	nc, place, err := dialServers(o, e)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jsapi.New(nc, place, apiTimeout)
+	if err != nil {
+		nc.Close()
+		return nil, asConfigError("NATS_JS_DOMAIN", err)
+	}
+	return js, nil
+}
+
+func dialServers(o Options, e *events, more ...nats.Option) (nc *nats.Conn, place jsapi.Place, err error) {
+	place.Domain = o.Domain
 	opts := append(append(e.options(), more...),
 		nats.Name(o.Name),
 		nats.RetryOnFailedConnect(true),
@@ -79,15 +96,14 @@ func dial(o Options, e *events, more ...nats.Option) (*nats.Conn, error) {
 	)
 	if o.InProcess != nil {
 		opts = append(opts, nats.UserInfo(o.User, o.Password), nats.CustomInboxPrefix(embeddedInbox))
-		nc, err := nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...)
-		if err != nil {
-			return nil, fmt.Errorf("NATS in process: %w", err)
+		if nc, err = nats.Connect("", append(opts, nats.InProcessServer(o.InProcess))...); err != nil {
+			return nil, place, fmt.Errorf("NATS in process: %w", err)
 		}
-		return nc, nil
+		return nc, place, nil
 	}
 	explicit, err := explicitSettings(o)
 	if err != nil {
-		return nil, err
+		return nil, place, err
 	}
 	opts = append(append(opts, explicit...), checkSettings(o, e))
 	if o.Context != "" {
@@ -96,24 +112,30 @@ func dial(o Options, e *events, more ...nats.Option) (*nats.Conn, error) {
 	if tokenIn(o.URL) != "" {
 		opts = append(opts, nats.CustomInboxPrefix(embeddedInbox))
 	}
-	nc, err := nats.Connect(cmp.Or(o.URL, nats.DefaultURL), opts...)
-	return nc, asConfigError("NATS_URL", err)
+	nc, err = nats.Connect(cmp.Or(o.URL, nats.DefaultURL), opts...)
+	return nc, place, asConfigError("NATS_URL", err)
 }
 
 // dialContext applies the context's settings first and opts over them.
-func dialContext(o Options, opts []nats.Option) (*nats.Conn, error) {
+func dialContext(o Options, opts []nats.Option) (_ *nats.Conn, place jsapi.Place, err error) {
+	wrong := func(err error) error {
+		return asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+	}
 	if err := checkContextFiles(o.Context); err != nil {
-		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+		return nil, place, wrong(err)
 	}
 	nc, settings, err := natscontext.Connect(o.Context, opts...)
 	if err != nil {
-		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+		return nil, place, wrong(err)
 	}
 	if err := unsupported(o, settings); err != nil {
 		nc.Close()
-		return nil, asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
+		return nil, place, wrong(err)
 	}
-	return nc, nil
+	if place.Domain = o.Domain; place.Domain == "" {
+		place = jsapi.Place{Domain: settings.JSDomain, Prefix: settings.JSAPIPrefix}
+	}
+	return nc, place, nil
 }
 
 // reconnectDelay is the pause after the whole list of servers was tried in vain: 0.1 s, 0.2 s … 1 s, and up to half
@@ -150,19 +172,15 @@ func await(ctx context.Context, nc *nats.Conn, e *events) error {
 
 // AwaitJetStream returns once JetStream answers for the connection's account. Until then it says what is missing:
 // a cluster that elects a leader looks like one without JetStream, so it waits in either case.
-func AwaitJetStream(ctx context.Context, nc *nats.Conn, log zerolog.Logger) (jetstream.JetStream, error) {
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
-	err = Retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
+func AwaitJetStream(ctx context.Context, js jetstream.JetStream, log zerolog.Logger) error {
+	err := Retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)
-		return err
+		return jsapi.Absent(js, err)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("waiting for JetStream: %w", err)
+		return fmt.Errorf("waiting for JetStream: %w", err)
 	}
-	return js, nil
+	return nil
 }
 
 func asConfigError(setting string, err error) error {

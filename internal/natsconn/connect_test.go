@@ -23,8 +23,10 @@ func TestStartsBeforeTheServer(t *testing.T) {
 		c, err := Connect(t.Context(), Options{URL: fmt.Sprintf("nats://user:geheim@127.0.0.1:%d", port), Name: "zoomstream/a", Log: logger})
 		if err != nil {
 			t.Error(err)
+			close(nc)
+			return
 		}
-		nc <- c
+		nc <- c.Conn()
 	}()
 	log.await(t, fmt.Sprintf("waiting for NATS at nats://127.0.0.1:%d", port))
 	log.await(t, "connection refused")
@@ -82,9 +84,9 @@ func TestRefusedCredentials(t *testing.T) {
 	log, logger := newLog()
 	done := make(chan error, 1)
 	go func() {
-		nc, err := Connect(t.Context(), Options{URL: fmt.Sprintf("127.0.0.1:%d", port), User: "u", Password: "geheim", Log: logger})
+		js, err := Connect(t.Context(), Options{URL: fmt.Sprintf("127.0.0.1:%d", port), User: "u", Password: "geheim", Log: logger})
 		if err == nil {
-			nc.Close()
+			js.Conn().Close()
 		}
 		done <- err
 	}()
@@ -237,11 +239,11 @@ func TestServerEndsTheConnection(t *testing.T) {
 	log.await(t, "NATS connection closed for good")
 
 	log, logger = newLog()
-	nc, err := Connect(t.Context(), Options{URL: srv.ClientURL(), Log: logger})
+	js, err := Connect(t.Context(), Options{URL: srv.ClientURL(), Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.Close()
+	js.Conn().Close()
 	if log.with(t, "closed for good") > 0 {
 		t.Errorf("our own Close looks like a failure:\n%s", log)
 	}

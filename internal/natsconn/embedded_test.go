@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 const childDir = "NATSCONN_TEST_DATA_DIR"
@@ -25,10 +27,7 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 	big := strings.Repeat("x", 7<<20)
 	e := startEmbedded(t, dir)
 	nc := connect(t, Options{URL: e.URL()})
-	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := natstest.JetStream(t, nc)
 	if _, _, _, err := EnsureStream(t.Context(), js, wanted()); err != nil {
 		t.Fatal(err)
 	}
@@ -210,9 +209,7 @@ func publishUntilKilled(dir string) {
 	ctx := context.Background()
 	e, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	exitOn(err)
-	nc, err := Connect(ctx, e.Inside(Options{}))
-	exitOn(err)
-	js, err := AwaitJetStream(ctx, nc, zerolog.Nop())
+	js, err := Connect(ctx, e.Inside(Options{}))
 	exitOn(err)
 	_, _, _, err = EnsureStream(ctx, js, wanted())
 	exitOn(err)

@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // TestMain is also the program that TestKilledProcessLosesNothing kills.
@@ -120,22 +122,19 @@ func connect(t *testing.T, o Options) *nats.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
-	nc, err := Connect(ctx, o)
+	js, err := Connect(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
-	return nc
+	t.Cleanup(js.Conn().Close)
+	return js.Conn()
 }
 
 // embeddedJetStream is JetStream on a fresh embedded server.
 func embeddedJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	nc := connect(t, startEmbedded(t, t.TempDir()).Inside(Options{}))
-	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := natstest.JetStream(t, nc)
 	return js
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // startShared starts an embedded server that anybody may read, with what zoomstream keeps there.
@@ -299,7 +301,7 @@ func TestTokenIsKept(t *testing.T) {
 			t.Errorf("the folder holds %v", files)
 		}
 		for _, o := range []Options{{URL: url}, {URL: e.ClientURL(), Token: token}, e.Inside(Options{})} {
-			_, err := AwaitJetStream(t.Context(), connect(t, o), zerolog.Nop())
+			err := AwaitJetStream(t.Context(), natstest.JetStream(t, connect(t, o)), zerolog.Nop())
 			must(t, err)
 		}
 		for _, o := range []Options{{URL: e.ClientURL()}, {URL: e.ClientURL(), Token: "wrong"}, {URL: withToken(e.ClientURL(), "")}} {

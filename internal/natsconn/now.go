@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
 
@@ -27,14 +27,15 @@ func (e *Unreachable) Unwrap() error { return e.Err }
 
 // ConnectNow is [Connect] for somebody who wants to know why there is no connection, rather than wait for one: it does
 // not log. The error is an [Unreachable], or a [ConfigError] for each setting that cannot work.
-func ConnectNow(ctx context.Context, o Options) (*nats.Conn, error) {
+func ConnectNow(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	said := &lastTrouble{}
 	o.Log = zerolog.New(said)
 	e := &events{log: o.Log, target: "in process"}
-	nc, err := dial(o, e)
+	js, err := dial(o, e)
 	if err != nil {
 		return nil, err
 	}
+	nc := js.Conn()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for !nc.IsConnected() {
@@ -52,7 +53,7 @@ func ConnectNow(ctx context.Context, o Options) (*nats.Conn, error) {
 		}
 		return nil, said.unreachable(e.target, context.Cause(ctx))
 	}
-	return nc, nil
+	return js, nil
 }
 
 // lastTrouble keeps what is logged last of a connection that cannot be made: nats.go tells that to a handler only.

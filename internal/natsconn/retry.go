@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
 // apiTimeout bounds one request to the JetStream API. A cluster may take 4 to 9 s to elect a leader; the next try sees it.
@@ -64,7 +66,10 @@ func transient(err error) bool {
 // apiAdvice tells what to look at when the JetStream API keeps failing.
 func apiAdvice(err error) string {
 	api, isAPI := errors.AsType[*jetstream.APIError](err)
+	_, elsewhere := errors.AsType[*jsapi.AbsentError](err)
 	switch {
+	case elsewhere:
+		return jsapi.AbsentAdvice
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return "enable JetStream for this account (jetstream: enabled), or use a user of another account"
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):

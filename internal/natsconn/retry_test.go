@@ -11,13 +11,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // TestJetStreamComesLater: until then the log says what is missing.
 func TestJetStreamComesLater(t *testing.T) {
 	srv := runServer(t, &server.Options{})
 	nc := connect(t, Options{InProcess: srv})
-	log, done := awaitInBackground(t.Context(), nc)
+	log, done := awaitInBackground(t, t.Context(), nc)
 	log.await(t, "waiting for JetStream")
 	log.await(t, "enable JetStream on the server")
 	if err := srv.EnableJetStream(&server.JetStreamConfig{StoreDir: t.TempDir()}); err != nil {
@@ -34,7 +36,7 @@ func TestAccountWithoutJetStream(t *testing.T) {
 		Users: []*server.User{{Username: "u", Password: "p", Account: account}}})
 	nc := connect(t, Options{URL: srv.ClientURL(), User: "u", Password: "p"})
 	ctx, cancel := context.WithCancelCause(t.Context())
-	log, done := awaitInBackground(ctx, nc)
+	log, done := awaitInBackground(t, ctx, nc)
 	log.await(t, "enable JetStream for this account")
 	cancel(errors.New("told to stop"))
 	want(t, <-done, "waiting for JetStream", "told to stop")
@@ -43,17 +45,15 @@ func TestAccountWithoutJetStream(t *testing.T) {
 func TestJetStreamOnAClosedConnection(t *testing.T) {
 	nc := connect(t, Options{InProcess: runServer(t, &server.Options{JetStream: true})})
 	nc.Close()
-	_, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
+	err := AwaitJetStream(t.Context(), natstest.JetStream(t, nc), zerolog.Nop())
 	want(t, err, "connection closed")
 }
 
-func awaitInBackground(ctx context.Context, nc *nats.Conn) (*logLines, <-chan error) {
+func awaitInBackground(t *testing.T, ctx context.Context, nc *nats.Conn) (*logLines, <-chan error) {
 	log, logger := newLog()
 	done := make(chan error, 1)
-	go func() {
-		_, err := AwaitJetStream(ctx, nc, logger)
-		done <- err
-	}()
+	js := natstest.JetStream(t, nc)
+	go func() { done <- AwaitJetStream(ctx, js, logger) }()
 	return log, done
 }
 

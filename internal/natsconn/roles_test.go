@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
@@ -77,9 +76,7 @@ func (u *user) awaitDenial(of string) {
 
 func (u *user) jetstream() jetstream.JetStream {
 	u.t.Helper()
-	js, err := AwaitJetStream(u.t.Context(), u.Conn, zerolog.Nop())
-	must(u.t, err)
-	return js
+	return natstest.JetStream(u.t, u.Conn)
 }
 
 // TestRoles works as each user of nats.conf does, with its rights, and can do nothing else.

@@ -13,13 +13,13 @@ import (
 
 // Settings are the strings of [Options], in the order in which a configuration may have them, so that it converts.
 type Settings struct {
-	URL, Context, Creds, NKey, User, Password, Token, CA, Cert, Key string
+	URL, Context, Domain, Creds, NKey, User, Password, Token, CA, Cert, Key string
 }
 
 // Options are those of a connection with these settings.
 func (s Settings) Options() Options {
 	return Options{
-		URL: s.URL, Context: s.Context, Creds: s.Creds, NKey: s.NKey, User: s.User, Password: s.Password, Token: s.Token,
+		URL: s.URL, Context: s.Context, Domain: s.Domain, Creds: s.Creds, NKey: s.NKey, User: s.User, Password: s.Password, Token: s.Token,
 		CA: s.CA, Cert: s.Cert, Key: s.Key,
 	}
 }
@@ -226,8 +226,8 @@ func checkSettings(o Options, e *events) nats.Option {
 // else or to another JetStream.
 func unsupported(o Options, s natscontext.Settings) error {
 	switch {
-	case s.JSDomain != "" || s.JSAPIPrefix != "":
-		return errors.New("jetstream_domain and jetstream_api_prefix are not supported; connect to servers of that domain")
+	case o.Domain == "" && s.JSDomain != "" && s.JSAPIPrefix != "":
+		return errors.New("jetstream_domain and jetstream_api_prefix are both set; choose one")
 	case len(given(o)) > 0:
 		return nil
 	case s.NSCLookup != "":

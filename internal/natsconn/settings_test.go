@@ -27,7 +27,7 @@ func TestContext(t *testing.T) {
 		"dead":     `{"url": "` + dead + `", "user": "u", "password": "p"}`,
 		"stranger": `{"url": "` + srv.ClientURL() + `", "user": "u", "password": "wrong", "token": "wrong"}`,
 		"inurl":    `{"url": "` + strings.Replace(srv.ClientURL(), "://", "://u:wrong@", 1) + `"}`,
-		"domain":   `{"url": "` + srv.ClientURL() + `", "user": "u", "password": "p", "jetstream_domain": "hub"}`,
+		"domain":   `{"url": "` + srv.ClientURL() + `", "user": "u", "password": "p", "jetstream_domain": "hub", "jetstream_api_prefix": "JS.hub.API"}`,
 		"jwt":      `{"url": "` + srv.ClientURL() + `", "user_jwt": "ey"}`,
 		"broken":   `{"url": `,
 		"badurl":   `{"url": "nats://u:ge/heim@127.0.0.1"}`,

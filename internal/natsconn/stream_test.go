@@ -12,7 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 func wanted() StreamOptions {
@@ -203,10 +204,7 @@ func TestStreamCannotBeCreated(t *testing.T) {
 	srv := runServer(t, &server.Options{JetStream: true, JetStreamMaxStore: 1 << 20,
 		JetStreamLimits: server.JSLimitOpts{Duplicates: time.Hour}})
 	nc := connect(t, Options{InProcess: srv})
-	js, err := AwaitJetStream(t.Context(), nc, zerolog.Nop())
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := natstest.JetStream(t, nc)
 	for name, test := range map[string]struct {
 		change  func(*StreamOptions)
 		setting string

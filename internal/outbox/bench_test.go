@@ -77,7 +77,7 @@ func newBench(b *testing.B) *bench {
 	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}); err != nil {
 		b.Fatal(err)
 	}
-	w.Outbox = New(nc, Options{Stream: "ZOOM", SpoolDir: b.TempDir(), SpoolMax: 8 << 30, Log: zerolog.Nop()})
+	w.Outbox = New(js, Options{Stream: "ZOOM", SpoolDir: b.TempDir(), SpoolMax: 8 << 30, Log: zerolog.Nop()})
 	w.Line = w.Outbox.Line("sub", "1", nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

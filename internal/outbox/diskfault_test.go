@@ -267,7 +267,7 @@ func (w *scene) tell() (lost int) {
 }
 
 func (w *scene) start(epoch string) *process {
-	p := outbox.New(w.nc, outbox.Options{Stream: "ZOOM", DuplicateWindow: time.Hour, SpoolDir: w.dir, SpoolMax: 64 << 20,
+	p := outbox.New(natstest.JetStream(w.t, w.nc), outbox.Options{Stream: "ZOOM", DuplicateWindow: time.Hour, SpoolDir: w.dir, SpoolMax: 64 << 20,
 		AroundDisk: w.fault.around, Log: zerolog.New(&w.log)})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

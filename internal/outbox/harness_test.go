@@ -87,7 +87,7 @@ func (w *world) start(epoch string, max int64) *run {
 func (w *world) begin(epoch string, opt Options) *run {
 	w.t.Helper()
 	nc := w.connect()
-	p := New(nc, opt)
+	p := New(natstest.JetStream(w.t, nc), opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -42,6 +42,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/publisher"
@@ -159,7 +160,7 @@ func (s span) has(record uint64) bool { return s.from <= record && record <= s.t
 func (r *records) unread() bool { return r.next <= r.last }
 
 // New returns an Outbox. It does nothing before Run.
-func New(nc *nats.Conn, opt Options) *Outbox {
+func New(js jetstream.JetStream, opt Options) *Outbox {
 	if opt.Replayed == nil {
 		opt.Replayed = func(*nats.Msg) {}
 	}
@@ -179,7 +180,7 @@ func New(nc *nats.Conn, opt Options) *Outbox {
 		o.disk.leftover = leftoverKnown
 	}
 	o.direct = o.disk.leftover != leftoverUnknown
-	o.pub = publisher.New(nc, publisher.Options{
+	o.pub = publisher.New(js, publisher.Options{
 		Stream: opt.Stream, DuplicateWindow: opt.DuplicateWindow, After: opt.After,
 		Acked: o.acked, Refused: opt.Refused, Changed: o.publisherChanged,
 	})

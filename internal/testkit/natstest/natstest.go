@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Run starts a server with JetStream on 127.0.0.1 that ends with the test. It
@@ -72,6 +74,16 @@ func UsersConf(t testing.TB, path, password string) *server.Options {
 	}
 	options.Port, options.StoreDir = -1, t.TempDir()
 	return options
+}
+
+// JetStream is that of a connection, as [jetstream.New] makes it.
+func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }
 
 // Stop ends a server and waits until its files are closed.

@@ -16,7 +16,7 @@ func (e *exam) askReplicas(ctx context.Context, s *site) {
 	if s.missing[hearing] {
 		return
 	}
-	if overview, err := status.Ask(ctx, s.nc, status.AskOptions{Bucket: e.cfg.Bucket, Wait: repliesWait}); err == nil {
+	if overview, err := status.Ask(ctx, s.js, status.AskOptions{Bucket: e.cfg.Bucket, Wait: repliesWait}); err == nil {
 		s.overview = overview
 	}
 }

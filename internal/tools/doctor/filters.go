@@ -21,7 +21,7 @@ func (e *exam) filters(ctx context.Context, s *site) {
 		return
 	}
 	if !s.may("CONSUMER.LIST." + name) {
-		e.skip(StreamFilters, "needs the right to ask $JS.API.CONSUMER.LIST.%s", name)
+		e.skip(StreamFilters, "needs the right to ask %sCONSUMER.LIST.%s", s.at.api, name)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/provision"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
@@ -23,6 +24,7 @@ const connectTimeout = 3 * time.Second
 type site struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
+	at      place
 	missing map[string]bool // rights
 	survey  *provision.Survey
 	stream  bucketState
@@ -35,22 +37,23 @@ type site struct {
 
 // may reports whether the user may ask JetStream something.
 func (s *site) may(api string) bool {
-	return !s.missing["publish $JS.API."+api] && !s.missing[hearing]
+	return !s.missing["publish "+s.at.api+api] && !s.missing[hearing]
 }
 
 // nats looks at NATS and what is kept there. The site is nil if there is no
 // JetStream to be asked.
 func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
-	nc := e.dial(ctx)
-	if nc == nil {
+	js := e.dial(ctx)
+	if js == nil {
 		return nil, func() {}
 	}
+	nc := js.Conn()
 	leave = nc.Close
 	if !e.server(ctx, nc) {
 		return nil, leave
 	}
-	s := &site{nc: nc}
-	if s.missing = e.permissions(ctx, nc); s.missing == nil {
+	s := &site{nc: nc, js: js, at: placeOf(js)}
+	if s.missing = e.permissions(ctx, nc, s.at); s.missing == nil {
 		return nil, leave
 	}
 	if !e.jetStream(ctx, s) {
@@ -68,7 +71,7 @@ func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
 	return s, leave
 }
 
-func (e *exam) dial(ctx context.Context) *nats.Conn {
+func (e *exam) dial(ctx context.Context) jetstream.JetStream {
 	options := natsconn.Settings(e.cfg.NATS).Options()
 	options.Name = "zoomstream doctor"
 	if e.cfg.NATS.Embedded() {
@@ -78,9 +81,9 @@ func (e *exam) dial(ctx context.Context) *nats.Conn {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, errors.New("no connection within "+connectTimeout.String()))
 	defer cancel()
-	nc, err := natsconn.ConnectNow(ctx, options)
+	js, err := natsconn.ConnectNow(ctx, options)
 	if err == nil {
-		return nc
+		return js
 	}
 	unreachable, ok := errors.AsType[*natsconn.Unreachable](err)
 	switch {
@@ -154,17 +157,17 @@ func (e *exam) server(ctx context.Context, nc *nats.Conn) bool {
 // jetStream reports whether JetStream is there.
 func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	if !s.may("INFO") {
-		e.skip(JetStream, "needs the right to ask $JS.API.INFO")
+		e.skip(JetStream, "needs the right to ask %sINFO", s.at.api)
 		return false
 	}
 	var err error
-	if s.js, err = jetstream.New(s.nc, jetstream.WithDefaultTimeout(answerTimeout)); err != nil {
-		e.fail(JetStream, "run doctor again", "%v", err)
-		return false
-	}
 	s.survey, err = provision.NewSurvey(ctx, s.js, provision.Options{Config: e.cfg, MaxMessage: int(s.nc.MaxPayload())})
 	if err != nil {
-		e.fail(JetStream, "enable JetStream on the server and for this account (jetstream {} in its configuration); in a cluster this may be an election, which passes", "JetStream does not answer: %v", err)
+		fix := "enable JetStream on the server and for this account (jetstream {} in its configuration); in a cluster this may be an election, which passes"
+		if err = jsapi.Absent(s.js, err); s.at.api != jetstream.DefaultAPIPrefix {
+			fix = "look " + jsapi.AbsentAdvice
+		}
+		e.fail(JetStream, fix, "JetStream does not answer: %v", err)
 		return false
 	}
 	account := s.survey.Room.Account

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/message"
@@ -44,8 +46,22 @@ func (n need) of(w weight) need {
 	return n
 }
 
-// needs lists them, in the order of nats.conf. Answers come to subjects below inbox.
-func needs(c *config.Config, inbox, nonce string) []need {
+// place is what subjects begin with as a connection sees them.
+type place struct {
+	api   string // of requests to JetStream
+	kv    string // of entries that are written
+	inbox string // of answers, without the dot at its end: a context of the nats tool may name its own
+}
+
+func placeOf(js jetstream.JetStream) place {
+	return place{
+		api: jsapi.Prefix(js), kv: jsapi.KVPrefix(js) + "$KV.",
+		inbox: cmp.Or(js.Conn().Opts.InboxPrefix, strings.TrimSuffix(nats.InboxPrefix, ".")),
+	}
+}
+
+// needs lists them, in the order of nats.conf.
+func needs(c *config.Config, at place, nonce string) []need {
 	sub := "doctor"
 	if len(c.Zoom.Endpoints) > 0 {
 		sub = c.Zoom.Endpoints[0].Subscription
@@ -54,54 +70,50 @@ func needs(c *config.Config, inbox, nonce string) []need {
 	all := []need{
 		publish(c.Prefix+".>", "events, gap markers, alarms",
 			c.SubjectKeys.Append(c.Prefix+".meeting.started", "", ""), c.SubjectKeys.Append(c.Prefix+".app_deauthorized", "", ""), message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
-		publish("$KV."+c.Bucket+".>", "leases", "$KV."+c.Bucket+"."+record.LeasePrefix+sub),
-		publish("$KV."+states+".>", "states", "$KV."+states+"."+record.StatePrefix+sub),
+		publish(at.kv+c.Bucket+".>", "leases", at.kv+c.Bucket+"."+record.LeasePrefix+sub),
+		publish(at.kv+states+".>", "states", at.kv+states+"."+record.StatePrefix+sub),
 		publish("zoomstream.>", "replicas ask each other whether they live", record.ReplicaSubject(c.Bucket, nonce), record.PresenceSubject(c.Bucket)),
-		publish("$JS.API.INFO", "to see whether JetStream is there"),
-		publish("$JS.API.STREAM.NAMES", "to see which streams hold the subjects").of(creating),
+		publish(at.api+"INFO", "to see whether JetStream is there"),
+		publish(at.api+"STREAM.NAMES", "to see which streams hold the subjects").of(creating),
 	}
 	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + states}
 	for i, stream := range streams {
 		all = append(all,
-			publish("$JS.API.STREAM.CREATE."+stream, "to create it if it is missing").of(creating),
-			publish("$JS.API.STREAM.INFO."+stream, "to look at it"),
-			publish("$JS.API.STREAM.MSG.GET."+stream, "to read from its leader"))
+			publish(at.api+"STREAM.CREATE."+stream, "to create it if it is missing").of(creating),
+			publish(at.api+"STREAM.INFO."+stream, "to look at it"),
+			publish(at.api+"STREAM.MSG.GET."+stream, "to read from its leader"))
 		if i == 0 {
-			all = append(all, publish("$JS.API.DIRECT.GET."+stream, "to look up events"))
+			all = append(all, publish(at.api+"DIRECT.GET."+stream, "to look up events"))
 		}
-		all = append(all, publish("$JS.API.DIRECT.GET."+stream+".>", "to look up what is stored last", "$JS.API.DIRECT.GET."+stream+".doctor.x"))
+		all = append(all, publish(at.api+"DIRECT.GET."+stream+".>", "to look up what is stored last", at.api+"DIRECT.GET."+stream+".doctor.x"))
 		watched := message.BridgeSubjects(c.Prefix)
 		if i > 0 {
 			watched = "$KV." + stream[3:] + ".x"
 		}
 		all = append(all,
-			publish("$JS.API.CONSUMER.CREATE."+stream+".>", "to watch it", "$JS.API.CONSUMER.CREATE."+stream+"."+nonce+"."+watched),
-			publish("$JS.API.CONSUMER.DELETE."+stream+".>", "to watch it", "$JS.API.CONSUMER.DELETE."+stream+"."+nonce))
+			publish(at.api+"CONSUMER.CREATE."+stream+".>", "to watch it", at.api+"CONSUMER.CREATE."+stream+"."+nonce+"."+watched),
+			publish(at.api+"CONSUMER.DELETE."+stream+".>", "to watch it", at.api+"CONSUMER.DELETE."+stream+"."+nonce))
 		if i == 0 {
 			all = append(all,
-				publish("$JS.API.CONSUMER.INFO."+stream+".>", "for the status page", "$JS.API.CONSUMER.INFO."+stream+"."+nonce).of(comfort),
-				publish("$JS.API.CONSUMER.MSG.NEXT."+stream+".>", "for the status page", "$JS.API.CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort),
-				publish("$JS.API.CONSUMER.LIST."+stream, "to see which consumers are behind").of(comfort))
+				publish(at.api+"CONSUMER.INFO."+stream+".>", "for the status page", at.api+"CONSUMER.INFO."+stream+"."+nonce).of(comfort),
+				publish(at.api+"CONSUMER.MSG.NEXT."+stream+".>", "for the status page", at.api+"CONSUMER.MSG.NEXT."+stream+"."+nonce).of(comfort),
+				publish(at.api+"CONSUMER.LIST."+stream, "to see which consumers are behind").of(comfort))
 		}
 	}
 	subscribe := func(subject, purpose, sample string) need {
 		return need{right: "subscribe", subject: subject, samples: []string{sample}, purpose: purpose}
 	}
 	return append(all,
-		subscribe(inbox+".>", "answers", inbox+"."+nonce),
+		subscribe(at.inbox+".>", "answers", at.inbox+"."+nonce),
 		subscribe("zoomstream.>", "questions of other replicas, and of zoomstream status", record.ReplicaSubject(c.Bucket, nonce)),
 		subscribe("$SRV.>", "to be found by nats micro", "$SRV.PING.zoomstream."+nonce).of(comfort))
-}
-
-// inboxOf is where answers to a connection's requests go: a context of the nats tool may name its own.
-func inboxOf(nc *nats.Conn) string {
-	return cmp.Or(nc.Opts.InboxPrefix, strings.TrimSuffix(nats.InboxPrefix, "."))
 }
 
 // rights tests them one by one. The server reports a violation before it answers
 // the ping of the flush.
 type rights struct {
 	nc    *nats.Conn
+	at    place
 	nonce string
 	dest  string // where traces go, which must be a subject that may be published to
 }
@@ -113,10 +125,9 @@ const (
 
 // permissions reports what is missing, by subject of the right. It returns nil if
 // the server cannot be asked.
-func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
-	r := &rights{nc: nc, nonce: nuid.Next()}
-	inbox := inboxOf(nc)
-	list := needs(e.cfg, inbox, r.nonce)
+func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[string]bool {
+	r := &rights{nc: nc, at: at, nonce: nuid.Next()}
+	list := needs(e.cfg, at, r.nonce)
 	if err := r.trace(ctx, e.cfg); err != nil {
 		e.fail(Permissions, "run doctor again", "the connection to NATS broke: %v", err)
 		return nil
@@ -124,7 +135,7 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 	missing, tested, bad := make(map[string]bool), 0, false
 	var unneeded []string
 	for _, n := range list {
-		if n.right == "publish" && r.dest == "" && n.subject != "zoomstream.>" && n.subject != "$JS.API.INFO" {
+		if n.right == "publish" && r.dest == "" && n.subject != "zoomstream.>" && n.subject != at.api+"INFO" {
 			continue // cannot be tested before one of these is granted
 		}
 		tested++
@@ -137,7 +148,7 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn) map[string]bool {
 			continue
 		}
 		missing[n.right+" "+n.subject] = true
-		if n.subject == inbox+".>" {
+		if n.subject == at.inbox+".>" {
 			missing[hearing] = true
 		}
 		if n.weight == creating { // whether it is needed is seen when the stream is looked at
@@ -185,7 +196,7 @@ func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 	may, err := r.mayAnswer(ctx, record.ReplicaSubject(e.cfg.Bucket, r.nonce))
 	if err == nil && may {
 		var closed, stalls bool
-		closed, err = r.mayNotPublish(ctx, inboxOf(r.nc)+"."+r.nonce)
+		closed, err = r.mayNotPublish(ctx, r.at.inbox+"."+r.nonce)
 		if err == nil && !closed { // it is given by subjects
 			stalls, err = r.mayNotPublish(ctx, "$JS.FC.KV_"+e.cfg.Bucket+".doctor."+r.nonce)
 		}
@@ -205,7 +216,7 @@ func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 // trace looks for a subject for traces: one that nobody hears, or one where
 // JetStream answers nothing to what is no request.
 func (r *rights) trace(ctx context.Context, c *config.Config) error {
-	for _, dest := range []string{"zoomstream." + c.Bucket + ".doctor." + r.nonce, "$JS.API.INFO"} {
+	for _, dest := range []string{"zoomstream." + c.Bucket + ".doctor." + r.nonce, r.at.api + "INFO"} {
 		denied, err := r.violates(ctx, "Publish", dest, func() error { return r.nc.Publish(dest, nil) })
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ import (
 func TestNeedsAreThoseOfTheConf(t *testing.T) {
 	p := connector(confWithUsers(t)).Permissions
 	granted := map[string][]string{"publish": p.Publish.Allow, "subscribe": p.Subscribe.Allow}
-	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
+	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, place{"$JS.API.", "$KV.", "_INBOX"}, "n") {
 		if i := slices.Index(granted[n.right], n.subject); i < 0 {
 			t.Errorf("nats.conf does not let the connector %s %s", n.right, n.subject)
 		} else {
@@ -40,7 +40,7 @@ func TestNeedsAreThoseOfTheConf(t *testing.T) {
 // TestEachMissingRightIsNamed takes the rights of nats.conf away, one at a time. The stream and the buckets are there, so
 // that nobody needs those to create them.
 func TestEachMissingRightIsNamed(t *testing.T) {
-	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, "_INBOX", "n") {
+	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, place{"$JS.API.", "$KV.", "_INBOX"}, "n") {
 		t.Run(n.right+" "+n.subject, func(t *testing.T) {
 			problem := "may not " + n.right + " \"" + n.subject + `"`
 			if n.weight == creating {

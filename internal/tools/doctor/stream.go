@@ -23,7 +23,7 @@ func (e *exam) stream(ctx context.Context, s *site) {
 	states := "KV_" + record.StateBucket(e.cfg.Bucket) // it tells whose a stream was that is gone
 	for _, api := range []string{"STREAM.INFO." + name, "STREAM.INFO." + states, "STREAM.MSG.GET." + states} {
 		if !s.may(api) {
-			e.skip(Stream, "needs the right to ask $JS.API.%s", api)
+			e.skip(Stream, "needs the right to ask %s%s", s.at.api, api)
 			return
 		}
 	}
@@ -79,10 +79,10 @@ func (e *exam) absent(s *site, code Code, stream string, part provision.Part) {
 	case s.running() > 0:
 		e.fail(code, "docs/runbook.md#stream; the log of the replicas has it all", "%s is gone, and there is %s with bucket %s", part.Name, count(s.running(), "running replica"), e.cfg.Bucket)
 	case !s.may("STREAM.CREATE." + stream):
-		e.reject(code, "create it, or add "+strconv.Quote("$JS.API.STREAM.CREATE."+stream)+" to what this NATS user may publish (nats.conf has the whole list)",
+		e.reject(code, "create it, or add "+strconv.Quote(s.at.api+"STREAM.CREATE."+stream)+" to what this NATS user may publish (nats.conf has the whole list)",
 			"%s does not exist, and this NATS user may not create it", part.Name)
 	case code == Stream && !s.may("STREAM.NAMES"):
-		e.warn(code, `create it, or add "$JS.API.STREAM.NAMES" to what this NATS user may publish (nats.conf has the whole list)`,
+		e.warn(code, "create it, or add "+strconv.Quote(s.at.api+"STREAM.NAMES")+" to what this NATS user may publish (nats.conf has the whole list)",
 			"%s does not exist yet; whether zoomstream run can create it is not known, since this NATS user may not ask which streams hold its subjects", part.Name)
 	default:
 		e.pass(code, "%s does not exist yet; zoomstream run creates it", part.Name)
@@ -178,7 +178,7 @@ func (e *exam) buckets(ctx context.Context, s *site) {
 
 func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, look func(context.Context) (provision.Part, error)) bucketState {
 	if !s.may("STREAM.INFO.KV_" + name) {
-		e.skip(code, "needs the right to ask $JS.API.STREAM.INFO.KV_%s", name)
+		e.skip(code, "needs the right to ask %sSTREAM.INFO.KV_%s", s.at.api, name)
 		return bucketState{}
 	}
 	info, good, state := e.part(ctx, s, code, "KV_"+name, look)

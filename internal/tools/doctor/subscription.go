@@ -77,7 +77,7 @@ func (p *probe) holder(ctx context.Context) holder {
 	if !p.site.leases.exists {
 		return p.noBucket()
 	}
-	if p.site.missing["publish $JS.API.STREAM.MSG.GET.KV_"+p.cfg.Bucket] || p.site.missing["publish $KV."+p.cfg.Bucket+".>"] {
+	if !p.site.may("STREAM.MSG.GET.KV_"+p.cfg.Bucket) || p.site.missing["publish "+p.site.at.kv+p.cfg.Bucket+".>"] {
 		p.add(Lease, Skip, "", "needs the rights on bucket %s", p.cfg.Bucket)
 		return holder{unknown: true}
 	}
@@ -140,7 +140,7 @@ func (p *probe) state(ctx context.Context) (state record.State, known bool) {
 	if !p.site.states.exists {
 		return state, p.site.states.known
 	}
-	if p.site.missing["publish $JS.API.STREAM.MSG.GET.KV_"+record.StateBucket(p.cfg.Bucket)] {
+	if !p.site.may("STREAM.MSG.GET.KV_" + record.StateBucket(p.cfg.Bucket)) {
 		return state, false
 	}
 	_, entry, err := p.read(ctx, record.StateBucket(p.cfg.Bucket), record.StatePrefix, false)

@@ -150,12 +150,9 @@ var ErrNoDeadStream = errors.New("there is no such stream")
 
 // ResendDead sends the dead letters of a delivery again, in order. What is delivered is removed,
 // the rest stays. It ends early if the refusal is about the endpoint.
-func ResendDead(ctx context.Context, nc *nats.Conn, o Options) (Resent, error) {
+func ResendDead(ctx context.Context, js jetstream.JetStream, o Options) (Resent, error) {
 	o.Parallel = 1
-	f, err := newForwarder(nc, o)
-	if err != nil {
-		return Resent{}, err
-	}
+	f := newForwarder(js, o)
 	defer f.client.CloseIdleConnections()
 	consumer, err := f.deadConsumer(ctx)
 	if err != nil {

@@ -3,7 +3,6 @@ package forward
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -63,24 +62,17 @@ type forwarder struct {
 	progress progress
 }
 
-func newForwarder(nc *nats.Conn, o Options) (*forwarder, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
+func newForwarder(js jetstream.JetStream, o Options) *forwarder {
 	if o.pace == (pace{}) {
 		o.pace = usualPace
 	}
-	return &forwarder{Options: o, nc: nc, js: js, client: newClient(o.Timeout, o.Parallel)}, nil
+	return &forwarder{Options: o, nc: js.Conn(), js: js, client: newClient(o.Timeout, o.Parallel)}
 }
 
 // Run delivers until the context ends. Then it finishes what is in flight, within a bound,
 // hands back the rest and returns nil.
-func Run(ctx context.Context, nc *nats.Conn, o Options) error {
-	f, err := newForwarder(nc, o)
-	if err != nil {
-		return err
-	}
+func Run(ctx context.Context, js jetstream.JetStream, o Options) error {
+	f := newForwarder(js, o)
 	defer f.client.CloseIdleConnections()
 	if err := f.ensureDeadStream(ctx); err != nil {
 		return stopped(ctx, err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // TestDelivery has 10,000 events delivered to an endpoint that fails in every way, with
@@ -145,7 +147,7 @@ func TestResendDead(t *testing.T) {
 	}
 	w.stored()
 	o := w.options(1)
-	if sent, err := ResendDead(t.Context(), w.connect(), o); !errors.Is(err, ErrNoDeadStream) || sent != (Resent{}) {
+	if sent, err := ResendDead(t.Context(), natstest.JetStream(t, w.connect()), o); !errors.Is(err, ErrNoDeadStream) || sent != (Resent{}) {
 		t.Errorf("without any: %+v, %v", sent, err)
 	}
 	i := w.start(o)
@@ -166,7 +168,7 @@ func TestResendDead(t *testing.T) {
 			}
 			return ""
 		})
-		sent, err := ResendDead(t.Context(), w.connect(), o)
+		sent, err := ResendDead(t.Context(), natstest.JetStream(t, w.connect()), o)
 		if sent != c.sent || c.err == "" && err != nil || c.err != "" && (err == nil || err.Error() != c.err) {
 			t.Errorf("%+v: %+v, %v", c, sent, err)
 		}
@@ -210,7 +212,7 @@ func TestTooLargeForALetter(t *testing.T) {
 			if len(letters) != 1 || len(letters[0].Data) > 0 || letters[0].Header.Get("Zoom-Size") != strconv.Itoa(len(body)+2) || !strings.Contains(letters[0].Header.Get("Zoom-Reason"), "it is message 1 of stream ZOOM") {
 				t.Errorf("%d letters: %v", len(letters), letters[0].Header)
 			}
-			if sent, err := ResendDead(t.Context(), w.connect(), o); err != nil || sent != (Resent{Left: 1, WithoutBody: 1}) {
+			if sent, err := ResendDead(t.Context(), natstest.JetStream(t, w.connect()), o); err != nil || sent != (Resent{Left: 1, WithoutBody: 1}) {
 				t.Errorf("%+v, %v", sent, err)
 			}
 		})
@@ -306,7 +308,7 @@ func TestForeign(t *testing.T) {
 	run := func(o Options) string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := Run(ctx, w.connect(), o); err != nil {
+		if err := Run(ctx, natstest.JetStream(t, w.connect()), o); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -340,7 +342,7 @@ func TestForeignDeadLetters(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	err = Run(ctx, w.connect(), w.options(1))
+	err = Run(ctx, natstest.JetStream(t, w.connect()), w.options(1))
 	if err == nil || !strings.Contains(err.Error(), "stream ZOOM_DEAD of the dead letters does not remove what was delivered") {
 		t.Error(err)
 	}

@@ -103,7 +103,7 @@ func (w *world) start(o Options) *instance {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	i := &instance{nc: w.connect(), stop: cancel, ended: make(chan error, 1)}
-	go func() { i.ended <- Run(ctx, i.nc, o) }()
+	go func() { i.ended <- Run(ctx, natstest.JetStream(w.t, i.nc), o) }()
 	w.t.Cleanup(func() {
 		cancel()
 		i.nc.Close()

@@ -46,7 +46,7 @@ func TestRights(t *testing.T) {
 	for _, parallel := range []int{1, 3} { // so that the consumer is changed, too
 		ctx, cancel := context.WithCancel(t.Context())
 		i.stop = cancel
-		go func() { i.ended <- Run(ctx, nc, w.options(parallel)) }()
+		go func() { i.ended <- Run(ctx, natstest.JetStream(t, nc), w.options(parallel)) }()
 		w.until("delivered", func() bool { return w.endpoint.count() >= 1 && strings.Contains(w.log.String(), `"forward.dead"`) })
 		if parallel > 1 {
 			w.store("meeting.ended", 2, 8)
@@ -55,7 +55,7 @@ func TestRights(t *testing.T) {
 		w.end(i)
 	}
 	w.endpoint.setFails(func(int) string { return "" })
-	if sent, err := ResendDead(t.Context(), nc, w.options(1)); err != nil || sent != (Resent{Delivered: 1, Left: 0}) {
+	if sent, err := ResendDead(t.Context(), natstest.JetStream(t, nc), w.options(1)); err != nil || sent != (Resent{Delivered: 1, Left: 0}) {
 		t.Errorf("%+v, %v", sent, err)
 	}
 	must(t, nc.FlushTimeout(5*time.Second))

@@ -170,7 +170,7 @@ func TestFindPrefix(t *testing.T) {
 		m.Header.Set(nats.MsgIdHdr, dedupe.ID(dedupe.Content, "", subject, m.Data))
 		w.store(m)
 	}
-	s, err := Open(t.Context(), w.nc, "SHARED", "b.zoom")
+	s, err := Open(t.Context(), natstest.JetStream(t, w.nc), "SHARED", "b.zoom")
 	if err != nil {
 		t.Fatal(err)
 	}

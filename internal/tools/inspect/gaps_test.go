@@ -151,7 +151,7 @@ func TestNoJetStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if _, err := Open(t.Context(), nc, "ZOOM", "zoom"); !errors.Is(err, status.ErrNoJetStream) || !strings.HasPrefix(err.Error(), "stream ZOOM: JetStream is not there") {
+	if _, err := Open(t.Context(), natstest.JetStream(t, nc), "ZOOM", "zoom"); !errors.Is(err, status.ErrNoJetStream) || !strings.HasPrefix(err.Error(), "stream ZOOM: JetStream is not there") {
 		t.Error(err)
 	}
 }
@@ -162,7 +162,7 @@ func TestNoGaps(t *testing.T) {
 	if err != nil || r.Count != 0 || len(r.Families) != 0 || len(r.Reread) != 0 {
 		t.Errorf("of an empty stream it tells %+v, %v", r, err)
 	}
-	if _, err := Open(t.Context(), w.nc, "NONE", "zoom"); err == nil || !strings.Contains(err.Error(), "no stream NONE") {
+	if _, err := Open(t.Context(), natstest.JetStream(t, w.nc), "NONE", "zoom"); err == nil || !strings.Contains(err.Error(), "no stream NONE") {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

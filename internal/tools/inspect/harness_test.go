@@ -52,7 +52,7 @@ func (w *world) create(cfg jetstream.StreamConfig) {
 
 func (w *world) open() *Stream {
 	w.t.Helper()
-	s, err := Open(w.t.Context(), w.nc, "ZOOM", "zoom")
+	s, err := Open(w.t.Context(), natstest.JetStream(w.t, w.nc), "ZOOM", "zoom")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	few := connectAs(t, s, "few")
-	stream, err := Open(t.Context(), few, "ZOOM", "zoom")
+	stream, err := Open(t.Context(), natstest.JetStream(t, few), "ZOOM", "zoom")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestNoStreamShowsNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	_, err = Open(t.Context(), nc, "ZOOM", "zoom")
+	_, err = Open(t.Context(), natstest.JetStream(t, nc), "ZOOM", "zoom")
 	if err == nil || !strings.Contains(err.Error(), s.Addr().String()) || strings.Contains(err.Error(), "geheim") {
 		t.Error(err)
 	}

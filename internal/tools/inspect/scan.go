@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -40,21 +41,17 @@ type Stream struct {
 }
 
 // Open finds a stream. The events are below prefix.
-func Open(ctx context.Context, nc *nats.Conn, name, prefix string) (*Stream, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("JetStream: %w", err)
-	}
+func Open(ctx context.Context, js jetstream.JetStream, name, prefix string) (*Stream, error) {
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("there is no stream %s at %s; zoomstream creates it when it runs: check ZOOMSTREAM_STREAM, and NATS_URL or NATS_CONTEXT",
-			name, nc.ConnectedAddr())
+			name, js.Conn().ConnectedAddr())
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		err = status.ErrNoJetStream
+		err = jsapi.Absent(js, status.ErrNoJetStream)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", name, refused(nc, err))
+		return nil, fmt.Errorf("stream %s: %w", name, refused(js.Conn(), err))
 	}
 	return &Stream{name: name, prefix: prefix, js: js, stream: stream}, nil
 }

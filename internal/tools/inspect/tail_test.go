@@ -239,7 +239,7 @@ func TestTailRights(t *testing.T) {
 	publish()
 
 	nc := connectAs(t, s, "reader")
-	stream, err := Open(t.Context(), nc, "ZOOM", "zoom")
+	stream, err := Open(t.Context(), natstest.JetStream(t, nc), "ZOOM", "zoom")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -32,16 +33,15 @@ const (
 
 // Reader reads the consumers of one stream, round by round. It is not safe for concurrent use.
 type Reader struct {
-	nc     *nats.Conn
 	js     jetstream.JetStream
 	stream string
 	maxAge time.Duration    // of the stream, at the latest round
 	stalls map[string]stall // by consumer
 }
 
-// NewReader returns a Reader of a stream's consumers. js is on the connection nc.
-func NewReader(nc *nats.Conn, js jetstream.JetStream, stream string) *Reader {
-	return &Reader{nc: nc, js: js, stream: stream}
+// NewReader returns a Reader of a stream's consumers.
+func NewReader(js jetstream.JetStream, stream string) *Reader {
+	return &Reader{js: js, stream: stream}
 }
 
 // MaxAge is the stream's as the latest round found it; 0: it has none, or is not known.
@@ -95,7 +95,7 @@ func (r *Reader) Read(ctx context.Context) (*status.Consumers, error) {
 
 // list reads the stream's consumers, at most maxRead of them.
 func (r *Reader) list(ctx context.Context, stream jetstream.Stream) (all []*jetstream.ConsumerInfo, err error) {
-	before := r.nc.LastError()
+	before := r.js.Conn().LastError()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	list := stream.ListConsumers(ctx)
@@ -110,8 +110,8 @@ func (r *Reader) list(ctx context.Context, stream jetstream.Stream) (all []*jets
 	if err := list.Err(); err != nil {
 		subject := "CONSUMER.LIST." + r.stream
 		// The server refuses a request to the connection alone, so the request times out.
-		if last := r.nc.LastError(); last != before && errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), subject) {
-			return nil, &status.DeniedError{Subject: "$JS.API." + subject}
+		if last := r.js.Conn().LastError(); last != before && errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), subject) {
+			return nil, &status.DeniedError{Subject: jsapi.Prefix(r.js) + subject}
 		}
 		return nil, fmt.Errorf("consumers of stream %s: %w", r.stream, err)
 	}

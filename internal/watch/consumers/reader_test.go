@@ -33,7 +33,7 @@ func newWorld(t *testing.T, limits jetstream.StreamConfig) *world {
 	limits.Name, limits.Subjects, limits.Storage, limits.AllowDirect = "ZOOM", []string{"zoom.>"}, jetstream.MemoryStorage, true
 	_, err := w.js.CreateStream(t.Context(), limits)
 	w.must(err)
-	w.r = NewReader(nc, w.js, "ZOOM")
+	w.r = NewReader(w.js, "ZOOM")
 	return w
 }
 
@@ -282,7 +282,7 @@ func TestUnreadMessages(t *testing.T) {
 	nc := w.connect(nats.UserInfo("blind", "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	report, err := NewReader(nc, w.jetStream(nc), "ZOOM").Read(ctx)
+	report, err := NewReader(w.jetStream(nc), "ZOOM").Read(ctx)
 	w.must(err)
 	if len(report.Durable) != 40 || report.Durable[39].Name != "c39" || report.Durable[39].Pending != 1 || !strings.HasPrefix(report.Trouble, "the oldest unprocessed message of 40 consumers cannot be read: ") {
 		t.Errorf("%+v", report)
@@ -302,7 +302,7 @@ func TestDenied(t *testing.T) {
 	w.must(err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody answers
 	defer cancel()
-	_, err = NewReader(nc, js, "ZOOM").Read(ctx)
+	_, err = NewReader(js, "ZOOM").Read(ctx)
 	denied, ok := errors.AsType[*status.DeniedError](err)
 	if !ok || denied.Subject != "$JS.API.CONSUMER.LIST.ZOOM" {
 		t.Errorf("%v", err)

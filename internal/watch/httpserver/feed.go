@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
@@ -35,7 +36,7 @@ const (
 // Feed reads what the status page shows of the stream, as long as somebody looks.
 // Each of its methods is for one goroutine at a time.
 type Feed struct {
-	Conn    func() (*nats.Conn, error) // or why there is none
+	JS      func() (jetstream.JetStream, error) // or why there is no connection
 	Stream  string
 	Prefix  string // of the subjects
 	Leaders *Leaders
@@ -80,17 +81,13 @@ func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
 }
 
 func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
-	nc, err := f.Conn()
-	if err != nil {
-		return nil, err
-	}
-	js, err := jetstream.New(nc)
+	js, err := f.JS()
 	if err != nil {
 		return nil, err
 	}
 	stream, err := js.Stream(ctx, f.Stream)
 	if errors.Is(err, nats.ErrNoResponders) {
-		err = status.ErrNoJetStream
+		err = jsapi.Absent(js, status.ErrNoJetStream)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at stream %s: %w", f.Stream, err)
@@ -216,11 +213,11 @@ func (f *Feed) read(ctx context.Context, since time.Time) error {
 }
 
 func (f *Feed) readAll(ctx context.Context, since time.Time) error {
-	nc, err := f.Conn()
+	js, err := f.JS()
 	if err != nil {
 		return err
 	}
-	stream, err := inspect.Open(ctx, nc, f.Stream, f.Prefix)
+	stream, err := inspect.Open(ctx, js, f.Stream, f.Prefix)
 	if err != nil {
 		return err
 	}

@@ -41,17 +41,13 @@ func newSource(t *testing.T) *source {
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		t.Fatal(err)
 	}
-	// With a stream that stays: a server that deletes the last one of an account removes
-	// the account's folder a moment later, under a stream that is made meanwhile.
-	if _, err := s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}); err != nil {
-		t.Fatal(err)
-	}
 	s.create()
-	s.Feed = &Feed{Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}, Conn: func() (*nats.Conn, error) {
+	own := natstest.JetStream(s.t, s.own)
+	s.Feed = &Feed{Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}, JS: func() (jetstream.JetStream, error) {
 		if !s.own.IsConnected() {
 			return nil, ErrNoNATS
 		}
-		return s.own, nil
+		return own, nil
 	}}
 	return s
 }
@@ -567,7 +563,7 @@ func TestTimelineOfAStreamMadeAnew(t *testing.T) {
 }
 
 func TestWithoutAConnection(t *testing.T) {
-	f := &Feed{Conn: func() (*nats.Conn, error) { return nil, ErrNoNATS }, Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}}
+	f := &Feed{JS: func() (jetstream.JetStream, error) { return nil, ErrNoNATS }, Stream: "ZOOM", Prefix: "zoom", Leaders: &Leaders{}}
 	f.Leaders.Leads("sub-1", "replica-1", "", time.Now())
 	if all, err := f.Events(t.Context()); err == nil || all != nil {
 		t.Errorf("%+v, %v", all, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/zoomstream/zoomstream/message"
@@ -35,7 +36,8 @@ const (
 // Ask asks all replicas at once, and makes one whole of what they say and of what the
 // buckets have of the subscriptions for which no leader answers. What could not be had
 // is in the overview's notes; it is an error if there is nothing at all.
-func Ask(ctx context.Context, nc *nats.Conn, o AskOptions) (*Overview, error) {
+func Ask(ctx context.Context, js jetstream.JetStream, o AskOptions) (*Overview, error) {
+	nc := js.Conn()
 	if !nc.IsConnected() {
 		return nil, errors.New("NATS is not connected")
 	}
@@ -50,14 +52,14 @@ func Ask(ctx context.Context, nc *nats.Conn, o AskOptions) (*Overview, error) {
 
 	var reading sync.WaitGroup
 	stored := make(chan buckets, 1)
-	reading.Go(func() { stored <- listBuckets(ctx, nc, o.Bucket) })
+	reading.Go(func() { stored <- listBuckets(ctx, js, o.Bucket) })
 	defer reading.Wait()
 	if err := q.collect(ctx, stored); err != nil {
 		return nil, err
 	}
 	if open := q.open(); len(open) > 0 {
 		list := q.stored
-		reading.Go(func() { stored <- list.read(ctx, nc, o.Bucket, open) })
+		reading.Go(func() { stored <- list.read(ctx, js, o.Bucket, open) })
 		if err := q.collect(ctx, stored); err != nil {
 			return nil, err
 		}

@@ -249,7 +249,7 @@ func TestDrainingIsNoStandby(t *testing.T) {
 func TestNoJetStream(t *testing.T) {
 	w := &world{t: t, srv: natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})}
 	nc := w.connect()
-	if _, err := Ask(t.Context(), nc, AskOptions{Bucket: bucket}); err == nil ||
+	if _, err := Ask(t.Context(), natstest.JetStream(t, nc), AskOptions{Bucket: bucket}); err == nil ||
 		!strings.Contains(err.Error(), "no replica answers") || !strings.Contains(err.Error(), "JetStream is not there") {
 		t.Errorf("with nothing at all the error is %v", err)
 	}
@@ -266,7 +266,7 @@ func TestNoJetStream(t *testing.T) {
 
 func TestNeverRan(t *testing.T) {
 	w := newWorld(t)
-	_, err := Ask(t.Context(), w.connect(), AskOptions{Bucket: bucket})
+	_, err := Ask(t.Context(), natstest.JetStream(t, w.connect()), AskOptions{Bucket: bucket})
 	if err == nil || !strings.Contains(err.Error(), "zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=zoomstream, or it is just starting, or waits for something: its log and /status tell") {
 		t.Errorf("the error is %v", err)
 	}
@@ -277,7 +277,7 @@ func TestNATSAway(t *testing.T) {
 	nc := w.connect(nats.MaxReconnects(-1))
 	natstest.Stop(w.srv)
 	eventually(t, "the connection is lost", func() bool { return !nc.IsConnected() })
-	if _, err := Ask(t.Context(), nc, AskOptions{Bucket: bucket}); err == nil || err.Error() != "NATS is not connected" {
+	if _, err := Ask(t.Context(), natstest.JetStream(t, nc), AskOptions{Bucket: bucket}); err == nil || err.Error() != "NATS is not connected" {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -289,7 +289,7 @@ func TestAskEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	started := time.Now()
-	if _, err := Ask(ctx, w.connect(), AskOptions{Bucket: bucket, Wait: time.Minute}); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > 10*time.Second {
+	if _, err := Ask(ctx, natstest.JetStream(t, w.connect()), AskOptions{Bucket: bucket, Wait: time.Minute}); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > 10*time.Second {
 		t.Errorf("after %s the error is %v", time.Since(started), err)
 	}
 }

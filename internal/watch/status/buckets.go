@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
@@ -34,28 +35,28 @@ type buckets struct {
 var errNoBucket = errors.New("there is no such bucket")
 
 // listBuckets finds out of which subscriptions there is an entry.
-func listBuckets(ctx context.Context, nc *nats.Conn, bucket string) (b buckets) {
+func listBuckets(ctx context.Context, js jetstream.JetStream, bucket string) (b buckets) {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
 	var err error
-	if b.leaseKeys, err = keysOf(ctx, nc, bucket, record.LeasePrefix); err != nil {
+	if b.leaseKeys, err = keysOf(ctx, js, bucket, record.LeasePrefix); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		if !errors.Is(err, errNoBucket) {
 			return b // the other one would fail in the same way, and take as long
 		}
 	}
-	if b.stateKeys, err = keysOf(ctx, nc, record.StateBucket(bucket), record.StatePrefix); err != nil {
+	if b.stateKeys, err = keysOf(ctx, js, record.StateBucket(bucket), record.StatePrefix); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", record.StateBucket(bucket), err))
 	}
 	return b
 }
 
 // read reads the entries of some subscriptions.
-func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some map[string]bool) buckets {
+func (b buckets) read(ctx context.Context, js jetstream.JetStream, bucket string, some map[string]bool) buckets {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
 	b.leases, b.states = make(map[string]record.Lease), make(map[string]record.State)
-	leases, err := readBucket(ctx, nc, bucket, record.LeasePrefix, common(b.leaseKeys, some))
+	leases, err := readBucket(ctx, js, bucket, record.LeasePrefix, common(b.leaseKeys, some))
 	if err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		return b
@@ -68,7 +69,7 @@ func (b buckets) read(ctx context.Context, nc *nats.Conn, bucket string, some ma
 		held.Epoch = cmp.Or(held.Epoch, e.revision) // the term's first write
 		b.leases[subscription] = held
 	}
-	states, err := readBucket(ctx, nc, record.StateBucket(bucket), record.StatePrefix, common(b.stateKeys, some))
+	states, err := readBucket(ctx, js, record.StateBucket(bucket), record.StatePrefix, common(b.stateKeys, some))
 	if err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the states): %w", record.StateBucket(bucket), err))
 		return b
@@ -97,9 +98,9 @@ type entry struct {
 
 // keysOf lists the keys that have a prefix, without it. That needs no consumer, nor
 // the right to create one.
-func keysOf(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[string]bool, error) {
+func keysOf(ctx context.Context, js jetstream.JetStream, bucket, prefix string) (map[string]bool, error) {
 	start := "$KV." + bucket + "." + prefix
-	subjects, err := subjectsOf(ctx, nc, "KV_"+bucket, start+">")
+	subjects, err := subjectsOf(ctx, js, "KV_"+bucket, start+">")
 	if err != nil {
 		return nil, err
 	}
@@ -116,10 +117,10 @@ func keysOf(ctx context.Context, nc *nats.Conn, bucket, prefix string) (map[stri
 const readAtOnce = 64
 
 // readBucket reads entries.
-func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys []string) (map[string]entry, error) {
+func readBucket(ctx context.Context, js jetstream.JetStream, bucket, prefix string, keys []string) (map[string]entry, error) {
 	entries := make(map[string]entry, len(keys))
 	for some := range slices.Chunk(keys, readAtOnce) {
-		if err := readEntries(ctx, nc, bucket, prefix, some, entries); err != nil {
+		if err := readEntries(ctx, js, bucket, prefix, some, entries); err != nil {
 			return nil, err
 		}
 	}
@@ -127,15 +128,15 @@ func readBucket(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys 
 }
 
 // readEntries reads some entries, all at once, into a map.
-func readEntries(ctx context.Context, nc *nats.Conn, bucket, prefix string, keys []string, entries map[string]entry) error {
-	subjects := "$KV." + bucket + "." + prefix
+func readEntries(ctx context.Context, js jetstream.JetStream, bucket, prefix string, keys []string, entries map[string]entry) error {
+	nc, subjects := js.Conn(), "$KV."+bucket+"."+prefix
 	answers := make(chan *nats.Msg, len(keys)+1)
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
 	if err != nil {
 		return err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the connection is broken
-	get, before := jetstream.DefaultAPIPrefix+"DIRECT.GET.KV_"+bucket+".", nc.LastError()
+	get, before := jsapi.Prefix(js)+"DIRECT.GET.KV_"+bucket+".", nc.LastError()
 	for _, key := range keys {
 		if err := nc.PublishRequest(get+subjects+key, sub.Subject, nil); err != nil {
 			return err
@@ -172,15 +173,15 @@ const (
 // ErrNoJetStream says that there are no streams to be had.
 var ErrNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
 
-func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[string]uint64, error) {
+func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter string) (map[string]uint64, error) {
 	request, err := json.Marshal(map[string]string{"subjects_filter": filter})
 	if err != nil {
 		return nil, err
 	}
-	subject := jetstream.DefaultAPIPrefix + "STREAM.INFO." + stream
-	msg, err := ask(ctx, nc, subject, request)
+	subject := jsapi.Prefix(js) + "STREAM.INFO." + stream
+	msg, err := ask(ctx, js.Conn(), subject, request)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, ErrNoJetStream
+		return nil, jsapi.Absent(js, ErrNoJetStream)
 	}
 	if err != nil {
 		return nil, err
@@ -200,7 +201,7 @@ func subjectsOf(ctx context.Context, nc *nats.Conn, stream, filter string) (map[
 	case answer.Error.ErrorCode == codeStreamNotFound:
 		return nil, errNoBucket
 	case answer.Error.ErrorCode == codeNoJetStream:
-		return nil, ErrNoJetStream
+		return nil, jsapi.Absent(js, ErrNoJetStream)
 	default:
 		return nil, fmt.Errorf("read about it: %w", answer.Error)
 	}

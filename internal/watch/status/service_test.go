@@ -236,7 +236,7 @@ func TestReconnect(t *testing.T) {
 	natstest.Run(t, dir, port)
 	eventually(t, "the connections are back", func() bool { return replica.IsConnected() && asker.IsConnected() })
 	eventually(t, "it answers again", func() bool {
-		o, err := Ask(t.Context(), asker, AskOptions{Bucket: bucket})
+		o, err := Ask(t.Context(), natstest.JetStream(t, asker), AskOptions{Bucket: bucket})
 		return err == nil && o.Verdict() == nil
 	})
 }
@@ -326,8 +326,9 @@ func TestMissingPermissions(t *testing.T) {
 	}}
 	w := &world{t: t, srv: natstest.Start(t, options)}
 	log := new(logged)
-	poor, err := natsconn.Connect(t.Context(), natsconn.Options{URL: w.srv.ClientURL(), User: "poor", Password: "x", Log: zerolog.New(log)})
+	js, err := natsconn.Connect(t.Context(), natsconn.Options{URL: w.srv.ClientURL(), User: "poor", Password: "x", Log: zerolog.New(log)})
 	must(t, err)
+	poor := js.Conn()
 	defer poor.Close()
 	stop := w.serve(poor, made("a"))
 	eventually(t, "its subjects are refused", func() bool { return log.with("NATS denies a subject to this user") == 10 })

@@ -153,7 +153,7 @@ func (w *world) ask(nc *nats.Conn, o AskOptions) (*Overview, time.Duration) {
 	w.t.Helper()
 	o.Bucket = bucket
 	started := time.Now()
-	overview, err := Ask(w.t.Context(), nc, o)
+	overview, err := Ask(w.t.Context(), natstest.JetStream(w.t, nc), o)
 	must(w.t, err)
 	return overview, time.Since(started)
 }
