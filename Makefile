@@ -113,8 +113,8 @@ screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)
 	go test ./internal/watch/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png
 
 rules: ## Check the alert rules (needs Prometheus' promtool)
-	promtool check rules cmd/zoomstream/etc/alerts.yaml
-	promtool test rules cmd/zoomstream/etc/alerts_test.yaml
+	promtool check rules deploy/prometheus/alerts.yaml
+	promtool test rules deploy/prometheus/alerts_test.yaml
 
 clean: ## Remove what make has built
 	rm -rf zoomstream dist

@@ -61,7 +61,14 @@ type program struct {
 // nothing but the given environment.
 func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, cmd: exec.Command(os.Args[0], args...), exited: make(chan struct{})}
+	return startBy(t, nil, environ, args...)
+}
+
+// startBy is start by another program, which takes the command line as its last arguments.
+func startBy(t *testing.T, by, environ []string, args ...string) *program {
+	t.Helper()
+	line := append(append(by, os.Args[0]), args...)
+	p := &program{t: t, cmd: exec.Command(line[0], line[1:]...), exited: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", natsAddr(natstest.Port(t)), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir(), demoPorts(t, 0, 0)}, environ...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

@@ -2,8 +2,6 @@ package main
 
 import (
 	"os"
-	"runtime"
-	"runtime/debug"
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -17,16 +15,6 @@ type runCmd struct {
 	Config string `name:"config" placeholder:"FILE" help:"YAML file with settings; keys are the flags' names with underscores."`
 	config.Settings
 }
-
-const (
-	// gcPercent trades CPU for memory: throughput is high, and what is in use is much only
-	// after an outage, when Go's 100 would cost a third more memory at the peak.
-	gcPercent = 25
-	// ballast counts as in use, but takes no memory, since nothing touches it. With it the
-	// collector runs after 8 MiB of garbage at the earliest. In a burst little else is in
-	// use, and collecting that 20 times a second would take a quarter of the CPU.
-	ballast = 32 << 20
-)
 
 // Run runs the connector until a signal comes.
 func (c *runCmd) Run(p *process) error {
@@ -45,11 +33,8 @@ func (c *runCmd) Run(p *process) error {
 	for _, e := range cfg.Exposed() {
 		log.Warn().Str("code", "config.exposed").Str("setting", e.Setting).Str("path", e.Path).Str("mode", e.Mode.String()).Str("fix", e.Fix).Msg("others on this machine may read or write what should be this user's alone")
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-		defer runtime.KeepAlive(make([]byte, ballast))
-	}
 	log.Info().Str("code", "start").Str("version", currentVersion().String()).Str("replica", cfg.Replica).Int("subscriptions", len(cfg.Zoom.Endpoints)).Msg("zoomstream starts")
+	defer tuneMemory(log)()
 	reloaded, ended := make(chan *config.Config), make(chan struct{})
 	var reloading sync.WaitGroup
 	hangUp := hangUps(p.ctx)

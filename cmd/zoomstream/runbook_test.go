@@ -14,7 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-const alertsFile = "etc/alerts.yaml"
+const alertsFile = "../../deploy/prometheus/alerts.yaml"
 
 // runbookEntry is what the runbook says under one heading of the second level.
 type runbookEntry struct {

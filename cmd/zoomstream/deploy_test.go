@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -18,9 +19,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 )
 
-const etcRunbook = "docs/runbook.md"
+const alertsRunbook = "docs/runbook.md"
 
-// alertRule is a rule of etc/alerts.yaml.
+// alertRule is a rule of deploy/prometheus/alerts.yaml.
 type alertRule struct {
 	Alert       string            `yaml:"alert"`
 	Expr        string            `yaml:"expr"`
@@ -37,7 +38,7 @@ func readAlerts(t *testing.T) (rules []alertRule) {
 			Rules []alertRule `yaml:"rules"`
 		} `yaml:"groups"`
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(readEtc(t, "alerts.yaml")))
+	decoder := yaml.NewDecoder(bytes.NewReader(readDeploy(t, "prometheus/alerts.yaml")))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil {
 		t.Fatal(err)
@@ -51,16 +52,16 @@ func readAlerts(t *testing.T) (rules []alertRule) {
 	return rules
 }
 
-func readEtc(t *testing.T, name string) []byte {
+func readDeploy(t *testing.T, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile("etc/" + name)
+	text, err := os.ReadFile(filepath.Join("../../deploy", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
 }
 
-// dashboard is what is looked at of etc/dashboard.json.
+// dashboard is what is looked at of deploy/grafana/dashboard.json.
 type dashboard struct {
 	Templating struct {
 		List []struct {
@@ -83,7 +84,7 @@ type dashboard struct {
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
-	if err := json.Unmarshal(readEtc(t, "dashboard.json"), &d); err != nil {
+	if err := json.Unmarshal(readDeploy(t, "grafana/dashboard.json"), &d); err != nil {
 		t.Fatal(err)
 	}
 	if len(d.Panels) == 0 {
@@ -92,14 +93,14 @@ func readDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
-// TestEtcAlerts has a rule for every alarm, and every rule tells people what to do.
-func TestEtcAlerts(t *testing.T) {
+// TestAlertRules has a rule for every alarm, and every rule tells people what to do.
+func TestAlertRules(t *testing.T) {
 	rules := readAlerts(t)
 	for _, name := range constants(t, "../../message/alarm.go") {
 		its := func(r alertRule) bool { return r.Expr == fmt.Sprintf("zoomstream_alarm{alarm=%q} == 1", name) }
 		if i := slices.IndexFunc(rules, its); i < 0 {
 			t.Errorf("no rule is for the alarm %s", name)
-		} else if got := rules[i].Annotations["runbook"]; got != etcRunbook+"#"+name {
+		} else if got := rules[i].Annotations["runbook"]; got != alertsRunbook+"#"+name {
 			t.Errorf("the rule for the alarm %s names %s", name, got)
 		}
 	}
@@ -116,11 +117,11 @@ func TestEtcAlerts(t *testing.T) {
 		if d := r.Annotations["description"]; r.Annotations["summary"] == "" || !strings.HasSuffix(d, ".") {
 			t.Errorf("%s: %q: %q", r.Alert, r.Annotations["summary"], d)
 		}
-		anchor, ok := strings.CutPrefix(r.Annotations["runbook"], etcRunbook+"#")
+		anchor, ok := strings.CutPrefix(r.Annotations["runbook"], alertsRunbook+"#")
 		if !ok || !regexp.MustCompile(`^[a-z-]+$`).MatchString(anchor) {
 			t.Errorf("%s has the runbook %q", r.Alert, r.Annotations["runbook"])
 		} else if headings != nil && !slices.Contains(headings, anchor) {
-			t.Errorf("%s: %s has no heading %q", r.Alert, etcRunbook, anchor)
+			t.Errorf("%s: %s has no heading %q", r.Alert, alertsRunbook, anchor)
 		}
 	}
 }
@@ -128,7 +129,7 @@ func TestEtcAlerts(t *testing.T) {
 // etcHeadings are the anchors of the runbook; nil if there is none.
 func etcHeadings(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../" + etcRunbook)
+	text, err := os.ReadFile("../../" + alertsRunbook)
 	if os.IsNotExist(err) {
 		return nil
 	}
@@ -143,8 +144,8 @@ func etcHeadings(t *testing.T) []string {
 	return anchors
 }
 
-// TestEtcDashboard has panels that can be told apart and do not overlap.
-func TestEtcDashboard(t *testing.T) {
+// TestDashboard has panels that can be told apart and do not overlap.
+func TestDashboard(t *testing.T) {
 	ids, titles, taken := make(map[int]bool), make(map[string]bool), make(map[[2]int]string)
 	for _, p := range readDashboard(t).Panels {
 		if ids[p.ID] || titles[p.Title] || p.Title == "" {
@@ -175,14 +176,14 @@ func TestEtcDashboard(t *testing.T) {
 	}
 }
 
-// TestEtcUnit compares the unit, what is commented out included, with the program.
-func TestEtcUnit(t *testing.T) {
-	settings := map[string]bool{"GOMEMLIMIT": true}
+// TestSystemdUnit compares the unit, what is commented out included, with the program.
+func TestSystemdUnit(t *testing.T) {
+	settings := make(map[string]bool)
 	for f := range reflect.TypeFor[config.Settings]().Fields() {
 		settings[f.Tag.Get("setting")] = true
 	}
 	handed, values := make(map[string]bool), make(map[string]string)
-	unit := string(readEtc(t, "zoomstream.service"))
+	unit := string(readDeploy(t, "systemd/zoomstream.service"))
 	for _, m := range regexp.MustCompile(`(?m)^#?([A-Z]\w+)=(.*)$`).FindAllStringSubmatch(unit, -1) {
 		name, value := m[1], m[2]
 		values[name] = value

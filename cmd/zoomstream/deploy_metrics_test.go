@@ -24,9 +24,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestEtcMetrics compares what the rules and the dashboard ask for with what a
+// TestDeployMetrics compares what the rules and the dashboard ask for with what a
 // replica says that has connected, lost its connection and raised an alarm.
-func TestEtcMetrics(t *testing.T) {
+func TestDeployMetrics(t *testing.T) {
 	t.Parallel()
 	series := scrapeRun(t)
 	used := make(map[string]bool)
