@@ -222,3 +222,55 @@ func TestSystemdUnit(t *testing.T) {
 		t.Errorf("%s", &p.stderr)
 	}
 }
+
+// TestCompose compares the containers' settings with the program's, and their paths with
+// the tree.
+func TestCompose(t *testing.T) {
+	settings := make(map[string]bool)
+	for f := range reflect.TypeFor[config.Settings]().Fields() {
+		settings[f.Tag.Get("setting")] = true
+	}
+	var file struct {
+		Services map[string]struct {
+			Environment map[string]string
+			Secrets     []string
+			Volumes     []string
+			Build       struct{ Context, Dockerfile string }
+		}
+		Secrets map[string]struct{ File string }
+	}
+	if err := yaml.Unmarshal(readDeploy(t, "compose/compose.yaml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	exists := func(path string) {
+		if _, err := os.Stat(filepath.Join("../../deploy/compose", path)); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, service := range file.Services {
+		for variable, value := range service.Environment {
+			if !settings[variable] && !strings.HasPrefix(variable, "GF_") {
+				t.Errorf("%s: there is no setting %s", name, variable)
+			}
+			if secret, ok := strings.CutPrefix(value, "/run/secrets/"); ok && !slices.Contains(service.Secrets, secret) {
+				t.Errorf("%s is not given the secret %s", name, secret)
+			}
+		}
+		for _, secret := range service.Secrets {
+			exists(strings.Replace(file.Secrets[secret].File, "${ZOOM_SECRETS:-secrets}", "secrets", 1))
+		}
+		for _, volume := range service.Volumes {
+			if from, _, _ := strings.Cut(volume, ":"); strings.HasPrefix(from, ".") {
+				exists(from)
+			}
+		}
+		if service.Build.Context != "" {
+			exists(filepath.Join(service.Build.Context, service.Build.Dockerfile))
+		}
+	}
+	goVersion := regexp.MustCompile(`(?m)^ARG GO_VERSION=(.*)$`).FindSubmatch(readDeploy(t, "docker/Dockerfile"))
+	module, err := os.ReadFile("../../go.mod")
+	if err != nil || goVersion == nil || !strings.Contains(string(module), "\ngo "+string(goVersion[1])) {
+		t.Errorf("go.mod and the Dockerfile want different versions of Go: %s, %v", goVersion, err)
+	}
+}

@@ -245,6 +245,22 @@ var docStory = []docChapter{
 	{page: testingPage, section: "In Go", steps: []docStep{
 		{line: "go doc ./zoomtest", prints: `a simulated Zoom for tests`},
 	}},
+	{page: platformPage, section: "From the embedded NATS to a server", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`, bye: docStored},
+		{line: "kill $(cat data/nats.pid); while kill -0 $(cat data/nats.pid); do sleep 0.1; done",
+			runs: `sh -c 'kill $(cat data/nats.pid); while kill -0 $(cat data/nats.pid); do sleep 0.1; done'`},
+		{line: `EMBEDDED_PASSWORD="'$(sed 's/.*:\(.*\)@.*/\1/' data/nats.url)'" go run github.com/nats-io/nats-server/v2 -c deploy/nats/embedded.conf`,
+			stays: true, prints: `Server is ready`, shown: "NATS_URL=$(cat data/nats.url) " + docOneEvent, exit: docAnyExit},
+	}},
+	{page: platformPage, section: "Backup", beside: []docStep{
+		docZoom, docRun, {line: "go run github.com/nats-io/nats-server/v2 -p 14222 -js -sd restored", stays: true, prints: `Server is ready`, exit: docAnyExit},
+	}, env: docSettings, steps: []docStep{
+		{line: "NATS_URL=$(cat data/nats.url) nats stream backup ZOOM backup", prints: `Received .* compressed data`},
+		{line: "NATS_URL=nats://127.0.0.1:14222 nats stream restore backup", prints: `Restored stream "ZOOM"`},
+	}},
+	{page: platformPage, section: "Retention", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
+		{line: "NATS_URL=$(cat data/nats.url) nats stream edit ZOOM --max-age 21d --force", prints: `Maximum Age: .*21d`},
+	}},
 	{page: operatingPage, section: "Commands that look", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
 		docRun,
 		{line: "./zoomstream status", prints: `your-subscription-id +\S+ .*connected`},

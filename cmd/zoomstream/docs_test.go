@@ -24,6 +24,7 @@ const (
 	examplesPage     = "examples/README.md"
 	messagesPage     = "docs/messages.md"
 	operatingPage    = "docs/operating.md"
+	platformPage     = "docs/platform.md"
 	logsPage         = "docs/logs.md"
 	performancePage  = "docs/performance.md"
 	runbookPage      = "docs/runbook.md"

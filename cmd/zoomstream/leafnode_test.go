@@ -14,10 +14,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// natsOf starts a nats-server from a file of deploy/nats, on a port of its own.
-func natsOf(t *testing.T, file, dir string, port int, change func(*server.Options)) *server.Server {
+// natsFrom starts a nats-server from a file, on a port of its own.
+func natsFrom(t *testing.T, file, dir string, port int, change func(*server.Options)) *server.Server {
 	t.Helper()
-	options, err := server.ProcessConfigFile(filepath.Join("../../deploy/nats", file))
+	options, err := server.ProcessConfigFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,10 +33,10 @@ func TestLeafNode(t *testing.T) {
 	t.Parallel()
 	hubDir, hubPort, leafPort := t.TempDir(), natstest.Port(t), natstest.Port(t)
 	startHub := func() *server.Server {
-		return natsOf(t, "hub.conf", hubDir, hubPort, func(o *server.Options) { o.LeafNode.Port, o.SyncAlways = leafPort, false })
+		return natsFrom(t, "../../deploy/nats/hub.conf", hubDir, hubPort, func(o *server.Options) { o.LeafNode.Port, o.SyncAlways = leafPort, false })
 	}
 	hub := startHub()
-	leaf := natsOf(t, "leaf.conf", t.TempDir(), -1, func(o *server.Options) {
+	leaf := natsFrom(t, "../../deploy/nats/leaf.conf", t.TempDir(), -1, func(o *server.Options) {
 		for _, u := range o.LeafNode.Remotes[0].URLs {
 			u.Host = fmt.Sprint("127.0.0.1:", leafPort)
 		}

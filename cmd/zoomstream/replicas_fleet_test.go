@@ -44,10 +44,11 @@ type member struct {
 	name string
 }
 
+// newFleet makes a fleet on a NATS; without one it is to be set later.
 func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 	t.Helper()
 	sim, settings := startZoom(t)
-	f := &fleet{t: t, sim: sim, js: jetStream(t, natsURL), subscriptions: subscriptions}
+	f := &fleet{t: t, sim: sim, subscriptions: subscriptions}
 	var endpoints []string
 	for _, s := range settings {
 		if one, ok := strings.CutPrefix(s, "ZOOM_WEBSOCKET_URL="); ok {
@@ -56,8 +57,12 @@ func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 			}
 		}
 	}
-	f.settings = append(settings, "ZOOM_WEBSOCKET_URL="+strings.Join(endpoints, ","), "NATS_URL="+natsURL, "ZOOMSTREAM_LOG_LEVEL=debug",
+	f.settings = append(settings, "ZOOM_WEBSOCKET_URL="+strings.Join(endpoints, ","), "ZOOMSTREAM_LOG_LEVEL=debug",
 		"GORACE=atexit_sleep_ms=0") // else a process under the race detector ends a second late
+	if natsURL != "" {
+		f.js = jetStream(t, natsURL)
+		f.settings = append(f.settings, "NATS_URL="+natsURL)
+	}
 	f.flowing, f.dry = context.WithCancel(t.Context())
 	t.Cleanup(f.traffic.Wait)
 	t.Cleanup(f.explain)
