@@ -41,6 +41,8 @@ const (
 	// handoverCheck is how often a replica that waits for its successor to connect checks
 	// that there still is a standby.
 	handoverCheck = 100 * time.Millisecond
+	// dialEnd is how long a dial goes on at most when the term ends.
+	dialEnd = 2500 * time.Millisecond
 	// windowSize is how many ids are remembered to save a round trip.
 	windowSize = 4096
 )
@@ -198,6 +200,11 @@ func (b *Bridge) stopContexts(termCtx, processCtx context.Context) (readCtx, dra
 		case <-processCtx.Done():
 		case <-drainCtx.Done():
 			return
+		}
+		for range dialEnd / handoverCheck { // the lease is released after it
+			if b.session.Load() != nil || sleep(drainCtx, handoverCheck) != nil {
+				break
+			}
 		}
 		for range b.cfg.Handover / handoverCheck {
 			if b.standbys() == 0 || sleep(drainCtx, handoverCheck) != nil {

@@ -26,7 +26,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 		e.c.shedFailed()
 	}
 
-	renewing, stop := context.WithCancel(leading)
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	lost, returned := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -35,6 +35,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	}()
 	go func() { returned <- f(leading, t) }()
 
+	told := false // to step down
 	select {
 	case <-lost:
 		if h := e.c.view.get(e.subscription); h.held {
@@ -52,13 +53,26 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 		e.releaseLease(t)
 		return err
 	case <-e.release:
-		e.reticent = time.Now().Add(stepDownPause)
+		told = true
 	case <-ctx.Done():
 	}
 	end(ErrReleased)
+	e.awaitDialled(t)
+	if told {
+		e.reticent = time.Now().Add(stepDownPause)
+	}
+	stop()
 	<-lost
 	e.releaseLease(t)
 	return <-returned
+}
+
+// awaitDialled waits until no dial of a term that has ended is under way; none begins any
+// more, since a dial looks at the term's context once it is noted.
+func (e *elector) awaitDialled(t *Term) {
+	ctx, cancel := context.WithTimeout(context.Background(), e.c.timing.ttl) // for one that never ends, against all expectation
+	defer cancel()
+	t.waitDialled(ctx)
 }
 
 // renew keeps the lease until the context ends, or returns when this term's
@@ -133,12 +147,8 @@ func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
 	return epoch > t.Epoch, err
 }
 
-// releaseLease removes the lease if it is still this term's, once no dial of the term is
-// under way. The term's context has ended, so none begins any more.
+// releaseLease removes the lease if it is still this term's.
 func (e *elector) releaseLease(t *Term) {
-	dialCtx, stop := context.WithTimeout(context.Background(), e.c.timing.ttl) // then it has expired
-	defer stop()
-	t.waitDialled(dialCtx)
 	e.transition(endReleased)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()

@@ -135,7 +135,7 @@ func (t *Term) addDials(n int) {
 
 // waitDialled waits until no dial is under way.
 func (t *Term) waitDialled(ctx context.Context) {
-	t.await(ctx, func() bool { return t.dials == 0 }) //nolint:errcheck // a lease that has expired is no longer to be released
+	t.await(ctx, func() bool { return t.dials == 0 }) //nolint:errcheck // the context is a bound
 }
 
 // TakenOver reports whether a later term was seen, of this replica or another one. It is
