@@ -8,19 +8,21 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // sender is what one Run knows; only its goroutine touches it.
 type sender struct {
 	*Publisher
-	prefix    string    // of the subjects of answers
-	domain    string    // of the stream; empty: the server's own
-	round     uint64    // grows with every rewind
-	probing   bool      // one message at a time until one is stored
-	notBefore time.Time // while probing: the next attempt
-	waiting   time.Time // since when the oldest message has waited, its place in front included
-	lastSeq   uint64    // of the stream, as far as known
-	newest    uint64    // the highest number stored in this round
+	prefix    string           // of the subjects of answers
+	domain    string           // of the stream; empty: the server's own
+	refusals  map[uint64]error // by number, of this round, where domain is set: see hold
+	round     uint64           // grows with every rewind
+	probing   bool             // one message at a time until one is stored
+	notBefore time.Time        // while probing: the next attempt
+	waiting   time.Time        // since when the oldest message has waited, its place in front included
+	lastSeq   uint64           // of the stream, as far as known
+	newest    uint64           // the highest number stored in this round
 	pause     *backoff.ExponentialBackOff
 	seen      seen
 	due       time.Time // what Run's timer is set to; zero: it is not
@@ -74,7 +76,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 }
 
 func newSender(p *Publisher, inbox string) *sender {
-	return &sender{Publisher: p, prefix: inbox + ".", pause: newPause(), lastSeq: p.opt.After}
+	return &sender{Publisher: p, prefix: inbox + ".", pause: newPause(), lastSeq: p.opt.After, refusals: make(map[uint64]error)}
 }
 
 func newPause() *backoff.ExponentialBackOff {
@@ -222,7 +224,8 @@ func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
 	s.answers = s.answers[:0]
 	for {
 		if number, round, ok := parseReply(s.prefix, msg.Subject); ok {
-			if ack, err := parseAck(msg, s.opt.Stream, s.domain); err != errElsewhere {
+			ack, err := parseAck(msg, s.opt.Stream, s.domain)
+			if !s.hold(number, err) {
 				s.answers = append(s.answers, answer{number, round, ack, err})
 			}
 		}
@@ -232,6 +235,20 @@ func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
 			return
 		}
 	}
+}
+
+// hold keeps back what may be the answer of a stream in another domain that has the same
+// subjects, such as a leaf node's own. A refusal names no domain: it counts if no
+// acknowledgement has come within AckWait.
+func (s *sender) hold(number uint64, err error) bool {
+	if s.domain == "" || err == nil {
+		return false
+	}
+	if _, refused := errors.AsType[*jetstream.APIError](err); refused {
+		s.refusals[number] = err
+		return true
+	}
+	return err == errElsewhere
 }
 
 // apply notes what is stored. It reports whether a message of this round is, and the
@@ -384,6 +401,7 @@ func (s *sender) rewind(pause time.Duration) {
 	s.queue.rewind()
 	s.mu.Unlock()
 	s.round++
+	clear(s.refusals)
 	s.newest = 0
 	s.probing = true
 	s.notBefore = time.Now().Add(pause)
@@ -433,7 +451,11 @@ func (s *sender) checkAckWait() {
 	if s.queue.inFlight() == 0 || time.Since(s.waiting) < s.opt.AckWait {
 		return
 	}
-	s.failed(s.queue.head, fmt.Errorf("publish to %s: %w", s.oldest(), errNoAck{s.opt.AckWait}))
+	err := s.refusals[s.queue.head]
+	if err == nil {
+		err = errNoAck{s.opt.AckWait}
+	}
+	s.failed(s.queue.head, fmt.Errorf("publish to %s: %w", s.oldest(), err))
 }
 
 type errNoAck struct{ wait time.Duration }

@@ -2,7 +2,9 @@ package publisher
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -115,7 +117,27 @@ func TestAcknowledgedElsewhere(t *testing.T) {
 			t.Errorf("%s: %v", data, err)
 		}
 	}
-	if _, err := parseAck(&nats.Msg{Data: []byte(`{"error":{"code":503,"err_code":10077,"description":"no"}}`)}, "ZOOM", "hub"); err == nil || err == errElsewhere {
-		t.Errorf("a refusal, which names no domain: %v", err)
+}
+
+// TestRefusedElsewhere has a leaf node's own stream refuse what the hub's stores: a refusal
+// names no domain, so it counts only if the hub has not answered in time.
+func TestRefusedElsewhere(t *testing.T) {
+	const refusal = `{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"ZOOM","seq":0}`
+	s := sent(2)
+	s.domain = "hub"
+	more := make(chan *nats.Msg, 1)
+	more <- answerTo(1, 0, refusal)
+	s.receive(answerTo(0, 0, refusal), more)
+	if err := s.stats.Err; err != nil || len(s.answers) > 0 || s.round != 0 {
+		t.Fatalf("it counts at once: %v, %+v, round %d", err, s.answers, s.round)
+	}
+	s.receive(answerTo(0, 0, `{"stream":"ZOOM","domain":"hub","seq":12}`), more)
+	if s.queue.head != 1 {
+		t.Errorf("the hub's acknowledgement does not count: %d", s.queue.head)
+	}
+	s.waiting = time.Now().Add(-2 * s.opt.AckWait)
+	s.checkAckWait()
+	if err := s.stats.Err; err == nil || !strings.Contains(err.Error(), "maximum messages exceeded") || len(s.refusals) > 0 {
+		t.Errorf("after the time for an acknowledgement: %v, %v", err, s.refusals)
 	}
 }

@@ -47,10 +47,22 @@ func TestLeafNode(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, "nats/context"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, place := range map[string]string{"domain": `"jetstream_domain": "hub"`, "prefix": `"jetstream_api_prefix": "$JS.hub.API"`, "absent": `"jetstream_domain": "away"`} {
+		text := fmt.Sprintf(`{"url": %q, %s}`, leaf.ClientURL(), place)
+		if err := os.WriteFile(filepath.Join(home, "nats/context", name+".json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	f := newFleet(t, hub.ClientURL(), testSubscription)
 	at := []string{"NATS_URL=" + leaf.ClientURL(), "NATS_JS_DOMAIN=hub"}
 	f.settings = append(f.settings, at...)
 	f.add()
+	f.settings = append(f.settings, "NATS_JS_DOMAIN=", "XDG_CONFIG_HOME="+home, "NATS_CONTEXT=prefix")
 	f.add()
 	f.flow(400)
 	f.flows(400)
@@ -73,16 +85,7 @@ func TestLeafNode(t *testing.T) {
 	f.finish()
 	f.evidence().whole()
 
-	// The same by a context of the nats tool, and where there is no such domain.
-	home := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(home, "nats/context"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, place := range map[string]string{"domain": `"jetstream_domain": "hub"`, "prefix": `"jetstream_api_prefix": "$JS.hub.API"`, "absent": `"jetstream_domain": "away"`} {
-		text := fmt.Sprintf(`{"url": %q, %s}`, leaf.ClientURL(), place)
-		if err := os.WriteFile(filepath.Join(home, "nats/context", name+".json"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range []string{"domain", "absent"} {
 		asked := start(t, []string{"XDG_CONFIG_HOME=" + home, "NATS_CONTEXT=" + name}, "tail")
 		if name != "absent" {
 			asked.exit(exitOK)

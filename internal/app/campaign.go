@@ -9,6 +9,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/bridge"
 	"github.com/zoomstream/zoomstream/internal/config"
+	"github.com/zoomstream/zoomstream/internal/jsapi"
 	"github.com/zoomstream/zoomstream/internal/lease"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
@@ -46,6 +47,10 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 		Permit: func(ctx context.Context) error {
 			if err := r.dials.Wait(ctx); err != nil {
 				return err
+			}
+			if jsapi.KVPrefix(r.js) != "" {
+				// This replica does not see whether a leaf node has lost its hub, where the lease is.
+				return t.Prove(ctx)
 			}
 			return t.WaitTrusted(ctx)
 		},

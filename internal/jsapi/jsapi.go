@@ -4,7 +4,9 @@
 package jsapi
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,6 +24,9 @@ type Place struct {
 // New returns JetStream at a place. Requests without a deadline end after timeout.
 func New(nc *nats.Conn, p Place, timeout time.Duration) (js jetstream.JetStream, err error) {
 	bound := jetstream.WithDefaultTimeout(timeout)
+	if m := ofDomain.FindStringSubmatch(p.Prefix); m != nil {
+		p = Place{Domain: m[1]} // whose acknowledgements name it
+	}
 	switch {
 	case p.Domain != "":
 		js, err = jetstream.NewWithDomain(nc, p.Domain, bound)
@@ -36,6 +41,9 @@ func New(nc *nats.Conn, p Place, timeout time.Duration) (js jetstream.JetStream,
 	return js, nil
 }
 
+// ofDomain is a prefix that is a domain's.
+var ofDomain = regexp.MustCompile(`^\$JS\.([^.]+)\.API\.?$`)
+
 // Prefix is what the subjects of the API begin with, with the dot at its end: $JS.API.
 // for the connection's own account.
 func Prefix(js jetstream.JetStream) string {
@@ -49,13 +57,31 @@ func Prefix(js jetstream.JetStream) string {
 }
 
 // KVPrefix is what the subject of an entry that is written begins with, before
-// $KV.<bucket>: nothing for the connection's own account. As nats.go does it; a server
-// maps it, since $KV is not passed on between domains.
+// $KV.<bucket>: nothing for the connection's own account. As nats.go does it; a server maps
+// it for a domain, since $KV is not passed on between domains. Who imports another account
+// under a prefix has to import this, too.
 func KVPrefix(js jetstream.JetStream) string {
 	if p := Prefix(js); p != jetstream.DefaultAPIPrefix {
 		return p
 	}
 	return ""
+}
+
+// Absent returns err as an [AbsentError] if it says that JetStream is not there, and js is
+// not that of the connection's own account.
+func Absent(js jetstream.JetStream, err error) error {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return AtPlace(js, err)
+	}
+	return err
+}
+
+// AtPlace is Absent for an error that says so in other words.
+func AtPlace(js jetstream.JetStream, err error) error {
+	if KVPrefix(js) == "" {
+		return err
+	}
+	return &AbsentError{Prefix: Prefix(js), Err: err}
 }
 
 // AbsentError says that there is no JetStream at a place that was named. A server says no
@@ -74,12 +100,3 @@ func (e *AbsentError) Unwrap() error { return e.Err }
 
 // AbsentAdvice is what to look at then.
 const AbsentAdvice = "whether NATS_JS_DOMAIN, or the context, names the right domain or prefix, and whether the leaf node is connected to its hub"
-
-// Absent returns err, which says that JetStream does not answer, as an [AbsentError] if js
-// is not that of the connection's own account.
-func Absent(js jetstream.JetStream, err error) error {
-	if err == nil || KVPrefix(js) == "" {
-		return err
-	}
-	return &AbsentError{Prefix: Prefix(js), Err: err}
-}

@@ -164,7 +164,8 @@ func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	s.survey, err = provision.NewSurvey(ctx, s.js, provision.Options{Config: e.cfg, MaxMessage: int(s.nc.MaxPayload())})
 	if err != nil {
 		fix := "enable JetStream on the server and for this account (jetstream {} in its configuration); in a cluster this may be an election, which passes"
-		if err = jsapi.Absent(s.js, err); s.at.api != jetstream.DefaultAPIPrefix {
+		err = jsapi.Absent(s.js, err)
+		if _, elsewhere := errors.AsType[*jsapi.AbsentError](err); elsewhere {
 			fix = "look " + jsapi.AbsentAdvice
 		}
 		e.fail(JetStream, fix, "JetStream does not answer: %v", err)

@@ -48,7 +48,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name, prefix string) (*St
 			name, js.Conn().ConnectedAddr())
 	}
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
-		err = jsapi.Absent(js, status.ErrNoJetStream)
+		err = jsapi.AtPlace(js, status.ErrNoJetStream)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, refused(js.Conn(), err))

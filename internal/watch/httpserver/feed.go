@@ -87,7 +87,7 @@ func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
 	}
 	stream, err := js.Stream(ctx, f.Stream)
 	if errors.Is(err, nats.ErrNoResponders) {
-		err = jsapi.Absent(js, status.ErrNoJetStream)
+		err = jsapi.AtPlace(js, status.ErrNoJetStream)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at stream %s: %w", f.Stream, err)

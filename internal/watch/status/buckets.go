@@ -181,7 +181,7 @@ func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter stri
 	subject := jsapi.Prefix(js) + "STREAM.INFO." + stream
 	msg, err := ask(ctx, js.Conn(), subject, request)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return nil, jsapi.Absent(js, ErrNoJetStream)
+		return nil, jsapi.AtPlace(js, ErrNoJetStream)
 	}
 	if err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter stri
 	case answer.Error.ErrorCode == codeStreamNotFound:
 		return nil, errNoBucket
 	case answer.Error.ErrorCode == codeNoJetStream:
-		return nil, jsapi.Absent(js, ErrNoJetStream)
+		return nil, jsapi.AtPlace(js, ErrNoJetStream)
 	default:
 		return nil, fmt.Errorf("read about it: %w", answer.Error)
 	}
