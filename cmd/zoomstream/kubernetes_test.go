@@ -127,6 +127,9 @@ func TestManifests(t *testing.T) {
 	if !c.SecurityContext.ReadOnlyRootFilesystem {
 		t.Error("the root file system can be written to")
 	}
+	if selects := "selector: { matchLabels: { app.kubernetes.io/name: zoomstream } }"; !strings.Contains(string(readDeploy(t, "kubernetes/base/disruptionbudget.yaml")), selects) {
+		t.Error("the disruption budget selects no pod") // kustomize adds no selector to it
+	}
 	if kubectl, err := exec.LookPath("kubectl"); err == nil {
 		for _, folder := range []string{"base", "volume"} {
 			out, err := exec.Command(kubectl, "kustomize", filepath.Join(manifests, folder)).CombinedOutput()
@@ -165,7 +168,7 @@ func newKubernetes(t *testing.T) *kubernetes {
 		"stream_replicas: 3":                                      "stream_replicas: 1",
 		"nats_creds: ":                                            "# ", // this NATS asks for none
 		"/run/secrets/zoomstream/":                                k.volumes + "/secrets/",
-		"data_dir: /var/lib/zoomstream":                           "data_dir: data",
+		"data_dir: /var/lib/zoomstream/":                          "data_dir: volume/", // see create
 		"0.0.0.0:8480":                                            "127.0.0.1:0",
 	} {
 		if !strings.Contains(text, old) {
@@ -233,10 +236,19 @@ func (k *kubernetes) create() *member {
 	for _, arg := range k.Spec.Template.Spec.Containers[0].Args {
 		args = append(args, strings.Replace(arg, "/etc/zoomstream/zoomstream.yaml", k.volumes+"/zoomstream.yaml", 1))
 	}
-	pod := &member{start(k.t, append(k.settings, "ZOOMSTREAM_REPLICA="+name), args...), name}
+	volume := filepath.Join(k.t.TempDir(), "volume")
+	if err := os.Mkdir(volume, 0o700); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := os.Chmod(volume, 0o777); err != nil { // as an emptyDir
+		k.t.Fatal(err)
+	}
+	pod := &member{start(k.t, append(k.settings, "ZOOMSTREAM_REPLICA="+name, "ZOOMSTREAM_DATA_DIR="+filepath.Join(volume, "data")), args...), name}
 	k.alive, k.all = append(k.alive, pod), append(k.all, pod)
-	for !k.ready(pod) {
-		time.Sleep(100 * time.Millisecond)
+	for deadline := time.Now().Add(30 * time.Second); !k.ready(pod); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			k.t.Fatalf("%s is not ready:\n%s", name, &pod.stderr)
+		}
 	}
 	return pod
 }

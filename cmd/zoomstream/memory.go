@@ -25,18 +25,16 @@ const (
 // tuneMemory sets what Go's collector goes by, unless GOGC and GOMEMLIMIT do. restore is
 // to be called at the end.
 func tuneMemory(log zerolog.Logger) (restore func()) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		// Where there are no control groups, or no limit, there is nothing to be known.
-		if limit, err := memlimit.FromCgroup(); err == nil {
-			bound := int64(memoryRatio * float64(limit))
-			debug.SetMemoryLimit(bound)
-			log.Info().Str("code", "memory.limited").Int64("bytes", bound).Msg("memory is limited by the control group; Go keeps below nine tenths of it")
-		}
+	var unused []byte
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+		unused = make([]byte, ballast)
 	}
-	if os.Getenv("GOGC") != "" {
-		return func() {}
+	// Where there are no control groups, or no limit, there is nothing to be known.
+	if limit, err := memlimit.FromCgroup(); err == nil && os.Getenv("GOMEMLIMIT") == "" {
+		bound := int64(memoryRatio * float64(limit))
+		debug.SetMemoryLimit(bound + int64(len(unused))) // which counts as in use here, too
+		log.Info().Str("code", "memory.limited").Int64("bytes", bound).Msg("memory is limited by the control group; Go keeps below nine tenths of it")
 	}
-	debug.SetGCPercent(gcPercent)
-	unused := make([]byte, ballast)
 	return func() { runtime.KeepAlive(unused) }
 }
