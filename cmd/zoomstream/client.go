@@ -27,8 +27,17 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, jetst
 	if err != nil {
 		return nil, nil, err
 	}
+	warnForeign(p, cfg)
 	js, err := connectNATS(p, cfg, "zoomstream "+command)
 	return cfg, js, err
+}
+
+// warnForeign tells of variables that may be a slip or another program's, to a command that
+// needs none of them.
+func warnForeign(p *process, cfg *config.Config) {
+	for _, foreign := range cfg.Foreign() {
+		fmt.Fprintf(p.stderr, "zoomstream: warning: %v (this command needs none of Zoom's settings and goes on)\n", foreign)
+	}
 }
 
 // connectNATS connects as the connector would. Without a setting of NATS that is

@@ -11,7 +11,7 @@ import (
 
 type configCmd struct {
 	Check   configCheckCmd   `cmd:"" help:"Check all settings as run does, without a connection to anything."`
-	Show    configShowCmd    `cmd:"" help:"Show the file that is read, each setting and where its value comes from; secrets are ***."`
+	Show    configShowCmd    `cmd:"" help:"Show the file that is read, each setting and where its value comes from; *** stands for a secret."`
 	Example configExampleCmd `cmd:"" help:"Print a YAML file with every setting, commented out."`
 }
 
@@ -34,6 +34,9 @@ func (c *configCheckCmd) Run(p *process) error {
 			return err
 		}
 	}
+	if cfg.HTTPExposed() {
+		fmt.Fprintf(p.stdout, "Warning: ZOOMSTREAM_HTTP_ADDR is %s: %s.\n", cfg.HTTPAddr, httpExposed)
+	}
 	for _, e := range cfg.Exposed() {
 		fmt.Fprintf(p.stdout, "Warning: others on this machine may read or write %s (%s, mode %s): %s.\n", e.Path, e.Setting, e.Mode, e.Fix)
 	}
@@ -47,6 +50,9 @@ func (c *configCheckCmd) Run(p *process) error {
 	return nil
 }
 
+// httpExposed is what is to be known of a status page beyond loopback.
+const httpExposed = "other machines may reach the status page and its figures, which ask for no login; put a proxy in front, or use 127.0.0.1:8480"
+
 type configShowCmd struct {
 	askSettings
 	JSON bool `name:"json" help:"Print a JSON array of objects with name, value and source."`
@@ -58,6 +64,7 @@ func (c *configShowCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	warnForeign(p, cfg)
 	shown := append([]config.Value{cfg.File}, cfg.Effective()...)
 	if c.JSON {
 		encoder := json.NewEncoder(p.stdout)
@@ -72,7 +79,11 @@ func (c *configShowCmd) Run(p *process) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, value, v.Source)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(p.stdout, "\n*** stands for a value that is set and may be secret, - for none.")
+	return err
 }
 
 type configExampleCmd struct{}

@@ -87,6 +87,7 @@ func (c *forwardCmd) Run(p *process) error {
 	if err != nil {
 		return err
 	}
+	warnForeign(p, cfg)
 	log := newLogger(p.stderr, "trace", cfg.LogFormat)
 	setLevel(cfg.LogLevel) // of all loggers, since it may change
 	var secret atomic.Pointer[string]

@@ -33,6 +33,9 @@ func (c *runCmd) Run(p *process) error {
 	for _, e := range cfg.Exposed() {
 		log.Warn().Str("code", "config.exposed").Str("setting", e.Setting).Str("path", e.Path).Str("mode", e.Mode.String()).Str("fix", e.Fix).Msg("others on this machine may read or write what should be this user's alone")
 	}
+	if cfg.HTTPExposed() {
+		log.Warn().Str("code", "http.exposed").Str("setting", "ZOOMSTREAM_HTTP_ADDR").Str("address", cfg.HTTPAddr).Msg(httpExposed)
+	}
 	log.Info().Str("code", "start").Str("version", currentVersion().String()).Str("replica", cfg.Replica).Int("subscriptions", len(cfg.Zoom.Endpoints)).Msg("zoomstream starts")
 	defer tuneMemory(log)()
 	reloaded, ended := make(chan *config.Config), make(chan struct{})

@@ -60,6 +60,9 @@ func (c *simCmd) Run(p *process) error {
 		Linger: c.Linger, DisplaceFrame: c.DisplaceFrame, Log: p.log,
 	})
 	server := &http.Server{Handler: guarded(sim, listener.Addr()), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(p.log, "", 0)}
+	if !guard.Loopback(listener.Addr()) {
+		fmt.Fprintf(p.stderr, "zoomstream: warning: --listen=%s: other machines may reach the controls, which ask for no login\n", c.Listen)
+	}
 	c.printSettings(p.stdout, listener.Addr())
 
 	ctx := p.ctx

@@ -76,6 +76,7 @@ type Config struct {
 
 	values      []Value
 	secretFiles []Value // settings and paths of files that hold secrets
+	foreign     []error
 }
 
 // AutoSilent is the AlarmSilent that goes by the subscription's own rhythm.
@@ -125,6 +126,12 @@ type Value struct {
 	Value  string `json:"value"`  // "***" for a secret that is set
 	Source string `json:"source"` // "flag --x", "environment X", "file path:line" or "default"
 }
+
+// Foreign is what [LoadWithoutZoom] says of ZOOM_* variables that no setting has.
+func (c *Config) Foreign() []error { return c.foreign }
+
+// HTTPExposed reports whether other machines may reach the HTTP server.
+func (c *Config) HTTPExposed() bool { return c.HTTPAddr != "" && !listensOnLoopback(c.HTTPAddr) }
 
 // Effective returns every setting with its source, in the order of the table.
 // It is empty for a Config that was not made by [Load].

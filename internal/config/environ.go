@@ -2,32 +2,64 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/zoomstream/zoomstream/internal/nearest"
 )
 
 // fromEnvironment reads environ ("NAME=value") and reports every variable of
-// the own prefixes that no setting has. NATS_* is shared with the nats command
-// line tool, which has more names, so nothing is reported there.
-func fromEnvironment(environ []string) (layer, []error) {
-	l := layer{}
-	var errs []error
+// the own prefixes that no setting has, those that may be another program for
+// Zoom's as foreign.
+func fromEnvironment(environ []string) (l layer, foreign, errs []error) {
+	l = layer{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		if _, known := rowOf(name); known || name == configVariable {
 			l.put(name, value, "environment "+name)
 			continue
 		}
-		own := strings.HasPrefix(name, "ZOOMSTREAM_") || strings.HasPrefix(name, "ZOOM_")
-		if own && strings.TrimSpace(value) != "" && !kubernetes.MatchString(entry) {
-			errs = append(errs, &Error{
-				Setting: name[:min(len(name), maxName)], Source: "environment " + name[:min(len(name), maxName)],
-				Problem: "no such setting; did you mean " + nearestVariable(name[:min(len(name), maxName)]) + "?",
-			})
+		if strings.TrimSpace(value) == "" || kubernetes.MatchString(entry) {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(name, "ZOOMSTREAM_"):
+			errs = append(errs, unknownVariable(name))
+		case strings.HasPrefix(name, "ZOOM_"):
+			foreign = append(foreign, unknownVariable(name))
 		}
 	}
-	return l, errs
+	return l, foreign, errs
+}
+
+func unknownVariable(name string) error {
+	name = name[:min(len(name), maxName)]
+	return &Error{Setting: name, Source: "environment " + name, Problem: "no such setting; did you mean " + nearestVariable(name) + "?"}
+}
+
+// misspelled reports each NATS_* variable that is all but the name of a setting which is
+// not set: without it, zoomstream would start a server of its own, or log in as nobody.
+// Others are nobody's mistake: the prefix is shared with the nats command line tool and
+// with other programs.
+func (l *loader) misspelled(environ []string) {
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		_, known := rowOf(name)
+		if known || !strings.HasPrefix(name, "NATS_") || len(name) > maxName || strings.TrimSpace(value) == "" || kubernetes.MatchString(entry) {
+			continue
+		}
+		if meant := nearestVariable(name); strings.HasPrefix(meant, "NATS_") && !l.isSet(strings.TrimSuffix(meant, fileSuffix)) && alike(name, meant) {
+			l.errs = append(l.errs, unknownVariable(name))
+		}
+	}
+}
+
+// alike reports whether a name is another one with its letters in another order, or with one
+// letter in eight wrong, but one at least.
+func alike(name, other string) bool {
+	name, other = strings.TrimPrefix(name, "NATS_"), strings.TrimPrefix(other, "NATS_")
+	ordered := func(s string) string { return string(slices.Sorted(slices.Values([]byte(s)))) }
+	return ordered(name) == ordered(other) || nearest.Edits(name, other) <= max(1, len(other)/4)
 }
 
 // kubernetes matches the variables ("NAME=value") that every container gets

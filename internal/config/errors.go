@@ -23,6 +23,9 @@ func (e *Error) Error() string {
 	}
 	if e.Value != "" {
 		text += fmt.Sprintf(" is %.200q", e.Value)
+		if strings.Contains(e.Value, masked) {
+			text += " (hidden, as it may be secret)"
+		}
 	}
 	return text + ": " + e.Problem
 }

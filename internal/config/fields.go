@@ -109,7 +109,7 @@ func matching(pattern, problem string) func(string) error {
 // what it reads.
 func readable(path string) error {
 	if _, err := secretfile.Read(path, secretfile.MaxText); err != nil {
-		return unreadable(err)
+		return unreadable(path, err)
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -40,7 +39,7 @@ func (f yamlFile) read() (layer, []error) {
 	if err != nil {
 		return nil, []error{&Error{
 			Setting: f.setting, Value: f.path, Source: f.source,
-			Problem: err.Error() + "; name a YAML file with one setting per line, for example lease_ttl: 15s",
+			Problem: err.Error(),
 		}}
 	}
 	var errs []error
@@ -56,12 +55,14 @@ func (f yamlFile) read() (layer, []error) {
 		source := fmt.Sprintf("file %s:%d", f.path, node.Line)
 		known := slices.IndexFunc(table, func(r row) bool { return r.key == key })
 		text, ok := nodeText(node)
+		name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // without a space after the colon the value follows
 		switch {
+		case known < 0 && node.Kind == yaml.MappingNode:
+			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting, and settings do not nest; write each at the left margin under its full name, for example zoom_client_id: …"})
 		case known < 0:
-			name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // without a space after the colon the value follows
 			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting; did you mean " + nearestRow(name).key + "?"})
 		case !ok:
-			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "neither one text or number nor a list of them"})
+			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "neither one text or number nor a list of them; write it in one line, and quote what YAML reads otherwise"})
 		default:
 			l.put(table[known].setting, text, source)
 		}
@@ -69,12 +70,11 @@ func (f yamlFile) read() (layer, []error) {
 	return l, errs
 }
 
-// readYAML keeps the values as syntax nodes. Its errors leave out what the
-// library's texts quote of the file: secrets may stand there.
+// readYAML keeps the values as syntax nodes.
 func readYAML(path string) (map[string]*yaml.Node, error) {
 	text, err := secretfile.Read(path, secretfile.MaxText)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the file cannot be read: %w%s; name a YAML file that is there and that this process may read", reason(err), startOf(path))
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
@@ -84,7 +84,7 @@ func readYAML(path string) (map[string]*yaml.Node, error) {
 		return nil, invalidYAML(err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); err == nil {
-		return nil, errors.New("the file holds more than one YAML document")
+		return nil, errors.New("the file holds more than one YAML document; remove the second --- and what follows it, or merge them")
 	} else if err != io.EOF {
 		return nil, invalidYAML(err)
 	}
@@ -98,30 +98,67 @@ func settingsOfYAML(top *yaml.Node) (map[string]*yaml.Node, error) {
 	case top.Tag == "!!null" && top.Kind == yaml.ScalarNode:
 		return nodes, nil
 	case top.Kind != yaml.MappingNode:
-		return nil, invalidLine(top.Line)
+		return nil, fmt.Errorf("line %d is not a setting with its value; %s", top.Line, yamlShape)
 	}
+	lines := make(map[string]int)
 	for i := 0; i < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
-		if _, twice := nodes[key.Value]; twice || key.Kind != yaml.ScalarNode {
-			return nil, invalidLine(key.Line)
+		if key.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("line %d has a key that is no text; %s", key.Line, yamlShape)
 		}
-		nodes[key.Value] = value
+		if before, twice := lines[key.Value]; twice {
+			return nil, fmt.Errorf("line %d repeats the key%s of line %d; keep one of the two", key.Line, knownKey(key.Value), before)
+		}
+		nodes[key.Value], lines[key.Value] = value, key.Line
 	}
 	return nodes, nil
 }
 
-var yamlLine = regexp.MustCompile(`\bline (\d+)`)
+// yamlShape is what the file should look like.
+const yamlShape = "write one setting per line with a space after the colon, for example lease_ttl: 15s"
 
-func invalidYAML(err error) error {
-	if match := yamlLine.FindStringSubmatch(err.Error()); match != nil {
-		line, _ := strconv.Atoi(match[1]) // digits they are
-		return invalidLine(line)
+// knownKey is a key with a space before it, or "": what is no setting may be a secret.
+func knownKey(key string) string {
+	if slices.ContainsFunc(table, func(r row) bool { return r.key == key }) {
+		return " " + key
 	}
-	return errors.New("the file is not valid YAML")
+	return ""
 }
 
-func invalidLine(line int) error {
-	return fmt.Errorf("line %d is not valid YAML or repeats a key", line)
+// invalidYAML gives the library's own words, and what to do. It leaves out the name that an
+// error about an anchor quotes of the file: a secret may stand there.
+func invalidYAML(err error) error {
+	problem := strings.TrimPrefix(err.Error(), "yaml: ")
+	where := "the file is not valid YAML"
+	if match := yamlLine.FindStringSubmatch(problem); match != nil { // the library may count one too few
+		where, problem = "the file is not valid YAML near line "+match[1], problem[len(match[0]):]
+	}
+	if strings.Contains(problem, "anchor") {
+		problem = "an anchor (*name) is unknown or contains itself"
+	}
+	for words, advice := range yamlAdvice {
+		if strings.Contains(problem, words) {
+			return fmt.Errorf("%s: %s; %s", where, problem, advice)
+		}
+	}
+	return fmt.Errorf("%s: %s; %s", where, problem, yamlShape)
+}
+
+var yamlLine = regexp.MustCompile(`^line (\d+): `)
+
+// yamlAdvice holds what to do by words of the library that are in one of its texts each.
+var yamlAdvice = map[string]string{
+	"a tab character":                    "indent with spaces",
+	"cannot start any token":             "put a text that begins with a tab, @, ` or % in quotes, and indent with spaces",
+	"an anchor":                          "put a text that begins with * in quotes",
+	"mapping values are not allowed":     "put a text that contains a colon and a space in quotes, and indent all settings alike",
+	"unexpected end of stream":           "close the quotes",
+	"expected <document start>":          "indent all settings alike",
+	"unknown escape character":           `use ' instead of " around a text with backslashes`,
+	"control characters are not allowed": "save the file as plain text in UTF-8",
+	"invalid leading UTF-8":              "save the file as plain text in UTF-8",
+	"invalid trailing UTF-8":             "save the file as plain text in UTF-8",
+	"directive name":                     "put a text that begins with % in quotes",
 }
 
 // nodeText is a value as it was written (an id 0012 is not 10), a list as its

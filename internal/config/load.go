@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,13 +28,14 @@ func Load(s Settings, configFile string, environ []string) (*Config, error) {
 }
 
 // LoadWithoutZoom is Load for a command that talks to NATS alone: what Zoom needs
-// may be missing.
+// may be missing, and a ZOOM_* variable that no setting has may be another
+// program's: it is one of [Config.Foreign], no error.
 func LoadWithoutZoom(s Settings, configFile string, environ []string) (*Config, error) {
 	return load(s, configFile, environ, false)
 }
 
 func load(s Settings, configFile string, environ []string, zoom bool) (*Config, error) {
-	env, envErrs := fromEnvironment(environ)
+	env, foreign, envErrs := fromEnvironment(environ)
 	var from yamlFile
 	if configFile != "" {
 		from = yamlFile{path: configFile, setting: "--config", source: "flag --config"}
@@ -43,8 +43,12 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 		from = yamlFile{path: named.value, setting: configVariable, source: named.source}
 	}
 	file, fileErrs := from.read()
+	if zoom {
+		envErrs, foreign = append(envErrs, foreign...), nil
+	}
 	l := &loader{found: map[string]given{}, errs: slices.Concat(envErrs, fileErrs)}
 	l.resolve(fromFlags(s), env, file)
+	l.misspelled(environ)
 
 	c := &Config{File: Value{Name: configVariable, Value: from.path, Source: cmp.Or(from.source, fromDefault)}}
 	for _, f := range fields(c) {
@@ -71,7 +75,7 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 	if len(l.errs) > 0 {
 		return nil, errors.Join(l.errs...)
 	}
-	c.values, c.secretFiles = l.values(), l.secretFiles(from)
+	c.values, c.secretFiles, c.foreign = l.values(), l.secretFiles(from), foreign
 	return c, nil
 }
 
@@ -148,21 +152,13 @@ func pick(r row, layers []layer) (given, error) {
 func readSecret(path string) (string, error) {
 	text, err := secretfile.Read(path, secretfile.MaxSecret)
 	if err != nil {
-		return "", unreadable(err)
+		return "", unreadable(path, err)
 	}
 	secret := strings.TrimSpace(string(text))
 	if secret == "" {
-		return "", errors.New("the file is empty; write the secret into it")
+		return "", fmt.Errorf("the file %s is empty; write the secret into it", located(path))
 	}
 	return secret, nil
-}
-
-// unreadable leaves out the path: some give the secret itself instead.
-func unreadable(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		err = p.Err
-	}
-	return fmt.Errorf("the file cannot be read: %w; name one that this process may read", err)
 }
 
 func (l *loader) fail(setting string, problem error) {

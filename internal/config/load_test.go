@@ -239,7 +239,7 @@ func TestLayersOfASecret(t *testing.T) {
 		t.Errorf("a flag's file does not win over the environment: %q", c.Zoom.ClientSecret)
 	}
 	_, err = loadWith("ZOOM_CLIENT_SECRET_FILE=" + path)
-	wantErrors(t, err, `ZOOM_CLIENT_SECRET (environment) is "***": set together with ZOOM_CLIENT_SECRET_FILE; keep one of the two`)
+	wantErrors(t, err, `ZOOM_CLIENT_SECRET (environment) is "***" (hidden, as it may be secret): set together with ZOOM_CLIENT_SECRET_FILE; keep one of the two`)
 }
 
 func TestEmptyIsUnset(t *testing.T) {
@@ -304,8 +304,12 @@ func TestLoadWithoutZoom(t *testing.T) {
 	if err != nil || c.NATS.URL != "nats://a" {
 		t.Errorf("without Zoom's settings: %+v, %v", c, err)
 	}
-	if _, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOM_CLIENTID=x", "ZOOMSTREAM_PREFIX=a b"}); err == nil ||
-		!strings.Contains(err.Error(), "ZOOM_CLIENTID") || !strings.Contains(err.Error(), "ZOOMSTREAM_PREFIX") {
+	if _, err := LoadWithoutZoom(Settings{}, "", []string{"ZOOM_CLIENT_ID='x'", "ZOOMSTREAM_PREFIX=a b"}); err == nil ||
+		!strings.Contains(err.Error(), "ZOOM_CLIENT_ID") || !strings.Contains(err.Error(), "ZOOMSTREAM_PREFIX") {
 		t.Errorf("with wrong settings: %v", err)
+	}
+	c, err = LoadWithoutZoom(Settings{}, "", []string{"ZOOM_API_KEY=" + marker})
+	if err != nil || len(c.Foreign()) != 1 || !strings.HasPrefix(c.Foreign()[0].Error(), "ZOOM_API_KEY (environment): no such setting; did you mean ") {
+		t.Errorf("with another program's variable: %v, %v", c, err)
 	}
 }

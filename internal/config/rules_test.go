@@ -121,7 +121,9 @@ func TestRules(t *testing.T) {
 		{"ZOOM_WEBSOCKET_URL=ws.zoom.us/ws?subscriptionId=x", "begin with wss://"},
 		{"ZOOM_WEBSOCKET_URL=wss:///ws?subscriptionId=x", "no host"},
 		{"ZOOM_WEBSOCKET_URL=wss://me:pw@ws.zoom.us/ws?subscriptionId=x", "user or password"},
-		{`ZOOM_WEBSOCKET_URL="wss://ws.zoom.us/ws?subscriptionId=x"`, "not a URL"},
+		{`ZOOM_WEBSOCKET_URL="wss://ws.zoom.us/ws?subscriptionId=x"`, `is "\"wss://ws.zoom.us/ws?subscriptionId=x\"": URL 1 of 1: it is in quotes`},
+		{"ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws?subscriptionid=x", "its parameter subscriptionid must be written subscriptionId"},
+		{"ZOOM_WEBSOCKET_URL=https://ws.zoom.us/ws?subscriptionId=x", "wss://, not with https://"},
 		{"ZOOM_WEBSOCKET_URL=wss://ws.zoom.us/ws", "parameter subscriptionId"},
 		{"ZOOM_WEBSOCKET_URL=" + endpoint, "parameter subscriptionId"},
 		{"ZOOM_WEBSOCKET_URL=" + endpoint + "a&subscriptionId=b", "parameter subscriptionId"},
@@ -134,7 +136,11 @@ func TestRules(t *testing.T) {
 		{"ZOOM_OAUTH_URL=http://127.0.0.1:9/oauth/token", ""},
 		{"ZOOM_OAUTH_URL=http://zoom.us/oauth/token", "unencrypted http://"},
 		{"ZOOM_OAUTH_URL=http://127.1/oauth/token", "unencrypted http://"},
-		{"ZOOM_OAUTH_URL=zoom.us", "begin with https://"},
+		{"ZOOM_OAUTH_URL=zoom.us/oauth/token", `is "zoom.us/oauth/token": it must begin with https://`},
+		{"ZOOM_OAUTH_URL='https://zoom.us/oauth/token'", `is "'https://zoom.us/oauth/token'": it is in quotes`},
+		{`NATS_URL="nats://prod:4222,nats://prod:4223"`, `is "\"nats://prod:4222,nats://prod:4223\"": it is in quotes`},
+		{`NATS_URL="nats://user:pass@prod:4222"`, `is "\"nats://prod:4222\"": it is in quotes`},
+		{"NATS_URL=http://prod:4222", `is "http://prod:4222": not a list of NATS servers`},
 
 		{"ZOOM_CLIENT_SECRET='quoted'", "quote, white space"},
 		{"ZOOM_CLIENT_SECRET=two words", "quote, white space"},
@@ -177,7 +183,7 @@ func TestRules(t *testing.T) {
 			}
 			all := err.(interface{ Unwrap() []error }).Unwrap()
 			e, ok := all[0].(*Error)
-			if len(all) != 1 || !ok || !strings.Contains(e.Problem, c.problem) {
+			if len(all) != 1 || !ok || !strings.Contains(e.Error(), c.problem) {
 				t.Errorf("errors are\n%v\nwant one with %q", err, c.problem)
 			}
 			if ok && e.Source == "" {

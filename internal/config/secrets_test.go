@@ -132,25 +132,45 @@ func TestSecretFiles(t *testing.T) {
 
 	bad := func(path, problem string) {
 		t.Helper()
-		vars := working()
-		delete(vars, "ZOOM_CLIENT_SECRET")
-		vars["ZOOM_CLIENT_SECRET_FILE"] = path
-		_, err := Load(Settings{}, "", environ(vars))
-		wantErrors(t, err, "ZOOM_CLIENT_SECRET (environment ZOOM_CLIENT_SECRET_FILE): "+problem)
-		if _, missing := errors.AsType[*MissingError](err); missing {
-			t.Errorf("a secret in a bad file is called missing: %v", err)
-		}
+		badFile(t, path, problem)
 	}
-	const fix = "; name one that this process may read"
-	bad("TheSecretItself", "the file cannot be read: no such file or directory"+fix)
-	bad(t.TempDir(), "the file cannot be read: is a directory"+fix)
-	bad(writeFile(t, " \n"), "the file is empty; write the secret into it")
+	shown := func(path, problem string) { // the path
+		t.Helper()
+		badFile(t, path, fmt.Sprintf(problem, path))
+	}
+	const fix = "; name one that is there and that this process may read"
+	const hidden = "; give the path of a file, not what is in it (the value is not shown: it may be the secret itself)"
+	bad("TheSecretItself", "the file cannot be read: no such file or directory"+hidden)
+	bad("/TheSecretItself+=", "the file cannot be read: no such file or directory"+hidden)
+	bad("The/Secret/itself", "the file cannot be read: no such file or directory"+hidden)
+	shown("/no/such/secret", "the file %q cannot be read: no such file or directory"+fix)
+	shown(t.TempDir(), "the file %q cannot be read: is a directory"+fix)
+	shown(t.TempDir()+"/None", "the file %q cannot be read: no such file or directory"+fix)
+	shown(writeFile(t, " \n"), "the file %q is empty; write the secret into it")
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown("secret.txt", "the file %q (looked for in "+folder+") cannot be read: no such file or directory"+fix)
 	if os.Getuid() != 0 {
 		secret := writeFile(t, "x")
 		if err := os.Chmod(secret, 0); err != nil {
 			t.Fatal(err)
 		}
-		bad(secret, "the file cannot be read: permission denied"+fix)
+		shown(secret, "the file %q cannot be read: permission denied"+fix)
+	}
+}
+
+// badFile has a file of a secret refused.
+func badFile(t *testing.T, path, problem string) {
+	t.Helper()
+	vars := working()
+	delete(vars, "ZOOM_CLIENT_SECRET")
+	vars["ZOOM_CLIENT_SECRET_FILE"] = path
+	_, err := Load(Settings{}, "", environ(vars))
+	wantErrors(t, err, "ZOOM_CLIENT_SECRET (environment ZOOM_CLIENT_SECRET_FILE): "+problem)
+	if _, missing := errors.AsType[*MissingError](err); missing {
+		t.Errorf("a secret in a bad file is called missing: %v", err)
 	}
 }
 

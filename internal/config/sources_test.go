@@ -38,6 +38,22 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
+// A variable of NATS is an error only if it is all but the name of a setting that is not set.
+func TestMisspelledNATSVariables(t *testing.T) {
+	for name, near := range map[string]string{
+		"NATS_ULR": "NATS_URL", "NATS_URLS": "NATS_URL", "NATS_URL_FIEL": "NATS_URL_FILE", "NATS_CERDS": "NATS_CREDS", "NATS_CONTXT": "NATS_CONTEXT", "NATS_PASSWD": "NATS_PASSWORD",
+	} {
+		_, err := loadWith(name + "=" + marker)
+		wantErrors(t, err, name+" (environment): no such setting; did you mean "+near+"?")
+		if _, err := loadWith(name+"="+marker, "NATS_URL=nats://a", "NATS_URL_FILE="); strings.HasPrefix(near, "NATS_URL") && err != nil {
+			t.Errorf("%s beside NATS_URL: %v", name, err)
+		}
+	}
+	if _, err := loadWith("NATS_TIMEOUT=5s", "NATS_SERVER_NAME=x", "NATS_PORT=4222", "NATS_PORT_4222_TCP=tcp://10.0.0.1:4222", "NATS_SOCKS_PROXY=x", "NATS_TLS_FIRST=true", "NATS_HOST=x", "NATS_ULR="); err != nil {
+		t.Errorf("other programs' variables: %v", err)
+	}
+}
+
 // What Kubernetes injects for Services is no typo; what only looks a little
 // like it is.
 func TestKubernetesVariables(t *testing.T) {
@@ -112,7 +128,8 @@ func TestFileWithoutValues(t *testing.T) {
 }
 
 func TestFileErrors(t *testing.T) {
-	const shape, fix = "neither one text or number nor a list of them", "; name a YAML file with one setting per line, for example lease_ttl: 15s"
+	const shape = "neither one text or number nor a list of them; write it in one line, and quote what YAML reads otherwise"
+	const fix, near = "; write one setting per line with a space after the colon, for example lease_ttl: 15s", "the file is not valid YAML near line "
 	for text, want := range map[string]string{
 		"zoom-client-id: x":                   "zoom-client-id (file FILE:1): no such setting; did you mean zoom_client_id?",
 		"\n\nZOOMSTREAM_LEASE_TTL: 3s":        "ZOOMSTREAM_LEASE_TTL (file FILE:3): no such setting; did you mean lease_ttl?",
@@ -120,13 +137,19 @@ func TestFileErrors(t *testing.T) {
 		"nats_token:" + marker + ": x":        "nats_token (file FILE:1): no such setting; did you mean nats_token?",
 		"stream: {a: b}":                      "ZOOMSTREAM_STREAM (file FILE:1): " + shape,
 		"nats_url: [{a: b}]":                  "NATS_URL (file FILE:1): " + shape,
-		"stream: a\nbucket: b\n'stream': c":   `--config is "FILE": line 3 is not valid YAML or repeats a key` + fix,
-		"stream: a\n---\nstream: b":           `--config is "FILE": the file holds more than one YAML document` + fix,
-		"just text":                           `--config is "FILE": line 1 is not valid YAML or repeats a key` + fix,
-		"- a":                                 `--config is "FILE": line 1 is not valid YAML or repeats a key` + fix,
-		"stream: a\nnats_token: |" + marker:   `--config is "FILE": line 2 is not valid YAML or repeats a key` + fix,
-		"stream: a\nnats_token:" + marker:     `--config is "FILE": line 2 is not valid YAML or repeats a key` + fix,
-		"nats_token:\n  " + marker + ": [x, ": `--config is "FILE": line 2 is not valid YAML or repeats a key` + fix,
+		"stream: a\nbucket: b\n'stream': c":   `--config is "FILE": line 3 repeats the key stream of line 1; keep one of the two`,
+		"stream: a\n---\nstream: b":           `--config is "FILE": the file holds more than one YAML document; remove the second --- and what follows it, or merge them`,
+		"just text":                           `--config is "FILE": line 1 is not a setting with its value` + fix,
+		"- a":                                 `--config is "FILE": line 1 is not a setting with its value` + fix,
+		"stream: a\nnats_token: |" + marker:   `--config is "FILE": ` + near + "2: did not find expected comment or line break" + fix,
+		"stream: a\nnats_token:" + marker:     `--config is "FILE": ` + near + "2: could not find expected ':'" + fix,
+		"nats_token:\n  " + marker + ": [x, ": `--config is "FILE": ` + near + "2: did not find expected node content" + fix,
+		marker + ": a\n" + marker + ": b":     `--config is "FILE": line 2 repeats the key of line 1; keep one of the two`,
+		"stream: a\n\tbucket: b":              `--config is "FILE": ` + near + "2: found a tab character that violates indentation; indent with spaces",
+		"nats_token: @" + marker:              `--config is "FILE": ` + strings.TrimSuffix(near, " near line ") + ": found character that cannot start any token; put a text that begins with a tab, @, ` or % in quotes, and indent with spaces",
+		"nats_token: *" + marker:              `--config is "FILE": the file is not valid YAML: an anchor (*name) is unknown or contains itself; put a text that begins with * in quotes`,
+		"prefix: a: b":                        `--config is "FILE": the file is not valid YAML: mapping values are not allowed in this context; put a text that contains a colon and a space in quotes, and indent all settings alike`,
+		"zoom: {client_id: x}":                "zoom (file FILE:1): no such setting, and settings do not nest; write each at the left margin under its full name, for example zoom_client_id: …",
 	} {
 		path := writeFile(t, text)
 		_, err := Load(Settings{}, path, environ(working()))
@@ -139,7 +162,7 @@ func TestFileErrors(t *testing.T) {
 func TestUnreadableFile(t *testing.T) {
 	path := t.TempDir() + "/none.yaml"
 	_, err := Load(Settings{}, path, nil)
-	if err == nil || !strings.Contains(err.Error(), path+": no such file") || strings.Contains(err.Error(), "not set") {
+	if err == nil || !strings.Contains(err.Error(), path+"\": the file cannot be read: no such file") || strings.Contains(err.Error(), "not set") {
 		t.Errorf("no file: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -15,12 +16,23 @@ func splitList(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 }
 
+// quoted reports whether a value is in quotes, which Docker's --env-file keeps.
+func quoted(text string) bool { return strings.Trim(text, quotes) != text }
+
+const quotes = "\"'`“”‘’"
+
+var errQuoted = errors.New("it is in quotes, which are no part of it; leave them out (Docker's --env-file keeps them)")
+
 func endpoints(to *[]Endpoint) func(string) error {
 	return func(text string) error {
 		var problems []string
 		seen := map[string]bool{}
 		list := splitList(text)
 		for i, raw := range list {
+			if quoted(raw) {
+				problems = append(problems, fmt.Sprintf("URL %d of %d: %v", i+1, len(list), errQuoted))
+				continue
+			}
 			e, err := parseEndpoint(raw)
 			if err == nil && seen[e.Subscription] {
 				err = errors.New("its subscription is there already; Zoom allows one connection for each")
@@ -54,6 +66,11 @@ func parseEndpoint(raw string) (Endpoint, error) {
 	}
 	query := u.Query()
 	ids := query["subscriptionId"]
+	for name := range query {
+		if len(ids) == 0 && strings.EqualFold(name, "subscriptionId") {
+			return Endpoint{}, fmt.Errorf("its parameter %s must be written subscriptionId", name)
+		}
+	}
 	if len(ids) != 1 || !subscriptionID.MatchString(ids[0]) {
 		return Endpoint{}, errors.New("it must have the parameter subscriptionId, once, of A-Z a-z 0-9 _ - =")
 	}
@@ -65,6 +82,9 @@ func parseEndpoint(raw string) (Endpoint, error) {
 }
 
 func tokenURL(text string) error {
+	if quoted(text) {
+		return errQuoted
+	}
 	if _, err := parseURL(text, "https", "http"); err != nil {
 		return fmt.Errorf("%w; use https://zoom.us/oauth/token", err)
 	}
@@ -92,7 +112,7 @@ func parseURL(raw, secure, plain string) (*url.URL, error) {
 	case err != nil: // the error holds raw
 		return nil, errors.New("not a URL")
 	case u.Scheme != secure && u.Scheme != plain:
-		return nil, errors.New("it must begin with " + secure + "://")
+		return nil, errors.New("it must begin with " + secure + "://" + instead(u.Scheme))
 	case u.Hostname() == "":
 		return nil, errors.New("it names no host")
 	case u.User != nil:
@@ -102,6 +122,24 @@ func parseURL(raw, secure, plain string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// instead says what a URL begins with, if that is a scheme that people take for another one.
+func instead(scheme string) string {
+	if slices.Contains([]string{"http", "https", "ws", "wss", "nats", "tls"}, scheme) {
+		return ", not with " + scheme + "://"
+	}
+	return ""
+}
+
+// listensOnLoopback reports whether an address to listen on is of this machine only.
+func listensOnLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && isLoopback(host)
+}
+
+// plainAddress is a host of words in lower case with dots or a port, and perhaps a scheme and a
+// path of such words.
+var plainAddress = regexp.MustCompile(`^(?:[a-z]{2,5}:/{0,2})?(?:localhost|[a-z0-9-]{1,30}(?:\.[a-z0-9-]{1,30})+|[a-z0-9-]{1,30}:[0-9]{1,6})(?::[0-9]{0,6})?(?:/[a-z0-9._-]{1,20}){0,4}/?$`)
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
@@ -114,6 +152,9 @@ func isLoopback(host string) bool {
 func servers(to *string) func(string) error {
 	return func(text string) error {
 		list := splitList(text)
+		if slices.ContainsFunc(list, quoted) {
+			return errQuoted
+		}
 		valid := len(list) > 0
 		for i, server := range list {
 			if !strings.Contains(server, "://") {
@@ -133,11 +174,25 @@ func servers(to *string) func(string) error {
 }
 
 // redactURLs shows of a list of URLs the schemes, hosts, paths and subscription
-// ids. A list with anything that cannot be read for certain is masked as a
-// whole: a comma in a password cuts it in two.
+// ids, and the quotes around them. A list with anything that cannot be read for
+// certain is masked as a whole: a comma in a password cuts it in two. What
+// has no user nor parameters and looks like nothing but a host and a path is shown.
 func redactURLs(list string) string {
 	var shown []string
 	for _, raw := range splitList(list) {
+		if plainAddress.MatchString(raw) && !strings.ContainsAny(list, "@?#") {
+			shown = append(shown, raw)
+			continue
+		}
+		if bare := strings.Trim(raw, quotes); bare != raw && bare != "" {
+			before, after, _ := strings.Cut(raw, bare)
+			inside := redactURLs(bare)
+			if inside == masked {
+				return masked
+			}
+			shown = append(shown, before+inside+after)
+			continue
+		}
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" || u.User == nil && strings.Contains(raw, "@") {
 			return masked

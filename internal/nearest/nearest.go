@@ -14,7 +14,7 @@ func Sort[T any](name string, known []T, nameOf func(T) string) []T {
 	}
 	var candidates []candidate
 	for _, k := range known {
-		candidates = append(candidates, candidate{edits(name, nameOf(k)), k})
+		candidates = append(candidates, candidate{Edits(name, nameOf(k)), k})
 	}
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	var sorted []T
@@ -24,8 +24,8 @@ func Sort[T any](name string, known []T, nameOf func(T) string) []T {
 	return sorted
 }
 
-// edits is the Levenshtein distance of a and b in bytes.
-func edits(a, b string) int {
+// Edits is the Levenshtein distance of a and b in bytes.
+func Edits(a, b string) int {
 	line := make([]int, len(b)+1)
 	for j := range line {
 		line[j] = j
