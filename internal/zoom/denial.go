@@ -1,67 +1,107 @@
 package zoom
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
-
-	"golang.org/x/oauth2"
 )
 
-// tokenError is a failed request for a token. Its text is safe to log.
-type tokenError struct {
-	detail     string
+// TokenError is a failed request for a token. Its text is safe to log.
+type TokenError struct {
+	Detail string // what failed, with the endpoint and its setting
+	Advice string // what to do, or ""
+
 	retryAfter time.Duration
 	denied     *CredentialsError // trying again cannot help
 }
 
-func (e *tokenError) Error() string { return e.detail }
+func (e *TokenError) Error() string {
+	if e.Advice == "" {
+		return "zoom: " + e.Detail
+	}
+	return "zoom: " + e.Detail + "; " + e.Advice
+}
 
 func denial(err error) *CredentialsError {
-	if t, ok := errors.AsType[*tokenError](err); ok {
+	if t, ok := errors.AsType[*TokenError](err); ok {
 		return t.denied
 	}
 	return nil
 }
 
 func retryAfter(err error) time.Duration {
-	if t, ok := errors.AsType[*tokenError](err); ok {
+	if t, ok := errors.AsType[*TokenError](err); ok {
 		return t.retryAfter
 	}
 	return 0
 }
 
 // explain turns oauth2's error, which hides Zoom's reason or shows a whole
-// HTML page, into one for people.
-func explain(err error, cfg TokenConfig) error {
+// HTML page, into one for people. answer is what was answered, if anything was.
+func explain(err error, cfg TokenConfig, answer *answer) error {
 	redact := redactor{cfg.ClientSecret, cfg.basic(), cfg.ClientID, cfg.AccountID}
-	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
-	if !ok {
-		return &tokenError{detail: "zoom: the token request failed: " + redact.error(err)}
+	endpoint := "the token endpoint " + bareURL(cfg.URL) + " (ZOOM_OAUTH_URL)"
+	if answer.status == 0 || !isAnswered(err) {
+		return &TokenError{Detail: endpoint + " cannot be asked: " + redact.error(err), Advice: dialAdvice(err)}
 	}
-	status := answer.Response.StatusCode
-	e := &tokenError{retryAfter: parseRetryAfter(answer.Response.Header)}
+	e := &TokenError{retryAfter: parseRetryAfter(answer.header)}
 	var body struct {
-		Reason string `json:"reason"`
-		Error  string `json:"error"`
+		Reason  string `json:"reason"` // Zoom's OAuth
+		Error   string `json:"error"`
+		Code    any    `json:"code"` // Zoom's gateway and API
+		Message string `json:"message"`
 	}
-	if json.Unmarshal(answer.Body, &body) != nil || body.Error == "" {
-		e.detail = fmt.Sprintf("zoom: the token endpoint answered HTTP %d without Zoom's error format", status)
-		return e
-	}
-	advice, final := advices[body.Error] // a word that is known holds no secret, even if one begins alike
-	if !final {
-		body.Error = redact.text(body.Error)
-	}
-	body.Reason = redact.text(body.Reason)
-	e.detail = fmt.Sprintf("zoom: the token endpoint answered HTTP %d, %s: %q", status, body.Error, body.Reason)
-	if final && (status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		e.denied = &CredentialsError{Status: status, Code: body.Error, Reason: body.Reason, Grant: cfg.grant(), Advice: advice}
+	isJSON := json.Unmarshal(answer.body, &body) == nil
+	switch {
+	case isJSON && body.Error != "":
+		advice, final := advices[body.Error] // a word that is known holds no secret, even if one begins alike
+		if !final {
+			body.Error = redact.text(body.Error)
+			advice = statusAdvice(answer.status)
+		}
+		body.Reason = redact.text(body.Reason)
+		e.Detail, e.Advice = fmt.Sprintf("%s answered HTTP %d, %s: %q", endpoint, answer.status, body.Error, body.Reason), advice
+		if final && (answer.status == http.StatusBadRequest || answer.status == http.StatusUnauthorized || answer.status == http.StatusForbidden) {
+			e.denied = &CredentialsError{Status: answer.status, Code: body.Error, Reason: body.Reason, Grant: cfg.grant(), URL: bareURL(cfg.URL), Advice: advice}
+		}
+	case isJSON && (body.Code != nil || body.Message != ""):
+		e.Detail = fmt.Sprintf("%s answered HTTP %d, code %s: %q", endpoint, answer.status, redact.text(fmt.Sprint(body.Code)), redact.text(body.Message))
+		e.Advice = statusAdvice(answer.status)
+	default:
+		e.Detail = fmt.Sprintf("%s answered HTTP %d with %s", endpoint, answer.status, answer.describe(redact))
+		e.Advice = statusAdvice(answer.status)
 	}
 	return e
+}
+
+// isAnswered reports whether an error is about an answer, and not about the way.
+func isAnswered(err error) bool {
+	_, failed := errors.AsType[*url.Error](err)
+	return !failed && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// statusAdvice is what to do about an answer that is neither a token nor Zoom's word on the
+// credentials.
+func statusAdvice(status int) string {
+	const ours = "check ZOOM_OAUTH_URL: Zoom's token endpoint is https://zoom.us/oauth/token"
+	switch {
+	case status == http.StatusProxyAuthRequired:
+		return "the proxy wants a login: set HTTPS_PROXY to http://user:password@host:port"
+	case status == http.StatusTooManyRequests:
+		return "nothing to do: zoomstream waits; if it stays so, find what else asks for tokens of this app"
+	case status >= 500:
+		return "nothing to do: zoomstream tries again; see https://status.zoom.us"
+	case status < 300:
+		return "something other than Zoom answers, such as a captive portal or a proxy: sign in there, or let this machine reach Zoom; else " + ours
+	case status < 400:
+		return "zoomstream follows no redirect, which would carry the secret on: a captive portal sends to its sign-in, else " + ours
+	}
+	return ours
 }
 
 // advices holds, for each of Zoom's errors that stays until somebody changes
@@ -79,13 +119,15 @@ var advices = map[string]string{
 // a day.
 const maxRetryAfter = 10 * time.Minute
 
-// parseRetryAfter reads the header in seconds or as a date (RFC 9110, 10.2.3).
+// parseRetryAfter reads the header in seconds or as a date (RFC 9110, 10.2.3), or as RFC 3339 has it.
 func parseRetryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	wait := time.Duration(0)
 	if seconds, err := strconv.Atoi(value); err == nil {
 		wait = time.Duration(min(seconds, 86400)) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
+		wait = time.Until(at)
+	} else if at, err := time.Parse(time.RFC3339, value); err == nil { // gateways were seen to send it
 		wait = time.Until(at)
 	}
 	return min(max(wait, 0), maxRetryAfter)

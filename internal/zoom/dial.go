@@ -45,7 +45,7 @@ type Dialer struct {
 // NewDialer returns a Dialer.
 func NewDialer(cfg Config) *Dialer {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
-	cfg.HTTP.Transport = buffered(cfg.HTTP.Transport)
+	cfg.HTTP.Transport = buffered(namingProxy(cfg.HTTP.Transport))
 	if cfg.ReadLimit == 0 {
 		cfg.ReadLimit = 16 << 20
 	}

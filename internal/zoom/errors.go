@@ -53,12 +53,13 @@ type CredentialsError struct {
 	Code   string // Zoom's error, for example invalid_client
 	Reason string // Zoom's reason, for example Invalid client_id or client_secret
 	Grant  string // the grant type that was used
+	URL    string // the token endpoint, without parameters
 	Advice string
 }
 
 func (e *CredentialsError) Error() string {
-	return fmt.Sprintf("zoom: the token endpoint refused the credentials (HTTP %d, %s: %q, grant %s): %s",
-		e.Status, e.Code, e.Reason, e.Grant, e.Advice)
+	return fmt.Sprintf("zoom: the token endpoint refused the credentials (HTTP %d, %s: %q, grant %s, ZOOM_OAUTH_URL %s): %s",
+		e.Status, e.Code, e.Reason, e.Grant, e.URL, e.Advice)
 }
 
 // endError classifies the error of a read or write on an established connection.
@@ -113,6 +114,9 @@ func (r redactor) error(err error) string {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
+	}
+	if p := proxyTrouble(err); p != "" {
+		return r.text(p)
 	}
 	return r.text(err.Error())
 }

@@ -171,7 +171,7 @@ func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) 
 // NewTokenSource returns a source that has not yet asked for a token.
 func NewTokenSource(cfg TokenConfig) *TokenSource {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
-	cfg.HTTP.Transport = jsonAnswers{cmp.Or(cfg.HTTP.Transport, http.DefaultTransport)}
+	cfg.HTTP.Transport = jsonAnswers{namingProxy(cmp.Or(cfg.HTTP.Transport, http.DefaultTransport))}
 	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
@@ -187,11 +187,17 @@ func withoutRedirects(client *http.Client) *http.Client {
 type jsonAnswers struct{ base http.RoundTripper }
 
 func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := j.base.RoundTrip(r)
-	if err == nil {
-		answer.Header.Set("Content-Type", "application/json")
+	response, err := j.base.RoundTrip(r)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	if seen, ok := r.Context().Value(answerKey{}).(*answer); ok {
+		if err := seen.read(response); err != nil {
+			return nil, err
+		}
+	}
+	response.Header.Set("Content-Type", "application/json")
+	return response, nil
 }
 
 // token returns an access token, from the cache while that is good for at
@@ -493,11 +499,12 @@ func (t *TokenSource) fetch(ctx context.Context) (accessToken, error) {
 		AuthStyle:      oauth2.AuthStyleInHeader,
 	}
 	asked := time.Now()
+	var seen answer
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, cfg.HTTP), tokenTimeout)
 	defer cancel()
-	token, err := app.Token(ctx)
+	token, err := app.Token(context.WithValue(ctx, answerKey{}, &seen))
 	if err != nil {
-		return accessToken{}, explain(err, cfg)
+		return accessToken{}, explain(err, cfg, &seen)
 	}
 	life := lifetime(token.Extra("expires_in"))
 	early := 0.8 + 0.1*rand.Float64() // replicas must not renew in step

@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
@@ -425,7 +423,7 @@ func TestDenialsAreKnownWhateverTheSecrets(t *testing.T) {
 		for _, secret := range []string{code, code[len(code)-6:] + "-must-not-leak"} {
 			cfg := TokenConfig{ClientID: secret, ClientSecret: secret, AccountID: secret}
 			body := fmt.Appendf(nil, `{"reason":"of %s","error":%q}`, secret, code)
-			err := explain(&oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, Body: body}, cfg)
+			err := explain(errors.New("no token"), cfg, &answer{status: http.StatusBadRequest, body: body})
 			denied := denial(err)
 			if denied == nil || denied.Code != code {
 				t.Errorf("with the secret %q: %v", secret, err)

@@ -52,11 +52,15 @@ func (e *exam) token(ctx context.Context) *app {
 
 func (e *exam) grant(info zoom.TokenInfo, err error) {
 	if denied, ok := errors.AsType[*zoom.CredentialsError](err); ok {
-		e.reject(Token, denied.Advice, "Zoom refuses the credentials: HTTP %d, %s: %q, grant %s", denied.Status, denied.Code, denied.Reason, denied.Grant)
+		e.reject(Token, denied.Advice, "Zoom refuses the credentials: HTTP %d, %s: %q, grant %s, ZOOM_OAUTH_URL %s", denied.Status, denied.Code, denied.Reason, denied.Grant, denied.URL)
+		return
+	}
+	if failed, ok := errors.AsType[*zoom.TokenError](err); ok {
+		e.fail(Token, failed.Advice, "%s, grant %s", failed.Detail, info.Grant)
 		return
 	}
 	if err != nil {
-		e.fail(Token, "check that this machine reaches the host of ZOOM_OAUTH_URL, and https://status.zoom.us", "%s, grant %s", strings.TrimPrefix(err.Error(), "zoom: "), info.Grant)
+		e.fail(Token, "run doctor again", "%v, grant %s", err, info.Grant)
 		return
 	}
 	detail := "one token fetched, grant " + info.Grant
