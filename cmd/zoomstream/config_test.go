@@ -34,7 +34,7 @@ func TestConfigCommands(t *testing.T) {
 
 	p = start(t, append(environ, "NATS_CONTEXT=no-such-context"), "config", "check")
 	p.exit(exitConfig)
-	if text := p.stderr.String(); !strings.Contains(text, `NATS_CONTEXT: context "no-such-context": unknown context`) {
+	if text := p.stderr.String(); !strings.Contains(text, `NATS_CONTEXT: context "no-such-context": there is no file`) {
 		t.Error(text)
 	}
 	p = start(t, append(environ, "NATS_URL=nats://nobody.invalid"), "config", "check")

@@ -121,7 +121,7 @@ func dialContext(o Options, opts []nats.Option) (_ *nats.Conn, place jsapi.Place
 	wrong := func(err error) error {
 		return asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
 	}
-	if err := checkContextFiles(o.Context); err != nil {
+	if err := checkContextFiles(o); err != nil {
 		return nil, place, wrong(err)
 	}
 	nc, settings, err := natscontext.Connect(o.Context, opts...)

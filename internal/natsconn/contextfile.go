@@ -2,55 +2,87 @@ package natsconn
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	osuser "os/user"
 	"path/filepath"
 	"strings"
 
 	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
-// checkContextFiles sees to it that the file of a context, and those that it names, are small ones: the library
-// reads whatever is there. What does not exist is left to the library, which says so.
-func checkContextFiles(name string) error {
-	path := name
-	if !filepath.IsAbs(name) {
-		parent := os.Getenv("XDG_CONFIG_HOME")
-		if parent == "" {
-			parent = filepath.Join(homeDir(), ".config")
+// checkContextFiles sees to it that the file of a context, and those that it names, are there and small: the library
+// reads whatever is there, and says little of what is not.
+func checkContextFiles(o Options) error {
+	path := o.Context
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(contextFolder(), o.Context+".json")
+		if strings.Contains(o.Context, "..") || strings.ContainsRune(o.Context, filepath.Separator) {
+			return errors.New("it is neither the name of a context nor the absolute path of its file")
 		}
-		path = filepath.Join(parent, "nats", "context", name+".json")
 	}
 	text, err := secretfile.Read(path, secretfile.MaxSecret)
+	if os.IsNotExist(err) {
+		return fmt.Errorf("there is no file %s; %s", path, knownContexts())
+	}
 	if err != nil {
-		return unlessMissing(err)
+		return fmt.Errorf("its file cannot be read: %w", err)
 	}
 	var named struct{ Creds, NKey, Cert, Key, CA string }
-	if json.Unmarshal(text, &named) != nil {
-		return nil
+	if err := json.Unmarshal(text, &named); err != nil {
+		return fmt.Errorf("its file %s is no JSON of a context: %w; write it anew (nats context add, or edit)", path, err)
 	}
-	for _, path := range []string{os.ExpandEnv(named.Creds), named.NKey, named.Cert, named.Key, named.CA} {
+	if len(given(o)) > 0 { // the library reads the others all the same
+		named.Creds = ""
+	}
+	for _, file := range [][2]string{{"creds", os.ExpandEnv(named.Creds)}, {"nkey", named.NKey}, {"cert", named.Cert}, {"key", named.Key}, {"ca", named.CA}} {
+		member, path := file[0], file[1]
 		if path == "" {
 			continue
 		}
 		if rest, ok := strings.CutPrefix(path, "~"); ok {
-			path = homeDir() + rest
+			path = homeFolder() + rest
 		}
-		if _, err := secretfile.Read(path, secretfile.MaxText); unlessMissing(err) != nil {
-			return err
+		if _, err := secretfile.Read(path, secretfile.MaxText); err != nil {
+			return fmt.Errorf("the file of its %q cannot be read: %w", member, err)
 		}
 	}
 	return nil
 }
 
-func unlessMissing(err error) error {
-	if err == nil || os.IsNotExist(err) {
-		return nil
+// knownContexts says which contexts there are, to somebody who looked for another one.
+func knownContexts() string {
+	const most = 10
+	files, _ := filepath.Glob(filepath.Join(contextFolder(), "*.json")) // none, if the folder cannot be read
+	if len(files) == 0 {
+		return "no context is there (nats context add makes one; XDG_CONFIG_HOME or the user's home says where it is looked for)"
 	}
-	return fmt.Errorf("a file of it cannot be read: %w", err)
+	var names []string
+	for _, file := range files[:min(len(files), most)] {
+		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
+	}
+	text := "there are " + strings.Join(names, ", ")
+	if len(files) > most {
+		text += fmt.Sprintf(" and %d more", len(files)-most)
+	}
+	return text
 }
 
-func homeDir() string {
-	home, _ := os.UserHomeDir() // empty: the library fails for the same reason
-	return home
+// contextFolder is where the nats command line tool, and the library, keep contexts.
+func contextFolder() string {
+	parent := os.Getenv("XDG_CONFIG_HOME")
+	if parent == "" {
+		parent = filepath.Join(homeFolder(), ".config")
+	}
+	return filepath.Join(parent, "nats", "context")
+}
+
+// homeFolder is the user's as the library sees it, which may be another one than HOME.
+func homeFolder() string {
+	who, err := osuser.Current()
+	if err != nil {
+		return "" // the library fails for the same reason
+	}
+	return who.HomeDir
 }

@@ -1,7 +1,6 @@
 package natsconn
 
 import (
-	"crypto/tls"
 	"errors"
 	"sync"
 	"time"
@@ -147,15 +146,13 @@ func refused(err error) bool {
 
 // connectAdvice tells what to look at when connecting keeps failing.
 func connectAdvice(err error) string {
-	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	if advice := tlsAdvice(err); advice != "" {
+		return advice
+	}
 	switch {
 	case refused(err):
 		return "the server refuses the credentials: NATS_CREDS, NATS_NKEY, NATS_USER and NATS_PASSWORD, NATS_TOKEN or " +
 			"NATS_CONTEXT, and whether the server knows this user"
-	case badCertificate:
-		return "the server's certificate is not trusted: set NATS_CA to the file of its authority"
-	case errors.Is(err, nats.ErrSecureConnWanted):
-		return "the server offers no TLS, but NATS_URL (tls://), NATS_CA or NATS_CERT ask for it"
 	default:
 		return "whether a nats-server listens there and NATS_URL is right"
 	}

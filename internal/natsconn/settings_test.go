@@ -63,12 +63,13 @@ func TestContext(t *testing.T) {
 		})
 	}
 	for name, parts := range map[string][]string{
-		"unknown": {`unknown context "unknown"`},
+		"unknown": {`context "unknown": there is no file ` + filepath.Join(dir, "unknown.json") + "; there are badurl, broken, dead, domain, endless, ", " and 3 more"},
+		"a/b":     {"neither the name of a context nor the absolute path"},
 		"domain":  {`"domain"`, "jetstream_domain"},
 		"jwt":     {"user_jwt", "NATS_CREDS"},
-		"broken":  {`"broken"`},
+		"broken":  {`"broken"`, filepath.Join(dir, "broken.json") + " is no JSON of a context"},
 		"badurl":  {"server 1 of 1", "percent-encode"},
-		"nocreds": {"/nowhere/x.creds"},
+		"nocreds": {`the file of its "creds" cannot be read`, "/nowhere/x.creds"},
 		"noseed":  {"broken.json", "seed"},
 		"endless": {"/dev/zero", "no regular file"},
 		"noca":    {"is a directory"},

@@ -1,47 +1,93 @@
 package natsconn
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// TestTLS: the server asks for a client certificate; without NATS_CA the log says what to set.
+// TestTLS: the server asks for a client certificate. Whatever is missing, the advice names the setting.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	ca, caKey := newCertificate(t, dir, "ca", nil, nil)
 	newCertificate(t, dir, "server", ca, caKey)
 	newCertificate(t, dir, "client", ca, caKey)
+	newCertificate(t, dir, "stranger", nil, nil)
 	file := func(name string) string { return filepath.Join(dir, name) }
-	config, err := server.GenTLSConfig(&server.TLSConfigOpts{
-		CertFile: file("server.crt"), KeyFile: file("server.key"), CaFile: file("ca.crt"), Verify: true})
-	must(t, err)
-	srv := runServer(t, &server.Options{TLSConfig: config, TLSTimeout: 5})
+	secured := func(first bool) *server.Server {
+		config, err := server.GenTLSConfig(&server.TLSConfigOpts{
+			CertFile: file("server.crt"), KeyFile: file("server.key"), CaFile: file("ca.crt"), Verify: true})
+		must(t, err)
+		return runServer(t, &server.Options{TLSConfig: config, TLSTimeout: 5, TLSHandshakeFirst: first})
+	}
+	usual, first, plain := secured(false), secured(true), runServer(t, &server.Options{})
 
-	nc := connect(t, Options{URL: srv.ClientURL(), CA: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")})
-	if !nc.TLSRequired() {
+	good := Options{CA: file("ca.crt"), Cert: file("client.crt"), Key: file("client.key")}
+	good.URL = usual.ClientURL()
+	if nc := connect(t, good); !nc.TLSRequired() {
 		t.Error("the connection is not encrypted")
 	}
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	must(t, os.MkdirAll(filepath.Join(dir, "nats", "context"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "nats", "context", "first.json"), []byte(`{"url": "nats://127.0.0.1:1", "tls_first": true}`), 0o600))
+	atFirst := good
+	atFirst.Context, atFirst.URL = "first", first.ClientURL()
+	if nc := connect(t, atFirst); !nc.TLSRequired() {
+		t.Error("the connection is not encrypted from the first byte")
+	}
 
-	log, logger := newLog()
-	stopped := make(chan error, 1)
-	go func() {
-		_, err := Connect(t.Context(), Options{URL: srv.ClientURL(), Log: logger})
-		stopped <- err
-	}()
-	log.await(t, "set NATS_CA")
-	srv.Shutdown()
-	t.Cleanup(func() { <-stopped }) // when the test's context ends
+	var asked sync.WaitGroup
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"no authority":          {Options{URL: usual.ClientURL(), Cert: good.Cert, Key: good.Key}, "set NATS_CA"},
+		"no certificate":        {Options{URL: usual.ClientURL(), CA: good.CA}, "set NATS_CERT and NATS_KEY"},
+		"another's certificate": {Options{URL: usual.ClientURL(), CA: good.CA, Cert: file("stranger.crt"), Key: file("stranger.key")}, "set NATS_CERT and NATS_KEY"},
+		"another name":          {Options{URL: strings.Replace(usual.ClientURL(), "127.0.0.1", "localhost", 1), CA: good.CA, Cert: good.Cert, Key: good.Key}, "for another name"},
+		"TLS comes first":       {Options{URL: first.ClientURL(), CA: good.CA, Cert: good.Cert, Key: good.Key}, "set tls_first: true"},
+		"TLS does not":          {Options{Context: "first", URL: plain.ClientURL()}, "leave out tls_first"},
+		"no TLS at all":         {Options{URL: plain.ClientURL(), CA: good.CA}, "the server offers no TLS"},
+	} {
+		asked.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			log, logger := newLog()
+			c.o.Log = logger
+			ended := make(chan struct{})
+			go func() { defer close(ended); Connect(ctx, c.o) }() //nolint:errcheck // it waits until ctx ends
+			log.await(t, c.want)
+			cancel()
+			<-ended
+			u, ok := errors.AsType[*Unreachable](unreachableNow(t, c.o))
+			if !ok || !strings.Contains(u.Advice, c.want) {
+				t.Errorf("%s: %+v", name, u)
+			}
+		})
+	}
+	asked.Wait()
+}
+
+// unreachableNow is why there is no connection within a few seconds.
+func unreachableNow(t *testing.T, o Options) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	_, err := ConnectNow(ctx, o)
+	return err
 }
 
 // newCertificate writes <name>.crt and <name>.key; without a parent it is an authority.
