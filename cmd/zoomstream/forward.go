@@ -50,6 +50,9 @@ func (c *forwardCmd) Validate(k *kong.Context) error {
 		return errors.New("--to=URL is missing")
 	}
 	if _, err := c.endpoint(); err != nil {
+		if _, elsewhere := config.ForwardURL(c.To, true); elsewhere == nil {
+			err = fmt.Errorf("%w; use https://, or --insecure-http", err)
+		}
 		return fmt.Errorf("--to: %w", err)
 	}
 	if c.Name != "" {
