@@ -69,6 +69,7 @@ var mistakeAnswers = map[string]struct {
 	"/account":  {400, "application/json", `{"reason":"Bad Request","error":"invalid_request"}`},
 	"/grant":    {400, "application/json", `{"reason":"unsupported grant type","error":"unsupported_grant_type"}`},
 	"/unknown":  {400, "application/json", `{"reason":"Maintenance","error":"temporarily_odd"}`},
+	"/token":    {200, "application/json", `{"access_token":"must-not-leak","token_type":"bearer","expires_in":3600}`},
 	"/loginbox": {407, "text/html", ""},
 }
 
@@ -160,6 +161,12 @@ var mistakes = []mistake{
 		want: []string{"the proxy http://$PROXY (HTTPS_PROXY) refuses the connection to zoom.invalid:443: HTTP 407 Proxy Authentication Required", "HTTPS_PROXY=http://user:password@host:port"}},
 	{environ: "ZOOM_OAUTH_URL=https://zoom.invalid/oauth/token & HTTPS_PROXY=http://user:must-not-leak@$NOBODY", args: "doctor", code: exitFailure, process: true,
 		want: []string{"the proxy of HTTPS_PROXY cannot be reached", "connection refused"}},
+
+	// The endpoint of the subscription.
+	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOBODY/ws?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"ws://$NOBODY/ws (ZOOM_WEBSOCKET_URL) cannot be reached", "connection refused", "HTTPS_PROXY"}},
+	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOHOST/none?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"HTTP 404", "check the subscriptionId in ZOOM_WEBSOCKET_URL"}},
+	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOHOST/portal?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"HTTP 200", "ws://$NOHOST/portal (ZOOM_WEBSOCKET_URL)", "captive portal"}},
+	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=wss://zoom.invalid/ws?subscriptionId=sub-1 & HTTPS_PROXY=http://$PROXY", args: "doctor --connect", code: exitFailure, process: true, want: []string{"wss://zoom.invalid/ws (ZOOM_WEBSOCKET_URL)", "the proxy http://$PROXY (HTTPS_PROXY) refuses the connection to zoom.invalid:443: HTTP 407"}},
 
 	// NATS.
 	{environ: "NATS_URL=nats://user:must-not-leak@$NOBODY", args: "status", code: exitFailure, want: []string{"NATS at nats://$NOBODY", "connection refused", "NATS_URL is right"}},

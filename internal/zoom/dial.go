@@ -146,7 +146,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 		return conn, c.stream, nil
 	}
 	if answer == nil {
-		return nil, nil, &Error{Cause: CauseDial, Detail: redact.error(err)}
+		return nil, nil, &Error{Cause: CauseDial, Detail: fmt.Sprintf("%s (ZOOM_WEBSOCKET_URL) cannot be reached: %s; %s", bareURL(d.cfg.Endpoint), redact.error(err), dialAdvice(err))}
 	}
 	e := &Error{Cause: CauseDial, reached: true, RetryAfter: parseRetryAfter(answer.Header), Detail: fmt.Sprintf("the upgrade was answered with HTTP %d", answer.StatusCode)}
 	if answer.StatusCode != http.StatusSwitchingProtocols {
@@ -159,6 +159,8 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 		e.Cause = CauseRefused
 	case http.StatusNotFound:
 		e.Detail += "; check the subscriptionId in ZOOM_WEBSOCKET_URL"
+	case http.StatusOK, http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
+		e.Detail += "; something other than Zoom answers at " + bareURL(d.cfg.Endpoint) + " (ZOOM_WEBSOCKET_URL), such as a captive portal or a proxy"
 	}
 	return nil, nil, e
 }

@@ -117,5 +117,5 @@ func (a *app) dialFix(err *zoom.Error) string {
 	case zoom.CauseDisplaced:
 		return "find out who else connects with this subscription: another cluster, or somebody's laptop"
 	}
-	return "check ZOOM_WEBSOCKET_URL, and that firewalls and proxies on the way let WebSockets (TLS) pass"
+	return "check ZOOM_WEBSOCKET_URL, and that firewalls and proxies (HTTPS_PROXY) on the way let WebSockets (TLS) pass"
 }
