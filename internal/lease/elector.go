@@ -27,6 +27,7 @@ type elector struct {
 
 	yielded  atomic.Bool // it was told to give away and nobody has taken it yet
 	reticent time.Time   // it lets others take a free lease until then; run's own
+	leader   string      // nonce of the leader that it was logged to stand by for; run's own
 }
 
 // run alternates between following and leading until the context ends or a
@@ -61,6 +62,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 	for ctx.Err() == nil {
 		e.c.startQuietAfterReconnect()
 		h := e.c.view.get(e.subscription)
+		e.logStandby(h)
 		next, wait := e.next(h, time.Now())
 		switch next {
 		case moveTake:
@@ -80,6 +82,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 				continue // somebody was faster, or this replica has its share by now
 			}
 			if term := e.take(ctx, h); term != nil {
+				e.leader = ""
 				return term
 			}
 			wait = e.c.timing.retry/5 + rand.N(e.c.timing.retry/5)
@@ -98,6 +101,17 @@ func (e *elector) follow(ctx context.Context) *Term {
 		e.pause(ctx, wait)
 	}
 	return nil
+}
+
+// logStandby says whom this replica stands by for, once for each leader. One that has given
+// no sign of life is not named: its lease may be what a dead process has left.
+func (e *elector) logStandby(h holding) {
+	nonce := h.record.Nonce
+	if !h.held || nonce == e.c.nonce || nonce == e.leader || !e.c.peers.lives(nonce) {
+		return
+	}
+	e.leader = nonce
+	e.log.Info().Str("code", "lease.standby").Str("leader", h.record.Replica).Msgf("standing by for %s, led by %s", e.subscription, h.record.Replica)
 }
 
 // next decides by what is known of the lease, and how long that may hold.

@@ -99,7 +99,9 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), nil)
 	switch {
 	case err == nil:
-		c.peers.answered(nonce, asked.Add(-parseUnsafe(answer.Data)))
+		if c.peers.answered(nonce, asked.Add(-parseUnsafe(answer.Data))) {
+			c.view.wakeAll(nonce) // who stands by for it says so
+		}
 	case errors.Is(err, nats.ErrNoResponders):
 		if c.peers.missed(nonce) {
 			c.opt.Log.Warn().Str("code", "replica.gone").Str("other", c.view.replica(nonce)).Msg("a replica that holds leases is gone: nobody answers for it")

@@ -197,13 +197,15 @@ func (p *peers) startProbe(nonce string) bool {
 	return true
 }
 
-// answered ends a question that was answered. Before safe the replica had nothing to
-// lose.
-func (p *peers) answered(nonce string, safe time.Time) {
+// answered ends a question that was answered, and tells whether it was the first. Before
+// safe the replica had nothing to lose.
+func (p *peers) answered(nonce string, safe time.Time) (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	known := p.peer(nonce)
+	first = known.alive.IsZero()
 	known.probing, known.misses, known.alive, known.safe, known.died = false, 0, time.Now(), safe, time.Time{}
+	return first
 }
 
 // unanswered ends a question that says nothing.
@@ -262,6 +264,14 @@ func (p *peers) deadSince(nonce string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return k.died, !k.died.IsZero()
+}
+
+// lives reports whether a replica was heard, and not found dead since.
+func (p *peers) lives(nonce string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.all[nonce]
+	return k != nil && k.died.IsZero() && !(k.heard.IsZero() && k.alive.IsZero())
 }
 
 // safeUntil is as Candidate.SafeUntil.
