@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -86,6 +87,41 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("%v: %s", c.args, text)
 		}
 	}
+}
+
+// TestHelpListsWhatIsUsed, and what the help does not list is taken all the same.
+func TestHelpListsWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	for command, flags := range map[string][2]string{
+		"status":  {"--nats-url --nats-creds --nats-password-file --nats-addr --data-dir --bucket --watch", "--zoom- --lease-ttl --spool-max --stream --log-level --nats-anonymous"},
+		"gaps":    {"--nats-url --stream= --prefix --bucket --since", "--zoom- --lease-ttl --spool-max --stream-replicas"},
+		"find":    {"--nats-url --stream= --prefix --bucket --since", "--zoom- --lease-ttl --spool-max --stream-replicas"},
+		"tail":    {"--nats-url --stream= --prefix --since", "--zoom- --lease-ttl --spool-max --stream-replicas --bucket"},
+		"forward": {"--nats-url --stream= --prefix --stream-replicas --forward-secret-file --log-level", "--zoom- --lease-ttl --spool-max --bucket --stream-max-age"},
+		"doctor":  {"--zoom-client-id --nats-url --lease-ttl", "--rate"},
+		"run":     {"--zoom-client-id --nats-url --lease-ttl", "--watch"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(&process{ctx: t.Context(), stdout: &out, stderr: &errs}, []string{command, "--help"}); code != exitOK {
+			t.Errorf("%s: exit code %d: %s", command, code, &errs)
+		}
+		text := out.String()
+		for flag := range strings.FieldsSeq(flags[0]) {
+			if !strings.Contains(text, "  "+flag) {
+				t.Errorf("%s: %s is missing from\n%s", command, flag, text)
+			}
+		}
+		for flag := range strings.FieldsSeq(flags[1]) {
+			if strings.Contains(text, "  "+flag) {
+				t.Errorf("%s: %s is in\n%s", command, flag, text)
+			}
+		}
+		if all := command == "run" || command == "doctor"; all == strings.Contains(strings.Join(strings.Fields(text), " "), "zoomstream run --help lists them") {
+			t.Errorf("%s: where the others are:\n%s", command, text)
+		}
+	}
+	p := start(t, nil, "status", "--lease-ttl=1h", "--zoom-client-id=x") // it is read, and found wrong
+	p.exit(exitConfig)
 }
 
 // TestCompletion has each shell that is there read its script, and bash complete.

@@ -28,9 +28,7 @@ type findCmd struct {
 // Help is shown below the command's one line.
 func (findCmd) Help() string {
 	return `Exit code 0: something is found. 1: nothing is found, and the last line says what that may be due to; or the stream cannot be read;
---json prints {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.
-
-It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
+--json prints {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 
 // Validate makes a bad flag a usage error.

@@ -41,7 +41,7 @@ Each event is delivered at least once: after a crash some come again, with the s
 Exit code 0: a signal came, or with --dead: no dead letter is left. 1: restart me, or with --dead: some are left. 64: the command line is wrong.
 78: settings that cannot work, or the name is another delivery's.
 
-It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's. The rights are those of user forwarder in nats.conf.`
+Its rights in NATS are those of user forwarder in nats.conf.`
 }
 
 // Validate makes a bad flag a usage error.

@@ -22,9 +22,7 @@ type gapsCmd struct {
 // Help is shown below the command's one line.
 func (gapsCmd) Help() string {
 	return `Exit code 0: the gaps are listed, also if there are some or none. 1: the stream cannot be read; --json prints {"error":"…"} then.
-64: the command line is wrong, or nothing is known of the subscription that it names. 78: settings that cannot work.
-
-It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
+64: the command line is wrong, or nothing is known of the subscription that it names. 78: settings that cannot work.`
 }
 
 // since is a point in time, given as such or as a duration before now.

@@ -38,12 +38,12 @@ type cli struct {
 	ShowVersion versionFlag `name:"version" help:"Print version, commit, Go version and platform."`
 
 	Run        runCmd        `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
-	Status     statusCmd     `cmd:"" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
+	Status     statusCmd     `cmd:"" uses:"ZOOMSTREAM_BUCKET" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
 	Doctor     doctorCmd     `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
-	Gaps       gapsCmd       `cmd:"" help:"List the intervals without a connection, and what to read again from Zoom's API."`
-	Find       findCmd       `cmd:"" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
-	Tail       tailCmd       `cmd:"" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
-	Forward    forwardCmd    `cmd:"" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
+	Gaps       gapsCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX ZOOMSTREAM_BUCKET" help:"List the intervals without a connection, and what to read again from Zoom's API."`
+	Find       findCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX ZOOMSTREAM_BUCKET" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
+	Tail       tailCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
+	Forward    forwardCmd    `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_STREAM_REPLICAS ZOOMSTREAM_PREFIX ZOOMSTREAM_FORWARD_SECRET ZOOMSTREAM_LOG_LEVEL ZOOMSTREAM_LOG_FORMAT" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
 	Demo       demoCmd       `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
 	Sim        simCmd        `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
 	Config     configCmd     `cmd:"" help:"Check the settings, show where each comes from, or print an example file."`
@@ -102,11 +102,13 @@ func run(p *process, args []string) int {
 	helped := false
 	parser, err := kong.New(&c,
 		kong.Name("zoomstream"),
-		kong.Description("Holds the one WebSocket that Zoom allows per event subscription and publishes every event to NATS JetStream."),
+		kong.Description("Holds the one WebSocket that Zoom allows per event subscription and publishes every event to NATS JetStream. "+
+			"Each setting is a flag, an environment variable and a key of the file: zoomstream run --help lists them."),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ValueFormatter(config.HelpValue),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.PostBuild(listUsed),
 	)
 	if err != nil {
 		fmt.Fprintln(p.stderr, "zoomstream:", err)
@@ -133,11 +135,6 @@ func run(p *process, args []string) int {
 		return code
 	}
 	return exitOK
-}
-
-// helpCmd is in the list of commands. What it does, run does by --help.
-type helpCmd struct {
-	Command []string `arg:"" optional:"" help:"Command to show the flags of."`
 }
 
 // exitCode tells a supervisor whether starting again can help.

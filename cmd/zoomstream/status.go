@@ -24,9 +24,7 @@ func (statusCmd) Help() string {
 	return `Exit code 0: replicas answer, and each subscription has a leader that is connected. 1: that is not so, or NATS cannot be
 reached; what is known is printed all the same, with --json at least {"error":"…"}. So it serves as a check. With --watch the
 exit code is 0. 64: the command line is wrong. 78: settings that cannot work. A subscription that only the bucket of the states
-still knows, and no replica is set up for, is shown as unused and does not count.
-
-It needs the settings of NATS that the connector has, and ZOOMSTREAM_BUCKET; none of Zoom's.`
+still knows, and no replica is set up for, is shown as unused and does not count.`
 }
 
 // Validate makes a bad flag a usage error.

@@ -36,9 +36,7 @@ They are printed whatever --event, --account and --object say, since they may be
 If the connection to NATS is lost, it says so on standard error, and reads on where it was once NATS is back.
 
 Exit code 0: everything is printed, also if that is nothing; with --follow: a signal came. 1: the stream cannot be read; --json prints
-{"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.
-
-It needs the settings of NATS that the connector has, and those of the stream; none of Zoom's.`
+{"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 
 // Validate makes a bad flag a usage error.

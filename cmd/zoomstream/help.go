@@ -1,0 +1,41 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// helpCmd is in the list of commands. What it does, run does by --help.
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"Command to show the flags of."`
+}
+
+// connecting are the settings by which a command connects to NATS.
+const connecting = "NATS_URL NATS_CONTEXT NATS_JS_DOMAIN NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY " +
+	"ZOOMSTREAM_NATS_ADDR ZOOMSTREAM_DATA_DIR"
+
+// usedElsewhere is below the help of a command that does not use all settings.
+const usedElsewhere = "Of the settings, the help lists those that this command uses. It takes all, so that one file or one environment " +
+	"serves every command: zoomstream run --help lists them."
+
+// listUsed hides the settings that a command does not use from its help and its
+// completion. The tag uses has those that it does beside the connecting ones; a command
+// without the tag uses all.
+func listUsed(k *kong.Kong) error {
+	for _, command := range k.Model.Leaves(false) {
+		if !command.Tag.Has("uses") {
+			continue
+		}
+		used := strings.Fields(connecting + " " + command.Tag.Get("uses"))
+		for _, flag := range command.Flags {
+			setting := strings.TrimSuffix(flag.Tag.Get("setting"), "_FILE")
+			if setting != "" && !slices.Contains(used, setting) {
+				flag.Hidden = true
+			}
+		}
+		command.Detail += "\n\n" + usedElsewhere
+	}
+	return nil
+}
