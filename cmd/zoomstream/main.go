@@ -97,7 +97,7 @@ func untilSignal() context.Context {
 
 // run is the whole program; it returns the exit code.
 func run(p *process, args []string) int {
-	p.stdout, p.stderr = printer{p.stdout}, printer{p.stderr}
+	p.stdout, p.stderr = newPrinter(p.stdout, p.environ), newPrinter(p.stderr, p.environ)
 	var c cli
 	helped := false
 	parser, err := kong.New(&c,

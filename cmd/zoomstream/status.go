@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -45,7 +44,7 @@ func (c *statusCmd) Run(p *process) error {
 	if c.Watch {
 		return c.watch(p, js, cfg.Bucket)
 	}
-	text, err := c.ask(p.ctx, js, cfg.Bucket)
+	text, err := c.ask(p, js, cfg.Bucket)
 	if text == nil {
 		return failed(p, c.JSON, err)
 	}
@@ -56,14 +55,14 @@ func (c *statusCmd) Run(p *process) error {
 }
 
 // ask returns what is known, and what is wrong.
-func (c *statusCmd) ask(ctx context.Context, js jetstream.JetStream, bucket string) ([]byte, error) {
-	overview, err := zstatus.Ask(ctx, js, zstatus.AskOptions{Bucket: bucket})
+func (c *statusCmd) ask(p *process, js jetstream.JetStream, bucket string) ([]byte, error) {
+	overview, err := zstatus.Ask(p.ctx, js, zstatus.AskOptions{Bucket: bucket})
 	if err != nil {
 		return nil, err
 	}
 	if !c.JSON {
 		var b bytes.Buffer
-		err := overview.Table(&b)
+		err := overview.Table(&b, zstatus.Look{Width: columns(p.stdout), Paint: paintOf(p.stdout)})
 		return b.Bytes(), errors.Join(err, overview.Verdict())
 	}
 	indent := "  "

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/colour"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -22,7 +23,7 @@ func (c *statusCmd) watch(p *process, js jetstream.JetStream, bucket string) err
 	again := time.NewTicker(c.Interval)
 	defer again.Stop()
 	for {
-		text, err := c.ask(p.ctx, js, bucket)
+		text, err := c.ask(p, js, bucket)
 		if p.ctx.Err() != nil {
 			return nil
 		}
@@ -56,7 +57,8 @@ func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
 	if rows, columns := windowSize(screen); rows > 0 && columns > 0 {
 		text = fit(text, rows, columns)
 	}
-	_, err := screen.Write(append([]byte(repaint), zstatus.VisibleJSON(text)...))
+	shown, _ := out.(printer)
+	_, err := screen.Write(append([]byte(repaint), shown.visible(text)...)) // at once, or it flickers
 	return err
 }
 
@@ -66,7 +68,11 @@ func fit(text []byte, rows, columns int) []byte {
 	var heights []int
 	all := 0
 	for line := range bytes.Lines(text) {
-		width := utf8.RuneCount(bytes.TrimSuffix(line, []byte("\n")))
+		width := 0
+		colour.Around(bytes.TrimSuffix(line, []byte("\n")), func(shown []byte) []byte {
+			width += utf8.RuneCount(shown)
+			return nil
+		})
 		heights = append(heights, max(1, (width+columns-1)/columns))
 		all += heights[len(heights)-1]
 	}

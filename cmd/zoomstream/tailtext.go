@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,7 +20,6 @@ import (
 )
 
 const (
-	tailWidth = 80      // columns, if the terminal does not tell
 	tailTopic = 8       // columns that a topic must have
 	tailName  = 200     // bytes of a name or an id at most
 	tailBody  = 4 << 10 // bytes of a body at most
@@ -55,7 +55,7 @@ func (c *tailCmd) printer(out io.Writer, prefix string, notice func(string)) fun
 		return func(m *inspect.Message) error { return writeJSONLine(out, newTailLine(m, prefix)) }
 	}
 	return func(m *inspect.Message) error {
-		text := tailText(m, prefix, columns(out)) + "\n"
+		text := tailText(m, prefix, cmp.Or(columns(out), usualWidth)) + "\n"
 		if c.Headers {
 			text += tailHeaders(m)
 		}
@@ -158,16 +158,6 @@ func cut(text string, columns int) string {
 		return text
 	}
 	return string([]rune(text)[:columns-1]) + "…"
-}
-
-// columns is how many columns the terminal has that a writer writes to.
-func columns(out io.Writer) int {
-	if screen := terminal(out); screen != nil {
-		if _, width := windowSize(screen); width > 0 {
-			return width
-		}
-	}
-	return tailWidth
 }
 
 func tailHeaders(m *inspect.Message) string {

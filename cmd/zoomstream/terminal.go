@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/colour"
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -15,13 +17,67 @@ import (
 // NATS: what a terminal would obey is made visible here, whoever forgot to do so.
 // Line breaks and tabs pass, so a text that must stay on its line needs
 // [zstatus.Visible] as well.
-type printer struct{ out io.Writer }
+//
+// On a terminal that shows colours it passes those of package colour, and nothing else.
+type printer struct {
+	out   io.Writer
+	paint colour.Paint
+}
+
+func newPrinter(out io.Writer, environ []string) printer {
+	return printer{out, colour.Paint(terminal(out) != nil && colourful(environ))}
+}
 
 func (p printer) Write(text []byte) (int, error) {
-	if _, err := p.out.Write(zstatus.VisibleJSON(text)); err != nil {
+	if _, err := p.out.Write(p.visible(text)); err != nil {
 		return 0, err
 	}
 	return len(text), nil
+}
+
+func (p printer) visible(text []byte) []byte {
+	if p.paint {
+		return colour.Around(text, zstatus.VisibleJSON)
+	}
+	return zstatus.VisibleJSON(text)
+}
+
+// paintOf is how to colour what is printed to a writer.
+func paintOf(out io.Writer) colour.Paint {
+	p, _ := out.(printer)
+	return p.paint
+}
+
+// colourful reports whether a terminal is to have colours, by its kind and by
+// https://no-color.org.
+func colourful(environ []string) bool {
+	kind := ""
+	for _, entry := range environ {
+		switch name, value, _ := strings.Cut(entry, "="); name {
+		case "NO_COLOR":
+			if value != "" {
+				return false
+			}
+		case "TERM":
+			kind = value
+		}
+	}
+	return kind != "" && kind != "dumb"
+}
+
+// usualWidth is that of a terminal which does not tell, in columns.
+const usualWidth = 80
+
+// columns is how many columns the terminal has that a writer writes to; 0: it is none.
+func columns(out io.Writer) int {
+	screen := terminal(out)
+	if screen == nil {
+		return 0
+	}
+	if _, width := windowSize(screen); width > 0 {
+		return width
+	}
+	return usualWidth
 }
 
 // terminal is the terminal that a writer writes to; nil if it is none.

@@ -147,7 +147,7 @@ func TestTerminalLog(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"console", "json"} {
 		var out bytes.Buffer
-		log := newLogger(printer{&out}, "info", format)
+		log := newLogger(printer{out: &out}, "info", format)
 		log.Info().Str("text", hostile).Strs("list", []string{hostile}).Interface("map", map[string]string{hostile: hostile}).
 			Bytes("bytes", []byte(hostile)).Err(errors.New(hostile)).Int("n", 5).Bool("yes", true).Msg(hostile + "\nforged")
 		if at, lines := obeyed(out.String()), strings.Count(out.String(), "\n"); at != "" || lines != 1 || !strings.Contains(out.String(), "owned") {

@@ -161,7 +161,7 @@ func TestGone(t *testing.T) {
 		t.Errorf("a replica that is gone is trouble: %v, %+v", o.Verdict(), o.Subscriptions[0])
 	}
 	var table strings.Builder
-	if err := o.Table(&table); err != nil || !strings.Contains(table.String(), "killed   gone, last seen ") {
+	if err := o.Table(&table, Look{}); err != nil || !strings.Contains(table.String(), "killed   gone, last seen ") {
 		t.Errorf("%s", &table)
 	}
 	if took > 10*time.Second {

@@ -31,12 +31,12 @@ and 3 more consumers
 
 func TestConsumersTable(t *testing.T) {
 	var b bytes.Buffer
-	must(t, (&Overview{At: noon, Bucket: "zoomstream", Consumers: lagging()}).Table(&b))
+	must(t, (&Overview{At: noon, Bucket: "zoomstream", Consumers: lagging()}).Table(&b, Look{}))
 	if _, got, _ := strings.Cut(b.String(), "\n\n"); "\n"+got != laggingTable {
 		t.Errorf("%s", got)
 	}
 	b.Reset()
-	must(t, (&Overview{At: noon, Bucket: "zoomstream", Consumers: &Consumers{Ephemeral: 3}}).Table(&b))
+	must(t, (&Overview{At: noon, Bucket: "zoomstream", Consumers: &Consumers{Ephemeral: 3}}).Table(&b, Look{}))
 	if strings.Contains(b.String(), "CONSUMER") {
 		t.Errorf("without a durable one: %s", &b)
 	}

@@ -7,13 +7,18 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
+
+	"github.com/zoomstream/zoomstream/internal/colour"
 )
 
 // Table writes the overview for people, with times of this machine's zone.
-func (o *Overview) Table(w io.Writer) error {
-	t := &table{o: o, members: make(map[string]*Member)}
+func (o *Overview) Table(w io.Writer, look Look) error {
+	if look.Width > 0 {
+		look.Width = max(look.Width, narrowest)
+	}
+	t := &table{o: o, look: look, members: make(map[string]*Member)}
 	for i := range o.Replicas {
 		t.members[o.Replicas[i].Nonce] = &o.Replicas[i]
 	}
@@ -33,6 +38,7 @@ func (o *Overview) Table(w io.Writer) error {
 	t.consumers()
 	t.alarms()
 	t.notes()
+	t.legend()
 	_, err := w.Write(t.b.Bytes())
 	return err
 }
@@ -40,9 +46,13 @@ func (o *Overview) Table(w io.Writer) error {
 type table struct {
 	b       bytes.Buffer
 	o       *Overview
+	look    Look
 	members map[string]*Member // by nonce
 	used    []*Line            // those in trouble first
 	unused  []*Line
+
+	late, doubts, dashes, cuts bool     // marks that there are
+	left                       []string // columns that there was no room for
 }
 
 // rank is the place of a subscription in the table: what is wrong comes first.
@@ -61,42 +71,29 @@ func (t *table) rank(l *Line) int {
 
 func (t *table) printf(format string, args ...any) { fmt.Fprintf(&t.b, format, args...) }
 
-// grid prints aligned rows after an empty line; the cells are made visible.
-func (t *table) grid(header []string, rows [][]string) {
-	if len(rows) == 0 {
-		return
-	}
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
-			}
-			fmt.Fprint(w, Visible(cmp.Or(cell, "-")))
-		}
-		fmt.Fprintln(w)
-	}
-	w.Flush() //nolint:errcheck // a buffer takes everything
-	t.b.WriteByte('\n')
-	for line := range strings.Lines(b.String()) {
-		t.b.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-}
-
 func (t *table) headline() {
-	t.printf("%s  bucket %s", t.o.At.Local().Format(time.DateTime), Visible(t.o.Bucket))
+	text := t.o.At.Local().Format(time.DateTime) + "  bucket " + Visible(t.o.Bucket)
 	if t.o.Stream != "" {
-		t.printf(", stream %s", Visible(t.o.Stream))
+		text += ", stream " + Visible(t.o.Stream)
 	}
+	verdict, paint := plural(len(t.used), "subscription")+" connected", t.look.Paint.Good
 	if err := t.o.Verdict(); err != nil {
-		t.printf(": %v\n", err)
+		verdict, paint = err.Error(), t.look.Paint.Bad
+	}
+	if whole := text + ": " + verdict; t.look.Width <= 0 || utf8.RuneCountInString(whole) <= t.look.Width {
+		t.printf("%s: %s\n", text, paint(verdict))
 		return
 	}
-	t.printf(": %s connected\n", plural(len(t.used), "subscription"))
+	t.paragraph(text+":", plain)
+	t.paragraph(verdict, paint)
 }
 
 func (t *table) subscriptions() {
+	columns := []column{
+		{head: "SUBSCRIPTION", least: cutNames}, {head: "LEADER", least: cutNames}, {head: "SINCE", goes: 4}, {head: "STATE", ends: true, paint: paintState},
+		{head: "EVENTS/S", goes: 6}, {head: "LATE P50/P99", goes: 5}, {head: "IN FLIGHT", goes: 1}, {head: "SPOOL", goes: 2}, {head: "LAST GAP", goes: 7},
+		{head: "ALARMS", goes: 3, paint: paintAlarm},
+	}
 	var rows [][]string
 	for _, l := range t.used {
 		row := []string{
@@ -106,12 +103,36 @@ func (t *table) subscriptions() {
 			row[4], row[5], row[6] = rate(l.Rate), lateness(l.Late), fmt.Sprint(l.InFlight)
 			row[7] = fmt.Sprint(t.members[l.LeaderNonce].Outbox.Spooled)
 		}
+		t.late = t.late || row[5] != ""
 		rows = append(rows, row)
 	}
 	for _, l := range t.unused {
 		rows = append(rows, []string{l.Subscription.Subscription, "none", "", "unused: no replica is set up for it"})
 	}
-	t.grid([]string{"SUBSCRIPTION", "LEADER", "SINCE", "STATE", "EVENTS/S", "LATE P50/P99", "IN FLIGHT", "SPOOL", "LAST GAP", "ALARMS"}, rows)
+	t.grid(columns, rows)
+	t.late = t.late && !slices.Contains(t.left, "LATE P50/P99")
+}
+
+func plain(text string) string { return text }
+
+func paintState(p colour.Paint, state string) string {
+	switch state {
+	case connected, string(Ready):
+		return p.Good(state)
+	case string(Starting), string(Draining), "taking over", "handed over":
+		return p.Warn(state)
+	}
+	if strings.HasPrefix(state, "unused") {
+		return p.Faint(state)
+	}
+	return p.Bad(state)
+}
+
+func paintAlarm(p colour.Paint, name string) string {
+	if name == "-" {
+		return name
+	}
+	return p.Bad(name)
 }
 
 // state is one word or two.
@@ -154,9 +175,9 @@ func (t *table) troubles() {
 	if len(lines) == 0 {
 		return
 	}
-	t.printf("\nTROUBLE\n")
+	t.printf("\n%s\n", t.look.Paint.Bad("TROUBLE"))
 	for _, line := range lines {
-		t.printf("%s\n", Visible(line))
+		t.paragraph(Visible(line), plain)
 	}
 }
 
@@ -229,7 +250,26 @@ func (t *table) standbys() {
 		}
 		rows = append(rows, []string{who, whom})
 	}
-	t.grid([]string{"STANDBYS", "FOR"}, rows)
+	if widest := t.widest(rows); t.look.Width > 0 && widest > t.look.Width {
+		t.printf("\n%s\n", t.look.Paint.Strong("STANDBYS"))
+		for _, row := range rows {
+			t.paragraph(Visible(row[0]+" for "+row[1]), plain)
+		}
+		return
+	}
+	t.grid([]column{{head: "STANDBYS"}, {head: "FOR"}}, rows)
+}
+
+// widest is how wide a grid of all cells would be.
+func (t *table) widest(rows [][]string) (width int) {
+	for n := range 2 {
+		longest := 0
+		for _, row := range rows {
+			longest = max(longest, utf8.RuneCountInString(Visible(row[n])))
+		}
+		width += longest
+	}
+	return width + between
 }
 
 func (t *table) replicas() {
@@ -254,7 +294,10 @@ func (t *table) replicas() {
 		rows = append(rows, []string{m.Replica, string(m.Phase), fmt.Sprint(m.Leads), fmt.Sprint(m.StandsBy),
 			fmt.Sprint(m.Outbox.InFlight), spool, m.Host, t.age(m.Started), m.Version})
 	}
-	t.grid([]string{"REPLICA", "STATE", "LEADS", "STANDS BY", "IN FLIGHT", "SPOOL", "HOST", "UP", "VERSION"}, rows)
+	t.grid([]column{
+		{head: "REPLICA", least: cutNames}, {head: "STATE", least: len("no answer"), ends: true, paint: paintState}, {head: "LEADS", goes: 5}, {head: "STANDS BY", goes: 4}, {head: "IN FLIGHT", goes: 3},
+		{head: "SPOOL"}, {head: "HOST", least: cutNames, goes: 1}, {head: "UP", goes: 6}, {head: "VERSION", least: cutNames, goes: 2},
+	}, rows)
 }
 
 // consumers shows the durable ones, those with which something is wrong first, then those that are furthest behind.
@@ -277,9 +320,9 @@ func (t *table) consumers() {
 		}
 		rows = append(rows, []string{c.Name, fmt.Sprint(c.Pending), fmt.Sprint(c.Unacknowledged), oldest, fmt.Sprint(c.Redelivered), c.Note()})
 	}
-	t.grid([]string{"CONSUMER", "PENDING", "UNACKED", "OLDEST", "REDELIVERED", "NOTE"}, rows)
+	t.grid([]column{{head: "CONSUMER", least: cutNames}, {head: "PENDING"}, {head: "UNACKED"}, {head: "OLDEST"}, {head: "REDELIVERED", goes: 1}, {head: "NOTE", text: true}}, rows)
 	if more > 0 {
-		t.printf("and %s\n", plural(more, "more consumer"))
+		t.paragraph("and "+plural(more, "more consumer"), plain)
 	}
 }
 
@@ -288,7 +331,9 @@ func (t *table) alarms() {
 	for _, a := range t.o.Alarms {
 		rows = append(rows, []string{a.Alarm, cmp.Or(a.Subscription, "all"), a.Replica, t.age(a.Since), a.Detail})
 	}
-	t.grid([]string{"ALARM", "SUBSCRIPTION", "REPLICA", "FOR", "DETAIL"}, rows)
+	t.grid([]column{
+		{head: "ALARM", least: cutNames, paint: paintAlarm}, {head: "SUBSCRIPTION", least: cutNames}, {head: "REPLICA", least: cutNames}, {head: "FOR"}, {head: "DETAIL", text: true},
+	}, rows)
 }
 
 func (t *table) notes() {
@@ -296,7 +341,7 @@ func (t *table) notes() {
 		if i == 0 {
 			t.b.WriteByte('\n')
 		}
-		t.printf("Note: %s\n", Visible(note))
+		t.paragraph("Note: "+Visible(note), plain)
 	}
 }
 
@@ -325,7 +370,7 @@ func (t *table) gap(g *Gap) string {
 	}
 	doubt := ""
 	if !g.Certain {
-		doubt = "?"
+		doubt, t.doubts = "?", true
 	}
 	return duration(seconds(g.Duration)) + doubt + ", " + coarse(t.o.At.Sub(g.To)) + " ago"
 }

@@ -95,7 +95,7 @@ Note: the answer of zoomstream-0 was too large
 func text(t *testing.T, o *Overview) string {
 	t.Helper()
 	var b bytes.Buffer
-	must(t, o.Table(&b))
+	must(t, o.Table(&b, Look{}))
 	return b.String()
 }
 
@@ -191,7 +191,7 @@ func TestKept(t *testing.T) {
 		r.Outbox = p
 		o := Alone("zoomstream", r)
 		var table strings.Builder
-		if err := o.Table(&table); err != nil || o.Replicas[0].Outbox.Kept != want || !strings.Contains(table.String(), "\nreplica a: "+want+"\n") {
+		if err := o.Table(&table, Look{}); err != nil || o.Replicas[0].Outbox.Kept != want || !strings.Contains(table.String(), "\nreplica a: "+want+"\n") {
 			t.Errorf("%+v: %q\n%s", p, o.Replicas[0].Outbox.Kept, &table)
 		}
 	}
