@@ -5,6 +5,7 @@ COMMIT       = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 NATSCLI      = github.com/nats-io/natscli/nats@v0.3.0
 DEMO_FLAGS  ?=
+BUILDFLAGS  ?=
 FUZZTIME    ?= 50000x
 BENCH       ?= .
 ROUNDS      ?= 3
@@ -34,9 +35,11 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
 
 build: ## Build ./zoomstream
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false \
+	CGO_ENABLED=0 go build $(BUILDFLAGS) -trimpath -buildvcs=false \
 		-ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o zoomstream ./cmd/zoomstream
 
+# With an empty cache there are some 400 packages to compile: it says which.
+demo: BUILDFLAGS = -v
 demo: build ## Show it at work without a Zoom account or NATS (DEMO_FLAGS='--rate 10 --duration 1m')
 	./zoomstream demo $(DEMO_FLAGS)
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -45,6 +46,10 @@ type demo struct {
 	sim      *zoomsim.Sim
 	replicas []*replica
 	stored   storedMessages
+	faults   chan fault // to be told of
+
+	mu   sync.Mutex
+	acts []act // in their order
 }
 
 // Validate makes a bad flag a usage error.
@@ -72,7 +77,7 @@ func (c *demoCmd) Run(p *process) error {
 		return fmt.Errorf("create a folder for the demo's data: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{process: p, log: newLogger(p.stderr, "warn", "auto")}
+	d := &demo{process: p, faults: make(chan fault, 1), log: newLogger(p.stderr, "warn", "auto")}
 	if err := d.startNATS(ctx, dir); err != nil {
 		return err
 	}
@@ -124,10 +129,11 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 func (d *demo) introduce(c *demoCmd) {
 	fmt.Fprintf(d.stdout, `
-A simulated Zoom sends %g events a second over the one WebSocket that it allows.
-Two replicas of zoomstream, each a process of its own, see to it that there is
-always one: the one that leads stores each event in NATS JetStream (stream
-ZOOM), the other stands by. Every line below is a stored event.
+A simulated Zoom sends %g events a second over the one WebSocket that it
+allows. Two replicas of zoomstream, each a process of its own, see to it that
+there is always one: the one that leads stores each event in NATS JetStream
+(stream ZOOM), the other stands by. Every line below is a stored event: when,
+on which subject, how late, and its place in the stream.
 
 Type a letter, then Enter:
 
@@ -160,7 +166,7 @@ func (d *demo) play(ctx context.Context, c *demoCmd) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	parts, ctx := errgroup.WithContext(ctx)
-	server := &http.Server{Handler: guarded(d.sim, d.listener.Addr()), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: d.commented(guarded(d.sim, d.listener.Addr())), ReadHeaderTimeout: 10 * time.Second}
 	parts.Go(func() error {
 		if err := server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve the simulated Zoom: %w", err)
@@ -176,6 +182,10 @@ func (d *demo) play(ctx context.Context, c *demoCmd) error {
 	for _, r := range d.replicas {
 		r.launch(context.WithoutCancel(ctx), parts)
 	}
+	parts.Go(func() error {
+		d.watchFaults(ctx)
+		return nil
+	})
 	parts.Go(func() error { // who presses the keys
 		d.direct(ctx, c, quit)
 		return nil
@@ -201,10 +211,4 @@ func (d *demo) emit(ctx context.Context, rate float64) {
 	if d.sim.WaitReady(ctx, demoSubscription) == nil {
 		d.sim.Traffic(ctx, zoomsim.Traffic{Subscription: demoSubscription, Rate: rate}) //nolint:errcheck // ends with the context
 	}
-}
-
-func (d *demo) conclude() {
-	sum := d.sim.Summary(demoSubscription)
-	fmt.Fprintf(d.stdout, "\nZoom sent %d events; %d reached the connector, %d found no connection; %d are stored.\n",
-		sum.Emitted, sum.Written, sum.Nobody+sum.Lost, d.stored.events)
 }

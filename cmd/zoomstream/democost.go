@@ -13,25 +13,27 @@ import (
 // is stored.
 type cost struct {
 	hole     time.Duration // without a connection
-	nobody   int           // events that found none
-	unstored int           // events that were written to one and are not stored
 	gap      message.Gap   // zero: none
+	lost     int           // events that are not stored
+	unstored int           // of these, those that a connection was there for: they may be on their way
+	doubled  int           // events that are stored twice
 }
 
 // outcome tells who leads now and what the change cost, once what was on its
 // way is stored.
-func (d *demo) outcome(ctx context.Context, began time.Time) string {
-	ready, leader := time.Now(), "nobody"
+func (d *demo) outcome(ctx context.Context, began time.Time) (leader string, c cost) {
+	ready := time.Now()
+	leader = "nobody"
 	if r := d.leader(ctx); r != nil {
 		leader = r.name
 	}
 	bound, cancel := context.WithTimeout(ctx, settleBound)
 	defer cancel()
 	for {
-		c := d.cost(began, ready)
+		c = d.cost(began, ready)
 		complete := c.unstored == 0 && (c.hole == 0 || c.gap != message.Gap{})
 		if complete || pause(bound, lookEvery) != nil {
-			return leader + " leads" + c.String()
+			return leader, c
 		}
 	}
 }
@@ -43,9 +45,15 @@ func (d *demo) cost(began, over time.Time) (c cost) {
 		switch {
 		case e.Raw || e.At.Before(began.Add(-inFlight)) || e.At.After(over):
 		case e.Outcome == zoomsim.Nobody || e.Outcome == zoomsim.Lost:
-			c.nobody++
-		case !d.stored.has(e.Digest):
-			c.unstored++
+			c.lost++
+		default:
+			switch times := d.stored.times(e.Digest); {
+			case times == 0:
+				c.lost++
+				c.unstored++
+			case times > 1:
+				c.doubled++
+			}
 		}
 	}
 	var last time.Time // end of the socket before
@@ -64,31 +72,13 @@ func (d *demo) cost(began, over time.Time) (c cost) {
 	return c
 }
 
-func (c cost) String() string {
-	text := "; no moment without a connection"
-	if c.hole > 0 {
-		text = fmt.Sprintf(" after %d ms without a connection", max(1, c.hole.Milliseconds()))
+// gapText is the length of the gap, as the marker in the stream has it.
+func (c cost) gapText(none, before string) string {
+	switch {
+	case c.gap != (message.Gap{}):
+		return fmt.Sprintf("%s%d ms", before, c.gap.Milliseconds)
+	case c.hole > 0:
+		return fmt.Sprintf("%s%d ms, unmarked", before, max(1, c.hole.Milliseconds()))
 	}
-	if c.nobody > 0 {
-		text += "; " + events(c.nobody) + " found no connection"
-	}
-	if c.unstored > 0 {
-		text += "; " + events(c.unstored) + " lost in flight"
-	}
-	if c.nobody+c.unstored == 0 {
-		text += "; 0 events lost"
-	}
-	if c.gap != (message.Gap{}) {
-		text += fmt.Sprintf("; gap marker: %d ms, %s", c.gap.Milliseconds, c.gap.Cause)
-	} else if c.hole > 0 {
-		text += "; no gap marker"
-	}
-	return text
-}
-
-func events(n int) string {
-	if n == 1 {
-		return "1 event"
-	}
-	return fmt.Sprintf("%d events", n)
+	return none
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -18,10 +17,6 @@ const (
 	settleBound   = 3 * time.Second        // for that to be stored
 	lookEvery     = 50 * time.Millisecond  // while waiting
 )
-
-func (d *demo) say(format string, a ...any) {
-	fmt.Fprintf(d.stdout, "── %s ──\n", zstatus.Visible(fmt.Sprintf(format, a...)))
-}
 
 // keys passes the lines of the standard input on. A read from a terminal cannot
 // be interrupted, so the goroutine ends with the input or with the process.
@@ -63,9 +58,9 @@ func (d *demo) direct(ctx context.Context, c *demoCmd, quit func()) {
 		}
 		switch key {
 		case "h":
-			d.act(ctx, "handover: %s leads and is told to step down", (*replica).stepDown)
+			d.act(ctx, "handover", "%s leads and is told to step down", (*replica).stepDown)
 		case "c":
-			d.act(ctx, "crash: %s leads and is killed (kill -9)", (*replica).crash)
+			d.act(ctx, "crash", "%s leads and is killed (kill -9)", (*replica).crash)
 		case "q":
 			quit()
 			return
@@ -76,7 +71,7 @@ func (d *demo) direct(ctx context.Context, c *demoCmd, quit func()) {
 }
 
 // act does something to the leader and tells what came of it.
-func (d *demo) act(ctx context.Context, what string, do func(*replica) error) {
+func (d *demo) act(ctx context.Context, what, how string, do func(*replica) error) {
 	leader := d.awaitSteady(ctx)
 	if ctx.Err() != nil {
 		return
@@ -85,7 +80,12 @@ func (d *demo) act(ctx context.Context, what string, do func(*replica) error) {
 		d.say("nothing done: the two replicas are not ready")
 		return
 	}
-	d.say(what, leader.name)
+	fmt.Fprintln(d.stdout)
+	mark := paintOf(d.stdout).Strong
+	if what == "crash" {
+		mark = paintOf(d.stdout).Bad
+	}
+	d.sayIn(mark, what+": "+how, leader.name)
 	began, ready := time.Now(), d.sim.Summary(demoSubscription).Ready
 	if err := do(leader); err != nil {
 		d.say("that failed: %s", err)
@@ -94,12 +94,15 @@ func (d *demo) act(ctx context.Context, what string, do func(*replica) error) {
 	waiting, cancel := context.WithTimeout(ctx, takeoverBound)
 	defer cancel()
 	err := d.sim.Wait(waiting, demoSubscription, func(sum zoomsim.Summary) bool { return sum.Ready > ready && sum.Live == 1 })
-	result := fmt.Sprintf("no new connection within %s", takeoverBound)
-	if err == nil {
-		result = d.outcome(ctx, began)
+	if ctx.Err() != nil { // it was not awaited
+		return
 	}
-	if ctx.Err() == nil { // else it was not awaited
-		d.say("%s", result)
+	if err != nil {
+		d.sayIn(paintOf(d.stdout).Bad, "no new connection within %s", takeoverBound)
+		return
+	}
+	if successor, cost := d.outcome(ctx, began); ctx.Err() == nil {
+		d.sayCost(act{what: what, from: leader.name, to: successor, cost: cost})
 	}
 }
 

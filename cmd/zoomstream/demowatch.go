@@ -21,11 +21,11 @@ const demoPrefix = "zoom"
 
 // storedMessages is what the consumer has read from the stream.
 type storedMessages struct {
-	messages, events int // the consumer's own; to be read after its end
+	messages, events, doubled int // the consumer's own; to be read after its end
 
 	mu            sync.Mutex
-	bodies, older map[zoomsim.Digest]bool // of the latest events, at least demoMemory
-	gap           message.Gap             // the latest
+	bodies, older map[zoomsim.Digest]int // how often each of the latest events, at least demoMemory, is stored
+	gap           message.Gap            // the latest
 }
 
 func (s *storedMessages) add(subject string, body []byte, stored time.Time) {
@@ -44,15 +44,20 @@ func (s *storedMessages) add(subject string, body []byte, stored time.Time) {
 	}
 	s.events++
 	if s.bodies == nil || len(s.bodies) >= demoMemory {
-		s.bodies, s.older = make(map[zoomsim.Digest]bool), s.bodies
+		s.bodies, s.older = make(map[zoomsim.Digest]int), s.bodies
 	}
-	s.bodies[sha256.Sum256(body)] = true
+	digest := sha256.Sum256(body)
+	if s.bodies[digest]+s.older[digest] > 0 {
+		s.doubled++
+	}
+	s.bodies[digest]++
 }
 
-func (s *storedMessages) has(body zoomsim.Digest) bool {
+// times is how often an event is stored.
+func (s *storedMessages) times(body zoomsim.Digest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bodies[body] || s.older[body]
+	return s.bodies[body] + s.older[body]
 }
 
 func (s *storedMessages) lastGap() message.Gap {
@@ -119,20 +124,27 @@ func (d *demo) awaitStream(ctx context.Context) (jetstream.Stream, error) {
 	}
 }
 
-// print shows one stored message: time, subject, lateness, place, id.
+// print shows one stored message: time, subject, lateness, place.
 func (d *demo) print(msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return // not from a stream, which cannot be
 	}
 	d.stored.add(msg.Subject(), msg.Data(), meta.Timestamp)
-	at, subject := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject())
-	if kind := message.KindOf(demoPrefix, msg.Subject()); kind != message.KindEvent {
-		fmt.Fprintf(d.stdout, "%s  %-48s %s  #%d\n", at, subject, zstatus.Visible(said(kind, msg.Headers(), msg.Data(), meta.Timestamp)), meta.Sequence.Stream)
+	at, subject, place := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject()), meta.Sequence.Stream
+	paint := paintOf(d.stdout)
+	kind := message.KindOf(demoPrefix, msg.Subject())
+	if kind == message.KindEvent {
+		late := fmt.Sprintf("%8s late", lateness(msg.Data(), meta.Timestamp))
+		fmt.Fprintf(d.stdout, "%s  %-*s %s  #%-5d\n", paint.Faint(at), demoSubject, cut(subject, demoSubject), paint.Faint(late), place)
 		return
 	}
-	fmt.Fprintf(d.stdout, "%s  %-48s %8s late  #%-5d %s\n", at, subject,
-		lateness(msg.Data(), meta.Timestamp), meta.Sequence.Stream, zstatus.Visible(message.ParseHeaders(msg.Headers()).ID))
+	mark, end := paint.Warn, fmt.Sprintf("  #%d", place)
+	if kind == message.KindGap {
+		mark = paint.Bad
+	}
+	text := subject + "  " + zstatus.Visible(said(kind, msg.Headers(), msg.Data(), meta.Timestamp))
+	fmt.Fprintf(d.stdout, "%s  %s\n", paint.Faint(at), mark(cut(text, demoWidth-len(at)-2-len(end))+end))
 }
 
 // said tells what a message of the bridge's own says.

@@ -96,7 +96,7 @@ var docSystemAccount = []string{"NATS_USER=sys", "NATS_PASSWORD=sys"}
 var docStory = []docChapter{
 	{page: readmePage, section: "Try it", steps: []docStep{
 		{line: "make demo", stays: true, prints: `zoom\.meeting\.\w+ +\d\S+ late +#\d`, exit: docAnyExit,
-			bye: `Zoom sent \d+ events; \d+ reached the connector, \d+ found no connection; [1-9]\d* are stored`},
+			bye: `Zoom sent \d+ events: [1-9]\d* stored, \d+ lost, 0 doubled`},
 		{line: "make test", runs: "make -n test", prints: `^go test .*\./\.\.\.`}, // this test is part of it
 		{line: "./zoomstream tail --follow", stays: true, prints: `^20\S+Z  \w+`},
 		{line: "make nats"},

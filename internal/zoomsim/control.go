@@ -112,6 +112,16 @@ func (s *Sim) Do(text string) (Done, error) {
 	return s.act(context.Background(), name, params{values, nil})
 }
 
+// Does is what an action of the control API does, in a few words; empty: there is none of
+// that name.
+func Does(name string) string {
+	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return actions[i].Does
+}
+
 // act does an action of the control API.
 func (s *Sim) act(ctx context.Context, name string, p params) (Done, error) {
 	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
