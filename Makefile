@@ -29,7 +29,7 @@ FROM        ?= 1
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo check test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot rules clean
+.PHONY: help build demo check test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot recording rules clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -114,6 +114,9 @@ readme: ## Write the tables of settings, metrics and messages, the runbook's con
 
 screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)
 	go test ./internal/watch/page -run TestScreenshot -screenshot $(CURDIR)/docs/status-page.png
+
+recording: ## Make docs/demo.svg, the README's recording of the demo (needs Linux)
+	go test ./cmd/zoomstream -run 'TestRecording$$' -v -recording $(CURDIR)/docs/demo.svg
 
 rules: ## Check the alert rules (needs Prometheus' promtool)
 	promtool check rules deploy/prometheus/alerts.yaml

@@ -333,6 +333,7 @@ var docStory = []docChapter{
 	{page: contributingPage, section: "Generate", steps: []docStep{
 		{line: "make readme", runs: "make -n readme", prints: `go test .*-update-docs`},
 		{line: "make screenshot", runs: "make -n screenshot", prints: `-screenshot`},
+		{line: "make recording", runs: "make -n recording", prints: `-recording`},
 		{line: "make bench", runs: "make -n bench", prints: `internal/bench`},
 	}},
 	{page: contributingPage, section: "Seeds, mutants, soak", steps: []docStep{
