@@ -3,13 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
 )
 
-// Set by the linker (see the Makefile); a plain go build leaves them empty.
+// Set by the linker (see the Makefile); a plain go build or go install leaves them empty.
 var version, commit string
 
 type versionCmd struct{}
@@ -38,16 +39,28 @@ func (b build) String() string {
 func currentVersion() build {
 	b := build{Version: version, Commit: commit, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "(devel)" {
-			b.Version = cmp.Or(b.Version, info.Main.Version)
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				b.Commit = cmp.Or(b.Commit, s.Value)
-			}
-		}
+		b.fill(info)
 	}
 	b.Version = cmp.Or(b.Version, "dev")
 	b.Commit = cmp.Or(b.Commit, "unknown")
 	return b
+}
+
+// pseudoVersion has the commit, if no version was released there.
+var pseudoVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+-.*\d{14}-([0-9a-f]{12})\b`)
+
+// fill takes what the linker was not told from what Go knows: go install knows the
+// module's version, go build in a clone the commit.
+func (b *build) fill(info *debug.BuildInfo) {
+	if v := info.Main.Version; v != "(devel)" {
+		b.Version = cmp.Or(b.Version, v)
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Commit = cmp.Or(b.Commit, s.Value)
+		}
+	}
+	if m := pseudoVersion.FindStringSubmatch(info.Main.Version); m != nil {
+		b.Commit = cmp.Or(b.Commit, m[1])
+	}
 }
