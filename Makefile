@@ -3,6 +3,7 @@
 VERSION      = $(shell git describe --tags --dirty 2>/dev/null || echo dev)
 COMMIT       = $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK  = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 NATSCLI      = github.com/nats-io/natscli/nats@v0.3.0
 DEMO_FLAGS  ?=
 BUILDFLAGS  ?=
@@ -26,10 +27,14 @@ RACED        = TestRollingRestart|TestKill9|TestStepDown|TestStopTogether|TestOu
 SEEDS       ?= 1000
 FROM        ?= 1
 
+# The time that the files of a release get: that of the commit.
+EPOCH        = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PLATFORMS   ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
 SOAK        ?= 30m
 OUTAGE      ?= 10m
 
-.PHONY: help build demo check test race unraced lint fuzz bench microbench simulate mutants soak nats readme screenshot recording rules clean
+.PHONY: help build release demo check test race unraced lint verify vuln fuzz bench microbench simulate mutants soak nats readme screenshot recording rules clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -37,6 +42,10 @@ help: ## List the targets
 build: ## Build ./zoomstream
 	CGO_ENABLED=0 go build $(BUILDFLAGS) -trimpath -buildvcs=false \
 		-ldflags '-X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o zoomstream ./cmd/zoomstream
+
+release: ## Make dist/release: for each platform (PLATFORMS) an archive with the licences and an SBOM; checksums
+	rm -rf dist/release
+	go run ./internal/tools/release -version $(VERSION) -commit $(COMMIT) -time $(EPOCH) $(PLATFORMS)
 
 # With an empty cache there are some 400 packages to compile: it says which.
 demo: BUILDFLAGS = -v
@@ -66,6 +75,17 @@ lint: ## Check format, vet, staticcheck and go.mod
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	go mod tidy -diff
+
+verify: ## Compare the modules with go.sum, and the licences of what is linked with those allowed
+	go mod verify
+	go run ./internal/tools/release -check $(PLATFORMS)
+
+# Without its database there is nothing to look up; CI behind a proxy goes on.
+vuln: ## Look for known vulnerabilities (govulncheck), if their database can be reached
+	@if ! curl -sSf -m 10 -o /dev/null https://vuln.go.dev/index/db.json; then \
+		echo "The database of vulnerabilities cannot be reached: govulncheck is not run."; exit 0; fi; \
+	bound=$$(command -v timeout) && bound="$$bound 300"; \
+	$$bound go run $(GOVULNCHECK) ./... || { [ $$? = 124 ] && echo "govulncheck was not done within 300 s: no result."; }
 
 # A number of runs rather than a time: when a time is over, go test before 1.27 may report
 # "context deadline exceeded" as a failure (https://go.dev/issue/75804).
