@@ -67,10 +67,11 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%q is missing from:\n%s", word, text)
 		}
 	}
-	for _, demo := range []*program{p, short} {
-		if sent, stored, lost := demoConclusion(demo); lost != 0 || stored == 0 {
-			t.Errorf("%d sent, %d stored, %d lost:\n%s", sent, stored, lost, &demo.stdout)
-		}
+	if sent, stored, lost := demoConclusion(p); lost != 0 || stored < 100 {
+		t.Errorf("%d sent, %d stored, %d lost:\n%s", sent, stored, lost, &p.stdout)
+	}
+	if sent, stored, lost := demoConclusion(short); lost != 0 {
+		t.Errorf("%d sent, %d stored, %d lost:\n%s", sent, stored, lost, &short.stdout)
 	}
 }
 
