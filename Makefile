@@ -67,7 +67,7 @@ race: ## Run the tests with the race detector, few of those of processes
 unraced: ## Run the tests that race leaves out
 	@list() { go list $$1 -f '{{range .TestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | sort; }; \
 	with=$$(mktemp) && list -race >$$with && files="$$(list | comm -23 - $$with) $$(ls $$PWD/cmd/zoomstream/*_test.go)" && rm $$with && \
-	names=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | paste -sd'|') && \
+	names=$$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' $$files | grep -vxE '$(RACED)' | paste -sd'|') && \
 	go test $(BESIDE) -run "^($$names|TestSimulation)$$" $$(dirname $$files | sort -u) ./internal/simulation
 
 lint: ## Check format, vet, staticcheck and go.mod

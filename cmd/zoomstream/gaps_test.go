@@ -158,9 +158,13 @@ func TestGapsErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
-	for _, command := range []string{"status", "gaps", "find x", "tail", "tail --follow"} {
-		for at, want := range map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"} {
-			p := start(t, []string{"NATS_URL=" + at}, append(strings.Fields(command), "--json")...)
+	wants := map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"}
+	for at, want := range wants {
+		asked := make(map[string]*program) // all at once: each waits for a NATS that is not there
+		for _, command := range []string{"status", "gaps", "find x", "tail", "tail --follow"} {
+			asked[command] = start(t, []string{"NATS_URL=" + at}, append(strings.Fields(command), "--json")...)
+		}
+		for command, p := range asked {
 			p.exit(exitFailure)
 			var answer failure
 			if err := json.Unmarshal([]byte(p.stdout.String()), &answer); err != nil || !strings.Contains(answer.Error, want) || !strings.Contains(p.stderr.String(), want) {

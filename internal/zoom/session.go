@@ -151,7 +151,7 @@ func (s *Session) Dialled() time.Time { return s.dialled }
 // the other one sends nothing more. A connection that broke, fell silent, was closed
 // on this side while a heartbeat was unanswered, or before Zoom had answered the
 // close frame, may have been dead, or have had frames unread, since Zoom sent the last
-// frame that was read.
+// frame that was read. What it was closed by may have been read up to a second late.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
 	until := s.runningUntil(ended)
@@ -165,6 +165,8 @@ func (s *Session) LiveUntil(err error) time.Time {
 		until = min(s.lastFrame.Load(), s.lastSent.Load())
 	case e.Cause == CauseStopped:
 		until = max(s.closeSent.Load(), s.lastFrame.Load())
+	case e.Cause == CauseClosed: // a shorter pause is not noticed, and the close may have come in it
+		until = min(until, max(until-int64(pauseThreshold), s.lastFrame.Load()))
 	}
 	return s.start.Add(time.Duration(until))
 }

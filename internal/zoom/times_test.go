@@ -237,3 +237,28 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestCloseReadLate has Zoom close: a process that stood still for a moment reads that late,
+// without noticing. So the session is known to have lived until a second before, or until
+// its last frame.
+func TestCloseReadLate(t *testing.T) {
+	for quiet, want := range map[time.Duration]time.Duration{200 * time.Millisecond: 200 * time.Millisecond, 20 * time.Second: pauseThreshold} {
+		bubble(t, zoomsim.Options{IdleTimeout: -1}, func(t *testing.T, w *world) {
+			w.dialer.cfg.Heartbeat = time.Hour
+			s := w.dial(t, t.Context())
+			var running sync.WaitGroup
+			running.Go(func() {
+				err := s.Run(t.Context(), func(*Frame) error { return nil })
+				wantCause(t, err, CauseClosed)
+				if got := time.Since(s.LiveUntil(err)); got < want || got > want+100*time.Millisecond {
+					t.Errorf("%v after the last frame, it is known to have lived until %v before its end", quiet, got)
+				}
+			})
+			time.Sleep(3 * time.Second)
+			w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"})
+			time.Sleep(quiet)
+			w.sim.CloseSockets(subscription, 1001, "maintenance") //nolint:errcheck // there is one
+			running.Wait()
+		})
+	}
+}
