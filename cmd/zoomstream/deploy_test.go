@@ -176,12 +176,18 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestSystemdUnit compares the unit, what is commented out included, with the program.
-func TestSystemdUnit(t *testing.T) {
+// knownSettings are the names of all settings, as variables.
+func knownSettings() map[string]bool {
 	settings := make(map[string]bool)
 	for f := range reflect.TypeFor[config.Settings]().Fields() {
 		settings[f.Tag.Get("setting")] = true
 	}
+	return settings
+}
+
+// TestSystemdUnit compares the unit, what is commented out included, with the program.
+func TestSystemdUnit(t *testing.T) {
+	settings := knownSettings()
 	handed, values := make(map[string]bool), make(map[string]string)
 	unit := string(readDeploy(t, "systemd/zoomstream.service"))
 	for _, m := range regexp.MustCompile(`(?m)^#?([A-Z]\w+)=(.*)$`).FindAllStringSubmatch(unit, -1) {
@@ -226,10 +232,7 @@ func TestSystemdUnit(t *testing.T) {
 // TestCompose compares the containers' settings with the program's, and their paths with
 // the tree.
 func TestCompose(t *testing.T) {
-	settings := make(map[string]bool)
-	for f := range reflect.TypeFor[config.Settings]().Fields() {
-		settings[f.Tag.Get("setting")] = true
-	}
+	settings := knownSettings()
 	var file struct {
 		Services map[string]struct {
 			Environment map[string]string

@@ -48,7 +48,7 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 			if err := r.dials.Wait(ctx); err != nil {
 				return err
 			}
-			if jsapi.KVPrefix(r.js) != "" {
+			if jsapi.Elsewhere(r.js) {
 				// This replica does not see whether a leaf node has lost its hub, where the lease is.
 				return t.Prove(ctx)
 			}

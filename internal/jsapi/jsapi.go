@@ -56,13 +56,16 @@ func Prefix(js jetstream.JetStream) string {
 	return jetstream.DefaultAPIPrefix
 }
 
+// Elsewhere reports whether the API is not that of the connection's own account.
+func Elsewhere(js jetstream.JetStream) bool { return Prefix(js) != jetstream.DefaultAPIPrefix }
+
 // KVPrefix is what the subject of an entry that is written begins with, before
 // $KV.<bucket>: nothing for the connection's own account. As nats.go does it; a server maps
 // it for a domain, since $KV is not passed on between domains. Who imports another account
 // under a prefix has to import this, too.
 func KVPrefix(js jetstream.JetStream) string {
-	if p := Prefix(js); p != jetstream.DefaultAPIPrefix {
-		return p
+	if Elsewhere(js) {
+		return Prefix(js)
 	}
 	return ""
 }
@@ -78,7 +81,7 @@ func Absent(js jetstream.JetStream, err error) error {
 
 // AtPlace is Absent for an error that says so in other words.
 func AtPlace(js jetstream.JetStream, err error) error {
-	if KVPrefix(js) == "" {
+	if !Elsewhere(js) {
 		return err
 	}
 	return &AbsentError{Prefix: Prefix(js), Err: err}
