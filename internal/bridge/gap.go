@@ -6,6 +6,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -16,6 +17,9 @@ const shortestGap = 300 * time.Millisecond
 // newGap returns the gap between the connection of a state and this term's connection of
 // the given number.
 func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
+	if cause == message.GapKicked { // a stranger's connection got the events from then on
+		from = later(earlier(from, last.LastFrame), from.Add(-zoom.ReadDelay))
+	}
 	if from.After(to) || from.IsZero() {
 		from = to // the clocks of two machines differ, or it is not known
 	}

@@ -166,7 +166,7 @@ func (s *Session) LiveUntil(err error) time.Time {
 	case e.Cause == CauseStopped:
 		until = max(s.closeSent.Load(), s.lastFrame.Load())
 	case e.Cause == CauseClosed: // a shorter pause is not noticed, and the close may have come in it
-		until = min(until, max(until-int64(pauseThreshold), s.lastFrame.Load()))
+		until = min(until, max(until-int64(ReadDelay), s.lastFrame.Load()))
 	}
 	return s.start.Add(time.Duration(until))
 }
@@ -177,6 +177,10 @@ const (
 	// stood still.
 	pauseThreshold = time.Second
 )
+
+// ReadDelay is how late the end of a session may have been read at most: a shorter pause of
+// the process is not noticed.
+const ReadDelay = pauseThreshold
 
 // noteRunning notes that the process runs, and whether it did not until now.
 func (s *Session) noteRunning() {

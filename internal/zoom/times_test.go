@@ -242,7 +242,7 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 // without noticing. So the session is known to have lived until a second before, or until
 // its last frame.
 func TestCloseReadLate(t *testing.T) {
-	for quiet, want := range map[time.Duration]time.Duration{200 * time.Millisecond: 200 * time.Millisecond, 20 * time.Second: pauseThreshold} {
+	for quiet, want := range map[time.Duration]time.Duration{200 * time.Millisecond: 200 * time.Millisecond, 20 * time.Second: ReadDelay} {
 		bubble(t, zoomsim.Options{IdleTimeout: -1}, func(t *testing.T, w *world) {
 			w.dialer.cfg.Heartbeat = time.Hour
 			s := w.dial(t, t.Context())
