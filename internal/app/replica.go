@@ -79,7 +79,7 @@ func newReplica(o Options, m *monitor, js jetstream.JetStream, found *provision.
 	})
 	r.candidate = lease.New(r.nc, found.Leases, lease.Options{
 		Bucket: cfg.Bucket, TTL: cfg.LeaseTTL, Replica: cfg.Replica, Subscriptions: subscriptions(cfg),
-		Describe: r.bridges.answer, Unsafe: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.countTransition, Changed: m.noteHolder,
+		Answer: r.bridges.answer, UnsafeFor: r.bridges.unsafeFor, Epoch: r.lastEpoch, Recorded: r.recordedEpoch, Transition: m.countTransition, Changed: m.noteHolder,
 		Tick: func() { m.health.Beat("lease") }, Log: o.Log,
 	})
 	r.openOutbox(found.Stream.State.LastSeq)

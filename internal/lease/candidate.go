@@ -46,11 +46,11 @@ type Options struct {
 	TTL           time.Duration // of a lease, whole seconds
 	Replica       string        // name, for people
 	Subscriptions []string      // that it would lead
-	// Describe is this replica's answer to Ask. It must be quick.
-	Describe func(question string) []byte
-	// Unsafe is how long ago the oldest of what would be lost with this process came;
+	// Answer is this replica's answer to Ask. It must be quick.
+	Answer func(question string) []byte
+	// UnsafeFor is how long ago the oldest of what would be lost with this process came;
 	// others learn it with each sign of life. It must be quick. nil: nothing ever would.
-	Unsafe func() time.Duration
+	UnsafeFor func() time.Duration
 	// Epoch is the highest epoch that is known of a subscription elsewhere. It is asked
 	// while a lease is taken, where the lease's own revisions do not prove that no epoch
 	// was higher; may be nil.

@@ -15,7 +15,7 @@ import (
 
 // Replicas know of one another on core NATS: each announces itself on
 // record.PresenceSubject, and answers requests on its own record.ReplicaSubject, those
-// with a question as their body by Options.Describe, others by Options.Unsafe in
+// with a question as their body by Options.Answer, others by Options.UnsafeFor in
 // milliseconds.
 func (c *Candidate) replicaSubject(nonce string) string {
 	return record.ReplicaSubject(c.opt.Bucket, nonce)
@@ -35,10 +35,10 @@ const (
 func (c *Candidate) answer() (leave func(), err error) {
 	questions, err := c.nc.Subscribe(c.replicaSubject(c.nonce), func(msg *nats.Msg) {
 		var answer []byte
-		if n := len(msg.Data); n == 0 && c.opt.Unsafe != nil {
-			answer = strconv.AppendInt(nil, c.opt.Unsafe().Milliseconds(), 10)
-		} else if n > 0 && n <= maxQuestion && c.opt.Describe != nil {
-			answer = c.opt.Describe(string(msg.Data))
+		if n := len(msg.Data); n == 0 && c.opt.UnsafeFor != nil {
+			answer = strconv.AppendInt(nil, c.opt.UnsafeFor().Milliseconds(), 10)
+		} else if n > 0 && n <= maxQuestion && c.opt.Answer != nil {
+			answer = c.opt.Answer(string(msg.Data))
 		}
 		msg.Respond(answer) //nolint:errcheck // who asks, asks again
 	})
@@ -130,12 +130,12 @@ func parseUnsafe(answer []byte) time.Duration {
 // ErrGone says that no process of that nonce answers: it ended, or is cut off.
 var ErrGone = errors.New("the replica does not answer")
 
-// Ask returns another replica's answer to a question (see [Options].Describe),
+// Ask returns another replica's answer to a question (see [Options].Answer),
 // this one's own if the nonce is. It returns ErrGone if there is no such process,
 // and the context's error if it takes too long.
 func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, error) {
 	if nonce == c.nonce {
-		return c.opt.Describe(question), nil
+		return c.opt.Answer(question), nil
 	}
 	answer, err := c.nc.RequestWithContext(ctx, c.replicaSubject(nonce), []byte(question))
 	if errors.Is(err, nats.ErrNoResponders) {
@@ -148,5 +148,5 @@ func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, er
 }
 
 // SafeUntil is the time before which another replica had nothing to lose when it last
-// answered this one (see [Options].Unsafe); zero: it has not answered yet.
+// answered this one (see [Options].UnsafeFor); zero: it has not answered yet.
 func (c *Candidate) SafeUntil(nonce string) time.Time { return c.peers.safeUntil(nonce) }

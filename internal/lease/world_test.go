@@ -123,7 +123,7 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	}
 	m.Candidate = New(m.nc, bucket, Options{
 		Bucket: subjects, TTL: ttl, Replica: name, Subscriptions: subscriptions, Log: zerolog.New(log).With().Timestamp().Str("replica", name).Logger(),
-		Epoch: w.elsewhere, Recorded: w.recorded, Describe: func(question string) []byte { return []byte(name + " on " + question) },
+		Epoch: w.elsewhere, Recorded: w.recorded, Answer: func(question string) []byte { return []byte(name + " on " + question) },
 	})
 	beside, end := context.WithCancel(context.Background())
 	ctx, cancel := context.WithCancel(context.Background())
