@@ -129,7 +129,7 @@ dist/nats:
 	rm -rf dist/natscli && mkdir -p dist/natscli
 	cd dist/natscli && go mod init natscli && go get -tool $(NATSCLI) && go build -o ../nats $(firstword $(subst @, ,$(NATSCLI)))
 
-readme: ## Write the tables of settings, metrics and messages, the runbook's contents and the schemas
+readme: ## Write the tables of settings, metrics, alarms and messages, the alarms' rules, the runbook's contents and the schemas
 	go test ./cmd/zoomstream ./message/schema -run TestGenerated -update-docs
 
 screenshot: ## Make docs/status-page.png, the README's picture (needs Chromium)

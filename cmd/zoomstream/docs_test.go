@@ -121,6 +121,9 @@ func docHeading(line string) (level int, text string, is bool) {
 func compareGenerated(t *testing.T, page, name, want string) {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
+	if strings.HasSuffix(page, ".yaml") {
+		begin, end = "# <"+name+">\n", "# </"+name+">\n"
+	}
 	head, rest, found := strings.Cut(readDoc(t, page), begin)
 	text, tail, ended := strings.Cut(rest, end)
 	switch {

@@ -18,6 +18,20 @@ import (
 
 var zoomEvent = zoomsim.Event{Name: "meeting.started"}
 
+// alertCases are what produces the alarms and what else an alert tells of, by the runbook's heading.
+var alertCases = map[string]func(*scene){
+	"late": caseLate, "silent": caseSilent, "contested": caseContested, "token": caseToken, "stream": caseStream,
+	"spooling": caseSpooling, "spool": caseSpool, "spool-full": caseSpoolFull, "consumers": caseConsumers,
+
+	"absent": caseAbsent, "no-leader": caseNoLeader, "two-leaders": caseTwoLeaders, "leader-changes": caseLeaderChanges,
+	"lease-margin": caseLeaseMargin, "no-standby": caseNoStandby, "replica-down": caseReplicaDown, "not-ready": caseNotReady,
+	"restarts": caseRestarts,
+
+	"not-connected": caseNotConnected, "no-frame": caseNoFrame, "reconnecting": caseReconnecting, "gaps": caseGaps,
+	"zoom-delay": caseZoomDelay, "store-slow": caseStoreSlow, "duplicates": caseDuplicates, "malformed": caseMalformed,
+	"signature": caseSignature, "nats": caseNATS,
+}
+
 // The alarms, each by its commonest cause.
 
 func caseLate(s *scene) {

@@ -15,6 +15,30 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+// refusalCases are what produces the refusals, by the runbook's heading.
+var refusalCases = map[string]func(*scene){
+	"Settings are missing":          refusedMissing,
+	"A setting is unknown":          refusedUnknown,
+	"A setting is wrong":            refusedWrong,
+	"Client id or secret":           refusedClient,
+	"Account id":                    refusedAccount,
+	"Type of the app":               refusedGrant,
+	"Subscription id":               refusedSubscription,
+	"Zoom refuses the connection":   refusedConnection,
+	"NATS is not there":             refusedNoNATS,
+	"NATS refuses the credentials":  refusedUser,
+	"A permission is missing":       refusedPermission,
+	"JetStream is off":              refusedJetStream,
+	"The stream is sealed":          refusedSealed,
+	"The stream has other subjects": refusedSubjects,
+	"The subjects are taken":        refusedTaken,
+	"No cluster":                    refusedCluster,
+	"The bucket has no TTL":         refusedBucket,
+	"The data folder is in use":     refusedFolder,
+	"Port 4222 is in use":           refusedPort,
+	"The HTTP address is in use":    refusedHTTP,
+}
+
 // ends starts a replica that ends by itself with an exit code.
 func (s *scene) ends(code int, settings ...string) {
 	s.t.Helper()

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/tools/doctor"
-	"github.com/zoomstream/zoomstream/message"
 )
 
 const alertsFile = "../../deploy/prometheus/alerts.yaml"
@@ -91,6 +91,8 @@ func runbookSpans(paragraph string) (spans []runbookSpan) {
 // words that it says the reader sees.
 func TestRunbook(t *testing.T) {
 	entries, _ := readRunbook(t)
+	cases := maps.Clone(alertCases)
+	maps.Copy(cases, refusalCases)
 	byHeading := make(map[string]*runbookEntry)
 	var headings []string
 	for _, e := range entries {
@@ -98,13 +100,13 @@ func TestRunbook(t *testing.T) {
 			t.Errorf("%q is there twice", e.heading)
 		}
 		byHeading[e.heading] = e
-		if runbookCases[e.heading] == nil {
+		if cases[e.heading] == nil {
 			t.Errorf("%q: no test produces it", e.heading)
 			continue
 		}
 		headings = append(headings, e.heading)
 	}
-	for heading := range runbookCases {
+	for heading := range cases {
 		if byHeading[heading] == nil {
 			t.Errorf("%q has no heading in the runbook", heading)
 		}
@@ -112,7 +114,7 @@ func TestRunbook(t *testing.T) {
 	began := time.Now()
 	together(t, headings, func(t *testing.T, heading string) {
 		s := newScene(t)
-		runbookCases[heading](s)
+		cases[heading](s)
 		s.sees(byHeading[heading].spans)
 	})
 	t.Logf("%d cases in %v", len(headings), time.Since(began).Round(time.Second))
@@ -142,28 +144,26 @@ func TestRunbookOfGoodHealth(t *testing.T) {
 	}
 }
 
-// TestRunbookForm holds each entry to its three parts.
+// TestRunbookForm holds each entry to its three parts, and that of an alarm to its four.
 func TestRunbookForm(t *testing.T) {
 	entries, _ := readRunbook(t)
 	for _, e := range entries {
-		if !slices.Equal(e.parts, []string{"You see", "It means", "Do"}) || e.steps == 0 {
+		parts := []string{"You see", "It means", "Do"}
+		if e.chapter == alarmChapter {
+			parts = []string{"You see", "It means", "When", "Do"}
+		}
+		if !slices.Equal(e.parts, parts) || e.steps == 0 {
 			t.Errorf("%q has the parts %v and %d steps", e.heading, e.parts, e.steps)
 		}
 	}
 }
 
-// TestRunbookAlerts finds a heading for each alarm and for each alert, and the
-// alert's name below it.
+// TestRunbookAlerts finds a heading for each alert, and the alert's name below it.
 func TestRunbookAlerts(t *testing.T) {
 	entries, _ := readRunbook(t)
 	known := make(map[string]*runbookEntry)
 	for _, e := range entries {
 		known[e.heading] = e
-	}
-	for _, name := range append([]string{message.AlarmLate, message.AlarmSilent, message.AlarmContested}, message.ReplicaAlarms()...) {
-		if known[name] == nil {
-			t.Errorf("alarm %s has no heading in the runbook", name)
-		}
 	}
 	rules, err := os.ReadFile(alertsFile)
 	if err != nil {
