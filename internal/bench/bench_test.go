@@ -42,14 +42,15 @@ func build(t *testing.T) string {
 
 // TestGrowth measures a little of how cost grows.
 func TestGrowth(t *testing.T) {
-	p := growthPlan()
-	p.bursts, p.windows, p.trial = []burst{{"4 KiB", 4 << 10, 500}}, []int{1024}, 100
+	p := fullGrowth()
+	p.bursts, p.windows, p.trial = []burst{{"1 KiB", usualSize, 500}, {"4 KiB", 4 << 10, 500}}, []int{1024}, 100
 	p.idle = time.Second
-	f, err := growth(t.Context(), p, []fleet{{3, 2}}, build(t))
+	p.replicated, p.spools, p.fleets = 500, []int{600}, []fleet{{3, 2}}
+	f, err := growth(t.Context(), p, build(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"burst 4 KiB", "CPU 4 KiB", "connected 3 subscriptions, 2 replicas", "memory 3 subscriptions, 2 replicas"} {
+	for _, name := range []string{"burst 4 KiB", "CPU 4 KiB", "burst 1 KiB, 3 of 3 servers", "catching up 600", "connected 3 subscriptions, 2 replicas", "memory 3 subscriptions, 2 replicas"} {
 		if m := f.find(name); m == nil || m.Median[connector] <= 0 || m.Unit == "" || !strings.Contains(f.list(), name+", "+m.Unit) {
 			t.Errorf("%q is %+v in\n%s", name, m, f.list())
 		}

@@ -103,7 +103,7 @@ func (w *world) costs(ctx context.Context, e *entrant) (c costs, err error) {
 	if c.cpu, err = e.process.cpu(); err != nil {
 		return c, err
 	}
-	if c.server, err = w.server.cpu(); err != nil {
+	if c.server, err = w.serverCPU(); err != nil {
 		return c, err
 	}
 	c.peak, err = e.process.memory("VmHWM")
@@ -117,7 +117,7 @@ func (b *bench) chooseWindows(ctx context.Context) error {
 	for _, burst := range b.bursts {
 		best := 0.0
 		for _, window := range b.windows {
-			err := b.inWorld(ctx, func(w *world) error {
+			err := b.inWorld(ctx, 1, func(w *world) error {
 				rate, err := b.tryWindow(ctx, w, burst.size, window)
 				if rate > best {
 					best, b.window[burst.size] = rate, window

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"syscall"
 	"time"
 )
 
-// catchUp measures how fast the connector publishes what has come while NATS was
-// away. It is on disk then.
-func (b *bench) catchUp(ctx context.Context, w *world) error {
+// catchUp measures how fast the connector publishes so many events that have come while NATS
+// was away. They are on disk then. What is measured is named with a suffix.
+func (b *bench) catchUp(ctx context.Context, w *world, spooled int, suffix string) error {
 	e, err := b.contenders.start(ctx, w, connector)
 	if err != nil {
 		return err
@@ -17,22 +16,22 @@ func (b *bench) catchUp(ctx context.Context, w *world) error {
 	if err := b.warmUp(ctx, w, e, connector, b.order(1, warm, usualSize, 0)); err != nil {
 		return err
 	}
-	w.server.stop(syscall.SIGTERM)
-	o := b.order(warm+1, b.spooled, usualSize, 0)
+	w.stopServers()
+	o := b.order(warm+1, spooled, usualSize, 0)
 	if _, err := e.sender.do(ctx, o); err != nil {
 		return err
 	}
-	if err := e.awaitReceived(ctx, warm+b.spooled); err != nil {
+	if err := e.awaitReceived(ctx, warm+spooled); err != nil {
 		return err
 	}
-	if err := w.startServer(ctx); err != nil {
+	if err := w.startServers(ctx); err != nil {
 		return err
 	}
 	up := time.Now()
 	if err := w.nc.FlushTimeout(10 * time.Second); err != nil { // we are connected again
 		return err
 	}
-	have, err := w.awaitStored(ctx, warm+b.spooled)
+	have, err := w.awaitStored(ctx, warm+spooled)
 	if err != nil {
 		return err
 	}
@@ -47,9 +46,9 @@ func (b *bench) catchUp(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	b.add("NATS back to first event", connector, found.first.Sub(up).Seconds()*1000)
-	b.add("catching up", connector, float64(o.Count)/found.last.Sub(found.first).Seconds())
-	b.add("peak memory catching up", connector, peak)
+	b.add("NATS back to first event"+suffix, connector, found.first.Sub(up).Seconds()*1000)
+	b.add("catching up"+suffix, connector, float64(o.Count)/found.last.Sub(found.first).Seconds())
+	b.add("peak memory catching up"+suffix, connector, peak)
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (c *contenders) startConnector(ctx context.Context, w *world, environ []str
 		return err
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
-	e.process, err = w.keep(startChild(ctx, connector, w.dir, append(environ, "ZOOMSTREAM_HTTP_ADDR="+address), c.zoomstream, "run"))
+	e.process, err = w.keep(startChild(ctx, connector, w.dir, append(environ, "ZOOMSTREAM_HTTP_ADDR="+address, "ZOOMSTREAM_STREAM_REPLICAS="+strconv.Itoa(max(1, c.stream.Replicas))), c.zoomstream, "run"))
 	e.mallocs = func(ctx context.Context) (float64, error) { return scrape(ctx, address, "go_memstats_mallocs_total") }
 	e.received = func(ctx context.Context) (float64, error) {
 		return scrape(ctx, address, "zoomstream_events_received_total")
@@ -161,7 +161,7 @@ func scrape(ctx context.Context, address, name string) (float64, error) {
 // learn runs the connector once to see what it makes: the stream, and the header
 // of a message.
 func (c *contenders) learn(ctx context.Context) error {
-	w, err := newWorld(ctx)
+	w, err := newWorld(ctx, 1)
 	if err != nil {
 		return err
 	}

@@ -9,31 +9,37 @@ import (
 	"time"
 )
 
-// growthPlan measures how cost grows with the size of events.
-func growthPlan() plan {
-	p := fullPlan(1)
-	p.rates, p.starts, p.spooled, p.idle = nil, 0, 0, 10*time.Second
-	p.bursts = []burst{
-		{"300 B", 300, 100_000}, {"1 KiB", 1 << 10, 100_000}, {"4 KiB", 4 << 10, 50_000},
-		{"16 KiB", 16 << 10, 10_000}, {"64 KiB", 64 << 10, 3000}, {"256 KiB", 256 << 10, 800}, {"1000 KB", 1_000_000, 200},
-	}
-	return p
+// growthPlan is what a run of growth measures.
+type growthPlan struct {
+	plan
+	replicated int   // events of 1 KiB into a cluster
+	spools     []int // events that come while NATS is away
+	fleets     []fleet
 }
 
 // fleet is so many subscriptions, led by so many replicas.
 type fleet struct{ subscriptions, replicas int }
 
-var fleets = []fleet{{1, 1}, {10, 1}, {100, 1}, {1000, 1}, {100, 2}, {100, 3}, {100, 10}}
+func fullGrowth() growthPlan {
+	p := growthPlan{plan: fullPlan(1), replicated: 50_000, spools: []int{5000, 50_000, 200_000}}
+	p.rates, p.starts, p.spooled, p.idle = nil, 0, 0, 10*time.Second
+	p.bursts = []burst{
+		{"300 B", 300, 100_000}, {"1 KiB", 1 << 10, 100_000}, {"4 KiB", 4 << 10, 50_000},
+		{"16 KiB", 16 << 10, 10_000}, {"64 KiB", 64 << 10, 3000}, {"256 KiB", 256 << 10, 800}, {"1000 KB", 1_000_000, 200},
+	}
+	p.fleets = []fleet{{1, 1}, {10, 1}, {100, 1}, {1000, 1}, {100, 2}, {100, 3}, {100, 10}}
+	return p
+}
 
-// growth measures events of growing size, and what more subscriptions and replicas cost
-// while nothing happens.
-func growth(ctx context.Context, p plan, fleets []fleet, zoomstream string) (*figures, error) {
+// growth measures events of growing size, copies of the stream, catching up with growing
+// spools, and what more subscriptions and replicas cost while nothing happens.
+func growth(ctx context.Context, p growthPlan, zoomstream string) (*figures, error) {
 	dir, err := os.MkdirTemp("", "zoomstream-bench-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{plan: p, figures: newFigures(1)}
+	b := &bench{plan: p.plan, figures: newFigures(1)}
 	if b.contenders, err = newContenders(ctx, zoomstream, false, dir); err != nil {
 		return nil, err
 	}
@@ -45,18 +51,45 @@ func growth(ctx context.Context, p plan, fleets []fleet, zoomstream string) (*fi
 	}
 	for _, burst := range b.bursts {
 		for _, name := range b.names {
-			if err := b.inWorld(ctx, func(w *world) error { return b.burst(ctx, w, name, burst) }); err != nil {
+			if err := b.inWorld(ctx, 1, func(w *world) error { return b.burst(ctx, w, name, burst) }); err != nil {
 				return nil, fmt.Errorf("burst of %s, %s: %w", burst.name, name, err)
 			}
 		}
 	}
-	for _, f := range fleets {
-		if err := b.inWorld(ctx, func(w *world) error { return b.fleet(ctx, w, f.subscriptions, f.replicas) }); err != nil {
+	if err := b.replicated(ctx, p.replicated); err != nil {
+		return nil, err
+	}
+	for _, spooled := range p.spools {
+		suffix := fmt.Sprintf(" %d", spooled)
+		if err := b.inWorld(ctx, 1, func(w *world) error { return b.catchUp(ctx, w, spooled, suffix) }); err != nil {
+			return nil, fmt.Errorf("catching up%s: %w", suffix, err)
+		}
+	}
+	for _, f := range p.fleets {
+		if err := b.inWorld(ctx, 1, func(w *world) error { return b.fleet(ctx, w, f.subscriptions, f.replicas) }); err != nil {
 			return nil, fmt.Errorf("%d subscriptions, %d replicas: %w", f.subscriptions, f.replicas, err)
 		}
 	}
 	b.summarize()
 	return b.figures, nil
+}
+
+// replicated measures a burst into a stream that a cluster of three keeps once, and one that
+// it keeps three times.
+func (b *bench) replicated(ctx context.Context, events int) error {
+	const servers = 3
+	usual := b.stream
+	defer func() { b.stream = usual }()
+	for _, copies := range []int{1, servers} {
+		b.stream.Replicas = copies
+		of := burst{fmt.Sprintf("1 KiB, %d of %d servers", copies, servers), usualSize, events}
+		for _, name := range b.names {
+			if err := b.inWorld(ctx, servers, func(w *world) error { return b.burst(ctx, w, name, of) }); err != nil {
+				return fmt.Errorf("burst of %s, %s: %w", of.name, name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // fleet measures replicas while no event comes.
@@ -122,7 +155,7 @@ func (w *world) fleetCosts(all []*entrant) (sum costs, err error) {
 		sum.cpu += cpu
 		sum.peak += memory
 	}
-	sum.server, err = w.server.cpu()
+	sum.server, err = w.serverCPU()
 	return sum, err
 }
 

@@ -32,7 +32,7 @@ func run(ctx context.Context) error {
 	zoomstream := flags.String("zoomstream", "./zoomstream", "the built `program`")
 	rounds := flags.Int("rounds", 3, "how often everything is measured; medians count")
 	quick := flags.Bool("quick", false, "one round of little: whether it works, no figures")
-	grows := flags.Bool("growth", false, "measure instead how cost grows with events, subscriptions and replicas")
+	grows := flags.Bool("growth", false, "measure instead how cost grows with events, copies of the stream, spools, subscriptions and replicas")
 	node := flags.Bool("node", true, "measure the Node bridge too, where node and npm are there")
 	out := flags.String("out", "", "write the figures to this `file`, as JSON")
 	committed := flags.String("committed", "docs/performance.json", "`file` with the figures to compare with")
@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if *grows {
-		now, err := growth(ctx, growthPlan(), fleets, *zoomstream)
+		now, err := growth(ctx, fullGrowth(), *zoomstream)
 		if err == nil {
 			fmt.Print("\n", now.list())
 		}

@@ -49,28 +49,28 @@ func measure(ctx context.Context, p plan, zoomstream string, withNode bool) (*fi
 func (b *bench) round(ctx context.Context) error {
 	for _, burst := range b.bursts {
 		for _, name := range b.names {
-			if err := b.inWorld(ctx, func(w *world) error { return b.burst(ctx, w, name, burst) }); err != nil {
+			if err := b.inWorld(ctx, 1, func(w *world) error { return b.burst(ctx, w, name, burst) }); err != nil {
 				return fmt.Errorf("burst of %s, %s: %w", burst.name, name, err)
 			}
 		}
 	}
 	for _, name := range b.names {
-		if err := b.inWorld(ctx, func(w *world) error { return b.latency(ctx, w, name) }); err != nil {
+		if err := b.inWorld(ctx, 1, func(w *world) error { return b.latency(ctx, w, name) }); err != nil {
 			return fmt.Errorf("latency, %s: %w", name, err)
 		}
 	}
-	if err := b.inWorld(ctx, func(w *world) error { return b.startup(ctx, w) }); err != nil {
+	if err := b.inWorld(ctx, 1, func(w *world) error { return b.startup(ctx, w) }); err != nil {
 		return fmt.Errorf("start to connected: %w", err)
 	}
-	if err := b.inWorld(ctx, func(w *world) error { return b.catchUp(ctx, w) }); err != nil {
+	if err := b.inWorld(ctx, 1, func(w *world) error { return b.catchUp(ctx, w, b.spooled, "") }); err != nil {
 		return fmt.Errorf("catching up: %w", err)
 	}
 	return nil
 }
 
-// inWorld measures something in a world of its own.
-func (b *bench) inWorld(ctx context.Context, do func(*world) error) error {
-	w, err := newWorld(ctx)
+// inWorld measures something in a world of its own, with so many nats-servers.
+func (b *bench) inWorld(ctx context.Context, servers int, do func(*world) error) error {
+	w, err := newWorld(ctx, servers)
 	if err != nil {
 		return err
 	}

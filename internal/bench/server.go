@@ -13,8 +13,10 @@ import (
 
 // The environment of the nats-server.
 const (
-	variablePort  = "BENCH_PORT"
-	variableStore = "BENCH_STORE"
+	variablePort   = "BENCH_PORT"
+	variableStore  = "BENCH_STORE"
+	variableRoute  = "BENCH_ROUTE"  // its own port in a cluster; empty: it is in none
+	variableRoutes = "BENCH_ROUTES" // the URLs of the cluster's servers
 )
 
 // runServer is a nats-server with JetStream on files and nothing else set: it
@@ -24,10 +26,19 @@ func runServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := server.NewServer(&server.Options{
+	options := &server.Options{
 		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: os.Getenv(variableStore), MaxPayload: 8 << 20,
 		NoSigs: true, NoLog: true,
-	})
+	}
+	if route := os.Getenv(variableRoute); route != "" {
+		options.ServerName = "s" + route
+		options.Cluster.Name, options.Cluster.Host = "bench", options.Host
+		if options.Cluster.Port, err = strconv.Atoi(route); err != nil {
+			return err
+		}
+		options.Routes = server.RoutesFromStr(os.Getenv(variableRoutes))
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		return err
 	}

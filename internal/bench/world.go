@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,48 +20,123 @@ import (
 // streamName is the connector's default.
 const streamName = "ZOOM"
 
-// world is one measurement's: a nats-server, processes and a folder of their own.
+// world is one measurement's: a nats-server or a cluster, processes and a folder of their own.
 type world struct {
 	dir      string
 	children []*child
-	server   *child
-	port     int // the server's
-	url      string
+	servers  []*child
+	ports    []int  // the servers'
+	routes   []int  // their ports in the cluster; none: there is one server
+	url      string // the first server's
 	nc       *nats.Conn
 	js       jetstream.JetStream
 }
 
-func newWorld(ctx context.Context) (*world, error) {
+// newWorld has so many nats-servers, in a cluster if they are several.
+func newWorld(ctx context.Context, servers int) (*world, error) {
 	dir, err := os.MkdirTemp("", "zoomstream-bench-")
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir}
-	if w.port, err = freePort(); err == nil {
-		err = w.startServer(ctx)
-	}
-	if err == nil {
-		w.nc, err = nats.Connect(w.url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	}
-	if err == nil {
-		w.js, err = jetstream.New(w.nc)
-	}
-	if err != nil {
+	w := &world{dir: dir, ports: make([]int, servers), servers: make([]*child, servers)}
+	if err := w.start(ctx); err != nil {
 		w.close()
 		return nil, err
 	}
 	return w, nil
 }
 
-// startServer starts the nats-server, also again after its end.
-func (w *world) startServer(ctx context.Context) (err error) {
-	w.server, err = w.role(ctx, roleServer, variablePort+"="+strconv.Itoa(w.port), variableStore+"="+filepath.Join(w.dir, "nats"))
-	if err != nil {
+func (w *world) start(ctx context.Context) (err error) {
+	if len(w.ports) > 1 {
+		w.routes = make([]int, len(w.ports))
+	}
+	for _, ports := range [][]int{w.ports, w.routes} {
+		for i := range ports {
+			if ports[i], err = freePort(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.startServers(ctx); err != nil {
 		return err
 	}
-	r, err := w.server.next(ctx)
-	w.url = r.Address
-	return err
+	if w.nc, err = nats.Connect(w.url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond)); err != nil {
+		return err
+	}
+	if w.js, err = jetstream.New(w.nc); err != nil {
+		return err
+	}
+	return w.awaitCluster(ctx)
+}
+
+// startServers starts the nats-servers, also again after their end.
+func (w *world) startServers(ctx context.Context) error {
+	for i, port := range w.ports {
+		environ := []string{variablePort + "=" + strconv.Itoa(port), variableStore + "=" + filepath.Join(w.dir, "nats", strconv.Itoa(i))}
+		if w.routes != nil {
+			environ = append(environ, variableRoute+"="+strconv.Itoa(w.routes[i]), variableRoutes+"="+w.routeURLs())
+		}
+		server, err := w.role(ctx, roleServer, environ...)
+		if err != nil {
+			return err
+		}
+		w.servers[i] = server
+		r, err := server.next(ctx)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			w.url = r.Address
+		}
+	}
+	return nil
+}
+
+func (w *world) routeURLs() string {
+	var all []string
+	for _, port := range w.routes {
+		all = append(all, "nats://127.0.0.1:"+strconv.Itoa(port))
+	}
+	return strings.Join(all, ",")
+}
+
+// awaitCluster waits until a stream can be on all servers.
+func (w *world) awaitCluster(ctx context.Context) error {
+	if w.routes == nil {
+		return nil
+	}
+	const probe = "PROBE"
+	for began := time.Now(); ; {
+		_, err := w.js.CreateStream(ctx, jetstream.StreamConfig{Name: probe, Replicas: len(w.servers)})
+		if err == nil {
+			return w.js.DeleteStream(ctx, probe)
+		}
+		if time.Since(began) > giveUp {
+			return fmt.Errorf("the cluster does not become ready: %w", err)
+		}
+		if err := sleep(ctx, 10*askEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// stopServers ends the nats-servers in an orderly way.
+func (w *world) stopServers() {
+	for _, server := range w.servers {
+		server.stop(syscall.SIGTERM)
+	}
+}
+
+// serverCPU is what all nats-servers have used.
+func (w *world) serverCPU() (sum time.Duration, err error) {
+	for _, server := range w.servers {
+		cpu, err := server.cpu()
+		if err != nil {
+			return 0, err
+		}
+		sum += cpu
+	}
+	return sum, nil
 }
 
 func (w *world) role(ctx context.Context, role string, environ ...string) (*child, error) {
