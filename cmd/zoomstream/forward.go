@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type forwardCmd struct {
 	Parallel     int           `default:"1" placeholder:"N" help:"Deliver so many events at a time, 1 to 64, in order for each object (payload.object.id, else uuid), else account. Default 1: all in order."`
 	Attempts     int           `default:"15" placeholder:"N" help:"Give an event up after so many attempts; it becomes a dead letter. Default 15, which takes about nine minutes."`
 	Timeout      time.Duration `default:"10s" placeholder:"DURATION" help:"How long the endpoint may take to answer, 100ms to 5m. Default 10s."`
+	Metrics      string        `placeholder:"HOST:PORT" help:"Serve metrics for Prometheus there, at /metrics. Default: nowhere."`
 	Dead         bool          `help:"Send the dead letters of this delivery again, and end."`
 }
 
@@ -70,6 +72,11 @@ func (c *forwardCmd) Validate(k *kong.Context) error {
 	case c.Timeout < 100*time.Millisecond || c.Timeout > 5*time.Minute:
 		return fmt.Errorf("--timeout=%s is not 100ms to 5m", c.Timeout)
 	}
+	if c.Metrics != "" {
+		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+			return fmt.Errorf("--metrics=%s is no host and port; use for example 127.0.0.1:8481", c.Metrics)
+		}
+	}
 	return c.Settings.Validate(k)
 }
 
@@ -102,6 +109,14 @@ func (c *forwardCmd) Run(p *process) error {
 	options.Secret = func() string { return *secret.Load() }
 	if c.Dead {
 		return c.resend(p, cfg, options)
+	}
+	if c.Metrics != "" {
+		m, err := listenForMetrics(c.Metrics, log)
+		if err != nil {
+			return err
+		}
+		defer m.close()
+		options.Metrics = m.registry
 	}
 	to := natsOptions(cfg, "zoomstream forward "+options.Name)
 	to.Log = log

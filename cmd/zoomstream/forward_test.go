@@ -14,10 +14,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -51,11 +53,12 @@ func TestForward(t *testing.T) {
 	settings := []string{"NATS_URL=" + s.url, "ZOOMSTREAM_FORWARD_SECRET=" + secret, "ZOOMSTREAM_LOG_LEVEL=trace"}
 	args := []string{"forward", "--to=" + endpoint.URL + "/must-not-leak?key=must-not-leak", "--since=1h", "--name=team"}
 	store("a", "poison", "b")
-	first := start(t, settings, args...)
+	first := start(t, settings, append(args, "--metrics=127.0.0.1:0")...)
 	first.says(&first.stderr, `"code":"forward.dead"`)
 	for range 5 { // the poison three times
 		<-asked
 	}
+	forwardMetrics(t, first)
 	standby := start(t, settings, args...)
 	standby.says(&standby.stderr, `"code":"forward.standby"`)
 	first.signal(syscall.SIGTERM)
@@ -99,6 +102,36 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// forwardMetrics compares the metrics with the documented ones and, once the poison and both
+// events are through, their values.
+func forwardMetrics(t *testing.T, p *program) {
+	t.Helper()
+	documented := regexp.MustCompile("(?m)^\\| `(zoomstream_forward_\\w+)`").FindAllStringSubmatch(readDoc(t, consumersPage), -1)
+	p.says(&p.stderr, "/metrics")
+	url := regexp.MustCompile(`http://[^"]+/metrics`).FindString(p.stderr.String())
+	deadline := time.Now().Add(30 * time.Second)
+	for want := map[string]string{"delivered_total": "2", "refused_total": "3", "dead_letters_total": "1", "removed_total": "0", "pending": "0", "in_flight": "0", "lag_seconds": "0"}; ; {
+		text := scrape(t, url)
+		wrong := ""
+		for _, m := range documented {
+			if line := fmt.Sprintf("\n%s{delivery=\"team\"} %s", m[1], want[strings.TrimPrefix(m[1], "zoomstream_forward_")]); !strings.Contains(text, line) {
+				wrong += line
+			}
+		}
+		if n := strings.Count(text, "# TYPE zoomstream_forward_"); n != len(documented) || n != len(want) {
+			t.Fatalf("%d metrics, %d documented:\n%s", n, len(documented), text)
+		}
+		if wrong == "" {
+			return
+		}
+		if time.Now().Before(deadline) {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		t.Fatalf("lacks %s:\n%s", wrong, text)
+	}
+}
+
 // TestForwardErrors has the exit code tell what is wrong.
 func TestForwardErrors(t *testing.T) {
 	t.Parallel()
@@ -115,6 +148,7 @@ func TestForwardErrors(t *testing.T) {
 		{exitUsage, "--parallel=65", "", []string{"--to=https://example.com/", "--parallel=65"}},
 		{exitUsage, "--name", "", []string{"--to=https://example.com/", "--name=a.b"}},
 		{exitUsage, "--attempts=0", "", []string{"--to=https://example.com/", "--attempts=0"}},
+		{exitUsage, "--metrics=8481", "", []string{"--to=https://example.com/", "--metrics=8481"}},
 		{exitUsage, "--timeout=1ms", "", []string{"--to=https://example.com/", "--timeout=1ms"}},
 		{exitConfig, "ZOOMSTREAM_FORWARD_SECRET: not set", "", []string{"--to=https://example.com/"}},
 		{exitFailure, "there is no stream ZOOM", "ZOOMSTREAM_FORWARD_SECRET=hidden", []string{"--to=http://hidden.example/", "--insecure-http"}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -32,6 +33,7 @@ type Options struct {
 
 	DeadReplicas int // of the dead letters' stream, when it is created
 	Log          zerolog.Logger
+	Metrics      prometheus.Registerer // gets the delivery's; nil: nobody asks
 
 	pace pace // zero: the usual one
 }
@@ -66,7 +68,12 @@ func newForwarder(js jetstream.JetStream, o Options) *forwarder {
 	if o.pace == (pace{}) {
 		o.pace = usualPace
 	}
-	return &forwarder{Options: o, nc: js.Conn(), js: js, client: newClient(o.Timeout, o.Parallel)}
+	f := &forwarder{Options: o, nc: js.Conn(), js: js, client: newClient(o.Timeout, o.Parallel)}
+	f.progress.load.Store(new(load))
+	if o.Metrics != nil {
+		f.progress.register(o.Metrics, o.Name)
+	}
+	return f
 }
 
 // Run delivers until the context ends. Then it finishes what is in flight, within a bound,

@@ -25,6 +25,7 @@ type progress struct {
 	pending   atomic.Uint64 // in the stream, not handed out
 	removed   atomic.Uint64 // messages that the stream has removed before they were handed out
 	stored    atomic.Int64  // when the stream stored the last event that was delivered, in nanoseconds
+	load      atomic.Pointer[load]
 
 	reported uint64 // what was delivered at the last report
 
@@ -71,20 +72,21 @@ func (l load) lag() time.Duration {
 }
 
 // report logs how far it is, unless nothing happens.
-func (p *progress) report(log zerolog.Logger, name string, l load) {
+func (p *progress) report(log zerolog.Logger, name string) {
 	delivered := p.delivered.Load()
-	if delivered == p.reported && l.inFlight == 0 {
+	if delivered == p.reported && p.load.Load().inFlight == 0 {
 		return
 	}
 	p.reported = delivered
-	log.Info().Str("code", "forward.progress").Func(p.fields(name, l)).Msg("events are delivered")
+	log.Info().Str("code", "forward.progress").Func(p.fields(name)).Msg("events are delivered")
 }
 
-func (p *progress) end(log zerolog.Logger, name string, l load) {
-	log.Info().Str("code", "forward.ended").Func(p.fields(name, l)).Msg("the delivery ended; what is in flight goes back")
+func (p *progress) end(log zerolog.Logger, name string) {
+	log.Info().Str("code", "forward.ended").Func(p.fields(name)).Msg("the delivery ended; what is in flight goes back")
 }
 
-func (p *progress) fields(name string, l load) func(*zerolog.Event) {
+func (p *progress) fields(name string) func(*zerolog.Event) {
+	l := p.load.Load()
 	return func(e *zerolog.Event) {
 		e.Str("name", name).Uint64("delivered", p.delivered.Load()).Uint64("refused", p.refused.Load()).Uint64("dead", p.dead.Load()).
 			Uint64("pending", p.pending.Load()).Uint64("removed", p.removed.Load()).

@@ -137,6 +137,7 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 	defer report.Stop()
 	for {
 		w.dispatch()
+		w.noteLoad()
 		select {
 		case msg := <-handedOut:
 			w.take(msg)
@@ -149,7 +150,7 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 		case <-loss.C:
 			w.checkLoss()
 		case <-report.C:
-			w.progress.report(w.Log, w.Name, w.load())
+			w.progress.report(w.Log, w.Name)
 		case err := <-ended:
 			return err
 		}
@@ -290,15 +291,15 @@ const (
 
 func (w *window) answer(reply, what string) error { return w.nc.Publish(reply, []byte(what)) }
 
-// load is what is in flight.
-func (w *window) load() load {
+// noteLoad has others see what is in flight.
+func (w *window) noteLoad() {
 	l := load{inFlight: len(w.inFlight)}
 	for _, d := range w.inFlight {
 		if l.oldest.IsZero() || d.m.Stored.Before(l.oldest) {
 			l.oldest = d.m.Stored
 		}
 	}
-	return l
+	w.progress.load.Store(&l)
 }
 
 // extendAckWait has the consumer wait longer for all that is in flight.
@@ -319,7 +320,8 @@ func (w *window) finish() {
 		w.release(r)
 	}
 	w.reportAbandoned()
-	w.progress.end(w.Log, w.Name, w.load())
+	w.noteLoad()
+	w.progress.end(w.Log, w.Name)
 	if !w.nc.IsConnected() {
 		return
 	}
