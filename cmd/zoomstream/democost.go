@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -32,7 +33,7 @@ func (d *demo) outcome(ctx context.Context, began time.Time) (leader string, c c
 	for {
 		c = d.cost(began, ready)
 		complete := c.unstored == 0 && (c.hole == 0 || c.gap != message.Gap{})
-		if complete || pause(bound, lookEvery) != nil {
+		if complete || sleep.For(bound, lookEvery) != nil {
 			return leader, c
 		}
 	}

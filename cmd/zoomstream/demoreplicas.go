@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 const (
@@ -117,7 +118,7 @@ func (r *replica) keep(ctx context.Context) error {
 		if !r.killed.Swap(false) {
 			r.say("%s ended by itself: %s", r.name, cmp.Or(err, errors.New("exit status 0")))
 		}
-		if pause(ctx, replicaRestart) != nil {
+		if sleep.For(ctx, replicaRestart) != nil {
 			return nil
 		}
 		r.say("%s is started again", r.name)

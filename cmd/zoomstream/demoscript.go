@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
@@ -116,7 +117,7 @@ func (d *demo) awaitSteady(ctx context.Context) *replica {
 		if leader != nil && d.settled() && d.sim.Summary(demoSubscription).Live == 1 {
 			return leader
 		}
-		if pause(ctx, lookEvery) != nil {
+		if sleep.For(ctx, lookEvery) != nil {
 			return nil
 		}
 	}

@@ -57,7 +57,7 @@ func TestImports(t *testing.T) {
 	}
 	// What all may import: small, by the standard library alone, and about no part of
 	// the program.
-	leaves := []string{module + "internal/colour", module + "internal/eventnames", module + "internal/nearest", module + "internal/redact", module + "internal/secretfile"}
+	leaves := []string{module + "internal/colour", module + "internal/eventnames", module + "internal/nearest", module + "internal/redact", module + "internal/secretfile", module + "internal/sleep"}
 	for _, leaf := range leaves {
 		rules[strings.TrimPrefix(leaf, module)] = rule{only: []string{"-"}}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // settle is how long a process may still work after the last event is stored,
@@ -34,7 +36,7 @@ func (b *bench) burst(ctx context.Context, w *world, name string, of burst) erro
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, settle); err != nil {
+	if err := sleep.For(ctx, settle); err != nil {
 		return err
 	}
 	after, err := w.costs(ctx, e)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // catchUp measures how fast the connector publishes so many events that have come while NATS
@@ -62,7 +64,7 @@ func (e *entrant) awaitReceived(ctx context.Context, n int) error {
 		if int(received) >= n {
 			return nil
 		}
-		if err := sleep(ctx, askEvery); err != nil {
+		if err := sleep.For(ctx, askEvery); err != nil {
 			return err
 		}
 	}

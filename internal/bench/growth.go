@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // growthPlan is what a run of growth measures.
@@ -120,14 +122,14 @@ func (b *bench) fleet(ctx context.Context, w *world, subscriptions, replicas int
 	}
 	name := fmt.Sprintf("%d subscriptions, %d replicas", subscriptions, replicas)
 	b.add("connected "+name, connector, time.Since(began).Seconds())
-	if err := sleep(ctx, idleFor); err != nil {
+	if err := sleep.For(ctx, idleFor); err != nil {
 		return err
 	}
 	before, err := w.fleetCosts(all)
 	if err != nil {
 		return err
 	}
-	if err := sleep(ctx, b.idle); err != nil {
+	if err := sleep.For(ctx, b.idle); err != nil {
 		return err
 	}
 	after, err := w.fleetCosts(all)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // idleFor is how long the connector is left alone before its idle memory is read.
@@ -31,7 +33,7 @@ func (b *bench) startup(ctx context.Context, w *world) error {
 			b.add("start to connected", connector, time.Unix(0, r.Connected).Sub(began).Seconds()*1000)
 		}
 		if i == b.starts {
-			if err := sleep(ctx, idleFor); err != nil {
+			if err := sleep.For(ctx, idleFor); err != nil {
 				return err
 			}
 			idle, err := e.process.memory("VmRSS")

@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // streamName is the connector's default.
@@ -114,7 +116,7 @@ func (w *world) awaitCluster(ctx context.Context) error {
 		if time.Since(began) > giveUp {
 			return fmt.Errorf("the cluster does not become ready: %w", err)
 		}
-		if err := sleep(ctx, 10*askEvery); err != nil {
+		if err := sleep.For(ctx, 10*askEvery); err != nil {
 			return err
 		}
 	}
@@ -212,17 +214,8 @@ func (w *world) awaitStored(ctx context.Context, n int) (int, error) {
 		if now != have {
 			have, changed = now, time.Now()
 		}
-		if err := sleep(ctx, askEvery); err != nil {
+		if err := sleep.For(ctx, askEvery); err != nil {
 			return 0, err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/dedupe"
 	"github.com/zoomstream/zoomstream/internal/outbox"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
@@ -202,17 +203,17 @@ func (b *Bridge) stopContexts(termCtx, processCtx context.Context) (readCtx, dra
 			return
 		}
 		for range dialEnd / handoverCheck { // the lease is released after it
-			if b.session.Load() != nil || sleep(drainCtx, handoverCheck) != nil {
+			if b.session.Load() != nil || sleep.For(drainCtx, handoverCheck) != nil {
 				break
 			}
 		}
 		for range b.cfg.Handover / handoverCheck {
-			if b.standbys() == 0 || sleep(drainCtx, handoverCheck) != nil {
+			if b.standbys() == 0 || sleep.For(drainCtx, handoverCheck) != nil {
 				break
 			}
 		}
 		stopRead()
-		sleep(drainCtx, flushTimeout) //nolint:errcheck
+		sleep.For(drainCtx, flushTimeout) //nolint:errcheck
 		stopDrain()
 	})
 	return readCtx, drainCtx, func() {
@@ -242,14 +243,3 @@ func (b *Bridge) lastEventAt() time.Time {
 
 // standbys is how many replicas would take over.
 func (b *Bridge) standbys() int { return b.cfg.Peers.Standbys(b.cfg.Subscription) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

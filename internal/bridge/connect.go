@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -80,7 +81,7 @@ func (c *connector) run() error {
 			pause = b.contest.handleDisplaced(c.drainCtx)
 		}
 		b.cfg.Log.Warn().Str("code", "zoom.disconnected").Str("cause", string(causeOf(err))).AnErr("error", err).Stringer("pause", pause.Round(time.Millisecond)).Msg("no connection to Zoom; connecting again")
-		if sleep(c.termCtx, pause) != nil {
+		if sleep.For(c.termCtx, pause) != nil {
 			return nil
 		}
 	}

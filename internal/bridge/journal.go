@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -88,7 +89,7 @@ func (j *journal) run(ctx context.Context) {
 		}
 		if err := j.sync(ctx); err != nil && ctx.Err() == nil {
 			j.b.cfg.Log.Debug().Str("code", "state.retried").Err(err).Msg("state not written; trying again")
-			if sleep(ctx, retry) == nil {
+			if sleep.For(ctx, retry) == nil {
 				j.touch()
 			}
 			retry = min(4*retry, time.Second)
@@ -105,7 +106,7 @@ func (j *journal) recordEnd(processCtx, ctx context.Context) {
 		if j.sync(ctx) == nil || processCtx.Err() != nil {
 			return
 		}
-		sleep(processCtx, pause) //nolint:errcheck // then it tries once more
+		sleep.For(processCtx, pause) //nolint:errcheck // then it tries once more
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zoomstream/zoomstream/internal/kv"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // releaseTimeout bounds the release. If it fails, the TTL releases.
@@ -166,7 +167,7 @@ func (e *elector) releaseLease(t *Term) {
 		switch {
 		case unread != nil:
 			last = err
-			sleep(ctx, e.c.timing.retry)
+			sleep.For(ctx, e.c.timing.retry) //nolint:errcheck // the loop looks
 		case !found.held || !sameTerm(found.record, t.record):
 			return
 		default:
@@ -174,13 +175,4 @@ func (e *elector) releaseLease(t *Term) {
 		}
 	}
 	e.log.Warn().Str("code", "lease.unreleased").Err(last).Msg("lease not released; it expires by itself")
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 const (
@@ -68,7 +70,7 @@ func (c *streamCapture) RoundTrip(r *http.Request) (*http.Response, error) {
 func withGracePeriod(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		sleep(longer, grace) //nolint:errcheck // ends early if released
+		sleep.For(longer, grace) //nolint:errcheck // ends early if released
 		cancel()
 	})
 	return longer, func() { stop(); cancel() }

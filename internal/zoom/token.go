@@ -529,14 +529,3 @@ func newPause(first, longest time.Duration) *backoff.ExponentialBackOff {
 		backoff.WithMaxElapsedTime(0),
 	)
 }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

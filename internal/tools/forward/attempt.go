@@ -2,10 +2,10 @@ package forward
 
 import (
 	"context"
-	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 )
 
@@ -37,16 +37,6 @@ func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) 
 		if n >= f.Attempts || r.ofEvent && n >= attemptsOfEvent {
 			return r, nil
 		}
-		pause(stopping, max(pauses.NextBackOff(), r.retryAfter))
-	}
-}
-
-// pause waits, or until the context ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+		sleep.For(stopping, max(pauses.NextBackOff(), r.retryAfter)) //nolint:errcheck // the caller looks
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -96,7 +97,7 @@ func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusa
 		}
 		f.Log.Error().Str("code", "forward.unstored").Str("name", f.Name).Uint64("stream_seq", m.Sequence).Err(err).
 			Msg("a dead letter cannot be stored; the events behind it wait")
-		pause(ctx, pauses.NextBackOff())
+		sleep.For(ctx, pauses.NextBackOff()) //nolint:errcheck // the caller looks
 	}
 }
 

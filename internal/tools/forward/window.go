@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -264,7 +265,7 @@ func (w *window) acknowledge(d *delivery) bool {
 		if err == nil || w.work.Err() != nil {
 			return err == nil
 		}
-		pause(w.work, w.pace.firstPause)
+		sleep.For(w.work, w.pace.firstPause) //nolint:errcheck // the caller looks
 	}
 }
 
