@@ -17,8 +17,8 @@ const shortestGap = 300 * time.Millisecond
 // newGap returns the gap between the connection of a state and this term's connection of
 // the given number.
 func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
-	if cause == message.GapKicked { // a stranger's connection got the events from then on
-		from = later(earlier(from, last.LastFrame), from.Add(-zoom.ReadDelay))
+	if cause == message.GapKicked && !from.IsZero() { // a stranger got the events, and what tells of that may have been read late
+		from = from.Add(-zoom.ReadDelay)
 	}
 	if from.After(to) || from.IsZero() {
 		from = to // the clocks of two machines differ, or it is not known

@@ -17,6 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -132,10 +133,18 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 			return json.Marshal(last)
 		}}
 		b := New(nil, nil, cfg)
-		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(c.since) {
+		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(gapStart(c.cause, c.since)) {
 			t.Errorf("%s: %+v", name, gap)
 		}
 	}
+}
+
+// gapStart is when a gap begins after a connection that ended at a time.
+func gapStart(cause message.GapCause, ended time.Time) time.Time {
+	if cause == message.GapKicked {
+		return ended.Add(-zoom.ReadDelay)
+	}
+	return ended
 }
 
 // TestDisplacedBySomebody: of a replica that cannot be asked, what it has recorded counts,
@@ -153,7 +162,7 @@ func TestDisplacedBySomebody(t *testing.T) {
 		last := record.State{State: c.state, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: begin.Add(-c.seconds * time.Second)}
 		b := New(nil, nil, testConfig(t, nil, zerolog.Nop()))
 		_, gap := b.gapBeforeTerm(t.Context(), last, begin)
-		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(last.Since)) {
+		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(gapStart(gap.Cause, last.Since))) {
 			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
 		}
 	}

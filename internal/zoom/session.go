@@ -151,7 +151,8 @@ func (s *Session) Dialled() time.Time { return s.dialled }
 // the other one sends nothing more. A connection that broke, fell silent, was closed
 // on this side while a heartbeat was unanswered, or before Zoom had answered the
 // close frame, may have been dead, or have had frames unread, since Zoom sent the last
-// frame that was read. What it was closed by may have been read up to a second late.
+// frame that was read. A close may have been read up to a second late, as may the frame
+// before it, but not before that was sent.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
 	until := s.runningUntil(ended)
@@ -166,7 +167,7 @@ func (s *Session) LiveUntil(err error) time.Time {
 	case e.Cause == CauseStopped:
 		until = max(s.closeSent.Load(), s.lastFrame.Load())
 	case e.Cause == CauseClosed: // a shorter pause is not noticed, and the close may have come in it
-		until = min(until, max(until-int64(ReadDelay), s.lastFrame.Load()))
+		until = min(until, max(until-int64(ReadDelay), min(s.lastFrame.Load(), s.lastSent.Load())))
 	}
 	return s.start.Add(time.Duration(until))
 }

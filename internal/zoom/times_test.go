@@ -239,10 +239,14 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 }
 
 // TestCloseReadLate has Zoom close: a process that stood still for a moment reads that late,
-// without noticing. So the session is known to have lived until a second before, or until
-// its last frame.
+// without noticing, and the last frame too. So the session is known to have lived until a
+// second before, or until that was sent.
 func TestCloseReadLate(t *testing.T) {
-	for quiet, want := range map[time.Duration]time.Duration{200 * time.Millisecond: 200 * time.Millisecond, 20 * time.Second: ReadDelay} {
+	for _, c := range []struct{ sent, quiet, want time.Duration }{ // sent after the start; Zoom states whole seconds
+		{3 * time.Second, 200 * time.Millisecond, 200 * time.Millisecond},
+		{3500 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond},
+		{3 * time.Second, 20 * time.Second, ReadDelay},
+	} {
 		bubble(t, zoomsim.Options{IdleTimeout: -1}, func(t *testing.T, w *world) {
 			w.dialer.cfg.Heartbeat = time.Hour
 			s := w.dial(t, t.Context())
@@ -250,13 +254,13 @@ func TestCloseReadLate(t *testing.T) {
 			running.Go(func() {
 				err := s.Run(t.Context(), func(*Frame) error { return nil })
 				wantCause(t, err, CauseClosed)
-				if got := time.Since(s.LiveUntil(err)); got < want || got > want+100*time.Millisecond {
-					t.Errorf("%v after the last frame, it is known to have lived until %v before its end", quiet, got)
+				if got := time.Since(s.LiveUntil(err)); got < c.want || got > c.want+100*time.Millisecond {
+					t.Errorf("%v after the last frame, it is known to have lived until %v before its end", c.quiet, got)
 				}
 			})
-			time.Sleep(3 * time.Second)
+			time.Sleep(c.sent)
 			w.sim.Emit(subscription, zoomsim.Event{Name: "meeting.started"})
-			time.Sleep(quiet)
+			time.Sleep(c.quiet)
 			w.sim.CloseSockets(subscription, 1001, "maintenance") //nolint:errcheck // there is one
 			running.Wait()
 		})
