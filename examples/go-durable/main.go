@@ -49,14 +49,14 @@ func run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	// One message at a time: with more in hand, those that a crash leaves behind would come back after newer ones.
+	// One message in hand: with more, those that a crash leaves behind would come back after newer ones.
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "ZOOM", jetstream.ConsumerConfig{
 		Durable: "go-durable", FilterSubject: "zoom.meeting.>", MaxAckPending: 1, AckWait: 5 * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(1))
+	messages, err := consumer.Messages() // not PullMaxMessages(1), with which nats.go 1.55 may wait for half a minute
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,15 @@ func (f *forwarder) window() int {
 	return perLane * f.Parallel
 }
 
+// leastAsked is how many messages are asked for at a time at least. nats.go (1.55) asks for no more
+// if a message comes before it has noted that it asked for that one, and looks again only when the
+// next one comes: who asks for one at a time then gets nothing until the request has expired. The
+// window bounds what comes, by the consumer's MaxAckPending.
+const leastAsked = 16
+
+// asked is how many messages are asked for at a time.
+func (f *forwarder) asked() int { return max(leastAsked, f.window()) }
+
 // ensureConsumer creates the consumer, or adapts the one that is there. Where that is in the
 // stream is never changed.
 func (f *forwarder) ensureConsumer(ctx context.Context) (jetstream.Consumer, error) {

@@ -377,3 +377,15 @@ func TestInDoubt(t *testing.T) {
 	w.end(i)
 	w.checkOrder(4, objects)
 }
+
+// TestAsksForMore: with one at a time, a request that the client forgets would be made again only
+// when the one before has expired. That takes a pause of its process between two instructions,
+// which no test can bring about.
+func TestAsksForMore(t *testing.T) {
+	for _, parallel := range []int{1, 2, 64} {
+		f := &forwarder{Options: Options{Parallel: parallel}}
+		if f.asked() < 2 || f.asked() < f.window() {
+			t.Errorf("parallel=%d: it asks for %d messages at a time, and has room for %d", parallel, f.asked(), f.window())
+		}
+	}
+}

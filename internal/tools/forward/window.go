@@ -65,7 +65,7 @@ type result struct {
 
 // deliverAll delivers what the consumer hands out, until the context ends.
 func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer) error {
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(f.window()), jetstream.PullExpiry(f.pace.pull), jetstream.PullPriorityGroup(priorityGroup))
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(f.asked()), jetstream.PullExpiry(f.pace.pull), jetstream.PullPriorityGroup(priorityGroup))
 	if err != nil {
 		return f.consumerError(err)
 	}
