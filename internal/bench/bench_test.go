@@ -50,7 +50,7 @@ func TestGrowth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"burst 4 KiB", "CPU 4 KiB", "burst 1 KiB, 3 of 3 servers", "catching up 600", "connected 3 subscriptions, 2 replicas", "memory 3 subscriptions, 2 replicas"} {
+	for _, name := range []string{"burst 4 KiB", "allocations 4 KiB", "burst 1 KiB, 3 of 3 servers", "catching up 600", "connected 3 subscriptions, 2 replicas", "memory 3 subscriptions, 2 replicas"} {
 		if m := f.find(name); m == nil || m.Median[connector] <= 0 || m.Unit == "" || !strings.Contains(f.list(), name+", "+m.Unit) {
 			t.Errorf("%q is %+v in\n%s", name, m, f.list())
 		}

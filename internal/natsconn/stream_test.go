@@ -117,7 +117,7 @@ func TestExistingStreamIsChecked(t *testing.T) {
 			if stream.CachedInfo().Created != before.Created || !equalConfig(stream.CachedInfo().Config, before.Config) {
 				t.Errorf("the stream was changed:\n%+v\n%+v", before.Config, stream.CachedInfo().Config)
 			}
-			if err := publishSome(t, js); (err != nil) != test.fatal {
+			if err := publishSome(t, js, test.fatal); (err != nil) != test.fatal {
 				t.Errorf("fatal %v, and publishing shows: %v", test.fatal, err)
 			}
 		})
@@ -148,10 +148,15 @@ func TestExistingStreamIsChecked(t *testing.T) {
 }
 
 // publishSome publishes what must always have room, and returns why one is not taken.
-func publishSome(t *testing.T, js jetstream.JetStream) error {
+// publishSome publishes until something is not taken. Where an event never will be, nobody may answer.
+func publishSome(t *testing.T, js jetstream.JetStream, fatal bool) error {
 	t.Helper()
+	wait := 30 * time.Second
+	if fatal {
+		wait = 200 * time.Millisecond
+	}
 	for _, subject := range []string{"zoom._bridge.gap", "zoom.meeting.started", "zoom.meeting.started", "zoom.a", "zoom.a", "zoom.a", "zoom.a", "zoom.a", "zoom.a"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		_, err := js.Publish(ctx, subject, make([]byte, 3<<10), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err != nil {
