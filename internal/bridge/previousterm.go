@@ -79,12 +79,14 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 }
 
 // mayHaveDisplaced reports whether this term's first connection may be what ended the
-// previous term's: its end was noticed only then, or its replica was displaced just then and
-// could not see this term, as in an outage of NATS.
+// previous term's: its end was noticed only then, or its replica was displaced, or closed it,
+// just then and could not see this term, as in an outage of NATS.
 func (b *Bridge) mayHaveDisplaced(last record.State, answered bool, ready time.Time) bool {
 	switch last.Cause {
 	case message.GapDisconnected:
 		return answered && last.Ended.After(ready)
+	case message.GapHandoverTimeout, message.GapStart: // it had released its lease by then; after a restart there is nobody to ask
+		return ready.Sub(last.Since) <= b.displacementAdvance(last, true)
 	case message.GapKicked:
 		return ready.Sub(last.Since) <= b.displacementAdvance(last, answered)
 	}
