@@ -50,6 +50,7 @@ func TestImports(t *testing.T) {
 		"internal/watch/status":     {never: engine},
 		"internal/watch/page":       {never: engine},
 		"internal/watch/httpserver": {never: engine},
+		"internal/webhook":          {never: engine},
 		"internal/tools/inspect":    {never: engine},
 		"internal/tools/forward":    {never: engine},
 		// It runs the code of run for what belongs to Zoom, and holds a lease by the records.

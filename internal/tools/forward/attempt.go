@@ -7,6 +7,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/webhook"
 )
 
 // attemptsOfEvent are made at most for an event that the endpoint finds wrong (400, 413,
@@ -18,7 +19,7 @@ const attemptsOfEvent = 3
 // attempt delivers a message. The refusal is the last one, once it is given up; the
 // error says that it was stopped before. Stopping ends what is between attempts, work
 // also the attempt.
-func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) (*refusal, error) {
+func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) (*webhook.Refusal, error) {
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMultiplier(2),
 		backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
 	for n := 1; ; n++ {
@@ -34,9 +35,9 @@ func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) 
 			return nil, context.Cause(work)
 		}
 		f.progress.refusal(f.Log, m, n, r)
-		if n >= f.Attempts || r.ofEvent && n >= attemptsOfEvent {
+		if n >= f.Attempts || r.OfMessage && n >= attemptsOfEvent {
 			return r, nil
 		}
-		sleep.For(stopping, max(pauses.NextBackOff(), r.retryAfter)) //nolint:errcheck // the caller looks
+		sleep.For(stopping, max(pauses.NextBackOff(), r.RetryAfter)) //nolint:errcheck // the caller looks
 	}
 }

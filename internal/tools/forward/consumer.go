@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/webhook"
 )
 
 const (
@@ -108,7 +109,7 @@ func pinOf(info *jetstream.ConsumerInfo) string {
 }
 
 func (f *forwarder) logBegin(info *jetstream.ConsumerInfo, there bool) {
-	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", redactedURL(f.To)).Int("parallel", f.Parallel).
+	f.Log.Info().Str("code", "forward.begun").Str("name", f.Name).Str("consumer", info.Name).Str("to", webhook.Host(f.To)).Int("parallel", f.Parallel).
 		Bool("new", !there).Uint64("pending", info.NumPending).Int("in_doubt", info.NumAckPending).Msg("delivering events to the endpoint")
 	if pinOf(info) != "" {
 		f.Log.Info().Str("code", "forward.standby").Str("name", f.Name).

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zoomstream/zoomstream/internal/sleep"
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/webhook"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -77,7 +78,7 @@ func (f *forwarder) ensureDeadStream(ctx context.Context) error {
 
 // storeDead stores the dead letter of a message. It repeats that until it is stored, or the
 // context ends: nothing is dropped, also when the stream is full.
-func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusal) error {
+func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *webhook.Refusal) error {
 	letter := f.deadLetter(m, r)
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
 	for {
@@ -89,7 +90,7 @@ func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *refusa
 		if err == nil {
 			f.progress.dead.Add(1)
 			f.Log.Error().Str("code", "forward.dead").Str("name", f.Name).Str("id", m.Header.Get(message.HeaderID)).Str("subject", m.Subject).Uint64("stream_seq", m.Sequence).
-				Str("reason", r.code).Str("detail", r.text).Msg("an event could not be delivered and is a dead letter")
+				Str("reason", r.Code).Str("detail", r.Text).Msg("an event could not be delivered and is a dead letter")
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -109,7 +110,7 @@ func (f *forwarder) publishDead(ctx context.Context, letter *nats.Msg) error {
 }
 
 // deadLetter is the message with its headers, and why it could not be delivered.
-func (f *forwarder) deadLetter(m *inspect.Message, r *refusal) *nats.Msg {
+func (f *forwarder) deadLetter(m *inspect.Message, r *webhook.Refusal) *nats.Msg {
 	letter := &nats.Msg{Subject: f.deadSubject(m.Subject), Header: nats.Header{}, Data: m.Body}
 	for name, values := range m.Header {
 		if !strings.HasPrefix(name, "Nats-") { // the server's own, and what would have the server do something
@@ -121,8 +122,8 @@ func (f *forwarder) deadLetter(m *inspect.Message, r *refusal) *nats.Msg {
 		id = strconv.FormatUint(m.Sequence, 10)
 	}
 	letter.Header[message.HeaderID] = []string{f.deadID(id)}
-	letter.Header[message.HeaderReasonCode] = []string{r.code}
-	letter.Header[message.HeaderReason] = []string{message.Short(r.text, message.MaxText)}
+	letter.Header[message.HeaderReasonCode] = []string{r.Code}
+	letter.Header[message.HeaderReason] = []string{message.Short(r.Text, message.MaxText)}
 	return letter
 }
 
@@ -214,8 +215,8 @@ func (f *forwarder) resend(ctx context.Context, consumer jetstream.Consumer, tot
 			sent.Delivered, sent.Left = sent.Delivered+1, sent.Left-1
 			continue
 		}
-		if !refusal.ofEvent {
-			return sent, fmt.Errorf("%s; the dead letters behind it are not tried", refusal.text)
+		if !refusal.OfMessage {
+			return sent, fmt.Errorf("%s; the dead letters behind it are not tried", refusal.Text)
 		}
 		total--
 	}

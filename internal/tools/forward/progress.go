@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/webhook"
 	"github.com/zoomstream/zoomstream/message"
 )
 
@@ -44,7 +45,7 @@ func (p *progress) delivery(m *inspect.Message) {
 }
 
 // refusal logs a refused attempt, at most one a minute.
-func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, r *refusal) {
+func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, r *webhook.Refusal) {
 	p.refused.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,7 +53,7 @@ func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, 
 	if time.Since(p.warned) < refusalEvery {
 		return
 	}
-	log.Warn().Str("code", "forward.refused").Str("reason", r.code).Str("detail", r.text).Int("attempt", attempt).Uint64("stream_seq", m.Sequence).
+	log.Warn().Str("code", "forward.refused").Str("reason", r.Code).Str("detail", r.Text).Int("attempt", attempt).Uint64("stream_seq", m.Sequence).
 		Str("id", m.Header.Get(message.HeaderID)).Int("count", p.unsaid).Msg("the endpoint did not take an event; it is tried again")
 	p.warned, p.unsaid = time.Now(), 0
 }
