@@ -38,7 +38,7 @@ const (
 const (
 	AlarmToken     = "token"      // Zoom gives no access token
 	AlarmStream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted; or a bucket is gone
-	AlarmSpooling  = "spooling"   // NATS has not taken events for a while; they are kept on disk or in memory
+	AlarmSpooling  = "spooling"   // NATS has not taken events for a while, or is away: they are kept on disk or in memory
 	AlarmSpool     = "spool"      // the spool cannot be used, or has lost something
 	AlarmSpoolFull = "spool-full" // the spool is at its bound
 	AlarmConsumers = "consumers"  // a consumer of the stream is about to lose events, or stuck on one message

@@ -44,7 +44,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 	all := []condition{
 		{message.AlarmToken, func(outbox.Stats) (string, bool) { return r.monitor.tokenTrouble(r.tokens.Stats()), true }},
 		{message.AlarmStream, r.streamTrouble},
-		{message.AlarmSpooling, spoolingTrouble},
+		{message.AlarmSpooling, r.spoolingTrouble},
 		{message.AlarmSpool, spoolTrouble},
 		{message.AlarmSpoolFull, spoolFullTrouble},
 		{message.AlarmConsumers, r.consumersTrouble},

@@ -3,10 +3,12 @@ package app
 import (
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 	"github.com/zoomstream/zoomstream/message"
@@ -125,4 +127,18 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	h.seal(false)
 	h.await("all is published", 15*time.Second, func() bool { return h.status().Outbox.Direct })
 	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(message.AlarmSpooling) })
+}
+
+// TestSpoolingWithoutEvents: a leader that has lost NATS says so, also if nothing comes that it
+// could not publish.
+func TestSpoolingWithoutEvents(t *testing.T) {
+	h := newMonitored(t)
+	h.startWith(func(*Options) {})
+	h.ready()
+	dir, port := h.nats.JetStreamConfig().StoreDir, h.natsPort()
+	natstest.Stop(h.nats)
+	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(message.AlarmSpooling) })
+	h.nats = natstest.Run(t, filepath.Dir(dir), port)
+	h.await("the alarm is over", 15*time.Second, func() bool { return !h.raised(message.AlarmSpooling) })
+	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(message.AlarmSpooling)) == 2 })
 }

@@ -54,6 +54,7 @@ type replica struct {
 	streamWatch   *streamWatch
 	consumerWatch *consumerWatch
 	refusedSince  time.Time // since when the stream refuses messages; only watchAlarms uses it
+	awaySince     time.Time // since when there is no connection to NATS; likewise
 	outbox        *outbox.Outbox
 	spooled       spooled
 	quarantine    *bridge.Quarantine
@@ -195,6 +196,14 @@ func subscriptions(cfg *config.Config) (all []string) {
 // replaceable reports whether another replica could lead any subscription.
 func (r *replica) replaceable() bool {
 	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool { return r.candidate.Standbys(s) > 0 })
+}
+
+// leads reports whether this replica leads any subscription.
+func (r *replica) leads() bool {
+	return slices.ContainsFunc(subscriptions(r.o.Config), func(s string) bool {
+		_, leads := r.candidate.Margin(s)
+		return leads
+	})
 }
 
 // watchConnection fails when the connection to NATS is closed for good.

@@ -17,8 +17,25 @@ import (
 // spoolingPatience is how long events may be held back until that is an alarm.
 const spoolingPatience = 5 * time.Second
 
+// awayDetail is told of a leader without NATS that has had nothing to publish meanwhile.
+const awayDetail = "there is no connection to NATS; what comes is kept until it is back"
+
 // errCatchingUp says that there is no trouble any more.
 var errCatchingUp = errors.New("what is on disk is being published")
+
+// spoolingTrouble is why events are held back, or would be if there were any, if that has
+// been so for a while. A standby gets none.
+func (r *replica) spoolingTrouble(st outbox.Stats) (text string, known bool) {
+	switch {
+	case r.nc.IsConnected():
+		r.awaySince = time.Time{}
+	case r.awaySince.IsZero():
+		r.awaySince = time.Now()
+	case st.Direct && time.Since(r.awaySince) > spoolingPatience && r.leads():
+		return awayDetail, true
+	}
+	return spoolingTrouble(st)
+}
 
 // spoolingTrouble is why events are held back, if that has been so for a while.
 func spoolingTrouble(st outbox.Stats) (text string, known bool) {
