@@ -270,6 +270,11 @@ var docStory = []docChapter{
 		{line: "./zoomstream tail --since 1h", prints: `^20\S+Z  \w+`},
 		{line: "nats micro info zoomstream", prints: `zoomstream\.zoomstream\.status`},
 	}},
+	{page: operatingPage, section: "A webhook", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		{line: `curl -H 'Content-Type: application/json' -d '{"text": "zoomstream will post its alarms here"}' "$(cat alarm-webhook.txt)"`, prints: `^ok`},
+		{line: "ZOOMSTREAM_ALARM_WEBHOOK_URL_FILE=alarm-webhook.txt ./zoomstream doctor", prints: `alarms\.webhook +alarms are posted to http://127\.0\.0\.1:`, exit: docAnyExit},
+		{line: "ZOOMSTREAM_ALARM_WEBHOOK_URL_FILE=alarm-webhook.txt ./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+	}},
 	{page: operatingPage, section: "Removing a subscription", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
 		{line: "nats kv del zoomstream-state state.SUBSCRIPTION", runs: "NATS_URL=$(cat data/nats.url) nats kv del zoomstream-state state.gone --force"},
 		{line: "nats kv del zoomstream-state rhythm.SUBSCRIPTION", runs: "NATS_URL=$(cat data/nats.url) nats kv del zoomstream-state rhythm.gone --force"},

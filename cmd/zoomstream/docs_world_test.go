@@ -4,7 +4,10 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +47,9 @@ func newDocWorld(t *testing.T) *docWorld {
 	}
 	w.copyTree(t, "../..")
 	w.write(t, "client-secret.txt", "your-client-secret\n")
+	chat := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) { io.WriteString(out, "ok\n") })) //nolint:errcheck // the client may have gone
+	t.Cleanup(chat.Close)
+	w.write(t, "alarm-webhook.txt", chat.URL+"/services/T0/B0/x\n")
 	w.write(t, "own.conf", w.here(docOwnNATS))
 	// Nothing of the developer's own settings, nor of a make around this test.
 	for _, entry := range os.Environ() {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -41,13 +42,14 @@ const (
 	leakPassword     = `n4ts"pass'word/+%45&x=<y>\zV2`
 	leakToken        = "t0ken\"of'Zoom/+%46&x=<y>\\\r\nzW3-" // and a number
 	leakVerification = `v3rification"T0ken\zX4`
+	leakWebhook      = `w3bhook+t0ken/%47&x=<y>\zY5`
 )
 
 // leaks are the forms in which they are looked for: what is left of them where a text is cut
 // in two is found by a part.
 func leaks() map[string]string {
 	forms := make(map[string]string)
-	for _, secret := range []string{leakClientID, leakClientSecret, leakNextSecret, leakAccount, leakSecretToken, leakPassword, leakToken, leakVerification} {
+	for _, secret := range []string{leakClientID, leakClientSecret, leakNextSecret, leakAccount, leakSecretToken, leakPassword, leakToken, leakVerification, leakWebhook} {
 		inJSON, _ := json.Marshal(secret)
 		twice, _ := json.Marshal(string(inJSON))
 		for name, form := range map[string]string{
@@ -86,6 +88,27 @@ func newTalkative(t *testing.T) *talkative {
 	t.Cleanup(web.Close)
 	z.url = web.URL
 	return z
+}
+
+// newTalkativeHook returns the URL of a webhook that repeats its URL in all its refusals, before it takes alarms.
+// The channel has what it took.
+func newTalkativeHook(t *testing.T) (to string, took <-chan string) {
+	var posts atomic.Int32
+	all := make(chan string, 100)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch posts.Add(1) {
+		case 1:
+			http.Error(w, "no "+r.URL.String()+" "+leakWebhook, http.StatusNotFound)
+		case 2:
+			w.Header().Set("Location", "http://["+r.URL.String())
+			w.WriteHeader(http.StatusFound)
+		default:
+			all <- string(body)
+		}
+	}))
+	t.Cleanup(web.Close)
+	return web.URL + "/services/" + url.PathEscape(leakWebhook) + "?key=" + url.QueryEscape(leakWebhook), all
 }
 
 func (z *talkative) token(w http.ResponseWriter, r *http.Request) {
@@ -215,11 +238,13 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 	}
 	write(secretFile, leakClientSecret)
+	webhook, told := newTalkativeHook(t)
 	settings := []string{
 		"ZOOM_CLIENT_ID=" + leakClientID, "ZOOM_CLIENT_SECRET_FILE=" + secretFile, "ZOOM_ACCOUNT_ID=" + leakAccount, "ZOOM_SECRET_TOKEN=" + leakSecretToken,
 		"ZOOM_OAUTH_URL=" + zoom.url + "/oauth/token",
 		"ZOOM_WEBSOCKET_URL=ws" + strings.TrimPrefix(zoom.url, "http") + "/ws?subscriptionId=" + testSubscription + "&access_token=" + url.QueryEscape(leakToken),
 		"NATS_URL=" + srv.ClientURL(), "NATS_USER=zoomstream", "NATS_PASSWORD=" + leakPassword,
+		"ZOOMSTREAM_ALARM_WEBHOOK_URL=" + webhook,
 		"ZOOMSTREAM_LOG_LEVEL=trace", "ZOOMSTREAM_LOG_FORMAT=json", "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "ZOOMSTREAM_HEARTBEAT=1s",
 	}
 	p := start(t, settings, "run")
@@ -231,7 +256,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	p.says(&p.stderr, `"code":"zoom.unknown_module"`)
 
 	for _, args := range [][]string{
-		{"doctor"}, {"doctor", "--json"}, {"status"}, {"status", "--json"}, {"gaps"}, {"gaps", "--json"}, {"find", "tracking-4", "--body"}, {"tail", "--headers", "--body"}, {"tail", "--json"}, {"find", leakToken}, {"run", "--nats-password", leakPassword, leakToken, "--nats-token=" + leakSecretToken},
+		{"doctor"}, {"doctor", "--json"}, {"config", "show"}, {"status"}, {"status", "--json"}, {"gaps"}, {"gaps", "--json"}, {"find", "tracking-4", "--body"}, {"tail", "--headers", "--body"}, {"tail", "--json"}, {"find", leakToken}, {"run", "--nats-password", leakPassword, leakToken, "--nats-token=" + leakSecretToken},
 	} {
 		c := start(t, settings, args...)
 		<-c.exited
@@ -242,9 +267,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 		looked["commands"] += len(c.stdout.String()) + len(c.stderr.String())
 	}
-	wrong := start(t, append(settings, "ZOOMSTREAM_LEASE_TTL=x", "NATS_TOKEN="+leakPassword, "ZOOM_"+leakSecretToken[:6]+"=x", "NATS_NKEY="+leakPassword), "run")
+	wrong := start(t, append(settings, "ZOOMSTREAM_LEASE_TTL=x", "NATS_TOKEN="+leakPassword, "ZOOM_"+leakSecretToken[:6]+"=x", "NATS_NKEY="+leakPassword, "ZOOMSTREAM_ALARM_WEBHOOK_URL=http://hooks.example/"+leakWebhook), "run")
 	wrong.exit(exitConfig)
-	for _, secret := range []string{leakPassword, leakClientSecret, leakSecretToken} {
+	for _, secret := range []string{leakPassword, leakClientSecret, leakSecretToken, leakWebhook[:10]} {
 		if strings.Contains(wrong.stderr.String(), secret) {
 			t.Errorf("a wrong configuration shows %q: %s", secret, &wrong.stderr)
 		}
@@ -287,6 +312,12 @@ func TestNoSecretGetsOut(t *testing.T) {
 		}
 	}
 	search("spool", spooled)
+	select {
+	case body := <-told:
+		search("webhook", body)
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the webhook is not told that the events are late:\n%s", &p.stderr)
+	}
 	natstest.Start(t, options)
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.stderr.String(), `"code":"publish.resumed"`); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

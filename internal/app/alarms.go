@@ -73,15 +73,15 @@ func (r *replica) watchAlarms(ctx context.Context) {
 // setAlarm raises or clears an alarm of the process, here and in the stream, if it is
 // not so already. It is false if there is no room for the message: then it is due again.
 func (r *replica) setAlarm(name string, raised bool, detail string) bool {
-	board := r.monitor.alarms
+	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
 	known := slices.Contains(board.Of("", 0), name)
-	if known != raised && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail)) {
+	if known != raised && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail, at)) {
 		return false
 	}
 	if raised {
-		board.Raise(name, "", 0, detail, r.monitor.clock(time.Now())) // or what is new about it
+		board.Raise(name, "", 0, detail, at) // or what is new about it
 	} else {
-		board.Clear(name, "", 0, detail)
+		board.Clear(name, "", 0, detail, at)
 	}
 	return true
 }
@@ -89,9 +89,9 @@ func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 // replicaAlarm is an alarm of a whole replica.
 type replicaAlarm struct{ name, replica string }
 
-func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string) *nats.Msg {
+func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string, at time.Time) *nats.Msg {
 	return message.Alarm{
-		Name: a.name, Raised: raised, Replica: a.replica, At: r.monitor.clock(time.Now()).UTC(), Detail: detail,
+		Name: a.name, Raised: raised, Replica: a.replica, At: at.UTC(), Detail: detail,
 	}.Msg(r.o.Config.Prefix)
 }
 

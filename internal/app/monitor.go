@@ -30,6 +30,7 @@ type monitor struct {
 
 	metrics  *metrics.Metrics
 	alarms   *alarm.Board
+	webhook  *alarm.Webhook
 	health   httpserver.Health
 	leaders  httpserver.Leaders
 	repeated repetitions
@@ -60,7 +61,11 @@ func newMonitor(o Options) (*monitor, error) {
 	m.rereadLog = o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	m.host, _ = os.Hostname()
 	m.secrets.Store(secretsOf(o.Config))
-	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, o.Log)
+	m.webhook = alarm.NewWebhook(alarm.WebhookOptions{
+		URL: func() string { return m.secrets.Load().alarmWebhook }, UserAgent: "zoomstream/" + o.Version,
+		Count: m.metrics.Notified, Refused: m.rereadSecrets, Log: o.Log,
+	})
+	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, m.webhook, o.Log)
 	m.metrics.Show(m.statusWithoutCounts, message.ReplicaAlarms())
 	if o.Config.HTTPAddr == "" {
 		return m, nil
@@ -84,6 +89,7 @@ func (m *monitor) run(ctx context.Context) error {
 	owned.Go(func() { m.sample(ctx) })
 	owned.Go(func() { m.reload(ctx) })
 	owned.Go(func() { m.notify(ctx) })
+	owned.Go(func() { m.webhook.Run(ctx) })
 	if m.server == nil {
 		<-ctx.Done()
 		return nil
@@ -157,7 +163,7 @@ func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(),
 // clears it.
 func (m *monitor) noteStreamMissing(why string) {
 	if why == "" {
-		m.alarms.Clear(message.AlarmStream, "", 0, "it is over")
+		m.alarms.Clear(message.AlarmStream, "", 0, "it is over", m.clock(time.Now()))
 		return
 	}
 	m.alarms.Raise(message.AlarmStream, "", 0, why, m.clock(time.Now()))

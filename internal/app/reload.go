@@ -12,12 +12,13 @@ import (
 type secrets struct {
 	clientID, clientSecret, accountID, secretToken string
 	nats                                           natsconn.Secrets
+	alarmWebhook                                   string // its URL
 }
 
 func secretsOf(c *config.Config) *secrets {
 	return &secrets{
 		clientID: c.Zoom.ClientID, clientSecret: c.Zoom.ClientSecret, accountID: c.Zoom.AccountID, secretToken: c.Zoom.SecretToken,
-		nats: natsconn.Secrets{URL: c.NATS.URL, Password: c.NATS.Password, Token: c.NATS.Token},
+		nats: natsconn.Secrets{URL: c.NATS.URL, Password: c.NATS.Password, Token: c.NATS.Token}, alarmWebhook: c.AlarmWebhookURL,
 	}
 }
 
@@ -36,9 +37,9 @@ func (m *monitor) reload(ctx context.Context) {
 	}
 }
 
-// rereadSecrets uses the secrets as their files hold them now: Zoom or NATS has refused
-// those at hand, and nobody sends SIGHUP where files change by themselves. It may be
-// called from any goroutine.
+// rereadSecrets uses the secrets as their files hold them now: Zoom, NATS or the webhook
+// has refused those at hand, and nobody sends SIGHUP where files change by themselves. It
+// may be called from any goroutine.
 func (m *monitor) rereadSecrets() {
 	if m.o.Reread == nil {
 		return

@@ -82,10 +82,10 @@ func (r *replica) adoptAlarms(direct bool) {
 	for a, raised := range r.spooled.popAlarms() {
 		switch {
 		case a.replica == r.o.Config.Replica && raised:
-			board.Raise(a.name, "", 0, "raised by an earlier run of this replica", at)
+			board.Adopt(a.name, "", 0, "raised by an earlier run of this replica", at)
 		case a.replica == r.o.Config.Replica:
-			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it")
-		case raised && (!direct || !r.outbox.TryPublish(r.alarmMessage(a, false, "the run that raised it has ended"))):
+			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it", at)
+		case raised && (!direct || !r.outbox.TryPublish(r.alarmMessage(a, false, "the run that raised it has ended", at))):
 			r.spooled.putBack(a)
 		}
 	}

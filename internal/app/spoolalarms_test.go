@@ -137,7 +137,7 @@ func TestDamageIsTold(t *testing.T) {
 	log := zerolog.New(h.log)
 	r := &replica{
 		o:       Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
-		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, log)},
+		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, nil, log)},
 		outbox:  outbox.New(natstest.JetStream(t, nc), outbox.Options{Stream: "ZOOM", Log: log}),
 	}
 	r.spooled.noteDamage("5 events are lost")

@@ -34,24 +34,26 @@ func (b *Bridge) runAlarms(ctx context.Context) {
 
 // raiseAlarm raises an alarm of the subscription: here, and in the stream if it is new.
 func (b *Bridge) raiseAlarm(ctx context.Context, name, detail string) {
-	if b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, b.cfg.Clock(time.Now())) {
-		b.publishAlarm(ctx, name, true, detail)
+	at := b.cfg.Clock(time.Now())
+	if b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, at) {
+		b.publishAlarm(ctx, name, true, detail, at)
 	}
 }
 
 // clearAlarm clears an alarm if it is raised. When the term is over, that is for the next
 // leader.
 func (b *Bridge) clearAlarm(ctx context.Context, name, detail string) {
-	if !b.termEnded.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail) {
-		b.publishAlarm(ctx, name, false, detail)
+	at := b.cfg.Clock(time.Now())
+	if !b.termEnded.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, at) {
+		b.publishAlarm(ctx, name, false, detail, at)
 	}
 }
 
-func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string) {
+func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string, at time.Time) {
 	b.journal.touch() // the state has the names of raised alarms
 	msg := message.Alarm{
 		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
-		At: b.cfg.Clock(time.Now()).UTC(), Detail: detail,
+		At: at.UTC(), Detail: detail,
 	}.Msg(b.cfg.Stream.Prefix)
 	b.publish(ctx, msg, outbox.Times{}) //nolint:errcheck // the log has it
 }
@@ -65,7 +67,7 @@ func (b *Bridge) raisedAlarms() []string {
 // clears them in the stream when they are over.
 func (b *Bridge) adoptAlarms(names []string) {
 	for _, name := range names {
-		b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))
+		b.cfg.Alarms.Board.Adopt(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))
 		if name == message.AlarmContested {
 			b.contest.adopt()
 		}

@@ -30,7 +30,7 @@ func testConfig(t testing.TB, nc *nats.Conn, log zerolog.Logger) Config {
 		Quarantine:   testQuarantine(nc, stream),
 		SecretToken:  func() string { return "" },
 		Repeated:     func(string, string) {},
-		Alarms:       Alarms{Board: alarm.NewBoard("replica-1", nil, log)},
+		Alarms:       Alarms{Board: alarm.NewBoard("replica-1", nil, nil, log)},
 		Metrics:      metrics.New("", "", []string{"sub"}).Subscription("sub"),
 		Clock:        func(t time.Time) time.Time { return t },
 		Log:          log,

@@ -63,6 +63,8 @@ type Config struct {
 	AlarmLate   time.Duration // 0: off
 	AlarmSilent time.Duration // 0: off; AutoSilent: by the subscription's rhythm
 
+	AlarmWebhookURL string // empty: there is none
+
 	ForwardSecret string // empty: there is nothing to sign with
 
 	HTTPAddr      string // host:port, "" = off

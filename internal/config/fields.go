@@ -70,6 +70,8 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
 		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
 
+		{"ZOOMSTREAM_ALARM_WEBHOOK_URL", checked(&c.AlarmWebhookURL, webhookURL)},
+
 		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, oneLine)},
 
 		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},

@@ -141,6 +141,8 @@ func samples(t *testing.T) map[string][3]string {
 		"ZOOMSTREAM_HTTP_ADDR":        {"off", ":0", "[::1]:80"},
 		"ZOOMSTREAM_LOG_LEVEL":        {"debug", "warn", "error"},
 		"ZOOMSTREAM_LOG_FORMAT":       {"json", "console", "auto"},
+
+		"ZOOMSTREAM_ALARM_WEBHOOK_URL": {"https://a/", "https://b/", "http://localhost/"},
 	}
 }
 

@@ -24,6 +24,7 @@ func secretSettings() map[string]string {
 			vars[r.setting] = marker
 		}
 	}
+	vars["ZOOMSTREAM_ALARM_WEBHOOK_URL"] = "https://hooks.example/" + marker + "?key=" + marker
 	return vars
 }
 
@@ -51,6 +52,10 @@ func TestNoSecretIsShown(t *testing.T) {
 			"ws://ws.zoom.us/ws?subscriptionId=a&access_token=" + marker, endpoint + "%zz&access_token=" + marker,
 			endpoint + "a&access_token=" + marker + "," + endpoint + "&access_token=" + marker,
 			"wss:ws.zoom.us?" + marker,
+		},
+		"ZOOMSTREAM_ALARM_WEBHOOK_URL": {
+			"http://hooks.example/" + marker, "https://u:" + marker + "@hooks.example/", "https://hooks.example:" + marker + "/", "https://hooks.example/%zz" + marker,
+			marker + "://hooks.example/", "'https://hooks.example/" + marker + "'",
 		},
 		"ZOOM_OAUTH_URL": {"http://zoom.us/?x=" + marker, "https://" + marker + ":x@zoom.us", "https://u:" + marker + "@zoom.us:x"},
 		"NATS_URL": {

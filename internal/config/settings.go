@@ -68,6 +68,9 @@ type Settings struct {
 	AlarmLate   string `name:"alarm-late" setting:"ZOOMSTREAM_ALARM_LATE" group:"Operation" placeholder:"DURATION" preset:"5m" help:"Alarm late: most of the latest events took longer than this from their happening to their receipt; off disables it."`
 	AlarmSilent string `name:"alarm-silent" setting:"ZOOMSTREAM_ALARM_SILENT" group:"Operation" placeholder:"DURATION" preset:"auto" help:"Alarm silent: connected, and no event for so long; auto: for three hours in which at least 20 came in each of the two weeks before; off disables it."`
 
+	AlarmWebhookURL     string `name:"alarm-webhook-url" setting:"ZOOMSTREAM_ALARM_WEBHOOK_URL" group:"Operation" placeholder:"URL" kind:"secret" help:"Incoming webhook (of Slack, Mattermost or the like, or your own) to which this replica posts each of its alarms when it is raised and when it is cleared: https, or http on this machine."`
+	AlarmWebhookURLFile string `name:"alarm-webhook-url-file" setting:"ZOOMSTREAM_ALARM_WEBHOOK_URL_FILE" group:"Operation" placeholder:"FILE" kind:"file" help:"File that holds the URL of the alarms' webhook."`
+
 	ForwardSecret     string `name:"forward-secret" setting:"ZOOMSTREAM_FORWARD_SECRET" group:"Operation" placeholder:"TOKEN" kind:"secret" help:"Secret token with which zoomstream forward signs what it delivers: the one that the endpoint checks."`
 	ForwardSecretFile string `name:"forward-secret-file" setting:"ZOOMSTREAM_FORWARD_SECRET_FILE" group:"Operation" placeholder:"FILE" kind:"file" help:"File that holds the secret token of forward."`
 

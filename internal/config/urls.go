@@ -104,6 +104,17 @@ func ForwardURL(raw string, plain bool) (*url.URL, error) {
 	return u, err
 }
 
+// webhookURL takes what [url.Parse] reads, too. No error holds any part of the text.
+func webhookURL(text string) error {
+	if quoted(text) {
+		return errQuoted
+	}
+	if _, err := parseURL(text, "https", "http"); err != nil {
+		return fmt.Errorf("%w; the URL of a webhook looks like https://hooks.slack.com/services/…", err)
+	}
+	return nil
+}
+
 // parseURL demands a host, no user, and one of the two schemes: the second,
 // unencrypted one for loopback hosts only.
 func parseURL(raw, secure, plain string) (*url.URL, error) {

@@ -126,7 +126,7 @@ func TestAnswerIsBounded(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		r := post(t, to)
+		r := Post(t.Context(), NewClient(NewTransport(), 30*time.Second), to, nil, nil)
 		if (r == nil) != (status == http.StatusOK) {
 			t.Errorf("%d: %+v", status, r)
 		}

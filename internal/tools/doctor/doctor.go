@@ -30,6 +30,7 @@ type Code string
 // The checks.
 const (
 	Configuration Code = "config"
+	AlarmWebhook  Code = "alarms.webhook" // only with one
 
 	DataFolder    Code = "disk.data"     // writable; of the embedded NATS server
 	SpoolFolder   Code = "disk.spool"    // writable
@@ -141,6 +142,7 @@ func Run(ctx context.Context, o Options) Report {
 		return e.report
 	}
 	e.secrets = secrets(e.cfg)
+	e.webhook()
 	e.disk()
 	tokens := e.token(ctx)
 	site, leave := e.nats(ctx)
@@ -204,7 +206,7 @@ func (e *exam) clean(text string) string {
 // passwords are longer than what is left out here, which may be part of a word.
 func secrets(c *config.Config) []string {
 	var all []string
-	for _, s := range []string{c.Zoom.ClientID, c.Zoom.ClientSecret, c.Zoom.AccountID, c.Zoom.SecretToken, c.NATS.Password, c.NATS.Token} {
+	for _, s := range []string{c.Zoom.ClientID, c.Zoom.ClientSecret, c.Zoom.AccountID, c.Zoom.SecretToken, c.NATS.Password, c.NATS.Token, c.AlarmWebhookURL} {
 		if len(s) >= 8 {
 			all = append(all, s)
 		}

@@ -1,4 +1,4 @@
-// Package alarm knows which alarms are raised.
+// Package alarm knows which alarms are raised, and tells a webhook of them.
 package alarm
 
 import (
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/message"
 )
 
 // Alarm is an alarm that is raised.
@@ -25,6 +27,7 @@ type Alarm struct {
 type Board struct {
 	replica string
 	raised  func(name string) // is told of each
+	webhook *Webhook          // is told of what changes; nil: there is none
 	log     zerolog.Logger
 
 	mu  sync.Mutex
@@ -41,18 +44,33 @@ type entry struct {
 }
 
 // NewBoard returns a Board without an alarm. raised is told of each that is
-// raised, and may be nil.
-func NewBoard(replica string, raised func(name string), log zerolog.Logger) *Board {
+// raised, and may be nil, as may the webhook.
+func NewBoard(replica string, raised func(name string), webhook *Webhook, log zerolog.Logger) *Board {
 	if raised == nil {
 		raised = func(string) {}
 	}
-	return &Board{replica: replica, raised: raised, log: log, all: make(map[key]entry)}
+	return &Board{replica: replica, raised: raised, webhook: webhook, log: log, all: make(map[key]entry)}
 }
 
 // Raise notes an alarm, or what is new about it, and reports whether it was not raised
 // before. Without a subscription and an epoch it is of the whole replica. A later epoch
 // takes over what an earlier one raised.
 func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) bool {
+	isNew := b.raise(name, subscription, epoch, detail, at)
+	if isNew {
+		b.webhook.tell(b.message(name, subscription, epoch, true, detail, at))
+	}
+	return isNew
+}
+
+// Adopt is Raise for an alarm that somebody else has told of: the previous leader of the
+// subscription, or an earlier run of this replica.
+func (b *Board) Adopt(name, subscription string, epoch uint64, detail string, at time.Time) {
+	b.raise(name, subscription, epoch, detail, at)
+	b.webhook.adopt(key{name, subscription})
+}
+
+func (b *Board) raise(name, subscription string, epoch uint64, detail string, at time.Time) (isNew bool) {
 	b.mu.Lock()
 	k := key{name, subscription}
 	a, known := b.all[k]
@@ -73,12 +91,18 @@ func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at
 
 // Clear takes an alarm back that this epoch has raised or taken over, and reports
 // whether there was one.
-func (b *Board) Clear(name, subscription string, epoch uint64, detail string) bool {
+func (b *Board) Clear(name, subscription string, epoch uint64, detail string, at time.Time) bool {
 	if !b.drop(name, subscription, epoch) {
 		return false
 	}
 	b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
+	b.webhook.tell(b.message(name, subscription, epoch, false, detail, at))
 	return true
+}
+
+// message is what the stream is told, too.
+func (b *Board) message(name, subscription string, epoch uint64, raised bool, detail string, at time.Time) message.Alarm {
+	return message.Alarm{Name: name, Raised: raised, Subscription: subscription, Replica: b.replica, Epoch: epoch, At: at.UTC(), Detail: detail}
 }
 
 func (b *Board) drop(name, subscription string, epoch uint64) bool {
@@ -101,6 +125,7 @@ func (b *Board) Leave(subscription string, epoch uint64) {
 		if k.subscription == subscription && a.Epoch == epoch {
 			a.left = true
 			b.all[k] = a
+			b.webhook.leave(k)
 		}
 	}
 }

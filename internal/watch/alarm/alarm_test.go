@@ -20,7 +20,7 @@ var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
 func board(t *testing.T) (b *Board, raised *[]string, log *bytes.Buffer) {
 	t.Helper()
 	raised, log = new([]string), &bytes.Buffer{}
-	return NewBoard("replica-1", func(name string) { *raised = append(*raised, name) }, zerolog.New(log)), raised, log
+	return NewBoard("replica-1", func(name string) { *raised = append(*raised, name) }, nil, zerolog.New(log)), raised, log
 }
 
 func TestRaisedOnce(t *testing.T) {
@@ -32,9 +32,9 @@ func TestRaisedOnce(t *testing.T) {
 	if len(all) != 1 || all[0] != want || all[0].Since.Location() != time.UTC {
 		t.Errorf("%+v", all)
 	}
-	b.Clear(message.AlarmLate, "sub-1", 3, "on time")
-	b.Clear(message.AlarmLate, "sub-1", 3, "on time")
-	b.Clear(message.AlarmSilent, "sub-1", 3, "never was")
+	b.Clear(message.AlarmLate, "sub-1", 3, "on time", at)
+	b.Clear(message.AlarmLate, "sub-1", 3, "on time", at)
+	b.Clear(message.AlarmSilent, "sub-1", 3, "never was", at)
 	if all := b.Raised(); all == nil || len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
@@ -49,7 +49,7 @@ func TestLaterTermHasIt(t *testing.T) {
 	b, raised, log := board(t)
 	b.Raise(message.AlarmLate, "sub-1", 3, "of 3", at)
 	b.Raise(message.AlarmLate, "sub-1", 5, "of 5", at.Add(time.Hour))
-	b.Clear(message.AlarmLate, "sub-1", 3, "of 3")
+	b.Clear(message.AlarmLate, "sub-1", 3, "of 3", at)
 	b.Leave("sub-1", 3)
 	if all := b.Raised(); len(all) != 1 || all[0].Epoch != 5 || all[0].Detail != "of 5" || !all[0].Since.Equal(at) {
 		t.Fatalf("%+v", all)
@@ -59,7 +59,7 @@ func TestLaterTermHasIt(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	b.Leave("sub-1", 5)
-	if len(b.Raised()) != 0 || b.Clear(message.AlarmLate, "sub-1", 5, "") {
+	if len(b.Raised()) != 0 || b.Clear(message.AlarmLate, "sub-1", 5, "", at) {
 		t.Error("this process answers for it still")
 	}
 	if got := b.Of("sub-1", 5); !slices.Equal(got, []string{message.AlarmLate}) {
@@ -89,7 +89,7 @@ func TestWhatIsNew(t *testing.T) {
 	} {
 		got := false
 		if step.clear {
-			got = b.Clear(message.AlarmLate, "sub-1", step.epoch, "")
+			got = b.Clear(message.AlarmLate, "sub-1", step.epoch, "", at)
 		} else {
 			got = b.Raise(message.AlarmLate, "sub-1", step.epoch, "", at)
 		}
@@ -128,8 +128,8 @@ func TestKeysAndOrder(t *testing.T) {
 	if got := strings.Join(order, ","); got != "token ,late sub-2,silent sub-1,silent sub-2,stream " {
 		t.Errorf("%s", got)
 	}
-	b.Clear(message.AlarmSilent, "sub-1", 1, "")
-	b.Clear(message.AlarmToken, "", 0, "")
+	b.Clear(message.AlarmSilent, "sub-1", 1, "", at)
+	b.Clear(message.AlarmToken, "", 0, "", at)
 	if len(b.Raised()) != 3 {
 		t.Errorf("%+v", b.Raised())
 	}
@@ -147,7 +147,7 @@ func TestKeysAndOrder(t *testing.T) {
 func TestMayLookAround(t *testing.T) {
 	var b *Board
 	seen := 0
-	b = NewBoard("replica-1", func(string) { seen = len(b.Raised()) }, zerolog.Nop())
+	b = NewBoard("replica-1", func(string) { seen = len(b.Raised()) }, nil, zerolog.Nop())
 	b.Raise(message.AlarmLate, "sub-1", 1, "", at)
 	if seen != 1 {
 		t.Errorf("%d", seen)
@@ -161,7 +161,7 @@ func TestConcurrently(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		told[name]++
-	}, zerolog.Nop())
+	}, nil, zerolog.Nop())
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
@@ -170,8 +170,8 @@ func TestConcurrently(t *testing.T) {
 				b.Raise(message.AlarmLate, own, uint64(n), "", at)
 				b.Raise(message.AlarmContested, "shared", 1, "", at)
 				b.Raised()
-				b.Clear(message.AlarmContested, "shared", 1, "")
-				b.Clear(message.AlarmLate, own, uint64(n), "")
+				b.Clear(message.AlarmContested, "shared", 1, "", at)
+				b.Clear(message.AlarmLate, own, uint64(n), "", at)
 			}
 		})
 	}

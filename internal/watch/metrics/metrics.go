@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -24,8 +25,9 @@ type Metrics struct {
 	registry      *prometheus.Registry
 	subscriptions map[string]*Subscription
 
-	publish prometheus.Histogram
-	alarms  *prometheus.CounterVec
+	publish       prometheus.Histogram
+	alarms        *prometheus.CounterVec
+	notifications *prometheus.CounterVec
 }
 
 // New returns the instruments for the configured subscriptions, on a registry of
@@ -40,6 +42,10 @@ func New(version, commit string, subscriptions []string) *Metrics {
 	f.gauge("build_info", "Always 1; the labels tell what runs.", "version", "commit").WithLabelValues(version, commit).Set(1)
 	m.publish = f.histogram("publish_seconds", "From handing a message to NATS to its acknowledgement.", brief).WithLabelValues().(prometheus.Histogram)
 	m.alarms = f.counter("alarms_raised_total", "Times that an alarm was raised.", "alarm")
+	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, failed (there will be another one), or dropped: the message is given up.", "outcome")
+	for _, outcome := range []string{alarm.Sent, alarm.Failed, alarm.Dropped} {
+		m.notifications.WithLabelValues(outcome) // so that there is a first one to compare with
+	}
 	v := newVectors(f)
 	for _, id := range subscriptions {
 		m.subscriptions[id] = v.subscription(id)
@@ -67,6 +73,9 @@ func (m *Metrics) TooLarge(subscription string) {
 
 // Raised counts an alarm.
 func (m *Metrics) Raised(alarm string) { m.alarms.WithLabelValues(alarm).Inc() }
+
+// Notified counts an attempt to post an alarm to the webhook, or a message that is given up.
+func (m *Metrics) Notified(outcome string) { m.notifications.WithLabelValues(outcome).Inc() }
 
 // Show has what the status tells scraped too. Call it once.
 func (m *Metrics) Show(read func() *status.Replica, alarms []string) {

@@ -1,0 +1,451 @@
+package alarm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
+	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
+	"github.com/zoomstream/zoomstream/message"
+)
+
+// receiver is a webhook on fake time, with a Board that tells it.
+type receiver struct {
+	*Board
+	t     *testing.T
+	began time.Time
+	log   syncbuf.Buffer
+	stop  func() // and wait for the end
+
+	mu      sync.Mutex
+	url     string
+	status  int           // that it answers with
+	hangs   bool          // it answers nothing
+	gate    chan struct{} // it answers when this is closed; nil: at once
+	got     []posted
+	count   map[string]int
+	refused int
+}
+
+// posted is what the receiver got.
+type posted struct {
+	after  time.Duration // the beginning
+	id     string
+	body   []byte
+	alarm  message.Alarm
+	Alarm  string `json:"alarm"`
+	Raised bool   `json:"raised"`
+	Detail string `json:"detail"`
+	Text   string `json:"text"`
+}
+
+func (p posted) String() string {
+	return fmt.Sprintf("%v %s %t %s", p.after.Round(time.Second), p.Alarm, p.Raised, p.Detail)
+}
+
+const hidden = "t0p-s3cr3t"
+
+// withReceiver runs a test in a bubble.
+func withReceiver(t *testing.T, test func(r *receiver)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{t: t, began: time.Now(), url: "http://hooks.example/services/" + hidden, status: http.StatusOK, count: make(map[string]int)}
+		server := pipenet.Serve(r)
+		defer server.Close()
+		w := NewWebhook(WebhookOptions{
+			URL: func() string { return locked(r, &r.url) }, UserAgent: "zoomstream/test", Transport: server.Client().Transport, Log: zerolog.New(&r.log),
+			Count:   func(outcome string) { r.change(func() { r.count[outcome]++ }) },
+			Refused: func() { r.change(func() { r.refused++ }) },
+		})
+		r.Board = NewBoard("replica-1", nil, w, zerolog.New(&r.log))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.Run(ctx) })
+		r.stop = func() { cancel(); running.Wait() }
+		defer r.stop()
+		test(r)
+		r.stop()
+		if strings.Contains(r.log.String(), hidden) {
+			t.Errorf("the log has the webhook's URL:\n%s", &r.log)
+		}
+	})
+}
+
+func locked[T any](r *receiver, of *T) T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return *of
+}
+
+func (r *receiver) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+// answer has the receiver answer with a status; 0: not at all.
+func (r *receiver) answer(status int) {
+	r.change(func() { r.status, r.hangs = status, status == 0 })
+}
+
+func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
+	p := posted{after: time.Since(r.began), id: in.Header.Get(message.HeaderID)}
+	var err error
+	if p.body, err = io.ReadAll(in.Body); err == nil {
+		err = json.Unmarshal(p.body, &p)
+	}
+	if err == nil {
+		p.alarm, err = message.ParseAlarm(p.body, time.Now())
+	}
+	if err != nil || in.Method != http.MethodPost || in.Header.Get("Content-Type") != "application/json; charset=utf-8" || in.UserAgent() != "zoomstream/test" {
+		r.t.Errorf("%s %v %s: %v", in.Method, in.Header, p.body, err)
+	}
+	r.change(func() { r.got = append(r.got, p) })
+	if locked(r, &r.hangs) {
+		<-in.Context().Done()
+		return
+	}
+	if gate := locked(r, &r.gate); gate != nil {
+		<-gate
+	}
+	out.WriteHeader(locked(r, &r.status))
+}
+
+// raise and clear an alarm of the replica.
+func (r *receiver) raise(name, detail string) { r.Raise(name, "", 0, detail, time.Now()) }
+func (r *receiver) clear(name, detail string) { r.Clear(name, "", 0, detail, time.Now()) }
+
+// told is what the receiver got within a time.
+func (r *receiver) told(within time.Duration) (all []string) {
+	r.t.Helper()
+	time.Sleep(within)
+	synctest.Wait()
+	for _, p := range locked(r, &r.got) {
+		all = append(all, p.String())
+	}
+	r.change(func() { r.got = nil })
+	return all
+}
+
+// tells wants certain messages within a time, and no others.
+func (r *receiver) tells(within time.Duration, want ...string) {
+	r.t.Helper()
+	if got := r.told(within); !slices.Equal(got, want) {
+		r.t.Errorf("told %q, want %q\n%s", got, want, &r.log)
+	}
+}
+
+func (r *receiver) counted(sent, failed, dropped int) {
+	r.t.Helper()
+	r.change(func() {
+		if r.count[Sent] != sent || r.count[Failed] != failed || r.count[Dropped] != dropped {
+			r.t.Errorf("counted %v, want %d, %d, %d", r.count, sent, failed, dropped)
+		}
+		if logged := strings.Count(r.log.String(), `"webhook.dropped"`); logged != dropped {
+			r.t.Errorf("%d lines of messages that are dropped, want %d:\n%s", logged, dropped, &r.log)
+		}
+	})
+}
+
+// TestWebhook is told what the stream is told, and a text for people.
+func TestWebhook(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		at := time.Now()
+		r.Raise(message.AlarmContested, "sub-1", 7, "somebody else connects", at)
+		r.Raise(message.AlarmContested, "sub-1", 7, "and goes on", at) // nothing new
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		r.Clear(message.AlarmContested, "sub-1", 7, "it has lasted", at.Add(time.Minute))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(r.got) != 2 {
+			t.Fatalf("%v", r.got)
+		}
+		for i, want := range []message.Alarm{
+			{Name: "contested", Raised: true, Subscription: "sub-1", Replica: "replica-1", Epoch: 7, At: at.UTC(), Detail: "somebody else connects"},
+			{Name: "contested", Raised: false, Subscription: "sub-1", Replica: "replica-1", Epoch: 7, At: at.Add(time.Minute).UTC(), Detail: "it has lasted"},
+		} {
+			stream := want.Msg("zoom")
+			if got := r.got[i]; !got.alarm.At.Equal(want.At) || got.id != stream.Header.Get(message.HeaderID) || !strings.HasPrefix(string(got.body), strings.TrimSuffix(string(stream.Data), "}")+`,"text":"`) {
+				t.Errorf("the webhook is told\n%s\nthe stream\n%s", got.body, stream.Data)
+			}
+		}
+		for i, want := range []string{
+			"zoomstream: alarm contested of subscription sub-1 is raised by replica replica-1: somebody else connects; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#contested",
+			"zoomstream: alarm contested of subscription sub-1 is over, says replica replica-1: it has lasted",
+		} {
+			if got := r.got[i].Text; got != want {
+				t.Errorf("people are told %q", got)
+			}
+		}
+		r.counted(2, 0, 0)
+	})
+}
+
+// TestHostileText: what an alarm tells may be somebody else's words.
+func TestHostileText(t *testing.T) {
+	got := text(message.Alarm{Name: "token", Raised: false, Replica: "r", Detail: "<!channel> @all <https://evil.example|click> &lt;\n\x1b[31m " + strings.Repeat("é", 1000)})
+	if strings.ContainsAny(got, "<>@&\n\x1b") || len(got) > 1000 || !strings.HasPrefix(got, "zoomstream: alarm token is over, says replica r: ‹!channel› ＠all ‹https") {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestWebhookAway: an endpoint that takes nothing for hours is told the latest state of each
+// alarm, once.
+func TestWebhookAway(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(http.StatusServiceUnavailable)
+		r.raise(message.AlarmSpooling, "first")
+		time.Sleep(time.Second)
+		r.raise(message.AlarmToken, "comes")
+		r.clear(message.AlarmToken, "and goes") // nobody has heard of it
+		r.clear(message.AlarmSpooling, "second")
+		time.Sleep(3 * time.Hour)
+		r.raise(message.AlarmSpooling, "third")
+		r.raise(message.AlarmStream, "later")
+		attempts := len(r.told(time.Hour))
+		if attempts < 200 || attempts > 300 {
+			t.Errorf("%d attempts in four hours", attempts)
+		}
+		if lines := strings.Count(r.log.String(), `"webhook.refused"`); lines < 100 || lines > 4*60+1 {
+			t.Errorf("%d lines in four hours", lines)
+		}
+		r.answer(http.StatusOK)
+		got := r.told(2 * time.Minute)
+		if len(got) != 2 || !strings.HasSuffix(got[0], "spooling true third") || !strings.HasSuffix(got[1], "stream true later") {
+			t.Errorf("told %q", got)
+		}
+		r.clear(message.AlarmSpooling, "over")
+		r.tells(time.Second, fmt.Sprint(time.Since(r.began).Round(time.Second), " spooling false over"))
+		r.answer(http.StatusServiceUnavailable)
+		r.clear(message.AlarmStream, "over")
+		if n := len(r.told(5 * time.Second)); n < 3 { // with short pauses again
+			t.Errorf("%d attempts in five seconds", n)
+		}
+		r.change(func() {
+			if r.count[Sent] != 3 || r.count[Failed] < attempts {
+				t.Errorf("counted %v after %d attempts", r.count, attempts)
+			}
+		})
+	})
+}
+
+// TestWebhookFlapping: an alarm that comes and goes is told of twice in five minutes at most,
+// and in the end as it is.
+func TestWebhookFlapping(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.raise(message.AlarmSpooling, "1")
+		r.tells(10*time.Second, "0s spooling true 1")
+		r.clear(message.AlarmSpooling, "2")
+		r.tells(10*time.Second, "10s spooling false 2")
+		for range 27 { // until 4m50s
+			r.raise(message.AlarmSpooling, "3")
+			time.Sleep(5 * time.Second)
+			r.clear(message.AlarmSpooling, "4")
+			time.Sleep(5 * time.Second)
+		}
+		r.tells(0)
+		r.raise(message.AlarmSpooling, "5")
+		r.raise(message.AlarmToken, "another one")
+		r.tells(time.Minute, "4m50s token true another one", "5m0s spooling true 5")
+		r.tells(time.Hour)
+		r.clear(message.AlarmSpooling, "6")
+		r.tells(time.Second, "1h5m50s spooling false 6")
+		r.raise(message.AlarmSpooling, "7") // long after the last time
+		r.tells(time.Second, "1h5m51s spooling true 7")
+		r.clear(message.AlarmSpooling, "8")
+		r.tells(time.Hour, "1h5m52s spooling false 8")
+		for range 60 * 6 { // an hour
+			r.raise(message.AlarmSpooling, "on")
+			time.Sleep(5 * time.Second)
+			r.clear(message.AlarmSpooling, "off")
+			time.Sleep(5 * time.Second)
+		}
+		messages := len(r.told(time.Hour))
+		if messages < 12 || messages > 2*13 {
+			t.Errorf("%d messages in an hour of flapping", messages)
+		}
+	})
+}
+
+// TestWebhookLostAnswer: the endpoint knows what it has not answered, perhaps.
+func TestWebhookLostAnswer(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(0)
+		r.raise(message.AlarmToken, "1")
+		time.Sleep(time.Second)
+		r.clear(message.AlarmToken, "2") // while it is told
+		r.tells(7*time.Second, "0s token true 1")
+		r.answer(http.StatusOK)
+		got := r.told(time.Minute)
+		if len(got) != 1 || !strings.HasSuffix(got[0], "token false 2") {
+			t.Errorf("told %q", got)
+		}
+		r.counted(1, 1, 0)
+	})
+}
+
+// TestWebhookChangesMeanwhile: what changes during an attempt that succeeds is told after it,
+// unless it is as before.
+func TestWebhookChangesMeanwhile(t *testing.T) {
+	for _, cleared := range []bool{true, false} {
+		withReceiver(t, func(r *receiver) {
+			gate := make(chan struct{})
+			r.change(func() { r.gate = gate })
+			r.raise(message.AlarmToken, "1")
+			r.tells(time.Second, "0s token true 1")
+			r.clear(message.AlarmToken, "2")
+			if !cleared {
+				r.raise(message.AlarmToken, "3")
+			}
+			close(gate)
+			if cleared {
+				r.tells(time.Hour, "1s token false 2")
+			} else {
+				r.tells(time.Hour)
+			}
+		})
+	}
+}
+
+// TestWebhookIsBounded: when too many wait, the oldest are dropped, with a word.
+func TestWebhookIsBounded(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(0)
+		r.raise(message.AlarmStream, "on its way")
+		time.Sleep(time.Second)
+		for n := range 150 {
+			r.Raise(message.AlarmContested, fmt.Sprintf("sub-%d", n), 1, fmt.Sprint(n), time.Now())
+		}
+		r.counted(0, 0, 51)
+		r.answer(http.StatusOK)
+		got := r.told(time.Minute)
+		if len(got) != 1+1+99 || !strings.HasSuffix(got[1], "stream true on its way") || !strings.HasSuffix(got[2], "contested true 51") || !strings.HasSuffix(got[100], "contested true 149") {
+			t.Errorf("%d are told: %q", len(got), got)
+		}
+		r.Clear(message.AlarmContested, "sub-0", 1, "over", time.Now()) // of which nobody has heard
+		r.Clear(message.AlarmContested, "sub-149", 1, "over", time.Now())
+		if got := r.told(time.Minute); len(got) != 1 {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// TestWebhookEnds: what waits has a last chance, of two seconds in all.
+func TestWebhookEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		status                int
+		took                  time.Duration
+		sent, failed, dropped int
+	}{
+		"nothing is wrong": {status: http.StatusOK, sent: 4},
+		"it fails":         {status: http.StatusInternalServerError, sent: 2, failed: 3, dropped: 2},
+		"it hangs":         {status: 0, took: 2 * time.Second, sent: 2, failed: 2, dropped: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withReceiver(t, func(r *receiver) {
+				r.raise(message.AlarmToken, "1")
+				time.Sleep(time.Second)
+				r.clear(message.AlarmToken, "2")
+				time.Sleep(time.Second)
+				r.raise(message.AlarmToken, "3") // not before five minutes are over
+				time.Sleep(time.Second)
+				r.answer(c.status)
+				r.raise(message.AlarmStream, "4")
+				synctest.Wait()
+				began := time.Now()
+				r.stop()
+				if took := time.Since(began); took != c.took {
+					t.Errorf("it takes %v", took)
+				}
+				r.counted(c.sent, c.failed, c.dropped)
+			})
+		})
+	}
+}
+
+// TestWebhookPausesAtTheEnd: the last chance comes at once.
+func TestWebhookPausesAtTheEnd(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(http.StatusInternalServerError)
+		r.raise(message.AlarmToken, "1")
+		time.Sleep(10 * time.Minute)
+		r.answer(http.StatusOK)
+		r.told(0)
+		began := time.Now()
+		r.stop()
+		if got := r.told(0); len(got) != 1 || time.Since(began) > 0 {
+			t.Errorf("told %q after %v", got, time.Since(began))
+		}
+	})
+}
+
+// TestWebhookWrongMessage: one that the endpoint finds wrong does not keep the others waiting.
+func TestWebhookWrongMessage(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(http.StatusBadRequest)
+		r.raise(message.AlarmToken, "1")
+		if got := r.told(time.Hour); len(got) != 3 {
+			t.Errorf("told %q", got)
+		}
+		r.counted(0, 3, 1)
+		r.answer(http.StatusOK)
+		r.raise(message.AlarmStream, "2")
+		r.clear(message.AlarmToken, "3") // the endpoint may know it all the same
+		r.tells(time.Minute, "1h0m0s stream true 2", "1h0m0s token false 3")
+	})
+}
+
+// TestWebhookHandover: whoever leads next goes on with the alarms of a subscription.
+func TestWebhookHandover(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the leader before", time.Now())
+		r.tells(time.Minute) // which has told it
+		r.Clear(message.AlarmLate, "sub-1", 3, "on time", time.Now())
+		r.tells(time.Minute, "1m0s late false on time")
+		r.Raise(message.AlarmLate, "sub-1", 3, "2 h", time.Now())
+		r.tells(time.Minute, "2m0s late true 2 h")
+		r.Leave("sub-1", 3)
+		r.tells(time.Minute) // it is raised still
+		r.Raise(message.AlarmLate, "sub-1", 5, "3 h", time.Now())
+		r.tells(time.Minute, "4m0s late true 3 h") // somebody has cleared it meanwhile
+		r.Clear(message.AlarmLate, "sub-1", 5, "on time", time.Now())
+		r.tells(0, "5m0s late false on time")
+		r.Raise(message.AlarmLate, "sub-1", 5, "4 h", time.Now())
+		r.tells(time.Minute) // too soon after the last time
+		r.Leave("sub-1", 5)
+		r.tells(0, "6m0s late true 4 h") // before the successor tells more
+	})
+}
+
+// TestWebhookURL comes and goes with the settings.
+func TestWebhookURL(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(http.StatusNotFound)
+		r.raise(message.AlarmToken, "1")
+		r.told(time.Minute)
+		if r.refused == 0 {
+			t.Error("nobody looks for another URL")
+		}
+		r.change(func() { r.url = "http://hooks.example/other" + hidden })
+		r.answer(http.StatusOK)
+		if got := r.told(2 * time.Minute); len(got) != 1 {
+			t.Errorf("told %q", got)
+		}
+		r.change(func() { r.url = "" })
+		r.clear(message.AlarmToken, "2")
+		r.raise(message.AlarmStream, "3")
+		r.tells(time.Hour)
+	})
+}
