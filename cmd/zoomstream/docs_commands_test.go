@@ -138,6 +138,14 @@ var docStory = []docChapter{
 		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
 		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
 	}},
+	{page: platformPage, section: "A second cluster", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
+		{line: "go run github.com/nats-io/nats-server/v2 -c deploy/nats/hub.conf", stays: true, prints: `Server is ready`, exit: docAnyExit},
+		{line: "go run github.com/nats-io/nats-server/v2 -c deploy/nats/second.conf", stays: true, prints: `Leafnode connection created`, exit: docAnyExit},
+		{line: "NATS_URL=nats://127.0.0.1:4222 ./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored},
+		{line: "nats --server nats://127.0.0.1:4223 stream add --config deploy/nats/mirror.json", prints: `Mirror: ZOOM`},
+		{line: "nats --server nats://127.0.0.1:4223 stream info ZOOM", prints: `Lag: \d`},
+		{line: "NATS_URL=nats://127.0.0.1:4223 ./zoomstream tail --follow", stays: true, prints: `^20\S+Z  \w+`},
+	}},
 	{page: consumersPage, section: "Live", beside: []docStep{docDemo}, steps: []docStep{
 		{line: "nats sub 'zoom.meeting.>'", stays: true, prints: `Received on "zoom\.meeting\.`, exit: docAnyExit},
 	}},

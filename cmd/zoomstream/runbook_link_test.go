@@ -9,12 +9,13 @@ import (
 	"testing"
 )
 
-// link is a way to a server that can hang: what is sent then waits.
+// link is a way to a server that can hang, so that what is sent waits, or be cut.
 type link struct {
 	listener net.Listener
 	mu       sync.Mutex
 	conns    []net.Conn
 	free     chan struct{} // closed while it does not hang
+	down     bool
 }
 
 func newLink(t *testing.T, to string) *link {
@@ -39,6 +40,9 @@ func newLink(t *testing.T, to string) *link {
 			}
 			l.mu.Lock()
 			l.conns = append(l.conns, near, far)
+			if l.down {
+				l.closeAll()
+			}
 			l.mu.Unlock()
 			copying.Go(func() { l.carry(far, near) })
 			copying.Go(func() { l.carry(near, far) })
@@ -47,14 +51,28 @@ func newLink(t *testing.T, to string) *link {
 	t.Cleanup(func() {
 		listener.Close()
 		l.hang(false)
-		l.mu.Lock()
-		for _, conn := range l.conns {
-			conn.Close()
-		}
-		l.mu.Unlock()
+		l.cut(true)
 		copying.Wait()
 	})
 	return l
+}
+
+// closeAll ends all connections. The caller holds l.mu.
+func (l *link) closeAll() {
+	for _, conn := range l.conns {
+		conn.Close() //nolint:errcheck // it is to end
+	}
+	l.conns = nil
+}
+
+// cut ends all connections, and each new one, until it is told to let them be.
+func (l *link) cut(is bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = is
+	if is {
+		l.closeAll()
+	}
 }
 
 func (l *link) address() string { return l.listener.Addr().String() }
