@@ -2,14 +2,7 @@ package natsconn
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,15 +11,17 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
 // TestTLS: the server asks for a client certificate. Whatever is missing, the advice names the setting.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	ca, caKey := newCertificate(t, dir, "ca", nil, nil)
-	newCertificate(t, dir, "server", ca, caKey)
-	newCertificate(t, dir, "client", ca, caKey)
-	newCertificate(t, dir, "stranger", nil, nil)
+	ca, caKey := natstest.Certificate(t, dir, "ca", nil, nil)
+	natstest.Certificate(t, dir, "server", ca, caKey)
+	natstest.Certificate(t, dir, "client", ca, caKey)
+	natstest.Certificate(t, dir, "stranger", nil, nil)
 	file := func(name string) string { return filepath.Join(dir, name) }
 	secured := func(first bool) *server.Server {
 		config, err := server.GenTLSConfig(&server.TLSConfigOpts{
@@ -88,28 +83,4 @@ func unreachableNow(t *testing.T, o Options) error {
 	defer cancel()
 	_, err := ConnectNow(ctx, o)
 	return err
-}
-
-// newCertificate writes <name>.crt and <name>.key; without a parent it is an authority.
-func newCertificate(t *testing.T, dir, name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: parent == nil,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	if parent == nil {
-		parent, parentKey = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, parentKey)
-	must(t, err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	write := func(suffix, kind string, content []byte) {
-		must(t, os.WriteFile(filepath.Join(dir, name+suffix), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600))
-	}
-	write(".crt", "CERTIFICATE", der)
-	write(".key", "PRIVATE KEY", keyDER)
-	return c, key
 }
