@@ -85,8 +85,8 @@ func (b *Bridge) mayHaveDisplaced(last record.State, answered bool, ready time.T
 	switch last.Cause {
 	case message.GapDisconnected:
 		return answered && last.Ended.After(ready)
-	case message.GapHandoverTimeout, message.GapStart: // it had released its lease by then; after a restart there is nobody to ask
-		return ready.Sub(last.Since) <= b.displacementAdvance(last, true)
+	case message.GapHandoverTimeout, message.GapStart: // closed while this term was dialling?
+		return ready.Sub(last.Since) <= time.Duration(b.firstDial.Load())
 	case message.GapKicked:
 		return ready.Sub(last.Since) <= b.displacementAdvance(last, answered)
 	}

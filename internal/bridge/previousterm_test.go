@@ -119,8 +119,8 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 		"noticed after":                               {at(57), at(61), message.GapDisconnected, false, false},
 		"closed on purpose":                           {at(57), at(61), message.GapHandoverTimeout, false, true},
 		"closed on purpose just then":                 {at(60), at(60), message.GapHandoverTimeout, false, false},
-		"stopped just then, with nobody in sight":     {at(60), at(60), message.GapStart, true, false},
-		"stopped before, and it is gone by then":      {at(57), at(57), message.GapStart, true, true},
+		"stopped during the dial, nobody in sight":    {at(60), at(60), message.GapStart, true, false},
+		"stopped before the dial":                     {at(59), at(59), message.GapStart, true, true},
 		"displaced before, it says":                   {at(57), at(57), message.GapKicked, false, true},
 		"displaced just then, it says":                {at(60), at(60), message.GapKicked, false, false},
 		"displaced before, by another clock":          {at(57), at(57), message.GapKicked, true, false},
@@ -136,6 +136,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 			return json.Marshal(last)
 		}}
 		b := New(nil, nil, cfg)
+		b.firstDial.Store(int64(100 * time.Millisecond))
 		if _, gap := b.gapBeforeTerm(t.Context(), last, at(60)); gap == nil || gap.Certain != c.want || !gap.From.Equal(gapStart(c.cause, c.since)) {
 			t.Errorf("%s: %+v", name, gap)
 		}
