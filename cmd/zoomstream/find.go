@@ -18,7 +18,7 @@ import (
 
 type findCmd struct {
 	askSettings
-	What  string `arg:"" help:"Tracking id, message id (Nats-Msg-Id) or request id; or a string in the event's payload, such as a meeting's uuid, or its number (payload.object.id). Percent-encoding is undone."`
+	What  string `arg:"" help:"Tracking id, message id (Nats-Msg-Id) or request id, or an event's name; or a string in the event's payload, such as a meeting's uuid, or its number (payload.object.id). Percent-encoding is undone."`
 	Since since  `default:"24h" placeholder:"WHEN" help:"Look at what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default 24h."`
 	Limit int    `default:"50" placeholder:"N" help:"Show at most so many messages, the oldest. Default 50."`
 	Body  bool   `help:"Print the events' bodies, too. They may hold passwords and download tokens."`

@@ -71,7 +71,7 @@ func newMonitor(o Options) (*monitor, error) {
 		return m, nil
 	}
 	feed := &httpserver.Feed{JS: m.jetStream, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
-	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline}, o.Log)
+	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline, Message: feed.Message, Search: feed.Search}, o.Log)
 	var err error
 	m.server, err = httpserver.Listen(httpserver.Options{
 		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status, Ready: m.ready,
@@ -178,6 +178,8 @@ func (m *monitor) noteHolder(subscription string, now lease.Holding) {
 	switch now.Taken {
 	case lease.FromNobody:
 		how = page.Handover
+	case lease.FromMore:
+		how = page.Rebalance
 	case lease.FromDead, lease.FromStale:
 		how = page.Crash
 	}

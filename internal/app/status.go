@@ -30,7 +30,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	}
 	s.Role, s.Leader, s.LeaderNonce, s.Epoch = status.Leader, r.o.Config.Replica, r.candidate.Nonce(), c.State.Epoch
 	s.State, s.StateSince, s.Trouble = string(c.State.State), c.State.Since, c.Trouble
-	s.LastFrame, s.LastEvent = c.State.LastFrame, c.State.LastEvent
+	s.Connection, s.LastFrame, s.LastEvent = c.State.Connection, c.State.LastFrame, c.State.LastEvent
 	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
 	s.Trusted = margin.Seconds()
 	if s.Trouble == "" && c.State.State != record.Connected {

@@ -59,6 +59,19 @@ func NoPage(r *http.Request) error {
 	return nil
 }
 
+// OwnPage refuses what the web page of another host, or of another port, makes a browser ask.
+func OwnPage(r *http.Request) error {
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "none" && site != "same-origin" {
+			return errors.New("this is not for other web pages (Sec-Fetch-Site)")
+		}
+	}
+	if len(r.Header.Values("Origin")) > 0 { // a page's own GET has none
+		return errors.New("this is not for other web pages (Origin)")
+	}
+	return nil
+}
+
 // NoProxy refuses what a proxy passes on, as far as it says so.
 func NoProxy(r *http.Request) error {
 	for name := range r.Header {

@@ -62,6 +62,7 @@ type Entry struct {
 	Revision uint64
 	Value    []byte // nil: none
 	Purged   bool   // on purpose
+	Reason   string // of that, if one was given; from outside
 }
 
 func newBucket(js jetstream.JetStream, opt Options) *Bucket {
@@ -213,10 +214,13 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	return entry(answer.Message.Sequence, header, answer.Message.Data), nil
 }
 
+// reasonHeader is where the marker of an entry that was purged says why.
+const reasonHeader = "Zoomstream-Reason"
+
 // entry is what a message of the bucket's stream says.
 func entry(revision uint64, header nats.Header, data []byte) Entry {
 	operation, marker := header.Get("KV-Operation"), header.Get("Nats-Marker-Reason")
-	e := Entry{Revision: revision, Purged: operation != "" && marker == ""}
+	e := Entry{Revision: revision, Purged: operation != "" && marker == "", Reason: header.Get(reasonHeader)}
 	if operation == "" && marker == "" {
 		e.Value = append([]byte{}, data...)
 	}
@@ -245,12 +249,15 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uin
 
 // Purge removes an entry if its revision is still the expected one, and returns
 // the revision of the marker that stays for a while, so that watchers hear of
-// it. Of errors, the same is true as for Put.
-func (b *Bucket) Purge(ctx context.Context, key string, expected uint64) (uint64, error) {
+// it, and of the reason if that is not empty. Of errors, the same is true as for Put.
+func (b *Bucket) Purge(ctx context.Context, key string, expected uint64, reason string) (uint64, error) {
 	const marker = time.Minute
 	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))
 	msg.Header.Set("KV-Operation", "PURGE")
 	msg.Header.Set("Nats-Rollup", "sub")
+	if reason != "" {
+		msg.Header.Set(reasonHeader, reason)
+	}
 	return b.publish(ctx, msg, key, expected, marker)
 }
 

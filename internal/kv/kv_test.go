@@ -57,7 +57,7 @@ func TestCompareAndSwap(t *testing.T) {
 		if _, err := b.Put(ctx, "key", []byte("b"), wrong, 0); err == nil {
 			t.Fatalf("written at revision %d, not %d", wrong, first)
 		}
-		if _, err := b.Purge(ctx, "key", wrong); err == nil {
+		if _, err := b.Purge(ctx, "key", wrong, ""); err == nil {
 			t.Fatalf("purged at revision %d, not %d", wrong, first)
 		}
 	}
@@ -65,11 +65,14 @@ func TestCompareAndSwap(t *testing.T) {
 	if err != nil || second <= first {
 		t.Fatalf("revision %d after %d: %v", second, first, err)
 	}
-	marker, err := b.Purge(ctx, "key", second)
+	marker, err := b.Purge(ctx, "key", second, "why")
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect(t, b, marker, "")
+	if e, err := b.Get(ctx, "key"); err != nil || !e.Purged || e.Reason != "why" {
+		t.Errorf("the marker says %+v, %v", e, err)
+	}
 	if _, err := b.Put(ctx, "key", []byte("c"), marker, 0); err != nil {
 		t.Fatalf("not written at the marker's revision: %v", err)
 	}

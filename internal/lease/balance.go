@@ -37,7 +37,7 @@ func (c *Candidate) balance() {
 		lacks := min(len(c.opt.Subscriptions)/(len(others)+1), len(leads)) - held[nonce] - yielding
 		for i := 0; i < len(leading) && lacks > 0 && excess > 0; i++ {
 			if e := leading[i]; leads[e.subscription] && !e.yielded.Load() {
-				e.yield()
+				e.yield(reasonRebalance)
 				lacks, excess = lacks-1, excess-1
 			}
 		}

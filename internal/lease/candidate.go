@@ -199,7 +199,7 @@ func (c *Candidate) watch(ctx context.Context) {
 func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func(context.Context, *Term) error) error {
 	e := &elector{
 		c: c, subscription: subscription, key: record.LeasePrefix + subscription, wake: c.view.join(subscription),
-		release: make(chan struct{}, 1), log: c.opt.Log.With().Str("subscription", subscription).Logger(),
+		release: make(chan string, 1), log: c.opt.Log.With().Str("subscription", subscription).Logger(),
 	}
 	c.mu.Lock()
 	c.electors[subscription] = e
@@ -217,7 +217,7 @@ func (c *Candidate) StepDown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.electors {
-		e.yield()
+		e.yield(reasonNone)
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *Candidate) yieldUnfit() {
 	}
 	for _, e := range c.electors {
 		if c.peers.fit(e.subscription) {
-			e.yield()
+			e.yield(reasonNone)
 		}
 	}
 }

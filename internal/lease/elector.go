@@ -21,7 +21,7 @@ type elector struct {
 	subscription string
 	key          string
 	wake         <-chan struct{} // what is known of the lease has changed
-	release      chan struct{}   // give the lease away
+	release      chan string     // give the lease away, for a reason
 	leading      atomic.Pointer[Term]
 	log          zerolog.Logger
 
@@ -39,7 +39,7 @@ func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) err
 			return nil
 		}
 		if ctx.Err() != nil { // it was taken at the last moment
-			e.releaseLease(term)
+			e.releaseLease(term, reasonNone)
 			return nil
 		}
 		if err := e.lead(ctx, term, lead); err != nil || ctx.Err() != nil {
@@ -256,10 +256,19 @@ func (e *elector) read(ctx context.Context) (holding, error) {
 	return e.c.view.read(e.subscription, entry, began), nil
 }
 
+// Why a lease is released, for the marker of that.
+const (
+	reasonRebalance = "rebalance" // its holder has more than its share
+	reasonNone      = ""
+)
+
 // yield asks the elector to give its lease away, if it has one.
-func (e *elector) yield() {
+func (e *elector) yield(reason string) {
 	if e.leading.Load() != nil {
 		e.yielded.Store(true)
-		signal(e.release)
+		select {
+		case e.release <- reason:
+		default: // it was asked already
+		}
 	}
 }

@@ -36,7 +36,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	}()
 	go func() { returned <- f(leading, t) }()
 
-	told := false // to step down
+	told, reason := false, reasonNone // to give it away
 	select {
 	case <-lost:
 		if h := e.c.view.get(e.subscription); h.held {
@@ -51,9 +51,9 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	case err := <-returned:
 		stop()
 		<-lost
-		e.releaseLease(t)
+		e.releaseLease(t, reasonNone)
 		return err
-	case <-e.release:
+	case reason = <-e.release:
 		told = true
 	case <-ctx.Done():
 	}
@@ -64,7 +64,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	}
 	stop()
 	<-lost
-	e.releaseLease(t)
+	e.releaseLease(t, reason)
 	return <-returned
 }
 
@@ -149,14 +149,14 @@ func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
 }
 
 // releaseLease removes the lease if it is still this term's.
-func (e *elector) releaseLease(t *Term) {
+func (e *elector) releaseLease(t *Term, reason string) {
 	e.transition(endReleased)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
 	var last error
 	for ctx.Err() == nil {
 		try, done := context.WithTimeout(ctx, e.c.timing.try)
-		revision, err := e.c.bucket.Purge(try, e.key, t.at())
+		revision, err := e.c.bucket.Purge(try, e.key, t.at(), reason)
 		done()
 		if err == nil {
 			e.c.view.watched(e.subscription, kv.Entry{Revision: revision})

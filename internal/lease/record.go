@@ -31,6 +31,7 @@ type holding struct {
 	held     bool         // there is one
 	freed    bool         // there is none any more
 	purged   bool         // it was released
+	shed     bool         // by one that had more than its share
 	read     bool         // this was read, not watched
 	since    time.Time    // when this term was first seen
 	changed  time.Time    // when this revision was first seen
@@ -41,7 +42,7 @@ type holding struct {
 // decode reads an entry. A value that is no record is a holder that never
 // answers: it is taken over when it stays unchanged for a TTL.
 func decode(e kv.Entry) holding {
-	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged}
+	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged, shed: e.Purged && e.Reason == reasonRebalance}
 	if !h.held {
 		return h
 	}

@@ -19,9 +19,10 @@ type Holding struct {
 
 // From whom a lease was taken.
 const (
-	FromNobody = taken      // it was free
-	FromDead   = takenDead  // from one whose process was gone
-	FromStale  = takenStale // from one that had not renewed it in time
+	FromNobody = taken          // it was free
+	FromMore   = takenRebalance // from one that had more than its share
+	FromDead   = takenDead      // from one whose process was gone
+	FromStale  = takenStale     // from one that had not renewed it in time
 )
 
 func (h holding) exported() Holding {
@@ -118,9 +119,10 @@ func (p *peers) announcedPeers() (all []Peer) {
 
 // Why a leadership of this replica began.
 const (
-	taken      = "taken"       // the lease was free: released, expired or new
-	takenDead  = "taken_dead"  // its holder's process was gone
-	takenStale = "taken_stale" // its holder had not renewed it in time
+	taken          = "taken"           // the lease was free: released, expired or new
+	takenRebalance = "taken_rebalance" // released by one that had more than its share
+	takenDead      = "taken_dead"      // its holder's process was gone
+	takenStale     = "taken_stale"     // its holder had not renewed it in time
 )
 
 // Why it ended.
@@ -140,6 +142,8 @@ func (e *elector) transition(reason string) {
 // reason is why a lease that was found so could be taken.
 func (e *elector) reason(h holding) string {
 	switch _, dead := e.c.peers.deadSince(h.record.Nonce); {
+	case h.shed && !e.yielded.Load(): // else this replica has shed it, and nobody took it
+		return takenRebalance
 	case !h.held:
 		return taken
 	case dead:

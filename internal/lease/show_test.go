@@ -229,6 +229,38 @@ func TestTransitions(t *testing.T) {
 	})
 }
 
+// TestRebalancing is told from other handovers: a replica that comes gets its share, one
+// that stops or steps down gives up what it has.
+func TestRebalancing(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		all := subscriptions(4)
+		a := w.join("a", all...)
+		w.await("a leads all", 3*time.Second, func() bool { return a.count() == 4 })
+		b := w.join("b", all...)
+		ofB := hear(b)
+		w.await("two share", 10*time.Second, func() bool { return a.count() == 2 && b.count() == 2 })
+		time.Sleep(time.Minute)
+		a.StepDown()
+		w.await("b leads all", 10*time.Second, func() bool { return b.count() == 4 })
+		if got, want := ofB.reasons(), []string{takenRebalance, takenRebalance, taken, taken}; !slices.Equal(got, want) {
+			t.Errorf("b: %v, want %v", got, want)
+		}
+		time.Sleep(stepDownRest)
+		w.await("two share again", 10*time.Second, func() bool { return a.count() == 2 && b.count() == 2 })
+		for _, subscription := range all {
+			if h := b.Holding(subscription); h.Replica == "a" && h.Taken != FromMore {
+				t.Errorf("a has taken %s: %q", subscription, h.Taken)
+			}
+		}
+		ofA := hear(a)
+		b.stop()
+		w.await("a leads all", 10*time.Second, func() bool { return a.count() == 4 })
+		if got, want := ofA.reasons(), []string{taken, taken}; !slices.Equal(got, want) {
+			t.Errorf("a: %v, want %v", got, want)
+		}
+	})
+}
+
 // TestChangesOfHolders are told once each, and not with every renewal.
 func TestChangesOfHolders(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {

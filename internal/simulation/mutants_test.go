@@ -44,7 +44,7 @@ var mutants = []mutant{
 	{promise: "3", mistake: "the socket is closed before the successor displaces it", file: "internal/bridge/bridge.go",
 		old: "if b.standbys() == 0 || sleep", new: "if true || sleep"},
 	{promise: "3", mistake: "the lease is released when the socket is closed, not before", file: "internal/lease/lead.go",
-		old: "	stop()\n	<-lost\n	e.releaseLease(t)\n	return <-returned", new: "	stop()\n	<-lost\n	sleep.For(context.Background(), 4*time.Second)\n	e.releaseLease(t)\n	return <-returned"},
+		old: "	stop()\n	<-lost\n	e.releaseLease(t, reason)\n	return <-returned", new: "	stop()\n	<-lost\n	sleep.For(context.Background(), 4*time.Second)\n	e.releaseLease(t, reason)\n	return <-returned"},
 	{promise: "4", mistake: "a death needs many misses", file: "internal/lease/peers.go",
 		old: "known.misses < deathMisses", new: "known.misses < 20*deathMisses"},
 	{promise: "4", mistake: "an unchanged lease is never taken", file: "internal/lease/elector.go",

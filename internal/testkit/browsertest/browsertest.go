@@ -124,6 +124,7 @@ func (c *Chromium) Open(t testing.TB, width, height int64, dark bool) *Browser {
 	}
 	b.Run(
 		call(log.Enable, cdp.Empty{}),
+		call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), // or one tab only has it
 		chromedp.EmulateViewport(width, height),
 		Colours(scheme),
 	)

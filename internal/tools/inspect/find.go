@@ -5,17 +5,23 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/zoomstream/zoomstream/message"
 )
 
 // Query is what to find.
 type Query struct {
-	// What is a tracking id, a message id or a request id, or a string that stands
-	// anywhere in an event's payload, or the number payload.object.id. It may be
-	// percent-encoded, once or twice.
+	// What is an event's name, a tracking id, a message id or a request id, or a string
+	// that stands anywhere in an event's payload, or the number payload.object.id. It may
+	// be percent-encoded, once or twice.
 	What  string
 	Since time.Time // stored since
 	Limit int       // of the messages told of; at least 1
+	// MaxBytes, if above 0, has only the latest messages looked at, as many as have about
+	// so many bytes, and the newest of those found told of instead of the oldest, without
+	// siblings.
+	MaxBytes int64
 }
 
 // Findings are the messages found.
@@ -25,7 +31,8 @@ type Findings struct {
 	Since    time.Time `json:"since"`
 	Holds    time.Time `json:"stream_from,omitzero"` // the stream's oldest message
 	Looked   uint64    `json:"messages_looked_at"`
-	More     bool      `json:"more"` // there may be more: the limit is reached
+	LeftOut  uint64    `json:"messages_left_out,omitempty"` // older ones, for want of MaxBytes
+	More     bool      `json:"more"`                        // there may be more: the limit is reached
 
 	Matches []Match `json:"matches"` // oldest first
 	// Siblings are other messages under the tracking id of a match: events of the
@@ -102,20 +109,27 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	f.Holds = state.FirstTime.UTC()
 	w := newWanted(q.What)
 	l := look{subject: s.all(), since: q.Since, last: state.LastSeq}
+	if q.MaxBytes > 0 {
+		if l, f.LeftOut, err = s.latest(ctx, l, state, q.MaxBytes); err != nil {
+			return nil, err
+		}
+	}
 	var hits []hit
 	if !w.onlyInBodies() {
 		l.headers = true
-		if hits, f.Looked, err = s.hits(ctx, l, w, q.Limit); err != nil {
+		if hits, f.Looked, err = s.hits(ctx, l, w, q); err != nil {
 			return nil, err
 		}
 	}
 	if len(hits) == 0 {
 		l.headers = false
-		if hits, f.Looked, err = s.hits(ctx, l, w, q.Limit); err != nil {
+		if hits, f.Looked, err = s.hits(ctx, l, w, q); err != nil {
 			return nil, err
 		}
 	}
-	if f.More = len(hits) > q.Limit; f.More {
+	if f.More = len(hits) > q.Limit; f.More && q.MaxBytes > 0 {
+		hits = hits[1:]
+	} else if f.More {
 		hits = hits[:q.Limit]
 	}
 	if f.Matches, err = s.matches(ctx, hits); err != nil {
@@ -124,8 +138,10 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	if f.Malformed, err = s.malformed(ctx, l, w, hits, q.Limit); err != nil {
 		return nil, err
 	}
-	if f.Siblings, err = s.siblings(ctx, state.LastSeq, hits, q.Limit); err != nil {
-		return nil, err
+	if q.MaxBytes == 0 {
+		if f.Siblings, err = s.siblings(ctx, state.LastSeq, hits, q.Limit); err != nil {
+			return nil, err
+		}
 	}
 	if !f.Found() {
 		f.Gaps, _, err = s.Gaps(ctx, q.Since, "")
@@ -133,8 +149,26 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	return f, err
 }
 
-// hits are the places of what is wanted, one more than the limit at most.
-func (s *Stream) hits(ctx context.Context, l look, w wanted, limit int) (hits []hit, looked uint64, err error) {
+// latest narrows a look to the latest messages, as many as have about so many bytes. It
+// returns how many it leaves out.
+func (s *Stream) latest(ctx context.Context, l look, state jetstream.StreamState, bytes int64) (look, uint64, error) {
+	most := max(1, uint64(float64(bytes)/float64(max(state.Bytes, 1))*float64(state.Msgs)))
+	counter, err := s.stream.CreateConsumer(ctx, l.consumer())
+	if err != nil {
+		return l, 0, s.failed(ctx, err)
+	}
+	s.removeConsumer(ctx, counter.CachedInfo().Name)
+	pending := counter.CachedInfo().NumPending
+	if pending <= most {
+		return l, 0, nil
+	}
+	l.from = l.last - min(l.last, most) + 1
+	return l, pending - most, nil
+}
+
+// hits are the places of what is wanted, one more than the limit at most: the first ones,
+// or with a bound of what is looked at the last.
+func (s *Stream) hits(ctx context.Context, l look, w wanted, q Query) (hits []hit, looked uint64, err error) {
 	looked, err = s.scan(ctx, l, func(m *Message) bool {
 		matched := w.header(m.Header)
 		if matched == "" && len(m.Body) > 0 {
@@ -143,7 +177,11 @@ func (s *Stream) hits(ctx context.Context, l look, w wanted, limit int) (hits []
 		if matched != "" && message.KindOf(s.prefix, m.Subject) != message.KindMalformed {
 			hits = append(hits, hit{seq: m.Sequence, matched: matched, stored: m.Stored, tracking: m.Header.Get(message.HeaderTrackingID)})
 		}
-		return len(hits) <= limit
+		if q.MaxBytes > 0 {
+			hits = hits[max(0, len(hits)-q.Limit-1):]
+			return true
+		}
+		return len(hits) <= q.Limit
 	})
 	return hits, looked, err
 }

@@ -32,6 +32,41 @@ func (w *world) find(what string, limit int) *Findings {
 	return f
 }
 
+// TestFindInTheLatest: with a bound of what is read, the older messages are left out, and
+// the newest ones found are told of.
+func TestFindInTheLatest(t *testing.T) {
+	w := newWorld(t)
+	w.fill(400) // of about a kilobyte each
+	state, err := w.open().state(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(what string, since time.Duration, size int64) *Findings {
+		f, err := w.open().Find(t.Context(), Query{What: what, Since: time.Now().Add(-since), Limit: 3, MaxBytes: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	quarter := int64(state.Bytes / 4)
+	f := find("meeting.participant_joined", time.Hour, quarter)
+	if got := sequences(f); !slices.Equal(got, []uint64{398, 399, 400}) || !f.More || f.Looked+f.LeftOut != 400 || f.Looked < 95 || f.Looked > 105 {
+		t.Errorf("%v, more: %t, %d looked at, %d left out", got, f.More, f.Looked, f.LeftOut)
+	}
+	if f := find("80000000010", time.Hour, quarter); f.Found() || f.Looked > 105 {
+		t.Errorf("%v of %d", sequences(f), f.Looked)
+	}
+	if f := find("80000000010", time.Hour, 1<<40); !slices.Equal(sequences(f), []uint64{11}) || f.Looked != 400 || f.LeftOut != 0 || f.More {
+		t.Errorf("%v of %d", sequences(f), f.Looked)
+	}
+	if f := find("meeting.participant_joined", 0, quarter); f.Found() || f.Looked != 0 || f.LeftOut != 0 { // nothing was stored since
+		t.Errorf("%v of %d", sequences(f), f.Looked)
+	}
+	if f := find("80000000399", time.Hour, 1); !slices.Equal(sequences(f), []uint64{400}) || f.Looked != 1 {
+		t.Errorf("%v of %d", sequences(f), f.Looked)
+	}
+}
+
 func sequences(f *Findings) (all []uint64) {
 	for _, m := range f.Matches {
 		all = append(all, m.Sequence)
@@ -64,6 +99,7 @@ func TestFind(t *testing.T) {
 		tracking2:              {21, 24},
 		id:                     {22},
 		"request-user.created": {24},
+		"meeting.ended":        {22},
 		meeting:                {21, 22, 23},
 		"%252Bq%252F7Zk1dQvGm0yT4nB9x3A%253D%253D": {21, 22, 23},
 		"86017254931":   {21, 22, 23}, // a string in two, a number in one

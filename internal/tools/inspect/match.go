@@ -46,7 +46,7 @@ func (w wanted) is(value string) bool {
 }
 
 // headersSearched are the headers of which one must be what is searched for.
-var headersSearched = []string{message.HeaderID, message.HeaderTrackingID, message.HeaderRequestID}
+var headersSearched = []string{message.HeaderID, message.HeaderTrackingID, message.HeaderRequestID, message.HeaderEvent}
 
 // header is the name of the header that is what is searched for; empty: none.
 func (w wanted) header(h nats.Header) string {

@@ -30,7 +30,7 @@ func (s *Stream) newReader(ctx context.Context, l look) (*reader, error) {
 	info := consumer.CachedInfo()
 	r := &reader{stream: s, consumer: info.Name, pending: info.NumPending}
 	if r.messages, err = consumer.Messages(jetstream.PullMaxBytes(s.ahead()), jetstream.PullHeartbeat(patience/2)); err != nil {
-		r.remove(ctx)
+		s.removeConsumer(ctx, r.consumer)
 		return nil, s.failed(ctx, err)
 	}
 	return r, nil
@@ -61,15 +61,15 @@ func (r *reader) next(ctx context.Context) (*Message, error) {
 
 func (r *reader) close(ctx context.Context) {
 	r.messages.Stop()
-	r.remove(ctx)
+	r.stream.removeConsumer(ctx, r.consumer)
 }
 
-// remove removes the consumer. One that stays for want of a connection is removed by
-// the server.
-func (r *reader) remove(ctx context.Context) {
+// removeConsumer removes a consumer of a reader. One that stays for want of a connection
+// is removed by the server.
+func (s *Stream) removeConsumer(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	r.stream.stream.DeleteConsumer(ctx, r.consumer) //nolint:errcheck // see above
+	s.stream.DeleteConsumer(ctx, name) //nolint:errcheck // see above
 }
 
 // ahead is how many bytes are on their way at a time; the largest message must fit.

@@ -34,7 +34,7 @@ const (
 )
 
 // Feed reads what the status page shows of the stream, as long as somebody looks.
-// Each of its methods is for one goroutine at a time.
+// Events and Timeline are each for one goroutine at a time.
 type Feed struct {
 	JS      func() (jetstream.JetStream, error) // or why there is no connection
 	Stream  string
@@ -118,17 +118,23 @@ func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
 		late := msg.Time.Sub(happened).Seconds()
 		e.LateSeconds = &late
 	}
-	var body struct {
+	e.Topic = topic(msg.Data)
+	return e
+}
+
+// topic is that of a meeting or webinar; empty: the body has none.
+func topic(body []byte) string {
+	var b struct {
 		Payload struct {
 			Object struct {
 				Topic string `json:"topic"`
 			} `json:"object"`
 		} `json:"payload"`
 	}
-	if json.Unmarshal(msg.Data, &body) == nil { // in some events, object is an array, and there is no topic
-		e.Topic = short(body.Payload.Object.Topic)
+	if json.Unmarshal(body, &b) != nil { // in some events, object is an array, and there is no topic
+		return ""
 	}
-	return e
+	return short(b.Payload.Object.Topic)
 }
 
 // Timeline is what has happened in the last day, oldest first: gaps, alarms and
@@ -169,7 +175,7 @@ func nameCrashes(all []page.Moment) {
 	}
 	for i := range all {
 		m := &all[i]
-		if m.Kind != page.KindLeader || m.Name != page.Handover {
+		if m.Kind != page.KindLeader || m.Name != page.Handover && m.Name != page.Rebalance {
 			continue
 		}
 		if slices.ContainsFunc(gaps[leader{m.Subscription, m.Replica}], func(end time.Time) bool {

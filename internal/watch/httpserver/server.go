@@ -1,7 +1,9 @@
 // Package httpserver is the HTTP side of a running replica: metrics, health, status and
 // the status page.
 //
-//	/             the status page; /events and /assets/ are its parts
+//	/             the status page; /events, /assets/ and /runbook/ are its parts
+//	/event/       a whole event, on loopback only, and neither for other web pages nor by way of a proxy
+//	/search       the same for those that are searched for
 //	/metrics      for Prometheus
 //	/healthz      200 while this process's own loops run and what waits to be stored gets on;
 //	              never depends on Zoom or NATS
@@ -53,7 +55,7 @@ type Options struct {
 	Status    func(history bool) *status.Replica
 	Ready     func() error // why not; nil: ready
 	Health    *Health
-	Page      http.Handler // serves /, /assets/ and /events
+	Page      http.Handler // serves /, /assets/, /events, /runbook/, /event/ and /search
 	Log       zerolog.Logger
 }
 
@@ -125,11 +127,23 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /{$}", s.opt.Page)
 	mux.Handle("GET /assets/", s.opt.Page)
 	mux.Handle("GET /events", s.opt.Page)
+	mux.Handle("GET /runbook/", s.opt.Page)
+	whole := guard.Handler(s.opt.Page, s.onLoopback, guard.ThisMachine, guard.OwnPage, guard.NoProxy)
+	mux.Handle("GET /event/", whole)
+	mux.Handle("GET /search", whole)
 	if !s.loopback {
 		return looksOnly(mux)
 	}
 	mux.Handle("/debug/pprof/", guard.Handler(profiles(), guard.NoPage, guard.NoProxy))
 	return guard.Handler(looksOnly(mux), guard.ThisMachine)
+}
+
+// onLoopback refuses everybody unless only this machine reaches the address.
+func (s *Server) onLoopback(*http.Request) error {
+	if s.loopback {
+		return nil
+	}
+	return errors.New("whole events hold personal data: they are shown on a loopback address only, and this replica listens on another one (ZOOMSTREAM_HTTP_ADDR)")
 }
 
 // profiles serves the Go tools.

@@ -54,6 +54,12 @@ func listen(t *testing.T, opt Options) *host {
 		Overview: func(context.Context, bool) (*status.Overview, error) { return status.Alone("b", h.status(true)), nil },
 		Events:   func(context.Context) ([]page.Event, error) { return nil, nil },
 		Timeline: func(context.Context) ([]page.Moment, error) { return nil, nil },
+		Message: func(_ context.Context, seq uint64) (*page.Stored, error) {
+			return page.NewStored(seq, "zoom.meeting.started", time.Now(), nil, []byte(`{"email":"jill@example.com"}`)), nil
+		},
+		Search: func(context.Context, string, time.Time) (*page.Found, error) {
+			return &page.Found{Events: []page.Event{{Topic: "jill@example.com"}}}, nil
+		},
 	}, zerolog.Nop())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "zoomstream_test"}))

@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ type world struct {
 	overview status.Overview
 	events   []page.Event
 	moments  []page.Moment
-	away     error // NATS, if not nil
+	away     error  // NATS, if not nil
+	body     string // of all events, if not empty
 	polls    int
 	full     int // of them with history
 }
@@ -55,7 +57,37 @@ func (w *world) source() page.Source {
 			defer w.mu.Unlock()
 			return append([]page.Moment{}, w.moments...), w.away
 		},
+		Message: func(_ context.Context, seq uint64) (*page.Stored, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, e := range w.events {
+				if e.Seq == seq && w.away == nil {
+					return page.NewStored(seq, e.Subject, e.At, map[string][]string{
+						"Nats-Msg-Id": {e.ID}, "Zoom-Event": {e.Event}, "Zoom-Subscription": {e.Subscription}, "Zoom-Object-Id": {"86017254931"},
+					}, []byte(cmp.Or(w.body, body(e)))), nil
+				}
+			}
+			return nil, cmp.Or(w.away, page.ErrNotThere)
+		},
+		Search: func(_ context.Context, what string, since time.Time) (*page.Found, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			found := &page.Found{Events: []page.Event{}, Malformed: []page.Event{}, Since: since, Looked: 184_467}
+			for _, e := range w.events {
+				if e.Event == what || e.ID == what {
+					e.Matched = "Zoom-Event"
+					found.Events = append(found.Events, e)
+				}
+			}
+			return found, w.away
+		},
 	}
+}
+
+// body is that of an event.
+func body(e page.Event) string {
+	return fmt.Sprintf(`{"event":%q,"event_ts":%d,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g","object":{"id":86017254931,"uuid":"+q/7Zk1dQvGm0yT4nB9x3A==","topic":%q,"type":2,"host_id":"x1yCzABCDEfg23HiJKl4mN","participant":{"user_name":"Jill Chill","email":"jill@example.com"}}}}`,
+		e.Event, e.At.UnixMilli(), e.Topic)
 }
 
 // change changes the world while it is watched.
@@ -150,6 +182,19 @@ func line(name, leader string, standbys []string, now time.Time, i int) status.L
 		})
 	}
 	return l
+}
+
+// young has the stream and the process exist for four minutes only.
+func young(w *world) {
+	now := time.Now().UTC()
+	began := now.Add(-4 * time.Minute)
+	w.moments = []page.Moment{{At: began, Kind: page.KindBegan}}
+	for i := range w.overview.Subscriptions {
+		l := &w.overview.Subscriptions[i]
+		l.Since, l.StateSince, l.LastGap = began.Add(time.Second), began.Add(2*time.Second), nil
+		l.History = l.History[len(l.History)-47:]
+		w.moments = append(w.moments, page.Moment{At: l.Since, Kind: page.KindLeader, Subscription: l.Subscription.Subscription, Replica: l.Leader})
+	}
 }
 
 // in trouble: late events, an alarm, a subscription without a connection, a replica gone.

@@ -19,12 +19,17 @@ var assets embed.FS
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// routes serves the page at /, its files below /assets/, and /events.
+// routes serves the page at /, its files below /assets/, /events, and chapters of the
+// runbook; and whole events at /event/ and /search, of which the caller decides who may
+// ask for them: they hold personal data.
 func (p *Page) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { serveAsset(w, r, "index.html") })
 	mux.HandleFunc("GET /assets/{file}", func(w http.ResponseWriter, r *http.Request) { serveAsset(w, r, r.PathValue("file")) })
 	mux.HandleFunc("GET /events", p.serveEvents)
+	mux.HandleFunc("GET /runbook/{chapter}", serveChapter)
+	mux.HandleFunc("GET /event/{seq}", p.serveStored)
+	mux.HandleFunc("GET /search", p.serveSearch)
 	return mux
 }
 

@@ -33,8 +33,10 @@ func TestNothingIsStored(t *testing.T) {
 	}
 	b := chromium.Open(t, 1280, 900, false)
 	b.See(serveSource(t, source, "0").url)
-	b.Says(".card .moments", "crash: zoomstream-1 → zoomstream-0")
-	lacks(t, b, "main", "handover", "nothing is lost")
+	b.Says("#moments", "crash: zoomstream-1 → zoomstream-0")
+	lacks(t, b, "#cards", "handover")
+	lacks(t, b, "#moments", "handover")
+	lacks(t, b, "main", "nothing is lost")
 	b.Until(`document.querySelector(".card .mark").textContent === "✓" && document.querySelector("#verdict-kept").hidden`)
 
 	// Its stream takes nothing; the replica can still be asked.

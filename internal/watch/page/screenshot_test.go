@@ -12,6 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
@@ -21,7 +22,7 @@ var (
 	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
-	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), event (opened), search, young, frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
 )
 
 // TestScreenshot writes a picture of the page, if asked to.
@@ -42,6 +43,8 @@ func TestScreenshot(t *testing.T) {
 			{Name: "crm", Unacknowledged: 1, Redelivered: 1, Sequence: 184_402, Oldest: 420, Stuck: 400},
 			{Name: "idle"},
 		}}
+	case "young":
+		young(w)
 	case "alone":
 		source = alone(w, 1)
 	case "spooling":
@@ -53,9 +56,14 @@ func TestScreenshot(t *testing.T) {
 	b.Run(chromedp.EmulateViewport(*screenshotWidth, max(*screenshotTall, 100), chromedp.EmulateScale(1.5)))
 	b.See(serveSource(t, source, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
-	if *screenshotScene == "away" {
+	switch *screenshotScene {
+	case "away":
 		w.change(func(w *world) { w.away = errAway })
 		b.Until(`document.body.classList.contains("stale")`)
+	case "event":
+		browsertest.Eval[bool](b, `document.querySelectorAll("#events .open")[1].click() ?? true`)
+		b.Says("#events pre", "account_id")
+		browsertest.Eval[bool](b, `document.querySelector("details.fold").open = true`)
 	}
 	time.Sleep(500 * time.Millisecond) // bars grow for a moment
 	take := chromedp.CaptureScreenshot()

@@ -28,6 +28,12 @@ func serve(t testing.TB, w *world, port string) *server {
 
 func serveSource(t testing.TB, source page.Source, port string) *server {
 	t.Helper()
+	return serveHandler(t, source, port, func(p http.Handler) http.Handler { return p })
+}
+
+// serveHandler serves a page behind what is put before it.
+func serveHandler(t testing.TB, source page.Source, port string, before func(http.Handler) http.Handler) *server {
+	t.Helper()
 	var listener net.Listener
 	var err error
 	for range 50 { // a port that was just left may be in use for a moment
@@ -41,7 +47,7 @@ func serveSource(t testing.TB, source page.Source, port string) *server {
 	}
 	p := page.New(source, zerolog.Nop())
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &http.Server{Handler: p}
+	s := &http.Server{Handler: before(p)}
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
 	wg.Go(func() {

@@ -8,7 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Source is where the page has its data from. Its functions are called at the same
+// Source is where the page has its data from. The first three functions are called at the same
 // time, about once a second while anybody watches, with a context that ends after a
 // few seconds. What they return together with an error is shown beside the error;
 // with nothing but an error, what was known before stays visible.
@@ -22,6 +22,14 @@ type Source struct {
 	Events func(ctx context.Context) ([]Event, error)
 	// Timeline is what has happened in the last 24 hours, oldest first.
 	Timeline func(ctx context.Context) ([]Moment, error)
+
+	// These are called when somebody asks, also by several at once.
+
+	// Message is a message of the stream, whole; [ErrNotThere] if there is none.
+	Message func(ctx context.Context, seq uint64) (*Stored, error)
+	// Search looks for events stored since a time, as zoomstream find does, among so many
+	// of the latest as can be looked at in some seconds.
+	Search func(ctx context.Context, what string, since time.Time) (*Found, error)
 }
 
 // Event is a stored event, or a frame that is none.
@@ -35,7 +43,8 @@ type Event struct {
 	ID           string    `json:"id"`
 	Topic        string    `json:"topic,omitempty"` // of a meeting or webinar
 	Malformed    bool      `json:"malformed,omitempty"`
-	Reason       string    `json:"reason,omitempty"` // why it is malformed
+	Reason       string    `json:"reason,omitempty"`  // why it is malformed
+	Matched      string    `json:"matched,omitempty"` // the header or the place in the body with what was searched for
 }
 
 // Kind is what a moment is of.
@@ -55,8 +64,9 @@ const (
 
 // How a leader follows another one.
 const (
-	Handover = "handover" // that has given its lease back
-	Crash    = "crash"    // that could not be asked any more
+	Handover  = "handover"  // that has given its lease back: it stops, or steps down
+	Rebalance = "rebalance" // that had more than its share, and goes on
+	Crash     = "crash"     // that could not be asked any more
 )
 
 // Moment is something that has happened.
@@ -85,7 +95,7 @@ func bounded(events []Event) []Event {
 	kept := append([]Event{}, events[:min(len(events), maxEvents)]...)
 	for i := range kept {
 		e := &kept[i]
-		cut(&e.Subject, &e.Event, &e.Subscription, &e.ID, &e.Topic, &e.Reason)
+		cut(&e.Subject, &e.Event, &e.Subscription, &e.ID, &e.Topic, &e.Reason, &e.Matched)
 	}
 	return kept
 }

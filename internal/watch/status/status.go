@@ -78,6 +78,7 @@ type Subscription struct {
 
 	State      string    `json:"state,omitempty"`          // connected, disconnected, displaced or handed_over
 	StateSince time.Time `json:"state_since,omitzero"`     // of the state
+	Connection uint64    `json:"connection,omitempty"`     // its number in the epoch, from 1; one that follows without a gap is a renewal
 	Trouble    string    `json:"trouble,omitempty"`        // why it is not connected
 	LastFrame  time.Time `json:"last_frame,omitzero"`      // sign of life of the connection
 	LastEvent  time.Time `json:"last_event,omitzero"`      // received

@@ -1,9 +1,9 @@
-// A subscription in full.
-import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setTime, since, span, svg } from "./format.js";
-import { alarmsOf, health, history, model, moments, partial, waiting } from "./model.js";
-import { describe, drawStrip } from "./strip.js";
+// A subscription in full: what one asks for first is seen, the rest is folded away.
+import { age, agoOf, clean, clock, count, el, ms, rate, set, setAttr, setTime, since, span } from "./format.js";
+import { alarmsOf, health, model, partial, waiting } from "./model.js";
+import { Charts } from "./charts.js";
 import { Hops } from "./hops.js";
-import { Plots } from "./plots.js";
+import { fold } from "./fold.js";
 
 const facts = [
   ["leader", "leader"], ["standbys", "standbys"], ["rate", "events"], ["event", "last event"],
@@ -13,10 +13,10 @@ const counters = [["events", "received"], ["published", "stored"], ["duplicates"
 
 export class Card {
   constructor(name, windowOf, onClose) {
-    this.name = name;
     this.windowOf = windowOf;
     this.mark = el("span.mark", { "aria-hidden": "true" });
     this.state = el("span.state");
+    this.led = el("span.muted");
     this.trouble = el("p.trouble");
     this.source = el("p.muted.note");
     this.fact = {};
@@ -32,20 +32,13 @@ export class Card {
       numbers.append(el("div", {}, el("dt", {}, title), this.counter[key]));
     }
     this.hops = new Hops();
-    this.strip = svg("svg", { class: "strip", role: "img" });
-    this.list = el("ol.moments");
-    const rateBox = el("div.plot"), lateBox = el("div.plot");
-    this.plots = new Plots(rateBox, lateBox, windowOf);
-    this.close = el("button.close", { type: "button", "aria-label": "Close", title: "Close" }, "×");
+    this.charts = new Charts(windowOf);
+    this.close = el("button.close", { type: "button", "aria-label": clean("Close " + name), title: "Close" }, "×");
     this.close.addEventListener("click", () => onClose(name));
     this.node = el("article.card", { "aria-label": clean("Subscription " + name) },
-      el("div.card-head", {}, this.mark, el("h3", {}, el("bdi", {}, name)), this.state, this.close),
-      this.trouble, this.source,
-      el("div.two", {}, el("div", {}, list, numbers), this.hops.node),
-      this.strip,
-      el("p.legend", { "aria-hidden": "true" }, el("span.l-up", {}, "connected"), el("span.l-gap", {}, "gap"), el("span.l-leader", {}, "▼ leader changes"), el("span.l-alarm", {}, "▲ alarm"), el("span.l-none", {}, "not known")),
-      this.list,
-      el("div.two.plots", {}, rateBox, lateBox));
+      el("div.card-head", {}, this.mark, el("h3", {}, el("bdi", {}, name)), this.state, this.led, this.close),
+      this.trouble, this.source, this.hops.said, this.charts.node,
+      fold("card " + name, "Lease, counters, and lateness hop by hop", el("div.two", {}, el("div", {}, list, numbers), this.hops.node)));
     this.drawn = {};
   }
 
@@ -55,6 +48,7 @@ export class Card {
     set(this.mark, h.mark);
     const timed = line.answered && line.state_since;
     setTime(this.state, timed ? ms(line.state_since) : NaN, h.state + (timed ? " for " + age(since(line.state_since)) : ""));
+    set(this.led, line.leader ? "led by " + line.leader : "");
     this.close.hidden = !closable;
     const troubles = [line.trouble, ...alarmsOf(line).map((a) => "alarm " + a.alarm + ": " + a.detail)].filter(Boolean);
     this.trouble.hidden = !troubles.length;
@@ -81,31 +75,15 @@ export class Card {
 
   // draw draws what moves slowly: every few seconds, or when it has changed.
   draw(line) {
-    const key = [model.changed, this.windowOf(), model.failed.timeline?.read, !model.failed.timeline, line.answered, line.state, line.state_since, this.strip.clientWidth].join();
+    const key = [model.changed, this.windowOf(), model.failed.timeline?.read, !model.failed.timeline, line.answered, line.state, line.state_since, this.charts.wide()].join();
     const quick = Math.floor(Date.now() / (this.windowOf() > 3600 ? 30e3 : 3e3));
     if (this.drawn.key === key && this.drawn.quick === quick) return;
-    if (this.drawn.key !== key) this.tell();
     this.drawn = { key, quick };
-    drawStrip(this.strip, moments(this.name), line, this.windowOf(), this.strip.clientWidth || 600, false);
-    this.plots.update(history(this.name));
-  }
-
-  tell() {
-    const shown = moments(this.name).filter((m) => m.kind !== "connected" && since(m.at) < this.windowOf());
-    const latest = shown.slice(-5).reverse();
-    this.list.replaceChildren(...latest.map((m) => {
-      const time = el("time");
-      setTime(time, ms(m.at));
-      return el("li", { "data-kind": m.kind }, time, " ", el("bdi", {}, describe(m)));
-    }));
-    if (shown.length > latest.length) this.list.append(el("li.muted", {}, `and ${plural(shown.length - latest.length, "earlier one")}`));
-    const failed = model.failed.timeline;
-    if (failed) this.list.append(el("li.muted", {}, failed.read ? `What happened since ${clock(ms(failed.read))} is not known.` : (shown.length ? "What else" : "What") + " happened is not known."));
-    else if (!shown.length) this.list.append(el("li.muted", {}, `Nothing happened in the last ${age(this.windowOf())}.`));
+    this.charts.draw(line);
   }
 
   destroy() {
-    this.plots.destroy();
+    this.charts.destroy();
     this.node.remove();
   }
 }

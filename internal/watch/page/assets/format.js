@@ -9,6 +9,9 @@ export function clean(value) {
   return text.length > longest ? text.slice(0, longest) + "…" : text;
 }
 
+// visible is a text of any length, with its line breaks.
+export const visible = (value) => String(value ?? "").replace(tricks, (c) => (c === "\n" || c === "\t" ? c : "\ufffd"));
+
 // el makes an element: el("td.num", {title: "…"}, "text", child).
 export function el(what, attributes, ...children) {
   const [tag, ...classes] = what.split(".");

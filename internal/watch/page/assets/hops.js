@@ -77,7 +77,7 @@ export class Hops {
     }
     this.said = el("p.said");
     const note = el("p.what", { title: blur }, "Zoom and delivery to the second, as Zoom says when it sent.");
-    this.node = el("div.hops", {}, this.said, el("table", {},
+    this.node = el("div.hops", {}, el("table", {},
       el("caption.unseen", {}, "Lateness by hop. " + sample),
       el("thead", {}, el("tr", {}, el("th", { scope: "col", title: sample }, "lateness, 5 min"), el("th.h-cell", { scope: "col" }, el("span.scale", {}, el("span", {}, "1 ms"), el("span", {}, "1 s"), el("span", {}, "1 d"))), el("th.num", { scope: "col", title: sample }, "p50"), el("th.num", { scope: "col", title: sample }, "p99"))), body), note);
   }

@@ -42,7 +42,7 @@ function observe(line) {
   const add = (m) => {
     if (!(now() - ms(m.at) < day)) return;
     const list = seen.get(line.subscription) ?? [];
-    seen.set(line.subscription, [...list.filter((old) => now() - ms(old.at) < day).slice(-200), m]);
+    seen.set(line.subscription, [...list.filter((old) => now() - ms(old.at) < day).slice(-200), { ...m, subscription: line.subscription }]);
     model.changed++;
   };
   if (line.leader && (line.leader !== last?.leader || line.since !== last?.since)) {
@@ -51,18 +51,38 @@ function observe(line) {
   }
   if (line.state && (line.state !== last?.state || line.state_since !== last?.state_since)) {
     // One that is displaced or handed over lives on until the next one is ready.
-    if (line.state === "connected" || line.state === "disconnected") add({ kind: line.state, at: line.state_since, replica: line.leader, detail: line.trouble });
+    if (line.state === "connected") add({ kind: renewed(line) ? "renewed" : "connected", at: line.state_since, replica: line.leader });
+    if (line.state === "disconnected") add({ kind: line.state, at: line.state_since, replica: line.leader, detail: line.trouble });
   }
   const gap = line.last_gap;
   if (gap && gap.from !== last?.last_gap?.from) add({ kind: "gap", at: gap.from, until: gap.to, detail: gap.cause + (gap.certain ? "" : ", not certain") });
 }
 
+// renewed: a leader's later connection begins with the end of a gap, or has replaced the
+// one before.
+const renewed = (line) => line.connection > 1 && !(Math.abs(ms(line.last_gap?.to) - ms(line.state_since)) < 1000);
+
+const merged = new Map(); // subscription -> its moments, as of a change
+
 // moments of a subscription, oldest first, without what is told twice.
 export function moments(name) {
+  const last = merged.get(name);
+  if (last?.changed === model.changed) return last.list;
   const server = [...(told.get("") ?? []).filter((m) => m.kind === "began"), ...(told.get(name) ?? [])];
   const own = (seen.get(name) ?? []).filter((m) => !server.some((s) =>
     s.kind === m.kind && Math.abs(ms(s.at) - ms(m.at)) < 3000 && (m.kind === "gap" || !s.replica || s.replica === m.replica)));
-  return [...server, ...own].sort((a, b) => ms(a.at) - ms(b.at));
+  const list = [...server, ...own].sort((a, b) => ms(a.at) - ms(b.at));
+  merged.set(name, { changed: model.changed, list });
+  return list;
+}
+
+// everything that has happened, oldest first; that a connection follows a gap or a change
+// of leader goes without saying.
+export function everything() {
+  const names = [...new Set([...told.keys(), ...seen.keys()])].filter(Boolean);
+  const follows = (m, others) => m.kind === "connected" && others.some((o) => (o.kind === "gap" || o.kind === "leader") && Math.abs((ms(o.until) || ms(o.at)) - ms(m.at)) < 5000);
+  const own = names.flatMap((name) => moments(name).filter((m, _, all) => m.kind !== "began" && !follows(m, all)));
+  return [...(told.get("") ?? []), ...own].sort((a, b) => ms(a.at) - ms(b.at));
 }
 
 // extend adds to a history: the server's samples where it sends them, or else one

@@ -1,17 +1,28 @@
 // Listens to the server and keeps the page up to date.
-import { age, agoOf, clean, clock, count, el, ms, plural, rate, set, setAttr, setClock, setTime, since, utc } from "./format.js";
-import { apply, connected, health, model, partial, waiting } from "./model.js";
+import { age, agoOf, clock, el, ms, set, setAttr, setClock, since, utc, clean } from "./format.js";
+import { apply, health, model } from "./model.js";
+import { judge, kept, marks, stale } from "./verdict.js";
+import { Alarms } from "./alarms.js";
 import { Card } from "./card.js";
-import { late } from "./hops.js";
-import { Consumers, Events, Lines, Replicas } from "./tables.js";
+import { Consumers } from "./consumers.js";
+import { Events } from "./events.js";
+import { Figures } from "./figures.js";
+import { Lines } from "./lines.js";
+import { Moments } from "./moments.js";
+import { Replicas } from "./replicas.js";
+import { Search } from "./search.js";
+import { fillLegend } from "./signs.js";
 
 const $ = (id) => document.getElementById(id);
 const few = 3;        // so many subscriptions are all shown in full
 const silent = 15e3;  // without a message for longer, the connection is made anew
-const stale = 6;      // seconds from which on data count as old
 
-const view = { seconds: 900, cards: new Map(), closed: new Set(), opened: new Set(), chosen: false };
-const lines = new Lines($("lines"), toggle), replicas = new Replicas($("replicas")), consumers = new Consumers($("consumers")), events = new Events($("events"));
+const view = { seconds: 900, cards: new Map(), opened: new Set(), chosen: false };
+const alarms = new Alarms($("alarms"), $("alarms-more")), figures = new Figures($("figures")), lines = new Lines($("lines"), toggle);
+const moments = new Moments($("moments"), $("moments-note"), $("moments-more"));
+const replicas = new Replicas($("replicas"), $("replicas-said")), consumers = new Consumers($("consumers"), $("consumers-said")), events = new Events($("events"));
+new Search(events);
+fillLegend($("legend"));
 
 // The connection. EventSource connects again by itself, unless the answer was an
 // error, as a proxy's or that of a server with too many viewers.
@@ -48,71 +59,38 @@ setInterval(() => {
 function render() {
   const o = model.overview, old = o ? since(o.at) : 0;
   document.body.classList.toggle("stale", !!o && (lost || old > stale));
-  $("banner").hidden = !lost;
-  if (lost) set($("banner"), "No connection to this page’s zoomstream; trying again." + (o ? ` What you see is of ${clock(ms(o.at))}, ${age(old)} old.` : ""));
-  list($("errors"), model.errors.map((text) => ["✕ " + text]));
+  banner(o, old);
+  list($("errors"), model.errors.map((text) => "✕ " + text));
   verdict(o, old);
   if (!o) return;
   where(o, old);
-  alarms(o.alarms);
+  alarms.update(o.alarms);
+  figures.update(o.subscriptions);
   subscriptions(o.subscriptions);
+  moments.update(view.seconds, o.subscriptions.length > 1);
   replicas.update(o.replicas);
   $("consumers-section").hidden = !o.consumers?.durable?.length && !o.consumers?.trouble;
   consumers.update(o.consumers);
   events.update(model.events, model.failed.events);
 }
 
-// verdict is the answer to the question one comes with.
+// banner is read aloud when the connection is lost; not the age of what is shown.
+function banner(o, old) {
+  $("banner").hidden = !lost;
+  set($("banner-text"), lost ? "No connection to this page’s zoomstream; trying again." : "");
+  set($("banner-age"), lost && o ? `What you see is of ${clock(ms(o.at))}, ${age(old)} old.` : "");
+}
+
 function verdict(o, old) {
-  const v = judge(o, old);
+  const v = judge(o, old, lost), safe = lost ? "" : kept(o);
   setAttr($("verdict"), "data-level", v.level);
-  set($("verdict-mark"), { ok: "✓", warn: "!", bad: "✕", none: "…" }[v.level]);
+  set($("verdict-mark"), marks[v.level]);
   set($("verdict-text"), v.text);
   set($("verdict-more"), v.more ?? "");
-  const kept = (o?.replicas ?? []).filter((r) => r.answered && r.pipeline?.kept);
-  $("verdict-kept").hidden = lost || !kept.length;
-  set($("verdict-kept"), kept.map((r) => `${r.replica}: ${r.pipeline.kept}`).join(" · "));
-  const title = `${{ ok: "✓", warn: "!", bad: "✕", none: "…" }[v.level]} zoomstream ${clean(o?.bucket)}`;
+  $("verdict-kept").hidden = !safe;
+  set($("verdict-kept"), safe);
+  const title = `${marks[v.level]} zoomstream ${clean(o?.bucket)}`;
   if (document.title !== title) document.title = title;
-}
-
-function judge(o, old) {
-  const away = !!model.failed.overview;
-  if (!o) {
-    if (lost) return { level: "bad", text: "No answer" };
-    return away ? { level: "bad", text: "NATS does not answer" } : { level: "none", text: "Waiting for data" };
-  }
-  const all = o.subscriptions.filter((l) => !l.unused), level = { ok: 0, warn: 0, bad: 0 };
-  for (const line of all) level[health(line).level]++;
-  const up = all.filter(connected).length;
-  const silentOnes = o.replicas.filter((r) => !r.answered), quiet = silentOnes.length, cut = o.replicas.filter((r) => r.answered && !r.pipeline?.nats_connected).length;
-  const more = [`${up} of ${plural(all.length, "subscription")} connected`, `${o.replicas.length - quiet} of ${plural(o.replicas.length, "replica")} answer`]
-    .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} ${r.gone ? "gone" : "silent"}` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
-    .concat(cut ? [`${cut} cut off from NATS`] : [])
-    .concat(rate(all.reduce((sum, l) => sum + (l.events_per_second ?? 0), 0)).replace("/s", " events/s")).join(" · ");
-  if (!lost && waiting()) return { level: "bad", text: "Waiting for JetStream", more: "NATS is connected, but its JetStream, the stream or the buckets are not there. This replica connects to Zoom only then." };
-  if (lost || away) return { level: "bad", text: lost ? "No answer" : "NATS does not answer", more: partial() ? alone(all, up) : "when last heard: " + more };
-  const parts = [];
-  if (level.bad) parts.push(`${plural(level.bad, "subscription")} not connected`);
-  if (o.alarms.length) parts.push(plural(o.alarms.length, "alarm"));
-  const delayed = all.filter((l) => late(l)).length;
-  if (delayed && !o.alarms.some((a) => a.alarm === "late")) parts.push(`events late in ${plural(delayed, "subscription")}`);
-  if (cut) parts.push(`NATS away from ${plural(cut, "replica")}`);
-  if (level.bad || cut) return { level: "bad", text: parts.join(", "), more };
-  if (quiet) parts.push(`${plural(quiet, "replica")} ${silentOnes.every((r) => r.gone) ? "gone" : "silent"}`);
-  if (level.warn && !parts.length) parts.push(`${plural(level.warn, "subscription")} in doubt`);
-  if (old > stale) parts.push("data is old");
-  if (parts.length) return { level: "warn", text: parts.join(", "), more };
-  if (!all.length) return { level: "none", text: "No subscriptions known", more };
-  return { level: "ok", text: all.length === 1 ? "Connected" : "All connected", more };
-}
-
-// alone is what a replica knows that cannot ask the others.
-function alone(all, up) {
-  const own = all.filter((l) => l.answered).length, rest = all.length - own;
-  const known = `This replica leads ${own ? count(own) : "none"} of ${plural(all.length, "subscription")}` + (own ? `, ${up === own && own > 1 ? "all" : count(up)} connected` : "");
-  if (!rest) return known + ".";
-  return known + `; whether ${own ? (rest > 1 ? "the others are" : "the other one is") : rest > 1 ? "they are" : "it is"} connected is not known.`;
 }
 
 function where(o, old) {
@@ -123,18 +101,12 @@ function where(o, old) {
   setAttr(box.lastChild.lastChild, "title", utc(ms(o.at)));
 }
 
-// list fills a list of texts, each with a time since when.
-function list(box, items) {
-  while (box.children.length > items.length) box.lastChild.remove();
-  while (box.children.length < items.length) box.append(el("li", {}, el("bdi"), " ", el("time")));
-  items.forEach(([text, time], i) => {
-    set(box.children[i].firstChild, text);
-    setTime(box.children[i].lastChild, ms(time), time ? `since ${clock(ms(time))}, ${age(since(time))}` : "");
-  });
+// list fills a list of texts.
+function list(box, texts) {
+  while (box.children.length > texts.length) box.lastChild.remove();
+  while (box.children.length < texts.length) box.append(el("li", {}, el("bdi")));
+  texts.forEach((text, i) => set(box.children[i].firstChild, text));
 }
-
-const alarms = (raised) => list($("alarms"), raised.map((a) =>
-  [`▲ ${a.alarm}: ${a.subscription || "replica " + a.replica}${a.detail ? " – " + a.detail : ""}`, a.since]));
 
 const rank = { bad: 0, warn: 1, ok: 2 };
 
@@ -153,8 +125,10 @@ function subscriptions(known) {
     shown.sort((a, b) => rank[health(a).level] - rank[health(b).level]);
     lines.update(shown, view.opened, view.seconds);
   }
-  list($("unused"), unused.filter(matches).map((l) => [`– ${l.subscription}: no replica is set up for it` + (l.last_event ? `; last event ${agoOf(l.last_event)}` : "")]));
-  cards(many ? shown.filter((l) => view.opened.has(l.subscription)) : shown, many);
+  list($("unused"), unused.filter(matches).map((l) => `– ${l.subscription}: no replica is set up for it` + (l.last_event ? `; last event ${agoOf(l.last_event)}` : "")));
+  const full = many ? shown.filter((l) => view.opened.has(l.subscription)) : shown;
+  cards(full, many);
+  $("legend").hidden = !full.length;
 }
 
 function matches(line) {
@@ -185,6 +159,7 @@ function toggle(name) {
   if (opens) view.opened.add(name);
   render();
   if (opens) view.cards.get(name)?.node.scrollIntoView({ block: "nearest" });
+  else lines.focus(name);
 }
 
 for (const [id, seconds] of [["win-15m", 900], ["win-24h", 86400]]) {
@@ -195,4 +170,9 @@ for (const [id, seconds] of [["win-15m", 900], ["win-24h", 86400]]) {
   });
 }
 for (const id of ["filter", "troubled"]) $(id).addEventListener("input", render);
+document.addEventListener("keydown", (e) => {
+  if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || e.target.closest?.("input[type=search], select")) return;
+  e.preventDefault();
+  $("search-what").focus();
+});
 connect();

@@ -1,7 +1,9 @@
-// The strip of a subscription's last minutes or hours: band = connected, full
-// height = gap, a line with a triangle above = another leader, with one below = alarm.
-import { age, clean, clock, ms, now, plural, span, svg, utc } from "./format.js";
+// The strip of a subscription: band = connected, full height = gap; above it the signs of
+// what else happened, below it alarms and broken frames.
+import { age, clean, clock, ms, plural, svg, utc } from "./format.js";
 import { health, model } from "./model.js";
+import { hourOf, labelled, left, place, right, ticks } from "./axis.js";
+import { changes, describe, drawSign, signOf, wordOf } from "./signs.js";
 
 // bands are the intervals with a connection, as far as it is known.
 function bands(moments, line, from, to) {
@@ -16,6 +18,8 @@ function bands(moments, line, from, to) {
     if (m.kind === "connected") {
       if (open === null) open = at;
       if (m.until) close(ms(m.until));
+    } else if (m.kind === "renewed") {
+      if (open === null) open = known ? at : from;
     } else if (m.kind === "disconnected" || m.kind === "gap") {
       if (!known) open = from; // it was connected before, or there was nothing to end
       close(at);
@@ -38,80 +42,78 @@ function knownUntil(line) {
   return ms(line.last_frame) || ms(model.failed.overview?.read);
 }
 
-export function describe(m) {
-  const who = m.replica ? " " + m.replica : "";
-  switch (m.kind) {
-    case "leader": return m.previous && m.previous !== m.replica ? `${m.name || "new leader"}: ${m.previous} → ${m.replica}` : `${m.replica} leads`;
-    case "began": return "the stream was created";
-    case "connected": return "connected" + (who && " by" + who);
-    case "disconnected": return "not connected any more" + (m.detail ? ": " + m.detail : "");
-    case "gap": return `gap of ${span((ms(m.until) - ms(m.at)) / 1000)}` + (m.detail ? ": " + m.detail : "");
-    case "alarm": return "alarm " + (m.name ?? "") + (m.detail ? ": " + m.detail : "");
-    case "cleared": return "alarm " + (m.name ?? "") + " cleared";
-    case "malformed": return "malformed frame" + (m.detail ? ": " + m.detail : "");
-  }
-  return m.kind + " " + (m.detail ?? "");
-}
+const above = { leader: true, renewed: true }, below = { alarm: true, malformed: true };
+const top = 20, tall = 20, letter = 6.2; // pixels; a letter's width is about that
 
 // drawStrip draws into an svg element that is so wide on the page.
-export function drawStrip(node, moments, line, seconds, width, compact) {
-  const height = compact ? 16 : 58;
-  const to = now(), from = to - seconds * 1000;
-  const x = (t) => (Math.min(Math.max(t, from), to) - from) / (to - from) * width;
-  const top = compact ? 3 : 14, tall = compact ? 10 : 22;
-  const parts = [svg("rect", { class: "s-none", x: 0, y: top, width, height: tall, rx: 2 })];
-  const titled = (shape, text) => { shape.append(svg("title", {}, text)); parts.push(shape); };
-
-  const connected = bands(moments, line, from, to).filter(([a, b]) => b > from && a < to);
-  for (const [a, b] of connected) {
-    titled(svg("rect", { class: "s-up", x: x(a), y: top + tall * 0.2, width: Math.max(x(b) - x(a), 0.5), height: tall * 0.6 }),
-      `connected ${clock(a)} – ${clock(b)}`);
-  }
-  let gaps = 0;
-  const drawn = moments.filter((m) => ms(m.at) < to && (ms(m.until) || ms(m.at)) > from);
-  for (const m of drawn) {
-    if (m.kind !== "gap") continue;
-    gaps++;
-    const a = x(ms(m.at)), wide = Math.max(x(ms(m.until)) - a, compact ? 2 : 3);
-    titled(svg("rect", { class: "s-gap", x: Math.min(a, width - wide), y: top - 2, width: wide, height: tall + 4 }), clock(ms(m.at)) + " " + describe(m));
-  }
-  if (line.state === "disconnected") {
-    const a = x(ms(line.state_since));
-    titled(svg("rect", { class: "s-gap", x: a, y: top - 2, width: Math.max(width - a, 3), height: tall + 4 }), "not connected since " + clock(ms(line.state_since)));
-  }
-  for (const m of drawn) {
-    const at = x(ms(m.at)), tip = clock(ms(m.at)) + " " + describe(m), bottom = top + tall;
-    if (m.kind === "leader") {
-      const sign = compact ? "" : `M${at - 5} 2 h10 l-5 8 z`;
-      titled(svg("path", { class: "s-leader", d: `M${at - 0.75} ${top - 4} h1.5 v${tall + 6} h-1.5 z ${sign}` }), tip);
-    } else if (m.kind === "alarm") {
-      titled(svg("path", { class: "s-alarm", d: compact ? `M${at - 3} ${bottom + 3} l3 -6 l3 6 z` : `M${at - 5} ${bottom + 9} l5 -9 l5 9 z` }), tip);
-    } else if (m.kind === "malformed" && !compact) {
-      titled(svg("path", { class: "s-malformed", d: `M${at} ${top + tall / 2 - 4} l4 4 l-4 4 l-4 -4 z` }), tip);
-    }
-  }
-  if (!compact) parts.push(...ticks(from, to, x, width, height));
-  node.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  node.setAttribute("aria-label", clean(summary(drawn, gaps, line, seconds)));
-  node.replaceChildren(...parts);
-}
-
-function summary(drawn, gaps, line, seconds) {
-  const changes = drawn.filter((m) => m.kind === "leader" && m.previous).length;
-  return `The last ${age(seconds)}: ${plural(gaps, "gap")}, ${plural(changes, "change of leader", "changes of leader")}; now ${health(line).state}`;
-}
-
-function ticks(from, to, x, width, height) {
-  const steps = [60, 120, 300, 900, 3600, 7200, 10800, 21600].map((s) => s * 1000);
-  const step = steps.find((s) => (to - from) / s <= width / 75) ?? steps.at(-1);
-  const shift = new Date(to).getTimezoneOffset() * 60e3, out = [];
-  for (let t = Math.ceil((from - shift) / step) * step + shift; t < to; t += step) {
+export function drawStrip(node, moments, line, axis, width) {
+  const height = 72, { from, to } = axis, x = place(axis, left, width - right);
+  const parts = [svg("rect", { class: "s-none", x: left, y: top, width: Math.max(width - left - right, 0), height: tall, rx: 2 })];
+  const drawn = bandsAndGaps(parts, moments, line, axis, x, top, tall);
+  const wide = width - left - right;
+  for (const t of ticks(axis, wide)) {
     const at = x(t);
-    if (at < 18 || at > width - 18) continue;
-    out.push(svg("line", { class: "s-tick", x1: at, x2: at, y1: 40, y2: 44 }));
-    const time = new Date(t);
-    out.push(svg("text", { class: "s-text", x: at, y: 55, "text-anchor": "middle", "data-utc": utc(t) },
-      String(time.getHours()).padStart(2, "0") + ":" + String(time.getMinutes()).padStart(2, "0")));
+    parts.push(svg("line", { class: "s-tick", x1: at, x2: at, y1: top + tall, y2: top + tall + 4 }));
+    if (labelled(axis, t, wide)) parts.push(svg("text", { class: "s-text", x: at, y: height - 2, "text-anchor": "middle", "data-utc": utc(t) }, hourOf(t)));
   }
-  return out;
+  let free = 0; // where the next word may begin
+  const upper = drawn.filter((m) => above[m.kind]);
+  upper.forEach((m, i) => {
+    const at = x(ms(m.at)), next = i + 1 < upper.length ? x(ms(upper[i + 1].at)) - 8 : width;
+    parts.push(svg("line", { class: "s-line g-" + signOf(m), x1: at, x2: at, y1: top - 4, y2: top + tall + 2 }));
+    titled(parts, drawSign(signOf(m), at, 9), m);
+    const word = wordOf(m), long = word.length * letter, begin = at + 9;
+    const before = begin + long > Math.min(next, width - 2) ? at - 9 - long : begin;
+    if (before >= free && (before === begin || before >= 0)) {
+      parts.push(svg("text", { class: "s-text", x: before, y: 13 }, word));
+      free = Math.max(at + 8, before + long + 4);
+    } else free = Math.max(free, at + 8);
+  });
+  for (const m of drawn) {
+    if (below[m.kind]) titled(parts, drawSign(signOf(m), x(ms(m.at)), top + tall + 9), m);
+  }
+  finish(node, parts, width, height, drawn, line, axis);
+}
+
+// drawShort draws one for a row of a table.
+export function drawShort(node, moments, line, axis, width) {
+  const height = 16, x = place(axis, 0, width);
+  const parts = [svg("rect", { class: "s-none", x: 0, y: 3, width, height: 10, rx: 2 })];
+  const drawn = bandsAndGaps(parts, moments, line, axis, x, 3, 10);
+  for (const m of drawn) {
+    const at = x(ms(m.at));
+    if (above[m.kind]) titled(parts, svg("rect", { class: "s-line g-" + signOf(m), x: at - 1, y: 0, width: 2, height: 16 }), m);
+    else if (m.kind === "alarm") titled(parts, svg("path", { class: "sign g-alarm", d: `M${at - 3} 16 l3 -6 l3 6 z` }), m);
+  }
+  finish(node, parts, width, height, drawn, line, axis);
+}
+
+function titled(parts, shape, m) {
+  shape.append(svg("title", {}, clock(ms(m.at)) + " " + describe(m)));
+  parts.push(shape);
+}
+
+// bandsAndGaps draws these and returns all moments that are in the strip.
+function bandsAndGaps(parts, moments, line, { from, to }, x, top, tall) {
+  for (const [a, b] of bands(moments, line, from, to).filter(([a, b]) => b > from && a < to)) {
+    const band = svg("rect", { class: "s-up", x: x(a), y: top + tall * 0.2, width: Math.max(x(b) - x(a), 0.5), height: tall * 0.6 });
+    band.append(svg("title", {}, `connected ${clock(a)} – ${clock(b)}`));
+    parts.push(band);
+  }
+  const drawn = moments.filter((m) => ms(m.at) < to && (ms(m.until) || ms(m.at)) >= from), end = x(to);
+  const gap = (a, b, text) => {
+    const wide = Math.max(b - a, 3), shape = svg("rect", { class: "s-gap", x: Math.min(a, end - wide), y: top - 2, width: wide, height: tall + 4 });
+    shape.append(svg("title", {}, text));
+    parts.push(shape);
+  };
+  for (const m of drawn) if (m.kind === "gap") gap(x(ms(m.at)), x(ms(m.until)), clock(ms(m.at)) + " " + describe(m));
+  if (line.state === "disconnected") gap(x(ms(line.state_since)), end, "not connected since " + clock(ms(line.state_since)));
+  return drawn;
+}
+
+function finish(node, parts, width, height, drawn, line, { from, to }) {
+  const gaps = drawn.filter((m) => m.kind === "gap").length, others = drawn.filter(changes).length;
+  node.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  node.setAttribute("aria-label", clean(`The last ${age((to - from) / 1000)}: ${plural(gaps, "gap")}, ${plural(others, "change of leader", "changes of leader")}; now ${health(line).state}`));
+  node.replaceChildren(...parts);
 }

@@ -1,0 +1,61 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/zoomstream/zoomstream/internal/tools/inspect"
+	"github.com/zoomstream/zoomstream/internal/watch/page"
+)
+
+// searchBytes is how much of the stream a search reads at most, about.
+const searchBytes = 64 << 20
+
+// Message is a message of the stream, whole. It may be used concurrently.
+func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, page.ErrNotThere
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read message %d of stream %s: %w", seq, f.Stream, err)
+	}
+	return page.NewStored(msg.Sequence, msg.Subject, msg.Time, msg.Header, msg.Data), nil
+}
+
+// Search looks for events as zoomstream find does, among the latest ones that were stored
+// since a time. It may be used concurrently.
+func (f *Feed) Search(ctx context.Context, what string, since time.Time) (*page.Found, error) {
+	js, err := f.JS()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := inspect.Open(ctx, js, f.Stream, f.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	found, err := stream.Find(ctx, inspect.Query{What: what, Since: since, Limit: page.MaxFound, MaxBytes: searchBytes})
+	if err != nil {
+		return nil, err
+	}
+	result := &page.Found{Events: []page.Event{}, Malformed: []page.Event{}, Since: found.Since, Looked: found.Looked, LeftOut: found.LeftOut, More: found.More, Gaps: len(found.Gaps)}
+	for _, m := range slices.Backward(found.Matches) {
+		result.Events = append(result.Events, page.Event{
+			Seq: m.Sequence, Subject: short(m.Subject), Event: short(m.Event), Subscription: short(m.Subscription), At: m.Hops.Stored, LateSeconds: m.Hops.EventToStored,
+			ID: short(m.MessageID), Topic: topic(m.Body), Matched: m.Matched,
+		})
+	}
+	for _, m := range slices.Backward(found.Malformed) {
+		result.Malformed = append(result.Malformed, page.Event{Seq: m.Sequence, At: m.Stored, ID: short(m.MessageID), Malformed: true, Reason: short(m.Reason)})
+	}
+	return result, nil
+}
