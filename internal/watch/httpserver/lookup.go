@@ -16,6 +16,10 @@ import (
 // searchBytes is how much of the stream a search reads at most, about.
 const searchBytes = 64 << 20
 
+// ofAnswer are the headers that the server's answer to a direct get has besides the
+// message's (nats-server, ADR-31).
+var ofAnswer = []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"}
+
 // Message is a message of the stream, whole. It may be used concurrently.
 func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
 	stream, err := f.stream(ctx)
@@ -28,6 +32,9 @@ func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read message %d of stream %s: %w", seq, f.Stream, err)
+	}
+	for _, name := range ofAnswer {
+		msg.Header.Del(name)
 	}
 	return page.NewStored(msg.Sequence, msg.Subject, msg.Time, msg.Header, msg.Data), nil
 }

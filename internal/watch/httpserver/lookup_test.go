@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
@@ -66,9 +67,14 @@ func TestWholeEventsBeyondLoopback(t *testing.T) {
 func TestMessage(t *testing.T) {
 	s := newSource(t)
 	s.put(2, "zoom.meeting.started", `{"n":#}`, nats.Header{"Zoom-Event": {"meeting.started"}, "Nats-Msg-Id": {""}})
-	stored, err := within(t, "Message", func(ctx context.Context) (*page.Stored, error) { return s.Message(ctx, 2) })
-	if err != nil || stored.Seq != 2 || stored.Subject != "zoom.meeting.started" || stored.Body != "{\n  \"n\": 2\n}" || len(stored.Headers) != 2 || stored.Headers[1] != (page.Header{Name: "Zoom-Event", Value: "meeting.started"}) || time.Since(stored.At) > time.Minute {
-		t.Errorf("%+v, %v", stored, err)
+	for _, direct := range []bool{false, true} { // both ways to ask for a message
+		if _, err := s.js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, AllowDirect: direct}); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := within(t, "Message", func(ctx context.Context) (*page.Stored, error) { return s.Message(ctx, 2) })
+		if err != nil || stored.Seq != 2 || stored.Subject != "zoom.meeting.started" || stored.Body != "{\n  \"n\": 2\n}" || len(stored.Headers) != 2 || stored.Headers[1] != (page.Header{Name: "Zoom-Event", Value: "meeting.started"}) || time.Since(stored.At) > time.Minute {
+			t.Errorf("direct: %t, %+v, %v", direct, stored, err)
+		}
 	}
 	if stored, err := s.Message(t.Context(), 3); !errors.Is(err, page.ErrNotThere) || stored != nil {
 		t.Errorf("%+v, %v", stored, err)

@@ -19,16 +19,7 @@ import (
 func TestKindsAreToldApart(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
-	at := func(minutes int) time.Time { return time.Now().Add(time.Duration(minutes) * time.Minute) }
-	leader := func(minutes int, name, from, to string) page.Moment {
-		return page.Moment{At: at(minutes), Kind: page.KindLeader, Subscription: "meetings", Replica: to, Previous: from, Name: name}
-	}
-	w.moments = []page.Moment{
-		leader(-13, page.Handover, "b", "a"), leader(-11, page.Rebalance, "a", "b"), leader(-9, page.Crash, "b", "a"), leader(-7, "", "a", "zoomstream-0"),
-		{At: at(-4), Kind: page.KindAlarm, Subscription: "meetings", Name: "late"}, {At: at(-3), Kind: page.KindMalformed, Subscription: "meetings", Detail: "no JSON"},
-	}
-	l := &w.overview.Subscriptions[0]
-	l.Since, l.LastGap, l.Connection, l.StateSince = at(-7), nil, 1, at(-7)
+	changes(w)
 	b := chromium.Open(t, 1440, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says("#moments", "handover")

@@ -326,6 +326,7 @@ func TestAwayAndBack(t *testing.T) {
 	first.stop()
 	b.Says("#verdict-text", "No answer")
 	b.Until(`document.body.classList.contains("stale") && !document.getElementById("banner").hidden`)
+	b.Until(`[".figures", ".card", "#moments", "#events"].every((s) => +getComputedStyle(document.querySelector(s).closest("section, .figures")).opacity < 0.7)`) // what is old looks so
 	b.Says("#banner", "old")
 	b.Says(".card", "meetings")
 	w.change(func(w *world) { w.overview.Subscriptions[0].InFlight = 23 })

@@ -22,7 +22,7 @@ var (
 	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
-	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), event (opened), search, young, frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
+	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), event (opened), search, young, kinds, frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
 )
 
 // TestScreenshot writes a picture of the page, if asked to.
@@ -45,6 +45,10 @@ func TestScreenshot(t *testing.T) {
 		}}
 	case "young":
 		young(w)
+	case "kinds":
+		changes(w)
+		l := &w.overview.Subscriptions[0]
+		l.Connection, l.StateSince = 2, time.Now().Add(-time.Minute)
 	case "alone":
 		source = alone(w, 1)
 	case "spooling":
@@ -60,6 +64,9 @@ func TestScreenshot(t *testing.T) {
 	case "away":
 		w.change(func(w *world) { w.away = errAway })
 		b.Until(`document.body.classList.contains("stale")`)
+	case "search":
+		search(b, "meeting.ended")
+		b.Says("#search-said", "found")
 	case "event":
 		browsertest.Eval[bool](b, `document.querySelectorAll("#events .open")[1].click() ?? true`)
 		b.Says("#events pre", "account_id")

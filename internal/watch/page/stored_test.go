@@ -48,7 +48,7 @@ func TestRunbook(t *testing.T) {
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		return w
 	}
-	names := slices.Concat(message.SubscriptionAlarms(), message.ReplicaAlarms(), []string{"not-connected", "gaps", "no-standby"})
+	names := slices.Concat(message.SubscriptionAlarms(), message.ReplicaAlarms(), []string{"not-connected", "gaps", "no-standby", "nats", "replica-down"})
 	for _, name := range names {
 		w := get("/runbook/" + name)
 		text := w.Body.String()

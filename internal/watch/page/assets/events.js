@@ -42,6 +42,7 @@ export class Events {
       rows.set(e.seq, r && r.matched === e.matched ? r : this.make(e));
     }
     for (const [seq, r] of this.rows) if (r.opened && !this.found) rows.set(seq, r); // somebody reads it
+    this.body.parentElement.hidden = !rows.size;
     this.rows = new Map([...rows].sort(([a], [b]) => b - a));
     this.place();
   }

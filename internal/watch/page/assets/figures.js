@@ -13,7 +13,7 @@ function connections(all) {
     const shortest = Math.min(...up.map((l) => since(l.state_since)));
     return { value: `${count(up.length)} of ${count(all.length)}`, more: all.length === 1 ? "for " + age(shortest) : `each for ${age(shortest)} or longer`, level: "ok" };
   }
-  if (unknown) return { value: up.length ? `${count(up.length)} of ${count(all.length)}` : "not known", more: up.length ? `of ${plural(down.length, "other")} it is not known` : "by this replica alone", level: "warn" };
+  if (unknown) return { value: up.length ? `${count(up.length)} of ${count(all.length)}` : "not known", more: up.length ? `of ${plural(down.length, "other")} it is not known` : "by this replica alone", level: "warn", chapter: "nats" };
   const line = down[0], timed = line.answered && line.state_since ? " for " + age(since(line.state_since)) : "";
   return { value: `${count(up.length)} of ${count(all.length)}`, more: `${line.subscription} ${health(line).state}${timed}` + others(down), level: health(line).level };
 }
@@ -25,7 +25,7 @@ function gaps(all) {
   }
   const last = all.filter((l) => l.last_gap).sort((a, b) => ms(b.last_gap.to) - ms(a.last_gap.to))[0], gap = last?.last_gap;
   const unsure = all.some((l) => !l.answered);
-  if (!gap) return unsure ? { value: "not known", more: "not all leaders can be asked", level: "warn" } : { value: "none", more: "none is known of", level: "ok" };
+  if (!gap) return unsure ? { value: "not known", more: "not all leaders can be asked", level: "warn", chapter: unheard() } : { value: "none", more: "none is known of", level: "ok" };
   return { value: agoOf(gap.to), more: `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`, level: "none", at: ms(gap.from) };
 }
 
@@ -33,20 +33,21 @@ function lateness(all) {
   const some = all.filter((l) => l.answered && l.late?.count > 0), stopped = all.find((l) => paused(l));
   if (stopped) return { value: "–", more: `${named(stopped, all)}nothing is stored now`, level: "bad", chapter: "spooling" };
   const last = some.sort((a, b) => late(b) - late(a) || b.late.p99 - a.late.p99)[0];
-  if (!last) return all.some((l) => l.answered) ? { value: "–", more: "no event in the last 5 min", level: "none" } : { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none" };
+  if (!last) return all.some((l) => l.answered) ? { value: "–", more: "no event in the last 5 min", level: "none" } : { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none", chapter: unheard() };
   return { value: span(last.late.p99), more: `${named(last, all)}half of the events within ${span(last.late.p50)}`, level: late(last) || last.late.p99 >= 30 ? "warn" : "ok" };
 }
 
 function standbys(all) {
   if (!all.length) return { value: "–", more: "", level: "none" };
   const fewest = [...all].sort((a, b) => a.standbys.length - b.standbys.length)[0], none = all.filter((l) => !l.standbys.length);
-  if (none.length && partial()) return { value: "not known", more: "by this replica alone", level: "warn" };
+  if (none.length && partial()) return { value: "not known", more: "by this replica alone", level: "warn", chapter: "nats" };
   if (none.length) return { value: "none", more: "nobody would take over" + (all.length > 1 ? " " + none[0].subscription + others(none) : ""), level: "warn" };
   const names = [...new Set(all.flatMap((l) => l.standbys))], same = all.every((l) => l.standbys.length === fewest.standbys.length);
   const who = names.slice(0, 2).join(", ") + (names.length > 2 ? ` and ${count(names.length - 2)} more` : "");
   return { value: (same ? "" : "≥ ") + count(fewest.standbys.length), more: all.length === 1 ? `${who} would take over` : `for each; ${who}`, level: "ok" };
 }
 
+const unheard = () => (partial() ? "nats" : "replica-down");
 const named = (line, all) => (all.length > 1 ? line.subscription + ": " : "");
 const others = (list) => (list.length > 1 ? ` and ${count(list.length - 1)} more` : "");
 const rank = { bad: 0, warn: 1, ok: 2, none: 3 };
