@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
@@ -139,6 +141,10 @@ func TestValuesStandBesideThePlots(t *testing.T) {
 	if strings.Join(titles, "; ") != "Connection; Events received per second; Lateness from event to storage, ms to days, logarithmic" {
 		t.Errorf("the titles are %q", titles)
 	}
+	// Who points at one sees what is there, of both.
+	spot := browsertest.Eval[[]float64](b, `((r) => [r.left + r.width * 0.55, r.top + r.height / 2])(document.querySelector(".card .u-over").getBoundingClientRect())`)
+	b.Run(chromedp.MouseEvent("mouseMoved", spot[0], spot[1]))
+	b.Until(`/^\d\d:\d\d:\d\d: 77\/s, p50 300 ms, p99 5 s$/.test(document.querySelector(".card .hover").textContent)`)
 	// Beside, not below.
 	if !browsertest.Eval[bool](b, `[...document.querySelectorAll(".card .readings")].every((r, i) => { const a = r.getBoundingClientRect(), p = document.querySelectorAll(".card .plot")[i].getBoundingClientRect();
 		return a.left >= p.right && a.top < p.bottom && a.bottom > p.top - 30; })`) {

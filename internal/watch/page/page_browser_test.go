@@ -275,6 +275,9 @@ func TestContrastInLightAndDark(t *testing.T) {
 		b.See(serve(t, w, "0").url)
 		b.Says("#verdict-text", "alarm")
 		b.Until(`document.querySelectorAll(".card canvas").length >= 2`)
+		open(b, 0)
+		b.Says("#events .opened pre", "account_id")
+		unfold(b)
 		if browsertest.Eval[float64](b, "JSON.parse("+worst+").ratio") < 4.5 {
 			t.Errorf("dark=%v: the worst contrast is %s", dark, browsertest.Eval[string](b, worst))
 		}

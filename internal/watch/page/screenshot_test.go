@@ -19,7 +19,7 @@ import (
 var (
 	screenshot      = flag.String("screenshot", "", "write a picture of the page to this file")
 	screenshotWidth = flag.Int64("screenshot-width", 1280, "width of the picture")
-	screenshotTall  = flag.Int64("screenshot-height", 900, "height of the picture; 0: the whole page")
+	screenshotTall  = flag.Int64("screenshot-height", 1010, "height of the picture; 0: the whole page")
 	screenshotDark  = flag.Bool("screenshot-dark", false, "in dark colours")
 	screenshotLines = flag.Int("screenshot-subscriptions", 1, "how many subscriptions it shows")
 	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), event (opened), search, young, kinds, frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")

@@ -6,11 +6,12 @@ import { copyButton } from "./copy.js";
 export class Opened {
   constructor(e, stream) {
     this.seq = e.seq;
-    this.content = el("div", { "aria-live": "polite" }, el("p.muted", {}, "Reading it from the stream …"));
+    this.said = el("p", { role: "status" }, "Reading it from the stream …");
+    this.content = el("div");
     this.whole = el("span");
     this.node = el("div.opened", {},
       el("p.buttons", {}, copyButton("Copy message id", () => e.id), this.whole, el("code", {}, `nats stream get ${stream || "ZOOM"} ${e.seq}`)),
-      this.content);
+      this.said, this.content);
     this.load();
   }
 
@@ -25,11 +26,12 @@ export class Opened {
   }
 
   refuse(why) {
-    this.content.replaceChildren(el("p", {}, "Not shown here: " + why.trim() + ". The command above shows it to whoever may read the stream."));
+    set(this.said, "Not shown here: " + why.trim() + ". The command above shows it to whoever may read the stream.");
   }
 
   show(stored) {
     const headers = stored.headers ?? [];
+    set(this.said, "");
     this.content.replaceChildren(
       el("dl.headers", {}, ...[{ name: "subject", value: stored.subject }, ...headers].map(header)),
       body(stored));

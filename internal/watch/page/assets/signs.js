@@ -59,7 +59,7 @@ export function describe(m) {
 }
 
 const explained = [
-  ["gap", "gap"], ["handover", "handover (planned)"], ["rebalance", "rebalance (evens out the load)"], ["crash", "crash"], ["leader", "new leader (how is not known)"],
+  ["gap", "gap"], ["handover", "handover (planned)"], ["rebalance", "rebalance (evens out the load)"], ["crash", "crash"], ["leader", "new leader (how unknown)"],
   ["renewed", "renewal (same leader)"], ["alarm", "alarm"], ["malformed", "malformed frame"],
 ];
 
