@@ -73,8 +73,9 @@
 //
 // Replicas make themselves known once a second, and so each knows its fair share
 // of the subscriptions. One that has it waits a moment before it takes more, and
-// one that has more releases leases for others to take. All takings are paced, so
-// that replicas that start together share at once.
+// one that has more releases leases for others to take, and says so in the markers of
+// these: the new holder's record tells a rebalance from another handover. All takings are
+// paced, so that replicas that start together share at once.
 //
 // # Concurrency
 //

@@ -31,8 +31,8 @@ type Findings struct {
 	Since    time.Time `json:"since"`
 	Holds    time.Time `json:"stream_from,omitzero"` // the stream's oldest message
 	Looked   uint64    `json:"messages_looked_at"`
-	LeftOut  uint64    `json:"messages_left_out,omitempty"` // older ones, for want of MaxBytes
-	More     bool      `json:"more"`                        // there may be more: the limit is reached
+	LeftOut  uint64    `json:"-"`    // older messages, by MaxBytes
+	More     bool      `json:"more"` // there may be more: the limit is reached
 
 	Matches []Match `json:"matches"` // oldest first
 	// Siblings are other messages under the tracking id of a match: events of the

@@ -110,6 +110,7 @@ func TestLabelsOfTheLatenessPlot(t *testing.T) {
 			s := &w.overview.Subscriptions[0].History[i]
 			s.P50, s.P99 = c.low, c.high
 		}
+		w.overview.Subscriptions[0].Late = quantiles(c.low, c.high) // of which the page makes points, if this takes long
 		b.See(serve(t, w, "0").url)
 		b.Until(`document.querySelectorAll(".card canvas").length === 2`)
 		browsertest.Eval[bool](b, written)

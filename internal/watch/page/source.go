@@ -8,13 +8,15 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Source is where the page has its data from. The first three functions are called at the same
-// time, about once a second while anybody watches, with a context that ends after a
-// few seconds. What they return together with an error is shown beside the error;
-// with nothing but an error, what was known before stays visible.
+// Source is where the page has its data from. Its functions get a context that ends after
+// some seconds.
 //
 // An error's text is shown to whoever can open the page.
 type Source struct {
+	// These are called at the same time, about once a second while anybody watches. What
+	// they return together with an error is shown beside the error; with nothing but an
+	// error, what was known before stays visible.
+
 	// Overview asks all replicas. With history, the lines hold theirs; without,
 	// they may hold their latest samples.
 	Overview func(ctx context.Context, history bool) (*status.Overview, error)
