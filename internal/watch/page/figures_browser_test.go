@@ -59,6 +59,10 @@ func TestFourFigures(t *testing.T) {
 			"bad|connected|2 of 3|webinars not connected for 8 min|what to do", "bad|last gap|now|webinars: for 8 min, Zoom refuses|what to do", "warn|lateness p99, 5 min|610 ms|meetings: half of the events within 2 h 3 min|what to do",
 			"warn|standbys|none|nobody would take over phone|what to do",
 		}},
+		"nothing stored": {40, func(w *world) { w.overview.Replicas[1].Outbox.Trouble = "the stream is full" }, [4]string{
+			"ok|connected|40 of 40|each for 7 min or longer", "none|last gap|11 min ago|meetings: 1.4 s at TIME, disconnected", "bad|lateness p99, 5 min|–|webinars and 12 more: nothing is stored now|what to do",
+			"ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+		}},
 		"nothing known": {2, func(w *world) {
 			for i := range w.overview.Subscriptions {
 				l := &w.overview.Subscriptions[i]

@@ -30,8 +30,8 @@ function gaps(all) {
 }
 
 function lateness(all) {
-  const some = all.filter((l) => l.answered && l.late?.count > 0), stopped = all.find((l) => paused(l));
-  if (stopped) return { value: "–", more: `${named(stopped, all)}nothing is stored now`, level: "bad", chapter: "spooling" };
+  const some = all.filter((l) => l.answered && l.late?.count > 0), stopped = all.filter(paused);
+  if (stopped.length) return { value: "–", more: `${all.length > 1 ? stopped[0].subscription + others(stopped) + ": " : ""}nothing is stored now`, level: "bad", chapter: "spooling" };
   const last = some.sort((a, b) => late(b) - late(a) || b.late.p99 - a.late.p99)[0];
   if (!last) return all.some((l) => l.answered) ? { value: "–", more: "no event in the last 5 min", level: "none" } : { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none", chapter: unheard() };
   return { value: span(last.late.p99), more: `${named(last, all)}half of the events within ${span(last.late.p50)}`, level: late(last) || last.late.p99 >= 30 ? "warn" : "ok" };
