@@ -132,7 +132,7 @@ func within[T any](t *testing.T, what string, f func(context.Context) (T, error)
 
 func (s *source) events() []page.Event {
 	s.t.Helper()
-	all, err := within(s.t, "Events", s.Events)
+	all, err := s.Events(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func (s *source) events() []page.Event {
 
 func (s *source) timeline() []page.Moment {
 	s.t.Helper()
-	all, err := within(s.t, "Timeline", s.Timeline)
+	all, err := s.Timeline(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}

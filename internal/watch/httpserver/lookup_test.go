@@ -71,7 +71,7 @@ func TestMessage(t *testing.T) {
 		if _, err := s.js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, AllowDirect: direct}); err != nil {
 			t.Fatal(err)
 		}
-		stored, err := within(t, "Message", func(ctx context.Context) (*page.Stored, error) { return s.Message(ctx, 2) })
+		stored, err := s.Message(t.Context(), 2)
 		if err != nil || stored.Seq != 2 || stored.Subject != "zoom.meeting.started" || stored.Body != "{\n  \"n\": 2\n}" || len(stored.Headers) != 2 || stored.Headers[1] != (page.Header{Name: "Zoom-Event", Value: "meeting.started"}) || time.Since(stored.At) > time.Minute {
 			t.Errorf("direct: %t, %+v, %v", direct, stored, err)
 		}
@@ -87,7 +87,7 @@ func TestMessage(t *testing.T) {
 
 func (s *source) search(what string) *page.Found {
 	s.t.Helper()
-	found, err := within(s.t, "Search", func(ctx context.Context) (*page.Found, error) { return s.Search(ctx, what, time.Now().Add(-time.Hour)) })
+	found, err := s.Search(s.t.Context(), what, time.Now().Add(-time.Hour))
 	if err != nil {
 		s.t.Fatal(err)
 	}
