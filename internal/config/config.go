@@ -81,6 +81,70 @@ type Config struct {
 	foreign     []error
 }
 
+// field is how the text of a setting, which is not empty, becomes a field of
+// [Config]. The error says what is wrong and what to do.
+type field struct {
+	setting string
+	read    func(text string) error
+}
+
+// fields has every setting, as [Settings] has it.
+func fields(c *Config) []field {
+	return []field{
+		{"ZOOM_CLIENT_ID", checked(&c.Zoom.ClientID, credential)},
+		{"ZOOM_CLIENT_SECRET", checked(&c.Zoom.ClientSecret, credential)},
+		{"ZOOM_ACCOUNT_ID", checked(&c.Zoom.AccountID, credential)},
+		{"ZOOM_WEBSOCKET_URL", endpoints(&c.Zoom.Endpoints)},
+		{"ZOOM_OAUTH_URL", checked(&c.Zoom.OAuthURL, tokenURL)},
+		{"ZOOM_SECRET_TOKEN", checked(&c.Zoom.SecretToken, credential)},
+
+		{"NATS_URL", servers(&c.NATS.URL)},
+		{"NATS_CONTEXT", checked(&c.NATS.Context, oneLine)},
+		{"NATS_JS_DOMAIN", checked(&c.NATS.Domain, natsName)},
+		{"NATS_CREDS", checked(&c.NATS.Creds, readable)},
+		{"NATS_NKEY", checked(&c.NATS.NKey, readable)},
+		{"NATS_USER", checked(&c.NATS.User, oneLine)},
+		{"NATS_PASSWORD", checked(&c.NATS.Password, oneLine)},
+		{"NATS_TOKEN", checked(&c.NATS.Token, oneLine)},
+		{"NATS_CA", checked(&c.NATS.CA, readable)},
+		{"NATS_CERT", checked(&c.NATS.Cert, readable)},
+		{"NATS_KEY", checked(&c.NATS.Key, readable)},
+		{"ZOOMSTREAM_NATS_ADDR", checked(&c.NATSAddr, listenAddress)},
+		{"ZOOMSTREAM_NATS_ANONYMOUS", oneOf(&c.NATSAnonymous, "read", "none")},
+
+		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
+		{"ZOOMSTREAM_STREAM_REPLICAS", number(&c.StreamReplicas, 1, 5)},
+		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0, 0)},
+		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes drops what it has just acknowledged
+		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
+		{"ZOOMSTREAM_SUBJECT_KEY", subjectKeys(&c.SubjectKeys)},
+		{"ZOOMSTREAM_CLOUDEVENTS", onOff(&c.CloudEvents)},
+		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
+		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's least
+
+		{"ZOOMSTREAM_BUCKET", checked(&c.Bucket, natsName)},
+		{"ZOOMSTREAM_REPLICA", checked(&c.Replica, natsName)},
+		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second, 5*time.Minute)}, // below, a renewal and its margin have no room
+		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second, time.Minute)},    // above, Zoom closes the connection as idle
+		{"ZOOMSTREAM_RENEW", oneOf(&c.Renew, "auto", "always", "never")},
+
+		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
+		{"ZOOMSTREAM_SPOOL_DIR", checked(&c.SpoolDir, oneLine)},
+		{"ZOOMSTREAM_SPOOL_MAX", size(&c.SpoolMax, leastSize)},
+
+		{"ZOOMSTREAM_ALARM_LATE", threshold(&c.AlarmLate, nil)},
+		{"ZOOMSTREAM_ALARM_SILENT", threshold(&c.AlarmSilent, map[string]time.Duration{"auto": AutoSilent})},
+
+		{"ZOOMSTREAM_ALARM_WEBHOOK_URL", checked(&c.AlarmWebhookURL, webhookURL)},
+
+		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, oneLine)},
+
+		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
+		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},
+		{"ZOOMSTREAM_LOG_FORMAT", oneOf(&c.LogFormat, "json", "console", "auto")},
+	}
+}
+
 // AutoSilent is the AlarmSilent that goes by the subscription's own rhythm.
 const AutoSilent time.Duration = -1
 

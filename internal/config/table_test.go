@@ -11,15 +11,57 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// The names and defaults that users rely on, written down a second time.
-const contract = `
-ZOOM_CLIENT_ID ZOOM_CLIENT_SECRET ZOOM_ACCOUNT_ID ZOOM_WEBSOCKET_URL ZOOM_OAUTH_URL=https://zoom.us/oauth/token ZOOM_SECRET_TOKEN
-NATS_URL NATS_CONTEXT NATS_JS_DOMAIN NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY ZOOMSTREAM_NATS_ADDR=127.0.0.1:4222 ZOOMSTREAM_NATS_ANONYMOUS=read
-ZOOMSTREAM_STREAM=ZOOM ZOOMSTREAM_STREAM_REPLICAS=1 ZOOMSTREAM_STREAM_MAX_AGE=7d ZOOMSTREAM_STREAM_MAX_BYTES=0
-ZOOMSTREAM_PREFIX=zoom ZOOMSTREAM_SUBJECT_KEY=off ZOOMSTREAM_CLOUDEVENTS=off ZOOMSTREAM_DEDUPE=tracking ZOOMSTREAM_DUPLICATE_WINDOW=30m ZOOMSTREAM_BUCKET=zoomstream ZOOMSTREAM_REPLICA
-ZOOMSTREAM_LEASE_TTL=15s ZOOMSTREAM_HEARTBEAT=25s ZOOMSTREAM_RENEW=auto ZOOMSTREAM_DATA_DIR=./data ZOOMSTREAM_SPOOL_DIR ZOOMSTREAM_SPOOL_MAX=1GiB
-ZOOMSTREAM_ALARM_LATE=5m ZOOMSTREAM_ALARM_SILENT=auto ZOOMSTREAM_ALARM_WEBHOOK_URL ZOOMSTREAM_FORWARD_SECRET ZOOMSTREAM_HTTP_ADDR=127.0.0.1:8480 ZOOMSTREAM_LOG_LEVEL=info ZOOMSTREAM_LOG_FORMAT=auto
-`
+// contract has the names and defaults that users rely on, written down a second time, and
+// three valid values of each setting, for file, environment and flag. @ stands for the path
+// of a file with the rest.
+var contract = []struct {
+	setting, preset string
+	samples         [3]string
+}{
+	{"ZOOM_CLIENT_ID", "", [3]string{"a", "b", "c"}},
+	{"ZOOM_CLIENT_SECRET", "", [3]string{"a", "b", "c"}},
+	{"ZOOM_ACCOUNT_ID", "", [3]string{"a", "b", "c"}},
+	{"ZOOM_WEBSOCKET_URL", "", [3]string{endpoint + "a", endpoint + "b", endpoint + "c"}},
+	{"ZOOM_OAUTH_URL", "https://zoom.us/oauth/token", [3]string{"https://a/", "https://b/", "https://c/"}},
+	{"ZOOM_SECRET_TOKEN", "", [3]string{"a", "b", "c"}},
+	{"NATS_URL", "", [3]string{"nats://a", "nats://b", "nats://c"}},
+	{"NATS_CONTEXT", "", [3]string{"a", "b", "c"}},
+	{"NATS_JS_DOMAIN", "", [3]string{"a", "b", "c"}},
+	{"NATS_CREDS", "", [3]string{"@a", "@b", "@c"}},
+	{"NATS_NKEY", "", [3]string{"@a", "@b", "@c"}},
+	{"NATS_USER", "", [3]string{"a", "b", "c"}},
+	{"NATS_PASSWORD", "", [3]string{"a", "b", "c"}},
+	{"NATS_TOKEN", "", [3]string{"a", "b", "c"}},
+	{"NATS_CA", "", [3]string{"@a", "@b", "@c"}},
+	{"NATS_CERT", "", [3]string{"@a", "@b", "@c"}},
+	{"NATS_KEY", "", [3]string{"@a", "@b", "@c"}},
+	{"ZOOMSTREAM_NATS_ADDR", "127.0.0.1:4222", [3]string{"127.0.0.1:1", "127.0.0.1:0", ":3"}},
+	{"ZOOMSTREAM_NATS_ANONYMOUS", "read", [3]string{"read", "none", "read"}},
+	{"ZOOMSTREAM_STREAM", "ZOOM", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_STREAM_REPLICAS", "1", [3]string{"2", "3", "5"}},
+	{"ZOOMSTREAM_STREAM_MAX_AGE", "7d", [3]string{"1d", "7d", "36h"}},
+	{"ZOOMSTREAM_STREAM_MAX_BYTES", "0", [3]string{"16777216", "17MB", "17MiB"}},
+	{"ZOOMSTREAM_PREFIX", "zoom", [3]string{"a", "a.b", "c"}},
+	{"ZOOMSTREAM_SUBJECT_KEY", "off", [3]string{"object", "account", "account.object"}},
+	{"ZOOMSTREAM_CLOUDEVENTS", "off", [3]string{"on", "off", "on"}},
+	{"ZOOMSTREAM_DEDUPE", "tracking", [3]string{"tracking", "content", "tracking"}},
+	{"ZOOMSTREAM_DUPLICATE_WINDOW", "30m", [3]string{"1m", "2m", "3m"}},
+	{"ZOOMSTREAM_BUCKET", "zoomstream", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_REPLICA", "", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_LEASE_TTL", "15s", [3]string{"3s", "4s", "5s"}},
+	{"ZOOMSTREAM_HEARTBEAT", "25s", [3]string{"1s", "2s", "3s"}},
+	{"ZOOMSTREAM_RENEW", "auto", [3]string{"always", "never", "auto"}},
+	{"ZOOMSTREAM_DATA_DIR", "./data", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_SPOOL_DIR", "", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_SPOOL_MAX", "1GiB", [3]string{"16777216", "17MB", "1GiB"}},
+	{"ZOOMSTREAM_ALARM_LATE", "5m", [3]string{"1m", "2h", "off"}},
+	{"ZOOMSTREAM_ALARM_SILENT", "auto", [3]string{"1h", "off", "auto"}},
+	{"ZOOMSTREAM_ALARM_WEBHOOK_URL", "", [3]string{"https://a/", "https://b/", "http://localhost/"}},
+	{"ZOOMSTREAM_FORWARD_SECRET", "", [3]string{"a", "b", "c"}},
+	{"ZOOMSTREAM_HTTP_ADDR", "127.0.0.1:8480", [3]string{"off", ":0", "[::1]:80"}},
+	{"ZOOMSTREAM_LOG_LEVEL", "info", [3]string{"debug", "warn", "error"}},
+	{"ZOOMSTREAM_LOG_FORMAT", "auto", [3]string{"json", "console", "auto"}},
+}
 
 func TestTable(t *testing.T) {
 	var got []string
@@ -45,7 +87,11 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s has no placeholder or group", r.setting)
 		}
 	}
-	if want := strings.Fields(contract); !slices.Equal(got, want) {
+	var want []string
+	for _, c := range contract {
+		want = append(want, strings.TrimSuffix(c.setting+"="+c.preset, "="))
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("the table is\n%v, want\n%v", got, want)
 	}
 }
