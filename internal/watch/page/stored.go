@@ -35,8 +35,8 @@ type Header struct {
 
 const (
 	maxHeaders = 100
-	// maxBody is how many bytes of a body a browser gets, and deepest how deep JSON may be
-	// that is indented: what it takes grows with the square of that.
+	// maxBody is how many bytes of a body a browser gets. JSON is indented if it is no larger,
+	// and no deeper than deepest: indented, it may be as many times larger.
 	maxBody = 256 << 10
 	deepest = 64
 )
@@ -52,10 +52,7 @@ func NewStored(seq uint64, subject string, at time.Time, headers map[string][]st
 		}
 	}
 	if s.Cut = len(s.Body) > maxBody; s.Cut {
-		s.Body = s.Body[:maxBody]
-		for !utf8.ValidString(s.Body[len(s.Body)-1:]) && len(s.Body) > maxBody-utf8.UTFMax {
-			s.Body = s.Body[:len(s.Body)-1]
-		}
+		s.Body = strings.ToValidUTF8(s.Body[:maxBody], "") // not half a letter
 	}
 	return s
 }
@@ -63,6 +60,9 @@ func NewStored(seq uint64, subject string, at time.Time, headers map[string][]st
 // pretty is a body for people.
 func pretty(body []byte) string {
 	var out bytes.Buffer
+	if len(body) > maxBody {
+		return strings.ToValidUTF8(string(body[:min(len(body), maxBody+utf8.UTFMax)]), "\ufffd") // enough to see that it is cut
+	}
 	if depth(body) > deepest || json.Indent(&out, body, "", "  ") != nil {
 		return strings.ToValidUTF8(string(body), "\ufffd")
 	}
