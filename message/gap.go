@@ -26,8 +26,8 @@ type Gap struct {
 	Cause GapCause `json:"cause"`
 	// More about the cause, for people. Absent if nothing is known.
 	Detail string `json:"detail,omitempty"`
-	// False if the replica before may have been connected all the time: it could not be asked, as after a crash, or could
-	// not see by whom it was displaced.
+	// False if the replica before may have been connected all the time: it could not be asked, as after a crash, could
+	// not see by whom it was displaced, or closed its connection while this one was being opened.
 	Certain bool `json:"certain"`
 	// Name of the replica that was connected before; `?` if that is not known.
 	PreviousReplica string `json:"previous_replica"`

@@ -18,7 +18,7 @@ const shortestGap = 300 * time.Millisecond
 // the given number.
 func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
 	if cause == message.GapKicked && !from.IsZero() { // a stranger got the events, and what tells of that may have been read late
-		from = from.Add(-zoom.ReadDelay)
+		from = earlier(from, later(from.Add(-zoom.ReadDelay), beganBy(last)))
 	}
 	if from.After(to) || from.IsZero() {
 		from = to // the clocks of two machines differ, or it is not known
@@ -28,6 +28,14 @@ func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64
 		Cause: cause, Detail: message.Short(last.End, message.MaxText), Certain: certain, PreviousReplica: last.Replica, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
 		ID: record.GapID(b.cfg.Subscription, last.Nonce, last.Epoch, last.Connection, b.cfg.Term.Epoch, connection),
 	}
+}
+
+// beganBy is when the last connection of a state was ready at the earliest.
+func beganBy(s record.State) time.Time {
+	if s.LastGap != nil {
+		return later(s.First, s.LastGap.To)
+	}
+	return s.First
 }
 
 // logGap logs and counts a gap.

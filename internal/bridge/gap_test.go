@@ -25,6 +25,19 @@ func TestGapByAStranger(t *testing.T) {
 			t.Errorf("%s: it begins %v sooner, want %v", cause, got, want)
 		}
 	}
+	for early, change := range map[time.Duration]func(*record.State){
+		100 * time.Millisecond: func(s *record.State) { s.First = read.Add(-100 * time.Millisecond) },
+		200 * time.Millisecond: func(s *record.State) {
+			s.First, s.LastGap = read.Add(-time.Minute), &message.Gap{To: read.Add(-200 * time.Millisecond)}
+		},
+		0: func(s *record.State) { s.First = read.Add(time.Hour) }, // by another clock
+	} {
+		short := last
+		change(&short)
+		if got := read.Sub(b.newGap(short, read, read.Add(time.Second), 2, message.GapKicked, true).From); got != early {
+			t.Errorf("of a connection that was ready %v before, it begins %v sooner", early, got)
+		}
+	}
 	if gap := b.newGap(last, time.Time{}, read, 2, message.GapKicked, true); !gap.From.Equal(read) {
 		t.Errorf("since when is not known, and it begins %v", gap.From)
 	}
