@@ -147,7 +147,6 @@ func TestExistingStreamIsChecked(t *testing.T) {
 	})
 }
 
-// publishSome publishes what must always have room, and returns why one is not taken.
 // publishSome publishes until something is not taken. Where an event never will be, nobody may answer.
 func publishSome(t *testing.T, js jetstream.JetStream, fatal bool) error {
 	t.Helper()

@@ -20,9 +20,13 @@ type Query struct {
 	Limit int       // of the messages told of; at least 1
 	// MaxBytes, if above 0, has only the latest messages looked at, as many as have about
 	// so many bytes, and the newest of those found told of instead of the oldest, without
-	// siblings.
+	// siblings and without bodies over 256 KiB.
 	MaxBytes int64
 }
+
+// largeBody is how many bytes a body has at least that [Query.MaxBytes] leaves out of what is
+// told. Zoom's have a few kilobytes.
+const largeBody = 256 << 10
 
 // Findings are the messages found.
 type Findings struct {
@@ -132,7 +136,7 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	} else if f.More {
 		hits = hits[:q.Limit]
 	}
-	if f.Matches, err = s.matches(ctx, hits); err != nil {
+	if f.Matches, err = s.matches(ctx, hits, q); err != nil {
 		return nil, err
 	}
 	if f.Malformed, err = s.malformed(ctx, l, w, hits, q.Limit); err != nil {
@@ -186,8 +190,8 @@ func (s *Stream) hits(ctx context.Context, l look, w wanted, q Query) (hits []hi
 	return hits, looked, err
 }
 
-// matches reads what was found, whole.
-func (s *Stream) matches(ctx context.Context, hits []hit) ([]Match, error) {
+// matches reads what was found, whole; where bytes are bounded, without the large bodies.
+func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, error) {
 	all := []Match{}
 	for _, found := range hits {
 		m, err := s.message(ctx, found.seq)
@@ -197,10 +201,14 @@ func (s *Stream) matches(ctx context.Context, hits []hit) ([]Match, error) {
 		if m == nil || m.Sequence != found.seq {
 			continue // it was removed meanwhile
 		}
-		h := message.ParseHeaders(m.Header)
+		h, bytes := message.ParseHeaders(m.Header), len(m.Body)
+		hops := hops(m)
+		if q.MaxBytes > 0 && bytes > largeBody {
+			m.Body = nil
+		}
 		all = append(all, Match{
 			Sequence: m.Sequence, Subject: m.Subject, Event: h.Event, Matched: found.matched, MessageID: h.ID, TrackingID: h.TrackingID, RequestID: h.RequestID,
-			Subscription: h.Subscription, Epoch: h.Epoch, Seq: h.Seq, Signature: h.Signature, Bytes: len(m.Body), Hops: hops(m), Body: m.Body,
+			Subscription: h.Subscription, Epoch: h.Epoch, Seq: h.Seq, Signature: h.Signature, Bytes: bytes, Hops: hops, Body: m.Body,
 		})
 	}
 	return all, nil

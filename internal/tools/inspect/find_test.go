@@ -67,6 +67,24 @@ func TestFindInTheLatest(t *testing.T) {
 	}
 }
 
+// TestFindLargeOnes: where bytes are bounded, the large bodies are not kept.
+func TestFindLargeOnes(t *testing.T) {
+	w := newWorld(t)
+	for _, size := range []int{largeBody, largeBody + 1} {
+		body := fmt.Sprintf(`{"event":"user.created","x":%q}`, strings.Repeat("x", size))
+		w.store(w.event("user.created", tracking1, []byte(body)[:size]))
+	}
+	for _, most := range []int64{0, 1 << 40} {
+		f, err := w.open().Find(t.Context(), Query{What: tracking1, Since: time.Now().Add(-time.Hour), Limit: 3, MaxBytes: most})
+		if err != nil || len(f.Matches) != 2 {
+			t.Fatalf("%+v, %v", f, err)
+		}
+		if small, large := f.Matches[0], f.Matches[1]; len(small.Body) != largeBody || (len(large.Body) > 0) != (most == 0) || large.Bytes != largeBody+1 {
+			t.Errorf("of %d bytes at most: %d and %d of %d bytes", most, len(small.Body), len(large.Body), large.Bytes)
+		}
+	}
+}
+
 func sequences(f *Findings) (all []uint64) {
 	for _, m := range f.Matches {
 		all = append(all, m.Sequence)
