@@ -88,17 +88,20 @@ func connect(ctx context.Context, o Options, m *monitor) (js jetstream.JetStream
 		if err != nil {
 			return nil, nil, nil, err
 		}
+		m.login.Store(&options)
 		return js, js.Conn().Close, nil, nil
 	}
 	embedded, err := natsconn.StartEmbedded(ctx, embeddedOptions(o))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	js, err = natsconn.Connect(ctx, embedded.Inside(options))
+	options = embedded.Inside(options)
+	js, err = natsconn.Connect(ctx, options)
 	if err != nil {
 		embedded.Shutdown()
 		return nil, nil, nil, err
 	}
+	m.login.Store(&options)
 	o.Log.Info().Str("code", "nats.hint").Msg(hint(o.Config, embedded))
 	return js, func() { js.Conn().Close(); embedded.Shutdown() }, embedded.Failed(), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/lease"
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/watch/alarm"
 	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
 	"github.com/zoomstream/zoomstream/internal/watch/metrics"
@@ -41,8 +42,9 @@ type monitor struct {
 	rereadLog zerolog.Logger // sampled
 
 	nc       atomic.Pointer[nats.Conn] // nil: it was never connected
-	denied   atomic.Pointer[denial]    // the latest
-	replica  atomic.Pointer[replica]   // nil: it does not campaign yet
+	login    atomic.Pointer[natsconn.Options]
+	denied   atomic.Pointer[denial]  // the latest
+	replica  atomic.Pointer[replica] // nil: it does not campaign yet
 	draining atomic.Bool
 }
 
@@ -70,7 +72,7 @@ func newMonitor(o Options) (*monitor, error) {
 	if o.Config.HTTPAddr == "" {
 		return m, nil
 	}
-	feed := &httpserver.Feed{JS: m.jetStream, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
+	feed := &httpserver.Feed{JS: m.jetStream, Connect: m.connectForSearch, Stream: o.Config.Stream, Prefix: o.Config.Prefix, Leaders: &m.leaders}
 	m.page = page.New(page.Source{Overview: m.overview, Events: feed.Events, Timeline: feed.Timeline, Message: feed.Message, Search: feed.Search}, o.Log)
 	var err error
 	m.server, err = httpserver.Listen(httpserver.Options{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/zoomstream/zoomstream/internal/natsconn"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
@@ -79,6 +80,18 @@ func (m *monitor) jetStream() (jetstream.JetStream, error) {
 		return nil, httpserver.ErrWaiting
 	}
 	return r.js, nil
+}
+
+// connectForSearch makes a connection of its own, which the caller closes: what a search reads
+// would hold up acknowledgements and the lease on the replica's.
+func (m *monitor) connectForSearch(ctx context.Context) (jetstream.JetStream, error) {
+	if _, err := m.jetStream(); err != nil {
+		return nil, err
+	}
+	options := *m.login.Load()
+	options.Name += ": search"
+	options.Denied, options.Refused = nil, nil
+	return natsconn.ConnectNow(ctx, options)
 }
 
 // overview asks all replicas. If it cannot, it returns what this one knows, and why.

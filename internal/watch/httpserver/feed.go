@@ -36,7 +36,8 @@ const (
 // Feed reads what the status page shows of the stream, as long as somebody looks.
 // Events and Timeline are each for one goroutine at a time.
 type Feed struct {
-	JS      func() (jetstream.JetStream, error) // or why there is no connection
+	JS      func() (jetstream.JetStream, error)                    // or why there is no connection
+	Connect func(ctx context.Context) (jetstream.JetStream, error) // one of its own, which is closed after use
 	Stream  string
 	Prefix  string // of the subjects
 	Leaders *Leaders

@@ -48,6 +48,11 @@ func newSource(t *testing.T) *source {
 			return nil, ErrNoNATS
 		}
 		return own, nil
+	}, Connect: func(context.Context) (jetstream.JetStream, error) {
+		if !s.own.IsConnected() {
+			return nil, ErrNoNATS
+		}
+		return natstest.JetStream(s.t, s.connect()), nil
 	}}
 	return s
 }

@@ -42,10 +42,11 @@ func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
 // Search looks for events as zoomstream find does, among the latest ones that were stored
 // since a time. It may be used concurrently.
 func (f *Feed) Search(ctx context.Context, what string, since time.Time) (*page.Found, error) {
-	js, err := f.JS()
+	js, err := f.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer js.Conn().Close()
 	stream, err := inspect.Open(ctx, js, f.Stream, f.Prefix)
 	if err != nil {
 		return nil, err

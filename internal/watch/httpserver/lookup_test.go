@@ -97,6 +97,7 @@ func (s *source) search(what string) *page.Found {
 // TestSearch finds what zoomstream find does, newest first.
 func TestSearch(t *testing.T) {
 	s := newSource(t)
+	clients := s.server.Load().NumClients()
 	happened := time.Now().Add(-2 * time.Hour).UnixMilli()
 	for n := range page.MaxFound + 10 {
 		header := nats.Header{"Zoom-Event": {"meeting.started"}, "Zoom-Subscription": {"sub-1"}, "Nats-Msg-Id": {fmt.Sprintf("id-%d", n)}}
@@ -121,6 +122,11 @@ func TestSearch(t *testing.T) {
 	}
 	if found = s.search("is broken"); len(found.Events) != 0 || len(found.Malformed) != 1 || !found.Malformed[0].Malformed || found.Malformed[0].Reason != "not json" || found.Malformed[0].ID != "broken" {
 		t.Errorf("%+v", found)
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.server.Load().NumClients() != clients; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections, before the searches %d", s.server.Load().NumClients(), clients)
+		}
 	}
 	if found = s.search("nothing like it"); found.Events == nil || found.Malformed == nil || len(found.Events) != 0 || found.Looked != page.MaxFound+11 {
 		t.Errorf("%+v", found)
