@@ -136,7 +136,7 @@ func (d *demo) print(msg jetstream.Msg) {
 	paint := paintOf(d.stdout)
 	kind := message.KindOf(demoPrefix, msg.Subject())
 	if kind == message.KindEvent {
-		late := fmt.Sprintf("%8s late", lateness(msg.Data(), meta.Timestamp))
+		late := fmt.Sprintf("%13s", lateness(msg.Data(), meta.Timestamp))
 		fmt.Fprintf(d.stdout, "%s  %-*s %s  #%-5d\n", paint.Faint(at), demoSubject, cut(subject, demoSubject), paint.Faint(late), place)
 		return
 	}
@@ -173,7 +173,7 @@ func said(kind message.Kind, header nats.Header, body []byte, stored time.Time) 
 func lateness(body []byte, stored time.Time) string {
 	happened := message.Happened(body, stored)
 	if happened.IsZero() {
-		return "?"
+		return "no event_ts"
 	}
-	return stored.Sub(happened).Round(time.Millisecond).String()
+	return stored.Sub(happened).Round(time.Millisecond).String() + " late"
 }
