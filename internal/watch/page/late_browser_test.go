@@ -86,7 +86,7 @@ const written = `(() => {
 		texts.get(this.canvas).set(text, right && mid ? at.x >= box.width && at.y >= box.actualBoundingBoxAscent : true);
 		return fill.apply(this, arguments);
 	};
-	window.labels = () => [...(texts.get(document.querySelectorAll(".card canvas")[1]) ?? []).keys()].filter((s) => !s.includes(":")).join();
+	window.labels = () => [...(texts.get(document.querySelectorAll(".card canvas")[1]) ?? []).keys()].filter((s) => s && !s.includes(":")).join();
 	window.cut = () => [...(texts.get(document.querySelectorAll(".card canvas")[1]) ?? [])].filter(([, whole]) => !whole).map(([s]) => s).join();
 	document.getElementById("win-24h").click(); // has it drawn anew
 	return true;

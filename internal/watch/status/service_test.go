@@ -170,6 +170,9 @@ func TestHandlersOfTheConnection(t *testing.T) {
 	if place() != own {
 		t.Error("after the stop, the connection's handlers are not its own")
 	}
+	if err := nc.Flush(); err != nil { // the server knows of it by then
+		t.Fatal(err)
+	}
 	if answers := all(t, w.connect(), "$SRV.PING.zoomstream", ""); len(answers) != 0 {
 		t.Error("it answers after the stop")
 	}
