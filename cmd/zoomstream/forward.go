@@ -73,6 +73,9 @@ func (c *forwardCmd) Validate(k *kong.Context) error {
 		return fmt.Errorf("--timeout=%s is not 100ms to 5m", c.Timeout)
 	}
 	if c.Metrics != "" {
+		if c.Dead {
+			return errors.New("--metrics: nothing is served with --dead, which ends when the dead letters are sent; leave it out")
+		}
 		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
 			return fmt.Errorf("--metrics=%s is no host and port; use for example 127.0.0.1:8481", c.Metrics)
 		}

@@ -149,6 +149,7 @@ func TestForwardErrors(t *testing.T) {
 		{exitUsage, "--name", "", []string{"--to=https://example.com/", "--name=a.b"}},
 		{exitUsage, "--attempts=0", "", []string{"--to=https://example.com/", "--attempts=0"}},
 		{exitUsage, "--metrics=8481", "", []string{"--to=https://example.com/", "--metrics=8481"}},
+		{exitUsage, "--metrics: nothing is served with --dead", "", []string{"--to=https://example.com/", "--dead", "--metrics=127.0.0.1:0"}},
 		{exitUsage, "--timeout=1ms", "", []string{"--to=https://example.com/", "--timeout=1ms"}},
 		{exitConfig, "ZOOMSTREAM_FORWARD_SECRET: not set", "", []string{"--to=https://example.com/"}},
 		{exitFailure, "there is no stream ZOOM", "ZOOMSTREAM_FORWARD_SECRET=hidden", []string{"--to=http://hidden.example/", "--insecure-http"}},
