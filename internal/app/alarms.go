@@ -36,8 +36,7 @@ type condition struct {
 	why   func(st outbox.Stats) (text string, known bool)
 }
 
-// watchAlarms raises and clears the alarms of the process, until the context ends; then
-// it clears them, since nobody would do it after this process.
+// watchAlarms raises and clears the alarms of the process, until the context ends.
 func (r *replica) watchAlarms(ctx context.Context) {
 	tick := time.NewTicker(alarmPeriod)
 	defer tick.Stop()
@@ -52,9 +51,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			for _, name := range r.monitor.alarms.Of("", 0) {
-				r.setAlarm(name, false, "this replica stops")
-			}
+			r.abandonAlarms()
 			return
 		case <-tick.C:
 		}
@@ -74,16 +71,37 @@ func (r *replica) watchAlarms(ctx context.Context) {
 // not so already. It is false if there is no room for the message: then it is due again.
 func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
-	known := slices.Contains(board.Of("", 0), name)
-	if known != raised && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, raised, detail, at)) {
+	if !raised {
+		return r.takeBack(name, detail, func(name, detail string, at time.Time) bool { return board.Clear(name, "", 0, detail, at) })
+	}
+	if !slices.Contains(board.Of("", 0), name) && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, true, detail, at)) {
 		return false
 	}
-	if raised {
-		board.Raise(name, "", 0, detail, at) // or what is new about it
-	} else {
-		board.Clear(name, "", 0, detail, at)
-	}
+	board.Raise(name, "", 0, detail, at) // or what is new about it
 	return true
+}
+
+// takeBack clears an alarm of the process in the stream, and on the board by one of its methods,
+// if it is raised. It is false if there is no room for the message.
+func (r *replica) takeBack(name, detail string, onBoard func(name, detail string, at time.Time) bool) bool {
+	if !slices.Contains(r.monitor.alarms.Of("", 0), name) {
+		return true
+	}
+	at := r.monitor.clock(time.Now())
+	if !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, false, detail, at)) {
+		return false
+	}
+	return onBoard(name, detail, at)
+}
+
+// abandonAlarms clears the alarms of the process in the stream, since nobody would do it after this
+// process. What they are about goes on.
+func (r *replica) abandonAlarms() {
+	for _, a := range r.monitor.alarms.Raised() {
+		if a.Subscription == "" { // else its next leader answers for it
+			r.takeBack(a.Alarm, "this replica stops while it is raised: "+a.Detail, r.monitor.alarms.Abandon)
+		}
+	}
 }
 
 // replicaAlarm is an alarm of a whole replica.

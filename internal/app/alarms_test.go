@@ -2,12 +2,15 @@ package app
 
 import (
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/zoomstream/zoomstream/internal/config"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 	"github.com/zoomstream/zoomstream/internal/zoom"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
@@ -141,4 +144,65 @@ func TestSpoolingWithoutEvents(t *testing.T) {
 	h.nats = natstest.Run(t, filepath.Dir(dir), port)
 	h.await("the alarm is over", 15*time.Second, func() bool { return !h.raised(message.AlarmSpooling) })
 	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(message.AlarmSpooling)) == 2 })
+}
+
+// hook is an incoming webhook.
+type hook struct {
+	t     *testing.T
+	url   string
+	posts chan string
+}
+
+func newHook(t *testing.T) *hook {
+	t.Helper()
+	h := &hook{t: t, posts: make(chan string, 10)}
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, in *http.Request) {
+		body, err := io.ReadAll(in.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		h.posts <- string(body)
+	}))
+	t.Cleanup(web.Close)
+	h.url = web.URL + "/must-not-leak"
+	return h
+}
+
+// posted waits for the next post.
+func (h *hook) posted(want string) {
+	h.t.Helper()
+	select {
+	case got := <-h.posts:
+		if !strings.Contains(got, want) {
+			h.t.Errorf("the webhook is told %s, want %s", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		h.t.Fatalf("the webhook is not told: %s", want)
+	}
+}
+
+// TestAlarmWebhookComesLater by SIGHUP, when an alarm is raised already, and is told at the stop that nobody
+// watches it any more: it is not over.
+func TestAlarmWebhookComesLater(t *testing.T) {
+	h := newMonitored(t)
+	hook := newHook(t)
+	reload := h.reloading()
+	h.ready()
+	if err := h.sim.FailTokens(zoomsim.TokenFault{Mode: zoomsim.TokenHTTP500}, zoomsim.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	h.renewToken()
+	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(message.AlarmToken) })
+	reload(func(s *config.Settings) { s.AlarmWebhookURL = hook.url })
+	hook.posted("is raised by replica replica-1")
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	hook.posted("is watched no more by replica replica-1: this replica stops while it is raised: Zoom gives no access token")
+	if all := h.told(message.AlarmToken); len(all) != 2 || all[1].Raised || !strings.HasPrefix(all[1].Detail, "this replica stops") {
+		t.Errorf("the stream is told %+v", all)
+	}
+	if len(hook.posts) > 0 {
+		t.Errorf("the webhook is told %s, too", <-hook.posts)
+	}
 }

@@ -65,7 +65,7 @@ func newMonitor(o Options) (*monitor, error) {
 	m.secrets.Store(secretsOf(o.Config))
 	m.webhook = alarm.NewWebhook(alarm.WebhookOptions{
 		URL: func() string { return m.secrets.Load().alarmWebhook }, UserAgent: "zoomstream/" + o.Version,
-		Count: m.metrics.Notified, Refused: m.rereadSecrets, Log: o.Log,
+		Count: m.metrics.Notified, URLRefused: m.rereadSecrets, Log: o.Log,
 	})
 	m.alarms = alarm.NewBoard(o.Config.Replica, m.metrics.Raised, m.webhook, o.Log)
 	m.metrics.Show(m.statusWithoutCounts, message.ReplicaAlarms())

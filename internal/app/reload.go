@@ -58,6 +58,7 @@ func (m *monitor) rereadSecrets() {
 func (m *monitor) applySecrets(cfg *config.Config) bool {
 	now := secretsOf(cfg)
 	changed := *now != *m.secrets.Swap(now)
+	m.webhook.Wake()
 	if r := m.replica.Load(); r != nil {
 		r.replaceSecrets()
 	}

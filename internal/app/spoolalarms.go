@@ -70,7 +70,7 @@ func (r *replica) publishDamage() {
 	if what == "" {
 		return
 	}
-	if !r.setAlarm(message.AlarmSpool, false, "more is lost") || !r.setAlarm(message.AlarmSpool, true, what) {
+	if !r.takeBack(message.AlarmSpool, "more is lost", r.monitor.alarms.Withdraw) || !r.setAlarm(message.AlarmSpool, true, what) {
 		r.spooled.noteDamage(what)
 	}
 }

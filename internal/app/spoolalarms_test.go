@@ -122,8 +122,8 @@ func (h *harness) leave(msgs ...*nats.Msg) {
 	running.Wait()
 }
 
-// TestDamageIsTold: each loss is, also while the alarm is raised, and in turn with its
-// clearing.
+// TestDamageIsTold: each loss is, also while the alarm is raised, and in the stream in turn with its
+// clearing, of which the webhook hears nothing.
 func TestDamageIsTold(t *testing.T) {
 	h := newHarness(t)
 	nc, err := nats.Connect(h.nats.ClientURL())
@@ -134,26 +134,40 @@ func TestDamageIsTold(t *testing.T) {
 	if _, err := h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	log := zerolog.New(h.log)
+	hook := newHook(t)
+	log := zerolog.New(logFunc(func(line string) {
+		if strings.Contains(line, "more is lost") { // it is cleared, and not yet raised anew
+			select {
+			case got := <-hook.posts:
+				t.Errorf("the webhook is told %s", got)
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+		h.log.Write([]byte(line)) //nolint:errcheck // to memory
+	}))
+	webhook := alarm.NewWebhook(alarm.WebhookOptions{URL: func() string { return hook.url }, Log: log})
 	r := &replica{
 		o:       Options{Config: &config.Config{Prefix: "zoom", Replica: "replica-1"}},
-		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, nil, log)},
+		monitor: &monitor{alarms: alarm.NewBoard("replica-1", nil, webhook, log)},
 		outbox:  outbox.New(natstest.JetStream(t, nc), outbox.Options{Stream: "ZOOM", Log: log}),
 	}
+	var running sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	running.Go(func() { webhook.Run(ctx) })
 	r.spooled.noteDamage("5 events are lost")
 	r.publishDamage()
+	hook.posted("alarm spool is raised by replica replica-1: 5 events are lost")
 	r.publishDamage() // nothing new
 	r.spooled.noteDamage("6 events are lost")
 	r.spooled.noteDamage("7 events are lost")
 	r.publishDamage()
-	var running sync.WaitGroup
-	ctx, stop := context.WithCancel(t.Context())
 	running.Go(func() { r.outbox.Run(ctx) }) //nolint:errcheck // it ends with the context
 	if err := r.outbox.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	stop()
 	running.Wait()
+	hook.posted("alarm spool is raised by replica replica-1: 6 events are lost; 7 events are lost")
 	var told []string
 	for _, a := range h.told(message.AlarmSpool) {
 		told = append(told, fmt.Sprintf("%t %s", a.Raised, a.Detail))
@@ -161,4 +175,12 @@ func TestDamageIsTold(t *testing.T) {
 	if want := []string{"true 5 events are lost", "false more is lost", "true 6 events are lost; 7 events are lost"}; !slices.Equal(told, want) {
 		t.Errorf("%q", told)
 	}
+}
+
+// logFunc is told of each line of a log.
+type logFunc func(line string)
+
+func (f logFunc) Write(line []byte) (int, error) {
+	f(string(line))
+	return len(line), nil
 }

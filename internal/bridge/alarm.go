@@ -63,6 +63,9 @@ func (b *Bridge) raisedAlarms() []string {
 	return b.cfg.Alarms.Board.Of(b.cfg.Subscription, b.cfg.Term.Epoch)
 }
 
+// leaveAlarms leaves the term's alarms raised, for whoever leads next.
+func (b *Bridge) leaveAlarms() { b.cfg.Alarms.Board.Leave(b.cfg.Subscription, b.cfg.Term.Epoch) }
+
 // adoptAlarms takes over the alarms that the previous term has left raised. This term
 // clears them in the stream when they are over.
 func (b *Bridge) adoptAlarms(names []string) {

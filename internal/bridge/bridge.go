@@ -154,7 +154,7 @@ func (b *Bridge) Run(termCtx, processCtx context.Context) error {
 	readCtx, drainCtx, release := b.stopContexts(termCtx, processCtx)
 	defer release()
 
-	defer b.cfg.Alarms.Board.Leave(b.cfg.Subscription, b.cfg.Term.Epoch)
+	defer b.leaveAlarms() // again: a stranger may have displaced what was about to be handed over
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	journalCtx, stopJournal := context.WithCancel(drainCtx) // its run may wait for room in the outbox
@@ -181,9 +181,11 @@ func (b *Bridge) Run(termCtx, processCtx context.Context) error {
 	return err
 }
 
-// handleTermEnd asks Zoom for a sign of life, since the successor relies on the connection.
+// handleTermEnd leaves the alarms to the successor before it tells of them, and asks Zoom for a
+// sign of life, since it relies on the connection.
 func (b *Bridge) handleTermEnd() {
 	b.termEnded.Store(true)
+	b.leaveAlarms()
 	if s := b.session.Load(); s != nil {
 		s.Beat()
 	}

@@ -1,4 +1,15 @@
 // Package alarm knows which alarms are raised, and tells a webhook of them.
+//
+// Whoever judges an alarm raises and clears it on the Board. The webhook's endpoint is told the
+// latest of each alarm, by these rules:
+//
+//   - An alarm belongs to a term of leadership, or to the process. When the term is over, what the
+//     endpoint was told of its alarms is forgotten, and what still waits to be told is dropped, with
+//     a log line. Whoever leads next tells once what is still raised.
+//   - A process that stops does not end its alarms: it tells that nobody watches them any more.
+//   - That an alarm is raised is told at most every five minutes. That it is over is told only if
+//     the endpoint may know that it was raised.
+//   - An endpoint of another URL knows nothing: it is told of all that is raised.
 package alarm
 
 import (
@@ -56,31 +67,33 @@ func NewBoard(replica string, raised func(name string), webhook *Webhook, log ze
 // before. Without a subscription and an epoch it is of the whole replica. A later epoch
 // takes over what an earlier one raised.
 func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) bool {
-	isNew := b.raise(name, subscription, epoch, detail, at)
-	if isNew {
-		b.webhook.tell(b.message(name, subscription, epoch, true, detail, at))
-	}
-	return isNew
+	return b.raise(raised, name, subscription, epoch, detail, at)
 }
 
 // Adopt is Raise for an alarm that somebody else has told of: the previous leader of the
 // subscription, or an earlier run of this replica.
 func (b *Board) Adopt(name, subscription string, epoch uint64, detail string, at time.Time) {
-	b.raise(name, subscription, epoch, detail, at)
-	b.webhook.adopt(key{name, subscription})
+	b.raise(stillRaised, name, subscription, epoch, detail, at)
 }
 
-func (b *Board) raise(name, subscription string, epoch uint64, detail string, at time.Time) (isNew bool) {
+func (b *Board) raise(as what, name, subscription string, epoch uint64, detail string, at time.Time) (isNew bool) {
 	b.mu.Lock()
 	k := key{name, subscription}
 	a, known := b.all[k]
 	if known = known && !a.left; !known {
 		a = entry{Alarm: Alarm{Alarm: name, Subscription: subscription, Replica: b.replica, Since: at.UTC()}}
 	}
+	takenOver := known && epoch > a.Epoch
+	if takenOver {
+		as = stillRaised
+	}
 	if epoch >= a.Epoch {
 		a.Detail, a.Epoch = detail, epoch
 	}
 	b.all[k] = a
+	if !known || takenOver {
+		b.webhook.tell(b.notice(as, k, epoch, detail, at))
+	}
 	b.mu.Unlock()
 	if !known {
 		b.raised(name)
@@ -92,41 +105,59 @@ func (b *Board) raise(name, subscription string, epoch uint64, detail string, at
 // Clear takes an alarm back that this epoch has raised or taken over, and reports
 // whether there was one.
 func (b *Board) Clear(name, subscription string, epoch uint64, detail string, at time.Time) bool {
-	if !b.drop(name, subscription, epoch) {
-		return false
-	}
-	b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
-	b.webhook.tell(b.message(name, subscription, epoch, false, detail, at))
-	return true
+	return b.clear(over, name, subscription, epoch, detail, at)
 }
 
-// message is what the stream is told, too.
-func (b *Board) message(name, subscription string, epoch uint64, raised bool, detail string, at time.Time) message.Alarm {
-	return message.Alarm{Name: name, Raised: raised, Subscription: subscription, Replica: b.replica, Epoch: epoch, At: at.UTC(), Detail: detail}
+// Withdraw is Clear for an alarm of the process that is to be raised anew at once. The webhook
+// is told only that.
+func (b *Board) Withdraw(name, detail string, at time.Time) bool {
+	return b.clear(nothing, name, "", 0, detail, at)
 }
 
-func (b *Board) drop(name, subscription string, epoch uint64) bool {
+// Abandon is Clear for an alarm of the process that is raised still when the process stops.
+func (b *Board) Abandon(name, detail string, at time.Time) bool {
+	return b.clear(abandoned, name, "", 0, detail, at)
+}
+
+func (b *Board) clear(as what, name, subscription string, epoch uint64, detail string, at time.Time) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	k := key{name, subscription}
-	if a, known := b.all[k]; !known || a.left || a.Epoch != epoch {
-		return false
+	a, known := b.all[k]
+	known = known && !a.left && a.Epoch == epoch
+	if known {
+		delete(b.all, k)
+		if as != nothing {
+			b.webhook.tell(b.notice(as, k, epoch, detail, at))
+		}
 	}
-	delete(b.all, k)
-	return true
+	b.mu.Unlock()
+	if known {
+		b.event(b.log.Info(), name, subscription).Str("code", "alarm.cleared").Str("detail", detail).Msg("alarm cleared")
+	}
+	return known
+}
+
+// notice is the message that the stream gets, and what people are told.
+func (b *Board) notice(as what, k key, epoch uint64, detail string, at time.Time) notice {
+	return notice{as, message.Alarm{
+		Name: k.name, Raised: as == raised || as == stillRaised, Subscription: k.subscription, Replica: b.replica, Epoch: epoch, At: at.UTC(), Detail: detail,
+	}}
 }
 
 // Leave is told that an epoch is over: its alarms stay raised in the stream, and
 // whoever leads next answers for them.
 func (b *Board) Leave(subscription string, epoch uint64) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	for k, a := range b.all {
 		if k.subscription == subscription && a.Epoch == epoch {
 			a.left = true
 			b.all[k] = a
-			b.webhook.leave(k)
 		}
+	}
+	dropped := b.webhook.leave(subscription, epoch)
+	b.mu.Unlock()
+	for _, n := range dropped {
+		b.webhook.drop(n, termOver)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -13,12 +14,29 @@ import (
 // runbook has a chapter of each alarm's name.
 const runbook = "https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md"
 
+// what people are told of an alarm.
+type what string
+
+const (
+	raised      what = "is raised by"
+	stillRaised what = "is still raised, says" // whoever has taken it over
+	over        what = "is over, says"
+	abandoned   what = "is watched no more by"
+	nothing     what = "" // since more is to come
+)
+
+// notice is a message to the endpoint.
+type notice struct {
+	as what
+	message.Alarm
+}
+
 // body is an alarm as the stream has it, with a text that chat programs show.
-func body(a message.Alarm) []byte {
+func (n notice) body() []byte {
 	data, err := json.Marshal(struct {
 		message.Alarm
 		Text string `json:"text"`
-	}{a, text(a)})
+	}{n.Alarm, n.text()})
 	if err != nil {
 		panic(err) // it is a struct of text, numbers and a time of this era
 	}
@@ -26,34 +44,41 @@ func body(a message.Alarm) []byte {
 }
 
 // header has the id that the alarm's message has in the stream: after a lost answer it comes again.
-func header(a message.Alarm, userAgent string) http.Header {
+func (n notice) header(userAgent string) http.Header {
 	return http.Header{
-		"Content-Type": {"application/json; charset=utf-8"}, "User-Agent": {userAgent}, message.HeaderID: {a.Msg("").Header.Get(message.HeaderID)},
+		"Content-Type": {"application/json; charset=utf-8"}, "User-Agent": {userAgent}, message.HeaderID: {n.Msg("").Header.Get(message.HeaderID)},
 	}
 }
 
 // text tells people of an alarm in one sentence.
-func text(a message.Alarm) string {
-	of := ""
-	if a.Subscription != "" {
-		of = " of subscription " + plain(a.Subscription)
+func (n notice) text() string {
+	of, help := "", ""
+	if n.Subscription != "" {
+		of = " of subscription " + plain(n.Subscription)
 	}
-	detail := plain(message.Short(a.Detail, message.MaxText))
-	if !a.Raised {
-		return fmt.Sprintf("zoomstream: alarm %s%s is over, says replica %s: %s", a.Name, of, a.Replica, detail)
+	if n.as != over {
+		help = "; what to do: " + runbook + "#" + n.Name
 	}
-	return fmt.Sprintf("zoomstream: alarm %s%s is raised by replica %s: %s; what to do: %s#%s", a.Name, of, a.Replica, detail, runbook, a.Name)
+	return fmt.Sprintf("zoomstream: alarm %s%s %s replica %s: %s%s", n.Name, of, n.as, n.Replica, plain(message.Short(n.Detail, message.MaxText)), help)
 }
+
+// links finds where chat programs see the beginning of a link without any markup.
+var links = regexp.MustCompile(`(?i)://|www\.`)
 
 // plain takes from a text what chat programs would follow: mentions, which may page a whole
 // channel, links and line breaks. Errors of Zoom and NATS are in it.
 func plain(text string) string {
+	text = links.ReplaceAllStringFunc(text, strings.NewReplacer(":", "：", ".", "．").Replace)
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '<':
 			return '‹'
 		case r == '>':
 			return '›'
+		case r == '[':
+			return '［'
+		case r == ']':
+			return '］'
 		case r == '&':
 			return '＆'
 		case r == '@':

@@ -12,12 +12,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/zoomstream/zoomstream/internal/webhook"
-	"github.com/zoomstream/zoomstream/message"
 )
 
 const (
-	// maxWaiting is how many alarms may wait to be told.
-	maxWaiting = 100
 	// betweenRaises is how long after the endpoint was told that an alarm is raised it may be told so again.
 	betweenRaises = 5 * time.Minute
 	// attemptTimeout bounds an attempt.
@@ -35,62 +32,57 @@ const (
 // The outcomes of telling the endpoint.
 const (
 	Sent    = "sent"
-	Failed  = "failed"  // an attempt
+	Refused = "refused" // an attempt, or it failed
 	Dropped = "dropped" // a message that is given up
+)
+
+// Why messages are dropped, but for what the endpoint says.
+const (
+	termOver   = "this replica leads the subscription no more; whoever leads next tells what is still raised"
+	processEnd = "this process ends"
 )
 
 // WebhookOptions say where alarms are posted.
 type WebhookOptions struct {
 	// URL returns that of the endpoint; "": there is none. It is safe for concurrent use.
-	URL       func() string
-	UserAgent string
-	Count     func(outcome string) // is told of each attempt, and of each message that is dropped; may be nil
-	Refused   func()               // is told that the endpoint refuses the URL; may be nil
-	Transport http.RoundTripper    // nil: one of its own
-	Log       zerolog.Logger
+	URL        func() string
+	UserAgent  string
+	Count      func(outcome string) // is told of each attempt, and of each message that is dropped; may be nil
+	URLRefused func()               // is told that the endpoint refuses the URL; may be nil
+	Transport  http.RoundTripper    // nil: one of its own
+	Log        zerolog.Logger
 }
 
-// Webhook posts alarms to an HTTP endpoint, one after the other. It posts the latest state of
-// an alarm, and nothing that the endpoint knows already.
-//
-//	          raised or cleared           an attempt
-//	as known -------------------> waiting -----------> trying
-//	   ^                          |  ^                 |  |
-//	   |   it is as known again   |  |  not 2xx: pause |  | 2xx
-//	   +--------------------------+  +-----------------+  |
-//	   +--------------------------------------------------+
-//
-// An endpoint that fails is tried until it takes the message: that an alarm is raised is worth
-// to be known after hours, too. A message that is wrong is given up.
-//
-// An alarm that comes back within five minutes of the message that it was raised is told of when
-// these are over, if it is raised then. So one that comes and goes is two messages in five minutes
-// at most.
+// Webhook posts alarms to an HTTP endpoint, one after the other, by the rules of the package. A
+// message is tried until the endpoint takes it, since that an alarm is raised is worth to be known
+// after hours, too. One that the endpoint finds wrong is given up. One that it refuses goes behind
+// the others that wait.
 type Webhook struct {
 	o      WebhookOptions
 	seldom zerolog.Logger // for what would be logged at each attempt
 	wake   chan struct{}  // to Run
 
-	mu      sync.Mutex
-	waiting []*notice // one of each alarm at most, oldest first
-	known   map[key]knowledge
+	mu     sync.Mutex
+	url    string   // of the endpoint that the topics are about
+	topics []*topic // one of each alarm at most; those that wait are in the order of their turns
+	trying *topic   // an attempt with it is under way
 }
 
-// notice is a message to the endpoint.
-type notice struct {
-	message.Alarm
-	due      time.Time // not before; zero: at once
-	attempts int
-	trying   bool
+// topic is the latest of an alarm, and what the endpoint knows of the alarm.
+type topic struct {
+	latest   notice
+	waiting  bool      // it is to be told
+	attempts int       // to tell it
+	alerted  bool      // the endpoint may believe that the alarm is raised
+	told     time.Time // when it was last told that the alarm is raised; zero: not yet
 }
 
-func (n *notice) key() key { return key{n.Name, n.Subscription} }
-
-// knowledge is what the endpoint knows of an alarm. The zero value: that it is not raised.
-type knowledge struct {
-	raised bool
-	told   time.Time // when it was last told that it is raised
-	unsure bool      // an attempt is under way, or has failed and may have reached it all the same
+// due is when it may be told; zero: at once.
+func (t *topic) due() time.Time {
+	if !t.latest.Raised || t.told.IsZero() {
+		return time.Time{}
+	}
+	return t.told.Add(betweenRaises)
 }
 
 // NewWebhook returns a Webhook. It posts nothing before Run.
@@ -98,94 +90,60 @@ func NewWebhook(o WebhookOptions) *Webhook {
 	if o.Count == nil {
 		o.Count = func(string) {}
 	}
-	if o.Refused == nil {
-		o.Refused = func() {}
+	if o.URLRefused == nil {
+		o.URLRefused = func() {}
 	}
-	return &Webhook{
-		o: o, seldom: o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: refusedEvery}), wake: make(chan struct{}, 1),
-		known: make(map[key]knowledge),
-	}
+	return &Webhook{o: o, seldom: o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: refusedEvery}), wake: make(chan struct{}, 1)}
 }
 
-// tell has the endpoint told of an alarm that was raised or cleared. It does not wait.
-func (w *Webhook) tell(a message.Alarm) {
-	if w == nil || w.o.URL() == "" {
+// tell has the endpoint told of an alarm, if it has to know. It does not wait.
+func (w *Webhook) tell(n notice) {
+	if w == nil {
 		return
 	}
-	if tooMany := w.enqueue(a); tooMany != nil {
-		w.drop(tooMany.Alarm, "too many alarms wait to be told")
-	}
-}
-
-// enqueue has an alarm wait, if the endpoint does not know it as it is. It returns what has
-// to make room for it; nil: nothing.
-func (w *Webhook) enqueue(a message.Alarm) (tooMany *notice) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k := key{a.Name, a.Subscription}
-	n, known := w.find(k), w.known[k]
-	if known.raised == a.Raised && !known.unsure {
-		w.remove(n) // it is as it was before what waits
+	at := slices.IndexFunc(w.topics, func(t *topic) bool { return t.latest.Name == n.Name && t.latest.Subscription == n.Subscription })
+	if at < 0 {
+		at = len(w.topics)
+		w.topics = append(w.topics, new(topic))
+	}
+	t := w.topics[at]
+	if !t.waiting {
+		w.toEnd(t)
+	}
+	t.latest, t.attempts = n, 0
+	t.alerted = t.alerted || n.as == stillRaised
+	t.waiting = t.alerted || n.as != over
+	w.Wake()
+}
+
+// leave forgets the alarms of a term that is over. It returns what waits of them.
+func (w *Webhook) leave(subscription string, epoch uint64) (dropped []notice) {
+	if w == nil {
 		return nil
 	}
-	if n == nil {
-		if len(w.waiting) >= maxWaiting {
-			tooMany = w.waiting[slices.IndexFunc(w.waiting, func(n *notice) bool { return !n.trying })]
-			w.remove(tooMany)
-		}
-		n = new(notice)
-		w.waiting = append(w.waiting, n)
-	}
-	n.Alarm, n.attempts, n.due = a, 0, time.Time{}
-	if a.Raised && !known.told.IsZero() {
-		n.due = known.told.Add(betweenRaises)
-	}
-	w.signal()
-	return tooMany
-}
-
-// adopt notes that somebody else has told the endpoint that an alarm is raised.
-func (w *Webhook) adopt(k key) {
-	if w == nil {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.known[k] = knowledge{raised: true}
-	w.remove(w.find(k))
-}
-
-// leave notes that somebody else goes on with an alarm that is raised.
-func (w *Webhook) leave(k key) {
-	if w == nil {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.known, k)
-	if n := w.find(k); n != nil {
-		n.due = time.Time{} // later, it would come behind the other's message that it is over
-		w.signal()
-	}
-}
-
-// find returns what waits of an alarm, or nil. The caller holds w.mu.
-func (w *Webhook) find(k key) *notice {
-	for _, n := range w.waiting {
-		if n.key() == k {
-			return n
+	w.topics = slices.DeleteFunc(w.topics, func(t *topic) bool {
+		if t.latest.Subscription != subscription || t.latest.Epoch != epoch {
+			return false
 		}
-	}
-	return nil
+		if t.waiting && t != w.trying && w.url != "" {
+			dropped = append(dropped, t.latest)
+		}
+		return true
+	})
+	return dropped
 }
 
-// remove takes out a notice, if it is there. The caller holds w.mu.
-func (w *Webhook) remove(n *notice) {
-	w.waiting = slices.DeleteFunc(w.waiting, func(other *notice) bool { return other == n })
+// toEnd has a topic wait behind all others. The caller holds w.mu.
+func (w *Webhook) toEnd(t *topic) {
+	w.topics = append(slices.DeleteFunc(w.topics, func(other *topic) bool { return other == t }), t)
 }
 
-// signal wakes Run.
-func (w *Webhook) signal() {
+// Wake has Run look at once whether there is something to tell, as after another URL.
+func (w *Webhook) Wake() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -208,16 +166,16 @@ func (w *Webhook) Run(ctx context.Context) {
 		backoff.WithMaxInterval(longestPause), backoff.WithMaxElapsedTime(0))
 	for {
 		last := ctx.Err() != nil
-		n, a, wait := w.next(last)
+		t, n, wait := w.next(last)
 		switch {
-		case n == nil && last:
+		case t == nil && last:
 			return
-		case n == nil:
+		case t == nil:
 			pause(ctx, w.wake, wait)
 			continue
 		}
-		r := w.post(attempts, client, a)
-		if dropped, why := w.settle(n, a, r, ctx.Err() != nil); why != "" {
+		r := w.post(attempts, client, n)
+		if dropped, why := w.settle(t, n, r, ctx.Err() != nil); why != "" {
 			w.drop(dropped, why)
 		}
 		if r == nil {
@@ -241,85 +199,106 @@ func pause(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 
 // next begins an attempt with what is due, at the end of the process with all that waits. If
 // there is nothing, it tells how long to wait.
-func (w *Webhook) next(last bool) (n *notice, a message.Alarm, wait time.Duration) {
+func (w *Webhook) next(last bool) (t *topic, n notice, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.lookAtURL()
 	wait = time.Hour // until it is woken
-	for _, n := range w.waiting {
-		if left := time.Until(n.due); left > 0 && !last {
+	if w.url == "" {
+		return nil, notice{}, wait
+	}
+	for _, t := range w.topics {
+		if !t.waiting {
+			continue
+		}
+		if left := time.Until(t.due()); left > 0 && !last {
 			wait = min(wait, left)
 			continue
 		}
-		n.trying = true
-		n.attempts++
-		known := w.known[n.key()]
-		known.unsure = true
-		w.known[n.key()] = known
-		return n, n.Alarm, 0
+		t.attempts++
+		t.alerted = t.alerted || t.latest.Raised // also if its answer is lost
+		w.trying = t
+		return t, t.latest, 0
 	}
-	return nil, message.Alarm{}, wait
+	return nil, notice{}, wait
+}
+
+// lookAtURL has the endpoint of another URL told of all that is raised. The caller holds w.mu.
+func (w *Webhook) lookAtURL() {
+	now := w.o.URL()
+	if now == w.url {
+		return
+	}
+	w.url = now
+	for _, t := range w.topics {
+		if t.latest.Raised {
+			t.waiting, t.attempts, t.told = true, 0, time.Time{}
+		}
+	}
 }
 
 // post makes one attempt.
-func (w *Webhook) post(ctx context.Context, client *http.Client, a message.Alarm) *webhook.Refusal {
-	to, err := url.Parse(w.o.URL())
-	if err != nil || to.Host == "" { // the settings are checked
-		return &webhook.Refusal{Code: "no_url", Text: "there is no webhook in the settings any more", OfMessage: true}
+func (w *Webhook) post(ctx context.Context, client *http.Client, n notice) *webhook.Refusal {
+	to, err := url.Parse(w.url) // only this goroutine writes it
+	if err != nil {             // the settings are checked
+		return &webhook.Refusal{Code: "no_url", Text: "the URL in the settings is none", OfMessage: true}
 	}
-	r := webhook.Post(ctx, client, to, header(a, w.o.UserAgent), body(a))
+	r := webhook.Post(ctx, client, to, n.header(w.o.UserAgent), n.body())
 	if r == nil {
-		w.event(w.o.Log.Info(), a).Str("code", "webhook.sent").Str("to", webhook.Host(to)).Msg("the webhook is told of an alarm")
+		w.event(w.o.Log.Info(), n).Str("code", "webhook.sent").Str("to", webhook.Host(to)).Msg("the webhook is told of an alarm")
 		return nil
 	}
-	w.event(w.seldom.Warn(), a).Str("code", "webhook.refused").Str("to", webhook.Host(to)).Str("reason", r.Code).Str("detail", r.Text).Msg("the webhook did not take an alarm; it is tried again")
+	w.event(w.seldom.Warn(), n).Str("code", "webhook.refused").Str("to", webhook.Host(to)).Str("reason", r.Code).Str("detail", r.Text).Msg("the webhook did not take an alarm")
 	if r.OfURL {
-		w.o.Refused()
+		w.o.URLRefused()
 	}
 	return r
 }
 
-// settle notes what became of an attempt with an alarm, which may have changed meanwhile. It
-// returns what is given up, and why; "": nothing.
-func (w *Webhook) settle(n *notice, a message.Alarm, r *webhook.Refusal, last bool) (dropped message.Alarm, why string) {
+// settle notes what became of an attempt with an alarm, which may have changed meanwhile, or
+// whose term may be over. It returns what is given up, and why; "": nothing.
+func (w *Webhook) settle(t *topic, n notice, r *webhook.Refusal, last bool) (dropped notice, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n.trying = false
-	if r != nil {
-		w.o.Count(Failed)
-		switch {
-		case last:
-			why = "this process ends"
-		case r.OfMessage && n.attempts >= attemptsOfMessage:
-			why = r.Text
-		default:
-			return message.Alarm{}, ""
+	w.trying = nil
+	left := !slices.Contains(w.topics, t)
+	if r == nil {
+		w.o.Count(Sent)
+		t.alerted = n.Raised
+		if n.Raised {
+			t.told = time.Now()
 		}
-		w.remove(n)
-		return n.Alarm, why
-	}
-	w.o.Count(Sent)
-	if known, ours := w.known[n.key()]; ours { // else somebody else goes on with it
-		known.raised, known.unsure = a.Raised, false
-		if a.Raised {
-			known.told = time.Now()
+		t.waiting = t.latest != n && (t.alerted || t.latest.as != over)
+		if !left || !t.waiting {
+			return notice{}, ""
 		}
-		w.known[n.key()] = known
+	} else {
+		w.o.Count(Refused)
 	}
-	if n.Raised == a.Raised {
-		w.remove(n)
+	switch {
+	case left:
+		why = termOver
+	case last:
+		why = processEnd
+	case r.OfMessage && t.attempts >= attemptsOfMessage:
+		why = r.Text
+	default:
+		w.toEnd(t)
+		return notice{}, ""
 	}
-	return message.Alarm{}, ""
+	t.waiting = false
+	return t.latest, why
 }
 
 // drop tells that a message is given up.
-func (w *Webhook) drop(a message.Alarm, why string) {
+func (w *Webhook) drop(n notice, why string) {
 	w.o.Count(Dropped)
-	w.event(w.o.Log.Error(), a).Str("code", "webhook.dropped").Str("reason", why).Msg("the webhook is not told of an alarm")
+	w.event(w.o.Log.Error(), n).Str("code", "webhook.dropped").Str("reason", why).Msg("the webhook is not told of an alarm")
 }
 
-func (w *Webhook) event(e *zerolog.Event, a message.Alarm) *zerolog.Event {
-	if a.Subscription != "" {
-		e.Str("subscription", a.Subscription)
+func (w *Webhook) event(e *zerolog.Event, n notice) *zerolog.Event {
+	if n.Subscription != "" {
+		e.Str("subscription", n.Subscription)
 	}
-	return e.Str("alarm", a.Name).Bool("raised", a.Raised)
+	return e.Str("alarm", n.Name).Bool("raised", n.Raised)
 }

@@ -23,19 +23,21 @@ import (
 // receiver is a webhook on fake time, with a Board that tells it.
 type receiver struct {
 	*Board
+	hook  *Webhook
 	t     *testing.T
 	began time.Time
 	log   syncbuf.Buffer
 	stop  func() // and wait for the end
 
-	mu      sync.Mutex
-	url     string
-	status  int           // that it answers with
-	hangs   bool          // it answers nothing
-	gate    chan struct{} // it answers when this is closed; nil: at once
-	got     []posted
-	count   map[string]int
-	refused int
+	mu       sync.Mutex
+	url      string
+	status   int           // that it answers with
+	hangs    bool          // it answers nothing
+	disliked string        // alarm that it answers with 500
+	gate     chan struct{} // it answers when this is closed; nil: at once
+	got      []posted
+	count    map[string]int
+	refused  int
 }
 
 // posted is what the receiver got.
@@ -65,10 +67,10 @@ func withReceiver(t *testing.T, test func(r *receiver)) {
 		defer server.Close()
 		w := NewWebhook(WebhookOptions{
 			URL: func() string { return locked(r, &r.url) }, UserAgent: "zoomstream/test", Transport: server.Client().Transport, Log: zerolog.New(&r.log),
-			Count:   func(outcome string) { r.change(func() { r.count[outcome]++ }) },
-			Refused: func() { r.change(func() { r.refused++ }) },
+			Count:      func(outcome string) { r.change(func() { r.count[outcome]++ }) },
+			URLRefused: func() { r.change(func() { r.refused++ }) },
 		})
-		r.Board = NewBoard("replica-1", nil, w, zerolog.New(&r.log))
+		r.hook, r.Board = w, NewBoard("replica-1", nil, w, zerolog.New(&r.log))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { w.Run(ctx) })
@@ -119,6 +121,10 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	if gate := locked(r, &r.gate); gate != nil {
 		<-gate
 	}
+	if p.Alarm == locked(r, &r.disliked) {
+		out.WriteHeader(http.StatusInternalServerError)
+		return
+	}
 	out.WriteHeader(locked(r, &r.status))
 }
 
@@ -146,11 +152,11 @@ func (r *receiver) tells(within time.Duration, want ...string) {
 	}
 }
 
-func (r *receiver) counted(sent, failed, dropped int) {
+func (r *receiver) counted(sent, refused, dropped int) {
 	r.t.Helper()
 	r.change(func() {
-		if r.count[Sent] != sent || r.count[Failed] != failed || r.count[Dropped] != dropped {
-			r.t.Errorf("counted %v, want %d, %d, %d", r.count, sent, failed, dropped)
+		if r.count[Sent] != sent || r.count[Refused] != refused || r.count[Dropped] != dropped {
+			r.t.Errorf("counted %v, want %d, %d, %d", r.count, sent, refused, dropped)
 		}
 		if logged := strings.Count(r.log.String(), `"webhook.dropped"`); logged != dropped {
 			r.t.Errorf("%d lines of messages that are dropped, want %d:\n%s", logged, dropped, &r.log)
@@ -195,9 +201,24 @@ func TestWebhook(t *testing.T) {
 
 // TestHostileText: what an alarm tells may be somebody else's words.
 func TestHostileText(t *testing.T) {
-	got := text(message.Alarm{Name: "token", Raised: false, Replica: "r", Detail: "<!channel> @all <https://evil.example|click> &lt;\n\x1b[31m " + strings.Repeat("é", 1000)})
-	if strings.ContainsAny(got, "<>@&\n\x1b") || len(got) > 1000 || !strings.HasPrefix(got, "zoomstream: alarm token is over, says replica r: ‹!channel› ＠all ‹https") {
-		t.Errorf("%q", got)
+	for hostile, harmless := range map[string]string{
+		"<!channel> @all":                "‹!channel› ＠all",
+		"<https://evil.example|click>":   "‹https：//evil.example|click›",
+		"https://evil.example":           "https：//evil.example",
+		"[click](https://evil.example)":  "［click］(https：//evil.example)",
+		"![x](HTTPS://evil.example/x)":   "!［x］(HTTPS：//evil.example/x)",
+		"Www.evil.example":               "Www．evil.example",
+		"&lt;\n\x1b[31m":                 "＆lt;  ［31m",
+		"dial tcp [::1]:4222: no server": "dial tcp ［::1］:4222: no server",
+	} {
+		n := notice{over, message.Alarm{Name: "token", Replica: "r", Detail: hostile}}
+		if got, want := n.text(), "zoomstream: alarm token is over, says replica r: "+harmless; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	long := notice{over, message.Alarm{Name: "token", Replica: "r", Detail: strings.Repeat("é", 1000)}}
+	if n := len(long.text()); n > 1000 {
+		t.Errorf("%d bytes", n)
 	}
 }
 
@@ -223,7 +244,7 @@ func TestWebhookAway(t *testing.T) {
 		}
 		r.answer(http.StatusOK)
 		got := r.told(2 * time.Minute)
-		if len(got) != 2 || !strings.HasSuffix(got[0], "spooling true third") || !strings.HasSuffix(got[1], "stream true later") {
+		if all := strings.Join(got, "\n") + "\n"; len(got) != 2 || !strings.Contains(all, " spooling true third\n") || !strings.Contains(all, " stream true later\n") {
 			t.Errorf("told %q", got)
 		}
 		r.clear(message.AlarmSpooling, "over")
@@ -234,15 +255,15 @@ func TestWebhookAway(t *testing.T) {
 			t.Errorf("%d attempts in five seconds", n)
 		}
 		r.change(func() {
-			if r.count[Sent] != 3 || r.count[Failed] < attempts {
+			if r.count[Sent] != 3 || r.count[Refused] < attempts {
 				t.Errorf("counted %v after %d attempts", r.count, attempts)
 			}
 		})
 	})
 }
 
-// TestWebhookFlapping: an alarm that comes and goes is told of twice in five minutes at most,
-// and in the end as it is.
+// TestWebhookFlapping: that an alarm is raised which comes and goes is told every five minutes at
+// most, and in the end how it is.
 func TestWebhookFlapping(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.raise(message.AlarmSpooling, "1")
@@ -296,48 +317,35 @@ func TestWebhookLostAnswer(t *testing.T) {
 	})
 }
 
-// TestWebhookChangesMeanwhile: what changes during an attempt that succeeds is told after it,
-// unless it is as before.
+// TestWebhookChangesMeanwhile: what changes during an attempt that succeeds is told after it.
 func TestWebhookChangesMeanwhile(t *testing.T) {
-	for _, cleared := range []bool{true, false} {
+	for again, want := range map[bool]string{false: "1s token false 2", true: "5m1s token true 3"} {
 		withReceiver(t, func(r *receiver) {
 			gate := make(chan struct{})
 			r.change(func() { r.gate = gate })
 			r.raise(message.AlarmToken, "1")
 			r.tells(time.Second, "0s token true 1")
 			r.clear(message.AlarmToken, "2")
-			if !cleared {
+			if again {
 				r.raise(message.AlarmToken, "3")
 			}
 			close(gate)
-			if cleared {
-				r.tells(time.Hour, "1s token false 2")
-			} else {
-				r.tells(time.Hour)
-			}
+			r.tells(time.Hour, want)
 		})
 	}
 }
 
-// TestWebhookIsBounded: when too many wait, the oldest are dropped, with a word.
-func TestWebhookIsBounded(t *testing.T) {
+// TestWebhookMany: nothing is lost of many alarms at a time, each of which comes once.
+func TestWebhookMany(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
-		r.answer(0)
-		r.raise(message.AlarmStream, "on its way")
-		time.Sleep(time.Second)
+		r.answer(http.StatusServiceUnavailable)
 		for n := range 150 {
 			r.Raise(message.AlarmContested, fmt.Sprintf("sub-%d", n), 1, fmt.Sprint(n), time.Now())
 		}
-		r.counted(0, 0, 51)
+		r.told(time.Hour)
 		r.answer(http.StatusOK)
-		got := r.told(time.Minute)
-		if len(got) != 1+1+99 || !strings.HasSuffix(got[1], "stream true on its way") || !strings.HasSuffix(got[2], "contested true 51") || !strings.HasSuffix(got[100], "contested true 149") {
+		if got := r.told(2 * time.Minute); len(got) != 150 {
 			t.Errorf("%d are told: %q", len(got), got)
-		}
-		r.Clear(message.AlarmContested, "sub-0", 1, "over", time.Now()) // of which nobody has heard
-		r.Clear(message.AlarmContested, "sub-149", 1, "over", time.Now())
-		if got := r.told(time.Minute); len(got) != 1 {
-			t.Errorf("told %q", got)
 		}
 	})
 }
@@ -345,13 +353,13 @@ func TestWebhookIsBounded(t *testing.T) {
 // TestWebhookEnds: what waits has a last chance, of two seconds in all.
 func TestWebhookEnds(t *testing.T) {
 	for name, c := range map[string]struct {
-		status                int
-		took                  time.Duration
-		sent, failed, dropped int
+		status                 int
+		took                   time.Duration
+		sent, refused, dropped int
 	}{
 		"nothing is wrong": {status: http.StatusOK, sent: 4},
-		"it fails":         {status: http.StatusInternalServerError, sent: 2, failed: 3, dropped: 2},
-		"it hangs":         {status: 0, took: 2 * time.Second, sent: 2, failed: 2, dropped: 2},
+		"it fails":         {status: http.StatusInternalServerError, sent: 2, refused: 3, dropped: 2},
+		"it hangs":         {status: 0, took: 2 * time.Second, sent: 2, refused: 2, dropped: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withReceiver(t, func(r *receiver) {
@@ -369,7 +377,7 @@ func TestWebhookEnds(t *testing.T) {
 				if took := time.Since(began); took != c.took {
 					t.Errorf("it takes %v", took)
 				}
-				r.counted(c.sent, c.failed, c.dropped)
+				r.counted(c.sent, c.refused, c.dropped)
 			})
 		})
 	}
@@ -407,25 +415,170 @@ func TestWebhookWrongMessage(t *testing.T) {
 	})
 }
 
-// TestWebhookHandover: whoever leads next goes on with the alarms of a subscription.
+// TestWebhookHandover: whoever takes a subscription over tells once what is raised, and what the
+// term before was told counts no more.
 func TestWebhookHandover(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the leader before", time.Now())
-		r.tells(time.Minute) // which has told it
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := locked(r, &r.got); len(got) != 1 || !strings.HasPrefix(got[0].Text, "zoomstream: alarm late of subscription sub-1 is still raised, says replica replica-1: raised by the leader before; what to do: ") {
+			t.Fatalf("people are told %+v", got)
+		}
+		r.tells(0, "0s late true raised by the leader before")
 		r.Clear(message.AlarmLate, "sub-1", 3, "on time", time.Now())
 		r.tells(time.Minute, "1m0s late false on time")
-		r.Raise(message.AlarmLate, "sub-1", 3, "2 h", time.Now())
-		r.tells(time.Minute, "2m0s late true 2 h")
 		r.Leave("sub-1", 3)
-		r.tells(time.Minute) // it is raised still
-		r.Raise(message.AlarmLate, "sub-1", 5, "3 h", time.Now())
-		r.tells(time.Minute, "4m0s late true 3 h") // somebody has cleared it meanwhile
-		r.Clear(message.AlarmLate, "sub-1", 5, "on time", time.Now())
-		r.tells(0, "5m0s late false on time")
-		r.Raise(message.AlarmLate, "sub-1", 5, "4 h", time.Now())
-		r.tells(time.Minute) // too soon after the last time
+		r.Raise(message.AlarmLate, "sub-1", 5, "2 h", time.Now())
+		r.tells(time.Minute, "2m0s late true 2 h")
 		r.Leave("sub-1", 5)
-		r.tells(0, "6m0s late true 4 h") // before the successor tells more
+		r.tells(time.Minute) // it is raised still
+		r.Raise(message.AlarmLate, "sub-1", 7, "3 h", time.Now())
+		r.tells(time.Minute, "4m0s late true 3 h") // somebody has cleared it meanwhile
+		r.Raise(message.AlarmLate, "sub-1", 9, "4 h", time.Now())
+		r.Leave("sub-1", 7) // which has it no more
+		r.Clear(message.AlarmLate, "sub-1", 9, "on time", time.Now())
+		r.tells(time.Hour, "5m0s late false on time")
+		r.counted(5, 0, 0)
+	})
+}
+
+// TestWebhookDropsOfATerm what waits when it is over: it would come after the next leader's word.
+func TestWebhookDropsOfATerm(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.Raise(message.AlarmContested, "sub-1", 3, "told", time.Now())
+		r.tells(time.Minute, "0s contested true told")
+		r.answer(http.StatusServiceUnavailable)
+		r.Clear(message.AlarmContested, "sub-1", 3, "refused", time.Now())
+		r.Raise(message.AlarmLate, "sub-1", 3, "refused, too", time.Now())
+		r.raise(message.AlarmToken, "of the process")
+		r.told(time.Minute)
+		r.Leave("sub-1", 3)
+		r.answer(http.StatusOK)
+		if got := r.told(2 * time.Minute); len(got) != 1 || !strings.HasSuffix(got[0], "token true of the process") {
+			t.Errorf("told %q", got)
+		}
+		r.counted(2, r.count[Refused], 2)
+		if lines := strings.Count(r.log.String(), `"reason":"`+termOver); lines != 2 {
+			t.Errorf("%d lines of what is dropped:\n%s", lines, &r.log)
+		}
+		r.Raise(message.AlarmLate, "sub-1", 5, "anew", time.Now())
+		r.tells(time.Second, "4m0s late true anew")
+	})
+}
+
+// TestWebhookLeavesDuringAnAttempt: what comes of it neither counts for the next term nor is tried again.
+func TestWebhookLeavesDuringAnAttempt(t *testing.T) {
+	for status, dropped := range map[int]int{http.StatusOK: 0, http.StatusServiceUnavailable: 1} {
+		withReceiver(t, func(r *receiver) {
+			gate := make(chan struct{})
+			r.change(func() { r.gate = gate })
+			r.answer(status)
+			r.Raise(message.AlarmContested, "sub-1", 3, "1", time.Now())
+			r.tells(time.Second, "0s contested true 1")
+			r.Leave("sub-1", 3)
+			close(gate)
+			r.tells(time.Minute)
+			r.counted(1-dropped, dropped, dropped)
+			r.answer(http.StatusOK)
+			r.Raise(message.AlarmContested, "sub-1", 5, "2", time.Now())
+			r.tells(time.Minute, "1m1s contested true 2")
+		})
+	}
+	withReceiver(t, func(r *receiver) {
+		gate := make(chan struct{})
+		r.change(func() { r.gate = gate })
+		r.Raise(message.AlarmContested, "sub-1", 3, "1", time.Now())
+		r.tells(time.Second, "0s contested true 1")
+		r.Clear(message.AlarmContested, "sub-1", 3, "2", time.Now())
+		r.Leave("sub-1", 3)
+		close(gate)
+		r.tells(time.Minute)
+		r.counted(1, 0, 1)
+	})
+}
+
+// TestWebhookAdoptsUntold: an endpoint that was away in the term before learns of what is raised, and of its end.
+func TestWebhookAdoptsUntold(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.answer(http.StatusServiceUnavailable)
+		r.Adopt(message.AlarmContested, "sub-1", 5, "1", time.Now())
+		r.Adopt(message.AlarmLate, "sub-1", 5, "2", time.Now())
+		r.Clear(message.AlarmLate, "sub-1", 5, "3", time.Now()) // perhaps it was told by the leader before
+		r.told(time.Minute)
+		r.answer(http.StatusOK)
+		got := r.told(2 * time.Minute)
+		if all := strings.Join(got, "\n") + "\n"; len(got) != 2 || !strings.Contains(all, " contested true 1\n") || !strings.Contains(all, " late false 3\n") {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// TestWebhookRenewed: more of the same is told when five minutes are over, and never as an end.
+func TestWebhookRenewed(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.raise(message.AlarmSpool, "1")
+		r.tells(time.Second, "0s spool true 1")
+		for _, detail := range []string{"2", "3"} {
+			r.Withdraw(message.AlarmSpool, "more is lost", time.Now())
+			r.tells(time.Second)
+			r.raise(message.AlarmSpool, detail)
+		}
+		r.tells(10*time.Minute, "5m0s spool true 3")
+		r.Withdraw(message.AlarmSpool, "more is lost", time.Now())
+		r.raise(message.AlarmSpool, "4")
+		r.tells(time.Second, "10m3s spool true 4")
+		r.clear(message.AlarmSpool, "5")
+		r.tells(time.Hour, "10m4s spool false 5")
+	})
+}
+
+// TestWebhookAbandoned: a process that stops says that nobody watches its alarms, and not that they are over.
+func TestWebhookAbandoned(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.raise(message.AlarmToken, "no token")
+		time.Sleep(time.Second)
+		r.clear(message.AlarmToken, "a token")
+		time.Sleep(time.Second)
+		r.raise(message.AlarmSpooling, "no NATS")
+		r.tells(time.Second, "0s token true no token", "1s token false a token", "2s spooling true no NATS")
+		r.raise(message.AlarmToken, "no token") // of which nobody hears before five minutes are over
+		r.Abandon(message.AlarmToken, "this replica stops while it is raised: no token", time.Now())
+		r.Abandon(message.AlarmSpooling, "this replica stops while it is raised: no NATS", time.Now())
+		r.stop()
+		got := locked(r, &r.got)
+		if len(got) != 2 || len(r.Raised()) != 0 {
+			t.Fatalf("told %q, raised are %v", got, r.Raised())
+		}
+		for n, want := range []string{
+			"zoomstream: alarm token is watched no more by replica replica-1: this replica stops while it is raised: no token; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#token",
+			"zoomstream: alarm spooling is watched no more by replica replica-1: this replica stops while it is raised: no NATS; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#spooling",
+		} {
+			if got[n].Text != want || got[n].Raised {
+				t.Errorf("people are told %q, the alarm is raised: %t", got[n].Text, got[n].Raised)
+			}
+		}
+	})
+}
+
+// TestWebhookDislikesOne: a message that is refused does not keep the others waiting.
+func TestWebhookDislikesOne(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.change(func() { r.disliked = message.AlarmToken })
+		url := r.url
+		r.setURL("") // until all three wait
+		r.raise(message.AlarmToken, "1")
+		r.raise(message.AlarmStream, "2")
+		r.raise(message.AlarmSpooling, "3")
+		r.setURL(url)
+		got := r.told(5 * time.Second)
+		if len(got) < 4 || !slices.Equal(got[:3], []string{"0s token true 1", "1s stream true 2", "1s spooling true 3"}) {
+			t.Errorf("told %q", got)
+		}
+		r.change(func() { r.disliked = "" })
+		if got := r.told(time.Minute); len(got) != 1 || !strings.HasSuffix(got[0], "token true 1") {
+			t.Errorf("told %q", got)
+		}
 	})
 }
 
@@ -443,9 +596,40 @@ func TestWebhookURL(t *testing.T) {
 		if got := r.told(2 * time.Minute); len(got) != 1 {
 			t.Errorf("told %q", got)
 		}
-		r.change(func() { r.url = "" })
+		r.setURL("")
 		r.clear(message.AlarmToken, "2")
 		r.raise(message.AlarmStream, "3")
-		r.tells(time.Hour)
+		r.raise(message.AlarmSpooling, "4")
+		r.clear(message.AlarmSpooling, "5")
+		r.tells(time.Minute)
+		r.counted(1, r.count[Refused], 0)
 	})
+}
+
+// TestWebhookOtherURL: the endpoint of another URL is told of what is raised already.
+func TestWebhookOtherURL(t *testing.T) {
+	withReceiver(t, func(r *receiver) {
+		r.setURL("")
+		r.raise(message.AlarmToken, "1")
+		r.raise(message.AlarmStream, "2")
+		r.clear(message.AlarmStream, "3")
+		r.tells(time.Hour)
+		r.setURL("http://hooks.example/" + hidden)
+		r.tells(time.Minute, "1h0m0s token true 1")
+		r.setURL("http://hooks.example/other" + hidden)
+		r.tells(time.Minute, "1h1m0s token true 1")
+		r.hook.Wake() // it is the same
+		r.tells(time.Hour)
+		r.clear(message.AlarmToken, "4")
+		r.tells(time.Second, "2h2m0s token false 4")
+		r.setURL("http://hooks.example/third" + hidden)
+		r.tells(time.Hour)
+		r.counted(3, 0, 0)
+	})
+}
+
+// setURL is what SIGHUP does.
+func (r *receiver) setURL(url string) {
+	r.change(func() { r.url = url })
+	r.hook.Wake()
 }

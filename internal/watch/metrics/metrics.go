@@ -42,8 +42,8 @@ func New(version, commit string, subscriptions []string) *Metrics {
 	f.gauge("build_info", "Always 1; the labels tell what runs.", "version", "commit").WithLabelValues(version, commit).Set(1)
 	m.publish = f.histogram("publish_seconds", "From handing a message to NATS to its acknowledgement.", brief).WithLabelValues().(prometheus.Histogram)
 	m.alarms = f.counter("alarms_raised_total", "Times that an alarm was raised.", "alarm")
-	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, failed (there will be another one), or dropped: the message is given up.", "outcome")
-	for _, outcome := range []string{alarm.Sent, alarm.Failed, alarm.Dropped} {
+	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, refused (or failed; there is another one unless it is dropped), or dropped: the message is given up.", "outcome")
+	for _, outcome := range []string{alarm.Sent, alarm.Refused, alarm.Dropped} {
 		m.notifications.WithLabelValues(outcome) // so that there is a first one to compare with
 	}
 	v := newVectors(f)
