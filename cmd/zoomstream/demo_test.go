@@ -58,6 +58,9 @@ func TestDemo(t *testing.T) {
 		"demo", "--rate", "50", "--no-script")
 	short := start(t, nil, "demo", "--duration", "2s", "--rate", "50") // by itself, whatever it has shown by then
 	demoSays(p, ` (late|no event_ts)  #100\b`)
+	if code, body := getPage(t, demoSays(p, `^    (http://127\.0\.0\.1:\d+/) `)[1]+"event/1"); code != http.StatusOK { // what is invented is no secret
+		t.Errorf("an event on the page: %d %s", code, body)
+	}
 	p.signal(os.Interrupt)
 	p.exit(exitOK)
 	short.exit(exitOK)

@@ -55,7 +55,7 @@ func (d *demo) newReplicas(dir string) []*replica {
 			"ZOOM_CLIENT_ID="+demoClient, "ZOOM_CLIENT_SECRET="+demoSecret, "ZOOM_ACCOUNT_ID="+demoAccount,
 			"ZOOM_OAUTH_URL=http://"+d.listener.Addr().String()+"/oauth/token",
 			"ZOOM_WEBSOCKET_URL=ws://"+d.listener.Addr().String()+"/ws?subscriptionId="+demoSubscription,
-			"NATS_URL_FILE="+d.nats.URLFile(), "ZOOMSTREAM_HTTP_ADDR="+r.page, "ZOOMSTREAM_LOG_FORMAT=console")
+			"NATS_URL_FILE="+d.nats.URLFile(), "ZOOMSTREAM_HTTP_ADDR="+r.page, "ZOOMSTREAM_PAGE_EVENTS=on", "ZOOMSTREAM_LOG_FORMAT=console")
 		replicas = append(replicas, r)
 	}
 	return replicas

@@ -83,7 +83,7 @@ func connect(ctx context.Context, o Options, m *monitor) (js jetstream.JetStream
 	options := natsconn.Settings(o.Config.NATS).Options()
 	options.InProcess, options.Name, options.Denied, options.Refused, options.Log = o.NATS, "zoomstream/"+o.Config.Replica, m.noteDenied, m.rereadSecrets, o.Log
 	options.Secrets = func() natsconn.Secrets { return m.secrets.Load().nats }
-	if o.NATS != nil || !o.Config.NATS.Embedded() {
+	if !startsNATS(o) {
 		js, err := natsconn.Connect(ctx, options)
 		if err != nil {
 			return nil, nil, nil, err
@@ -105,6 +105,9 @@ func connect(ctx context.Context, o Options, m *monitor) (js jetstream.JetStream
 	o.Log.Info().Str("code", "nats.hint").Msg(hint(o.Config, embedded))
 	return js, func() { js.Conn().Close(); embedded.Shutdown() }, embedded.Failed(), nil
 }
+
+// startsNATS reports whether this process starts the embedded server.
+func startsNATS(o Options) bool { return o.NATS == nil && o.Config.NATS.Embedded() }
 
 func embeddedOptions(o Options) natsconn.EmbeddedOptions {
 	options := natsconn.EmbeddedOptions{DataDir: o.Config.DataDir, Addr: o.Config.NATSAddr, Log: o.Log}

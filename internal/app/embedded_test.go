@@ -2,6 +2,8 @@ package app
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,44 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
+
+// TestPageEvents: by itself the page shows whole events only where NATS shows them to anybody.
+func TestPageEvents(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		embedded        bool
+		anonymous, mode string
+		shown           bool
+	}{
+		{true, "read", "", true},
+		{true, "read", "off", false},
+		{true, "none", "auto", false},
+		{true, "none", "on", true},
+		{false, "read", "auto", false},
+		{false, "read", "on", true},
+		{false, "read", "off", false},
+	} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.settings.HTTPAddr, h.settings.NATSAnonymous, h.settings.PageEvents = "127.0.0.1:0", c.anonymous, c.mode
+			if c.embedded {
+				h.settings.NATSURL = ""
+			}
+			h.connected()
+			h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
+			if c.shown {
+				h.await("the event on the page", 20*time.Second, func() bool { _, body := h.get("/event/1"); return strings.Contains(body, "meeting.started") })
+				return
+			}
+			for _, path := range []string{"/event/1", "/search?what=meeting.started&since=1h"} {
+				if code, body := h.get(path); code != http.StatusForbidden || !strings.Contains(body, "ZOOMSTREAM_PAGE_EVENTS") {
+					t.Errorf("%s: %d %s", path, code, body)
+				}
+			}
+		})
+	}
+}
 
 // TestEmbeddedAnonymous reads what a connector with NATS built in has stored, without a login where that is allowed, and
 // has a second one join by the file.

@@ -77,9 +77,21 @@ func newMonitor(o Options) (*monitor, error) {
 	var err error
 	m.server, err = httpserver.Listen(httpserver.Options{
 		Address: o.Config.HTTPAddr, Elsewhere: o.Config.HTTPElsewhere, Registry: m.metrics.Registry(), Status: m.status, Ready: m.ready,
-		Health: &m.health, Page: m.page, Log: o.Log,
+		Health: &m.health, NoEvents: noEvents(o), Page: m.page, Log: o.Log,
 	})
 	return m, err
+}
+
+// noEvents is why the page shows whole events to no user of this machine; nil: it shows them. By
+// itself it does so only where anybody on the machine may read them from NATS as well.
+func noEvents(o Options) error {
+	switch c := o.Config; {
+	case c.PageEvents == "off":
+		return errors.New("ZOOMSTREAM_PAGE_EVENTS is off")
+	case c.PageEvents == "auto" && (!startsNATS(o) || c.NATSAnonymous != "read"):
+		return errors.New("every user of this machine would see whole events, which hold personal data, though NATS wants a login; ZOOMSTREAM_PAGE_EVENTS=on shows them all the same")
+	}
+	return nil
 }
 
 // run serves until the context ends.

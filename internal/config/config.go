@@ -69,6 +69,7 @@ type Config struct {
 
 	HTTPAddr      string // host:port, "" = off
 	HTTPElsewhere bool   // it is nobody's choice: if it is taken, another port will do
+	PageEvents    string // whether the status page shows whole events: auto, on, off
 	LogLevel      string // trace, debug, info, warn, error
 	LogFormat     string // json, console, auto
 
@@ -140,6 +141,7 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_FORWARD_SECRET", checked(&c.ForwardSecret, oneLine)},
 
 		{"ZOOMSTREAM_HTTP_ADDR", checked(&c.HTTPAddr, address)},
+		{"ZOOMSTREAM_PAGE_EVENTS", oneOf(&c.PageEvents, "auto", "on", "off")},
 		{"ZOOMSTREAM_LOG_LEVEL", oneOf(&c.LogLevel, "trace", "debug", "info", "warn", "error")},
 		{"ZOOMSTREAM_LOG_FORMAT", oneOf(&c.LogFormat, "json", "console", "auto")},
 	}

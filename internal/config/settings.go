@@ -74,7 +74,8 @@ type Settings struct {
 	ForwardSecret     string `name:"forward-secret" setting:"ZOOMSTREAM_FORWARD_SECRET" group:"Operation" placeholder:"TOKEN" kind:"secret" help:"Secret token with which zoomstream forward signs what it delivers: the one that the endpoint checks."`
 	ForwardSecretFile string `name:"forward-secret-file" setting:"ZOOMSTREAM_FORWARD_SECRET_FILE" group:"Operation" placeholder:"FILE" kind:"file" help:"File that holds the secret token of forward."`
 
-	HTTPAddr  string `name:"http-addr" setting:"ZOOMSTREAM_HTTP_ADDR" group:"Operation" placeholder:"HOST:PORT" preset:"127.0.0.1:8480" help:"Address of metrics, health and status page; port 0 picks one and logs it, off disables it."`
-	LogLevel  string `name:"log-level" setting:"ZOOMSTREAM_LOG_LEVEL" group:"Operation" placeholder:"LEVEL" preset:"info" help:"Least level that is logged: trace, debug, info, warn or error."`
-	LogFormat string `name:"log-format" setting:"ZOOMSTREAM_LOG_FORMAT" group:"Operation" placeholder:"FORMAT" preset:"auto" help:"json, console, or auto: console on a terminal, else json."`
+	HTTPAddr   string `name:"http-addr" setting:"ZOOMSTREAM_HTTP_ADDR" group:"Operation" placeholder:"HOST:PORT" preset:"127.0.0.1:8480" help:"Address of metrics, health and status page; port 0 picks one and logs it, off disables it."`
+	PageEvents string `name:"page-events" setting:"ZOOMSTREAM_PAGE_EVENTS" group:"Operation" placeholder:"WHEN" preset:"auto" help:"Whether the status page shows whole events and searches them, to every user of this machine: on, off, or auto: only with an embedded NATS server that lets clients without a login read. Only on a loopback address in any case."`
+	LogLevel   string `name:"log-level" setting:"ZOOMSTREAM_LOG_LEVEL" group:"Operation" placeholder:"LEVEL" preset:"info" help:"Least level that is logged: trace, debug, info, warn or error."`
+	LogFormat  string `name:"log-format" setting:"ZOOMSTREAM_LOG_FORMAT" group:"Operation" placeholder:"FORMAT" preset:"auto" help:"json, console, or auto: console on a terminal, else json."`
 }

@@ -59,6 +59,7 @@ var contract = []struct {
 	{"ZOOMSTREAM_ALARM_WEBHOOK_URL", "", [3]string{"https://a/", "https://b/", "http://localhost/"}},
 	{"ZOOMSTREAM_FORWARD_SECRET", "", [3]string{"a", "b", "c"}},
 	{"ZOOMSTREAM_HTTP_ADDR", "127.0.0.1:8480", [3]string{"off", ":0", "[::1]:80"}},
+	{"ZOOMSTREAM_PAGE_EVENTS", "auto", [3]string{"on", "off", "auto"}},
 	{"ZOOMSTREAM_LOG_LEVEL", "info", [3]string{"debug", "warn", "error"}},
 	{"ZOOMSTREAM_LOG_FORMAT", "auto", [3]string{"json", "console", "auto"}},
 }

@@ -2,7 +2,7 @@
 // the status page.
 //
 //	/             the status page; /events, /assets/ and /runbook/ are its parts
-//	/event/       a whole event, on loopback only, and neither for other web pages nor by way of a proxy
+//	/event/       a whole event, if the options permit that, on loopback only, and neither for other web pages nor by way of a proxy
 //	/search       the same for those that are searched for
 //	/metrics      for Prometheus
 //	/healthz      200 while this process's own loops run and what waits to be stored gets on;
@@ -55,8 +55,10 @@ type Options struct {
 	Status    func(history bool) *status.Replica
 	Ready     func() error // why not; nil: ready
 	Health    *Health
-	Page      http.Handler // serves /, /assets/, /events, /runbook/, /event/ and /search
-	Log       zerolog.Logger
+	// NoEvents is why whole events are shown to nobody; nil: on loopback they are.
+	NoEvents error
+	Page     http.Handler // serves /, /assets/, /events, /runbook/, /event/ and /search
+	Log      zerolog.Logger
 }
 
 // Server serves HTTP. Run does the work.
@@ -128,7 +130,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /assets/", s.opt.Page)
 	mux.Handle("GET /events", s.opt.Page)
 	mux.Handle("GET /runbook/", s.opt.Page)
-	whole := guard.Handler(s.opt.Page, s.onLoopback, guard.ThisMachine, guard.OwnPage, guard.NoProxy)
+	whole := guard.Handler(s.opt.Page, s.showsEvents, guard.ThisMachine, guard.OwnPage, guard.NoProxy)
 	mux.Handle("GET /event/", whole)
 	mux.Handle("GET /search", whole)
 	if !s.loopback {
@@ -138,10 +140,11 @@ func (s *Server) handler() http.Handler {
 	return guard.Handler(looksOnly(mux), guard.ThisMachine)
 }
 
-// onLoopback refuses everybody unless only this machine reaches the address.
-func (s *Server) onLoopback(*http.Request) error {
+// showsEvents refuses everybody unless only this machine reaches the address, and its users
+// may see events.
+func (s *Server) showsEvents(*http.Request) error {
 	if s.loopback {
-		return nil
+		return s.opt.NoEvents
 	}
 	return errors.New("whole events hold personal data: they are shown on a loopback address only, and this replica listens on another one (ZOOMSTREAM_HTTP_ADDR)")
 }
