@@ -70,7 +70,20 @@ func TestFourFigures(t *testing.T) {
 			}
 		}, [4]string{"ok|connected|2 of 2|each for 7 min or longer", "ok|last gap|none|none is known of", "none|lateness p99, 5 min|–|no event in the last 5 min", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more"}},
 		"a silent leader": {1, func(w *world) { freeze(w, 0) }, [4]string{
-			"bad|connected|0 of 1|meetings leader silent, was connected|what to do", "warn|last gap|not known|not all leaders can be asked|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
+			"bad|connected|0 of 1|meetings leader silent, was connected|what to do", "warn|last gap|not known|the last known one 11 min ago, 1.4 s at TIME, disconnected|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
+		}},
+		"a silent leader whose last word was that it is not connected": {2, func(w *world) {
+			freeze(w, 0)
+			w.overview.Subscriptions[0].State, w.overview.Subscriptions[0].StateSince = "disconnected", ago(8*time.Minute)
+		}, [4]string{
+			"bad|connected|1 of 2|meetings leader silent, was not connected|what to do", "bad|last gap|now|meetings: for 8 min|what to do", "ok|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+		}},
+		"nobody leads": {2, func(w *world) {
+			freeze(w, 0)
+			l := &w.overview.Subscriptions[0]
+			l.Leader, l.LeaderNonce, l.LastFrame = "", "", ago(7*time.Minute)
+		}, [4]string{
+			"bad|connected|1 of 2|meetings no leader|what to do", "bad|last gap|now|meetings: for 7 min, no leader|what to do", "ok|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 	} {
 		w := settle(demo(c.subscriptions))
@@ -115,7 +128,7 @@ func TestFiguresOfOneAlone(t *testing.T) {
 		want                   [4]string
 	}{
 		{1, 1, [4]string{"warn|connected|not known|by this replica alone|what to do", "warn|last gap|not known|not all leaders can be asked|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|1|zoomstream-1 would take over"}},
-		{3, 0, [4]string{"warn|connected|1 of 3|of 2 others it is not known|what to do", "none|last gap|11 min ago|meetings: 1.4 s, disconnected", "bad|lateness p99, 5 min|–|meetings: nothing is stored now|what to do", "warn|standbys|not known|by this replica alone|what to do"}},
+		{3, 0, [4]string{"warn|connected|1 of 3|of 2 others it is not known|what to do", "warn|last gap|not known|the last known one 11 min ago, meetings: 1.4 s, disconnected|what to do", "bad|lateness p99, 5 min|–|meetings: nothing is stored now|what to do", "warn|standbys|not known|by this replica alone|what to do"}},
 	} {
 		w := settle(demo(c.subscriptions))
 		b.See(serveSource(t, alone(w, c.replica), "0").url)

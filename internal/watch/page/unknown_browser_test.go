@@ -29,7 +29,7 @@ func freeze(w *world, replica int) {
 		l.Answered, l.From, l.History = false, "", nil
 		l.Subscription = status.Subscription{
 			Subscription: l.Subscription.Subscription, Role: status.Leader, Leader: l.Leader, LeaderNonce: l.LeaderNonce, Epoch: l.Epoch, Since: l.Since,
-			State: "connected", StateSince: l.StateSince, LastFrame: time.Now().Add(-2 * time.Minute), LastEvent: l.LastEvent,
+			State: "connected", StateSince: l.StateSince, LastFrame: time.Now().Add(-2 * time.Minute), LastEvent: l.LastEvent, LastGap: l.LastGap,
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // The four figures at the top: over all subscriptions, the worst first.
-import { age, agoOf, clock, count, el, ms, plural, set, setAttr, setTime, since, span } from "./format.js";
+import { age, agoOf, clock, count, el, ms, now, plural, set, setAttr, setTime, since, span } from "./format.js";
 import { connected, health, partial, paused } from "./model.js";
 import { late } from "./hops.js";
 import { runbook } from "./runbook.js";
@@ -18,15 +18,22 @@ function connections(all) {
   return { value: `${count(up.length)} of ${count(all.length)}`, more: `${line.subscription} ${health(line).state}${timed}` + others(down), level: health(line).level };
 }
 
+// open reports whether events are missed now: also if nobody leads, whatever the last word of
+// the one that did.
+const open = (l) => (l.answered ? l.state === "disconnected" : !partial() && (!l.leader || l.state === "disconnected"));
+const opened = (l) => ms(l.state === "connected" ? l.last_frame : l.state_since);
+
 function gaps(all) {
-  const open = all.filter((l) => l.answered && l.state === "disconnected").sort((a, b) => ms(a.state_since) - ms(b.state_since));
-  if (open.length) {
-    return { value: "now", more: `${named(open[0], all)}for ${age(since(open[0].state_since))}` + (open[0].trouble ? `, ${open[0].trouble}` : "") + others(open), level: "bad", at: ms(open[0].state_since) };
+  const missing = all.filter(open).sort((a, b) => (opened(a) || Infinity) - (opened(b) || Infinity)), longest = missing[0];
+  if (longest) {
+    const more = [opened(longest) ? "for " + age((now() - opened(longest)) / 1000) : "", longest.leader ? "" : "no leader", longest.trouble].filter(Boolean).join(", ");
+    return { value: "now", more: named(longest, all) + more + others(missing), level: "bad", at: opened(longest) };
   }
   const last = all.filter((l) => l.last_gap).sort((a, b) => ms(b.last_gap.to) - ms(a.last_gap.to))[0], gap = last?.last_gap;
-  const unsure = all.some((l) => !l.answered);
-  if (!gap) return unsure ? { value: "not known", more: "not all leaders can be asked", level: "warn", chapter: unheard() } : { value: "none", more: "none is known of", level: "ok" };
-  return { value: agoOf(gap.to), more: `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`, level: "none", at: ms(gap.from) };
+  const unsure = all.some((l) => !l.answered), what = gap && `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`;
+  if (unsure) return { value: "not known", more: gap ? `the last known one ${agoOf(gap.to)}, ${what}` : "not all leaders can be asked", level: "warn", chapter: unheard(), at: ms(gap?.from) };
+  if (!gap) return { value: "none", more: "none is known of", level: "ok" };
+  return { value: agoOf(gap.to), more: what, level: "none", at: ms(gap.from) };
 }
 
 function lateness(all) {
