@@ -6,6 +6,7 @@ package page_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,14 +77,21 @@ func TestFourFigures(t *testing.T) {
 			freeze(w, 0)
 			w.overview.Subscriptions[0].State, w.overview.Subscriptions[0].StateSince = "disconnected", ago(8*time.Minute)
 		}, [4]string{
-			"bad|connected|1 of 2|meetings leader silent, was not connected|what to do", "bad|last gap|now|meetings: for 8 min|what to do", "ok|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+			"bad|connected|1 of 2|meetings leader silent, was not connected|what to do", "bad|last gap|now|meetings: for 8 min|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+		}},
+		"no event since a new leader, and a silent one": {2, func(w *world) {
+			freeze(w, 0)
+			w.overview.Subscriptions[1].Late, w.overview.Subscriptions[1].Since = status.Quantiles{}, ago(2*time.Minute)
+		}, [4]string{
+			"bad|connected|1 of 2|meetings leader silent, was connected|what to do", "warn|last gap|not known|the last known one 11 min ago, meetings: 1.4 s at TIME, disconnected|what to do",
+			"warn|lateness p99, 5 min|–|none since the leader changed; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 		"nobody leads": {2, func(w *world) {
 			freeze(w, 0)
 			l := &w.overview.Subscriptions[0]
 			l.Leader, l.LeaderNonce, l.LastFrame = "", "", ago(7*time.Minute)
 		}, [4]string{
-			"bad|connected|1 of 2|meetings no leader|what to do", "bad|last gap|now|meetings: for 7 min, no leader|what to do", "ok|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+			"bad|connected|1 of 2|meetings no leader|what to do", "bad|last gap|now|meetings: for 7 min, no leader|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 	} {
 		w := settle(demo(c.subscriptions))
@@ -117,6 +125,30 @@ func TestFourFigures(t *testing.T) {
 		}
 	}
 	b.Clean()
+}
+
+// What is old is told as of then, and judges nothing.
+func TestFiguresThatAreOld(t *testing.T) {
+	t.Parallel()
+	w := settle(demo(1))
+	w.overview.Subscriptions[0].LastGap.To = time.Now().Add(-20 * time.Second)
+	b := chromium.Open(t, 1440, 900, false)
+	s := serve(t, w, "0")
+	b.See(s.url)
+	b.Until(`document.querySelector("#figures .figure").dataset.level === "ok"`)
+	w.change(func(w *world) { w.away = errAway })
+	b.Until(`document.querySelectorAll("#figures [data-level=none]").length === 4`)
+	b.Says("#figures", "when last heard: half of the events within 148 ms")
+	seen := browsertest.Eval[[]string](b, figures)
+	time.Sleep(2 * time.Second)
+	if later := browsertest.Eval[[]string](b, figures); !slices.Equal(later, seen) {
+		t.Errorf("they go on: %q, after %q", later, seen)
+	}
+	w.change(func(w *world) { w.away = nil })
+	b.Until(`document.querySelector("#figures .figure").dataset.level === "ok"`)
+	s.stop() // then the page has no connection
+	b.Until(`document.querySelectorAll("#figures [data-level=none]").length === 4`)
+	b.Says("#figures", "when last heard: for 7 min")
 }
 
 // A replica that cannot ask the others claims nothing of them.

@@ -1,8 +1,12 @@
 // The four figures at the top: over all subscriptions, the worst first.
-import { age, agoOf, clock, count, el, ms, now, plural, set, setAttr, setTime, since, span } from "./format.js";
-import { connected, health, partial, paused } from "./model.js";
+import { age, clock, count, el, ms, plural, set, setAttr, setTime, span } from "./format.js";
+import { connected, health, model, partial, paused } from "./model.js";
 import { late } from "./hops.js";
 import { runbook } from "./runbook.js";
+
+// lasting is how long something lasted when it was told of: while nothing new is heard it
+// does not go on.
+const lasting = (from) => (ms(model.overview.at) - from) / 1000;
 
 // What each has to say: value, more, level, and a time for who hovers.
 
@@ -10,11 +14,11 @@ function connections(all) {
   const up = all.filter(connected), down = worst(all.filter((l) => !connected(l))), unknown = partial() && down.every((l) => !l.answered);
   if (!all.length) return { value: "–", more: "no subscription is known", level: "none" };
   if (!down.length) {
-    const shortest = Math.min(...up.map((l) => since(l.state_since)));
+    const shortest = Math.min(...up.map((l) => lasting(ms(l.state_since))));
     return { value: `${count(up.length)} of ${count(all.length)}`, more: all.length === 1 ? "for " + age(shortest) : `each for ${age(shortest)} or longer`, level: "ok" };
   }
   if (unknown) return { value: up.length ? `${count(up.length)} of ${count(all.length)}` : "not known", more: up.length ? `of ${plural(down.length, "other")} it is not known` : "by this replica alone", level: "warn", chapter: "nats" };
-  const line = down[0], timed = line.answered && line.state_since ? " for " + age(since(line.state_since)) : "";
+  const line = down[0], timed = line.answered && line.state_since ? " for " + age(lasting(ms(line.state_since))) : "";
   return { value: `${count(up.length)} of ${count(all.length)}`, more: `${line.subscription} ${health(line).state}${timed}` + others(down), level: health(line).level };
 }
 
@@ -26,22 +30,28 @@ const opened = (l) => ms(l.state === "connected" ? l.last_frame : l.state_since)
 function gaps(all) {
   const missing = all.filter(open).sort((a, b) => (opened(a) || Infinity) - (opened(b) || Infinity)), longest = missing[0];
   if (longest) {
-    const more = [opened(longest) ? "for " + age((now() - opened(longest)) / 1000) : "", longest.leader ? "" : "no leader", longest.trouble].filter(Boolean).join(", ");
+    const more = [opened(longest) ? "for " + age(lasting(opened(longest))) : "", longest.leader ? "" : "no leader", longest.trouble].filter(Boolean).join(", ");
     return { value: "now", more: named(longest, all) + more + others(missing), level: "bad", at: opened(longest) };
   }
   const last = all.filter((l) => l.last_gap).sort((a, b) => ms(b.last_gap.to) - ms(a.last_gap.to))[0], gap = last?.last_gap;
   const unsure = all.some((l) => !l.answered), what = gap && `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`;
-  if (unsure) return { value: "not known", more: gap ? `the last known one ${agoOf(gap.to)}, ${what}` : "not all leaders can be asked", level: "warn", chapter: unheard(), at: ms(gap?.from) };
+  if (unsure) return { value: "not known", more: gap ? `the last known one ${ago(gap)}, ${what}` : "not all leaders can be asked", level: "warn", chapter: unheard(), at: ms(gap?.from) };
   if (!gap) return { value: "none", more: "none is known of", level: "ok" };
-  return { value: agoOf(gap.to), more: what, level: "none", at: ms(gap.from) };
+  return { value: ago(gap), more: what, level: "none", at: ms(gap.from) };
 }
 
 function lateness(all) {
   const some = all.filter((l) => l.answered && l.late?.count > 0), stopped = all.filter(paused);
   if (stopped.length) return { value: "–", more: `${all.length > 1 ? stopped[0].subscription + others(stopped) + ": " : ""}nothing is stored now`, level: "bad", chapter: "spooling" };
   const last = some.sort((a, b) => late(b) - late(a) || b.late.p99 - a.late.p99)[0];
-  if (!last) return all.some((l) => l.answered) ? { value: "–", more: "no event in the last 5 min", level: "none" } : { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none", chapter: unheard() };
-  return { value: span(last.late.p99), more: `${named(last, all)}half of the events within ${span(last.late.p50)}`, level: late(last) || last.late.p99 >= 30 ? "warn" : "ok" };
+  const answered = all.filter((l) => l.answered), silent = all.length - answered.length, but = silent ? `; of ${plural(silent, "other")} it is not known` : "";
+  if (!answered.length) return { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none", chapter: unheard() };
+  if (!last) {
+    const young = answered.some((l) => lasting(ms(l.since)) < 300); // what came before is another's to know
+    return { value: "–", more: (young ? "none since the leader changed" : "no event in the last 5 min") + but, level: silent ? "warn" : "none", chapter: silent ? unheard() : undefined };
+  }
+  const slow = late(last) || last.late.p99 >= 30;
+  return { value: span(last.late.p99), more: `${named(last, all)}half of the events within ${span(last.late.p50)}${but}`, level: slow || silent ? "warn" : "ok", chapter: silent && !slow ? unheard() : undefined };
 }
 
 function standbys(all) {
@@ -54,6 +64,7 @@ function standbys(all) {
   return { value: (same ? "" : "≥ ") + count(fewest.standbys.length), more: all.length === 1 ? `${who} would take over` : `for each; ${who}`, level: "ok" };
 }
 
+const ago = (gap) => age(lasting(ms(gap.to))) + " ago";
 const unheard = () => (partial() ? "nats" : "replica-down");
 const named = (line, all) => (all.length > 1 ? line.subscription + ": " : "");
 const others = (list) => (list.length > 1 ? ` and ${count(list.length - 1)} more` : "");
@@ -74,15 +85,16 @@ export class Figures {
     });
   }
 
-  update(lines) {
+  // update takes the lines; old ones judge nothing.
+  update(lines, old) {
     const all = lines.filter((l) => !l.unused);
     for (const { judge, chapter: usual, node, value, more, link } of this.parts) {
-      const said = judge([...all]), chapter = said.chapter ?? usual;
-      setAttr(node, "data-level", said.level);
+      const said = judge([...all]), chapter = said.chapter ?? usual, level = old ? "none" : said.level;
+      setAttr(node, "data-level", level);
       setTime(value, said.at ?? NaN, said.value);
-      set(more, said.more);
+      set(more, old && said.more ? "when last heard: " + said.more : said.more);
       setAttr(more, "title", more.textContent);
-      link.hidden = !["warn", "bad"].includes(said.level);
+      link.hidden = !["warn", "bad"].includes(level);
       if (link.dataset.chapter !== chapter) link.replaceChildren(runbook(chapter));
       link.dataset.chapter = chapter;
     }

@@ -65,7 +65,7 @@ function render() {
   if (!o) return;
   where(o, old);
   alarms.update(o.alarms);
-  figures.update(o.subscriptions);
+  figures.update(o.subscriptions, lost || old > stale);
   subscriptions(o.subscriptions);
   moments.update(view.seconds, o.subscriptions.length > 1);
   replicas.update(o.replicas);
