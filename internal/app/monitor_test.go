@@ -223,6 +223,44 @@ func TestPageDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// TestANewLeaderAdopts what the term before has left once it is connected; until then an
+// overview tells what the bucket has.
+func TestANewLeaderAdopts(t *testing.T) {
+	h := newMonitored(t)
+	h.connected()
+	h.sim.Cut(subID) // a gap
+	h.await("the gap is over", 10*time.Second, func() bool { s := h.status().Subscriptions[0]; return s.LastGap != nil && s.State == "connected" })
+	gap := h.status().Subscriptions[0].LastGap
+	h.settings.HTTPAddr = strings.TrimPrefix(h.url(), "http://")
+	h.end()
+	stopped := time.Now()
+	if err := h.sim.Refuse(subID, zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503}, zoomsim.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // nobody is connected for so long
+
+	h.start()
+	h.await("it listens again", 10*time.Second, func() bool { return len(listening.FindAllString(h.log.String(), -1)) == 2 })
+	h.await("it leads without a connection", 10*time.Second, func() bool { s := h.status().Subscriptions[0]; return s.Role == status.Leader && s.Adopting })
+	nc, err := nats.Connect(h.nats.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	o, err := status.Ask(t.Context(), natstest.JetStream(t, nc), status.AskOptions{Bucket: "zoomstream"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := o.Subscriptions[0]; !l.Answered || l.State != "disconnected" || l.StateSince.After(stopped) || l.LastGap == nil || !l.LastGap.From.Equal(gap.From) {
+		t.Errorf("%+v, last gap %+v; it stopped at %s", l, l.LastGap, stopped)
+	}
+	h.sim.Reset()
+	h.await("it has adopted that", 20*time.Second, func() bool {
+		s := h.status().Subscriptions[0]
+		return s.State == "connected" && !s.Adopting && s.LastGap != nil && s.LastGap.From.After(gap.From)
+	})
+}
+
 // TestStatusAgrees: what is said over HTTP, over NATS and to Prometheus is the same,
 // and nothing of it is secret.
 func TestStatusAgrees(t *testing.T) {

@@ -83,9 +83,13 @@ func TestRightSecretComesByReload(t *testing.T) {
 	reload(func(s *config.Settings) { s.ZoomClientSecret = "wrong-must-not-leak" })
 	h.renewToken()
 	h.await("Zoom refuses the wrong secret", 10*time.Second, func() bool { return h.status().Token.Failures > 0 })
+	h.await("it says that it could not lead", 10*time.Second, func() bool { return h.status().Token.Denied })
 	reload(func(*config.Settings) {})
 	corrected := time.Now()
-	h.await("the right one is used", 10*time.Second, func() bool { s := h.status(); return s.Token.Refreshes > 1 && s.Subscriptions[0].State == "connected" })
+	h.await("the right one is used", 10*time.Second, func() bool {
+		s := h.status()
+		return s.Token.Refreshes > 1 && !s.Token.Denied && s.Subscriptions[0].State == "connected"
+	})
 	t.Logf("connected %s after the secret was corrected", time.Since(corrected))
 }
 

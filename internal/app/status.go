@@ -11,6 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/watch/httpserver"
 	"github.com/zoomstream/zoomstream/internal/watch/status"
+	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
 // subscriptionStatus is what this replica knows of a subscription, but for what was counted.
@@ -31,6 +32,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	}
 	s.Role, s.Leader, s.LeaderNonce, s.Epoch = status.Leader, r.o.Config.Replica, r.candidate.Nonce(), c.State.Epoch
 	s.State, s.StateSince, s.Trouble = string(c.State.State), c.State.Since, c.Trouble
+	s.Adopting = c.Adopting
 	s.Connection, s.LastFrame, s.LastEvent = c.State.Connection, c.State.LastFrame, c.State.LastEvent
 	s.RoundTrip = float64(c.RoundTrip.Microseconds()) / 1000
 	s.Trusted = margin.Seconds()
@@ -64,6 +66,7 @@ func (r *replica) fillOutbox(p *status.Outbox, now time.Time) {
 
 func (r *replica) fillToken(t *status.Token) {
 	st := r.tokens.Stats()
+	t.Denied = st.Credentials == zoom.CredentialsDenied
 	t.Refreshes, t.Failures, t.Trouble = st.Refreshes, st.Failures, cmp.Or(st.Trouble(), st.Rivals)
 	if !st.Expires.IsZero() {
 		t.Expires = r.monitor.clock(st.Expires).UTC()

@@ -9,6 +9,7 @@ import (
 // Status is a snapshot of a Bridge, for people.
 type Status struct {
 	State     record.State
+	Adopting  bool          // what the previous term has left is not in State yet
 	Trouble   string        // why there is no connection
 	RoundTrip time.Duration // of the latest heartbeat; 0: none was answered yet
 	InFlight  int           // messages received and not yet stored
@@ -16,7 +17,7 @@ type Status struct {
 
 // Status returns the current one. It may be called after Run has returned, too.
 func (b *Bridge) Status() Status {
-	s := Status{State: b.journal.current(), InFlight: b.line.Stats().Pending}
+	s := Status{Adopting: b.journal.currentPhase() < adopted, State: b.journal.current(), InFlight: b.line.Stats().Pending}
 	if session := b.session.Load(); session != nil {
 		s.RoundTrip = session.RoundTrip()
 	}

@@ -70,6 +70,12 @@ func TestFourFigures(t *testing.T) {
 				l.LastGap, l.Late = nil, status.Quantiles{}
 			}
 		}, [4]string{"ok|connected|2 of 2|each for 7 min or longer", "ok|last gap|none|none is known of", "none|lateness p99, 5 min|–|no event in the last 5 min", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more"}},
+		"a new leader that knows nothing yet": {1, func(w *world) {
+			l := &w.overview.Subscriptions[0]
+			l.LastGap, l.Adopting = nil, true
+		}, [4]string{
+			"ok|connected|1 of 1|for 7 min", "warn|last gap|not known|a new leader has not read yet what was before|what to do", "ok|lateness p99, 5 min|610 ms|half of the events within 148 ms", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
+		}},
 		"a silent leader": {1, func(w *world) { freeze(w, 0) }, [4]string{
 			"bad|connected|0 of 1|meetings leader silent, was connected|what to do", "warn|last gap|not known|the last known one 11 min ago, 1.4 s at TIME, disconnected|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
 		}},

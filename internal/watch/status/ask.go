@@ -214,12 +214,12 @@ func (q *inquiry) complete() bool {
 }
 
 // open are the subscriptions in the buckets for which not just one leader has
-// answered.
+// answered that knows all.
 func (q *inquiry) open() map[string]bool {
 	leaders := make(map[string]int)
 	for _, r := range q.answers {
 		for _, s := range r.Subscriptions {
-			if s.Role == Leader {
+			if s.Role == Leader && !s.Adopting {
 				leaders[s.Subscription]++
 			}
 		}

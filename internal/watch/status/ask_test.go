@@ -86,6 +86,45 @@ func TestDeadLeader(t *testing.T) {
 	}
 }
 
+// A new leader that has read nothing yet: what the term before has left is the bucket's to tell.
+func TestAdoptingLeader(t *testing.T) {
+	lastFrame := time.Now().Add(-2 * time.Hour).Round(time.Millisecond)
+	for name, c := range map[string]struct {
+		before  string // the state
+		answers bool   // the leader of the term before
+		own     Subscription
+		since   time.Duration // after lastFrame; -1: since it leads
+		gap     bool
+	}{
+		"not connected before":    {before: "disconnected", own: Subscription{State: "disconnected", Adopting: true}, since: -time.Minute, gap: true},
+		"died":                    {before: "connected", own: Subscription{State: "disconnected", Adopting: true}, since: 0, gap: true},
+		"connected until it is":   {before: "connected", answers: true, own: Subscription{State: "disconnected", Adopting: true}, since: -1, gap: true},
+		"connected itself":        {before: "disconnected", own: Subscription{State: "connected", Connection: 1, Adopting: true}, since: -1, gap: true},
+		"knows what there was":    {before: "disconnected", own: Subscription{State: "connected", Connection: 1}, since: -1},
+		"disconnected in its own": {before: "disconnected", own: Subscription{State: "disconnected", Connection: 1, Adopting: true}, since: -1, gap: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.buckets()
+			w.state("sub-1", "before", c.before, lastFrame)
+			own := leads("sub-1", "a", w.lease("sub-1", "a", 0))
+			own.State, own.Connection, own.Adopting = c.own.State, c.own.Connection, c.own.Adopting
+			w.serve(w.connect(), hears(made("a", own), "before"))
+			if c.answers {
+				w.serve(w.connect(), made("before", standsBy("sub-1", "a", own.Epoch)))
+			}
+			o, _ := w.ask(w.connect(), AskOptions{Wait: 200 * time.Millisecond})
+			want := lastFrame.Add(c.since)
+			if c.since == -1 {
+				want = own.StateSince
+			}
+			if l := o.Subscriptions[0]; !l.Answered || !l.StateSince.Equal(want) || (l.LastGap != nil) != c.gap {
+				t.Errorf("%s since %s, want %s; the last gap is %v", l.State, l.StateSince, want, l.LastGap)
+			}
+		})
+	}
+}
+
 // Nobody answers: all is from the buckets, and that is not waited for.
 func TestOnlyBuckets(t *testing.T) {
 	w := newWorld(t)
@@ -231,16 +270,18 @@ func TestTwoClaims(t *testing.T) {
 	}
 }
 
-func TestDrainingIsNoStandby(t *testing.T) {
+// One that stops, or whose credentials Zoom refuses, would not take over.
+func TestWhoIsNoStandby(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
 	e := w.lease("sub-1", "a", 0)
-	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", e)), "b"))
-	b := made("b", standsBy("sub-1", "a", e))
-	b.Phase = Draining
+	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", e)), "b", "c"))
+	b, c := made("b", standsBy("sub-1", "a", e)), made("c", standsBy("sub-1", "a", e))
+	b.Phase, c.Token.Denied = Draining, true
 	w.serve(w.connect(), b)
+	w.serve(w.connect(), c)
 	o, _ := w.ask(w.connect(), AskOptions{Wait: 30 * time.Second})
-	if len(o.Replicas) != 2 || len(o.Subscriptions[0].Standbys) != 0 {
+	if len(o.Replicas) != 3 || len(o.Subscriptions[0].Standbys) != 0 || o.Replicas[1].StandsBy+o.Replicas[2].StandsBy != 0 {
 		t.Errorf("it is %q", lines(o))
 	}
 }

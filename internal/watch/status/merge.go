@@ -106,6 +106,7 @@ func (m *merger) line(name string) Line {
 	if leader != nil {
 		line.Subscription, line.Answered, line.From = *leader.Subscription, true, leader.by.Replica
 		line.Role, line.Leader, line.LeaderNonce = Leader, leader.by.Replica, leader.by.Nonce
+		m.addPreviousTerm(&line.Subscription)
 	} else {
 		line.Subscription, line.From = m.unanswered(name)
 	}
@@ -124,12 +125,37 @@ func (m *merger) line(name string) Line {
 	line.Rate = m.rate(&line, before)
 	line.History = joined(histories)
 	for _, t := range others {
-		if t.Role == Standby && t.by.Phase != Draining && t.by.Nonce != line.LeaderNonce {
+		if t.Role == Standby && t.by.Phase != Draining && !t.by.Token.Denied && t.by.Nonce != line.LeaderNonce {
 			line.Standbys = append(line.Standbys, t.by.Replica)
 			m.members[t.by.Nonce].StandsBy++
 		}
 	}
 	return line
+}
+
+// addPreviousTerm adds to what a new leader tells what the term before has left, until it
+// has read that itself: since when there is no connection, and the last gap.
+func (m *merger) addPreviousTerm(s *Subscription) {
+	state, known := m.stored.states[s.Subscription]
+	if !s.Adopting || !known {
+		return
+	}
+	s.LastGap = cmp.Or(s.LastGap, lastGap(state))
+	switch {
+	case s.State == connected || s.Connection > 0:
+	case state.State == record.Disconnected:
+		s.StateSince = state.Since
+	case state.State == record.Connected && m.by[state.Nonce] == nil: // it died; else it is connected until this one is
+		s.StateSince = state.LastFrame
+	}
+}
+
+func lastGap(state record.State) *Gap {
+	gap := state.LastGap
+	if gap == nil {
+		return nil
+	}
+	return &Gap{From: gap.From, To: gap.To, Duration: float64(gap.Milliseconds) / 1000, Cause: string(gap.Cause), Certain: gap.Certain}
 }
 
 // rate is a subscription's in the last minute. A new leader tells its own, since it
@@ -213,9 +239,7 @@ func (m *merger) unanswered(name string) (s Subscription, from string) {
 	if state.State != record.Connected {
 		s.Trouble = cmp.Or(state.End, causes[state.Cause], string(state.Cause))
 	}
-	if gap := state.LastGap; gap != nil {
-		s.LastGap = &Gap{From: gap.From, To: gap.To, Duration: float64(gap.Milliseconds) / 1000, Cause: string(gap.Cause), Certain: gap.Certain}
-	}
+	s.LastGap = lastGap(state)
 	return s, from
 }
 

@@ -79,6 +79,7 @@ type Subscription struct {
 	State      string    `json:"state,omitempty"`          // connected, disconnected, displaced or handed_over
 	StateSince time.Time `json:"state_since,omitzero"`     // of the state
 	Connection uint64    `json:"connection,omitempty"`     // its number in the epoch, from 1; one that follows without a gap is a renewal
+	Adopting   bool      `json:"adopting,omitempty"`       // it has not read yet what the term before has left: the state and the last gap
 	Trouble    string    `json:"trouble,omitempty"`        // why it is not connected
 	LastFrame  time.Time `json:"last_frame,omitzero"`      // sign of life of the connection
 	LastEvent  time.Time `json:"last_event,omitzero"`      // received
@@ -152,6 +153,7 @@ type Token struct {
 	Refreshes uint64    `json:"refreshes"`
 	Failures  uint64    `json:"failures"`
 	Trouble   string    `json:"trouble,omitempty"` // of the latest try, if it failed
+	Denied    bool      `json:"denied,omitempty"`  // Zoom refuses the credentials: this replica cannot lead
 }
 
 // Alarm is an alarm that is raised.

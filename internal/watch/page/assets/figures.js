@@ -34,8 +34,8 @@ function gaps(all) {
     return { value: "now", more: named(longest, all) + more + others(missing), level: "bad", at: opened(longest) };
   }
   const last = all.filter((l) => l.last_gap).sort((a, b) => ms(b.last_gap.to) - ms(a.last_gap.to))[0], gap = last?.last_gap;
-  const unsure = all.some((l) => !l.answered), what = gap && `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`;
-  if (unsure) return { value: "not known", more: gap ? `the last known one ${ago(gap)}, ${what}` : "not all leaders can be asked", level: "warn", chapter: unheard(), at: ms(gap?.from) };
+  const silent = all.some((l) => !l.answered), unsure = silent || all.some((l) => l.adopting), what = gap && `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`;
+  if (unsure) return { value: "not known", more: gap ? `the last known one ${ago(gap)}, ${what}` : silent ? "not all leaders can be asked" : "a new leader has not read yet what was before", level: "warn", chapter: silent ? unheard() : undefined, at: ms(gap?.from) };
   if (!gap) return { value: "none", more: "none is known of", level: "ok" };
   return { value: ago(gap), more: what, level: "none", at: ms(gap.from) };
 }
