@@ -15,6 +15,9 @@ const (
 	// MaxFound is how many events a search tells of.
 	MaxFound = 50
 
+	// readAtOnce whole events are read at once, whoever asks.
+	readAtOnce = 4
+
 	searchTimeout = 15 * time.Second
 	// searchPatience is how long a search waits for the end of the one before.
 	searchPatience = 3 * time.Second
@@ -43,7 +46,14 @@ func (p *Page) serveStored(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pollTimeout)
 	defer cancel()
+	select {
+	case p.reading <- struct{}{}:
+	case <-ctx.Done():
+		http.Error(w, "too many events are read at once; try again in a moment", http.StatusTooManyRequests)
+		return
+	}
 	stored, err := p.source.Message(ctx, seq)
+	<-p.reading
 	if errors.Is(err, ErrNotThere) {
 		http.Error(w, fmt.Sprintf("message %d: %v", seq, err), http.StatusNotFound)
 		return
@@ -71,7 +81,6 @@ func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 	defer patience.Stop()
 	select {
 	case p.searching <- struct{}{}:
-		defer func() { <-p.searching }()
 	case <-patience.C:
 		http.Error(w, "another search is under way; try again in a moment", http.StatusTooManyRequests)
 		return
@@ -79,6 +88,7 @@ func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, err := p.source.Search(ctx, what, time.Now().Add(-span))
+	<-p.searching // the next one need not wait until this one's answer is read
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,73 @@ func TestOneSearchAtATime(t *testing.T) {
 		}
 		mu.Unlock()
 		leaveSecond()
+		asking.Wait()
+	})
+}
+
+// TestEventsReadAtOnce: each makes NATS read, and holds a body in memory.
+func TestEventsReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running atomic.Int32
+		source := demo(1).source()
+		release := make(chan struct{})
+		source.Message = func(context.Context, uint64) (*page.Stored, error) {
+			running.Add(1)
+			<-release
+			return page.NewStored(1, "zoom.a", time.Now(), nil, nil), nil
+		}
+		p := page.New(source, zerolog.Nop())
+		var answers [5]*httptest.ResponseRecorder
+		var asking sync.WaitGroup
+		for i := range answers {
+			asking.Go(func() { answers[i] = ask(p, t.Context(), "/event/1") })
+		}
+		synctest.Wait()
+		if n := running.Load(); n != 4 {
+			t.Errorf("%d are read at once", n)
+		}
+		if got := ask(p, t.Context(), "/event/1"); got.Code != http.StatusTooManyRequests {
+			t.Errorf("%d %s", got.Code, got.Body)
+		}
+		synctest.Wait() // the fifth has waited as long
+		close(release)
+		asking.Wait()
+		served := 0
+		for _, got := range answers {
+			if got.Code == http.StatusOK {
+				served++
+			}
+		}
+		if served != 4 {
+			t.Errorf("%d were served", served)
+		}
+	})
+}
+
+// slowReader is somebody who does not read the answer.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	read chan struct{}
+}
+
+func (r slowReader) Write(b []byte) (int, error) {
+	<-r.read
+	return r.ResponseRecorder.Write(b)
+}
+
+// TestAnAnswerHoldsUpNoSearch, however slowly it is read.
+func TestAnAnswerHoldsUpNoSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := page.New(demo(1).source(), zerolog.Nop())
+		const path = "/search?what=x&since=1h"
+		slow := slowReader{httptest.NewRecorder(), make(chan struct{})}
+		var asking sync.WaitGroup
+		asking.Go(func() { p.ServeHTTP(slow, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)) })
+		synctest.Wait()
+		if got := ask(p, t.Context(), path); got.Code != http.StatusOK {
+			t.Errorf("%d %s", got.Code, got.Body)
+		}
+		close(slow.read)
 		asking.Wait()
 	})
 }

@@ -32,6 +32,7 @@ type Page struct {
 	wake   chan struct{} // there is a first viewer
 
 	searching chan struct{} // holds one while somebody searches
+	reading   chan struct{} // holds one for each whole event that is read
 
 	mu      sync.Mutex // not held across I/O
 	viewers map[*viewer]struct{}
@@ -92,7 +93,7 @@ func (p *part) set(v any, at time.Time, err error) error {
 
 // New makes a page. Its viewers get nothing before Run runs.
 func New(source Source, log zerolog.Logger) *Page {
-	p := &Page{source: source, log: log, wake: make(chan struct{}, 1), searching: make(chan struct{}, 1), viewers: make(map[*viewer]struct{})}
+	p := &Page{source: source, log: log, wake: make(chan struct{}, 1), searching: make(chan struct{}, 1), reading: make(chan struct{}, readAtOnce), viewers: make(map[*viewer]struct{})}
 	p.mux = p.routes()
 	return p
 }
