@@ -131,17 +131,17 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 			return nil, err
 		}
 	}
-	if f.More = len(hits) > q.Limit; f.More && q.MaxBytes > 0 {
-		hits = hits[1:]
-	} else if f.More {
-		hits = hits[:q.Limit]
-	}
+	hits, f.More = limited(hits, q)
 	if f.Matches, err = s.matches(ctx, hits, q); err != nil {
 		return nil, err
 	}
-	if f.Malformed, err = s.malformed(ctx, l, w, hits, q.Limit); err != nil {
+	malformed, err := s.malformed(ctx, l, w, hits, q)
+	if err != nil {
 		return nil, err
 	}
+	var more bool
+	f.Malformed, more = limited(malformed, q)
+	f.More = f.More || more
 	if q.MaxBytes == 0 {
 		if f.Siblings, err = s.siblings(ctx, state.LastSeq, hits, q.Limit); err != nil {
 			return nil, err
@@ -181,13 +181,30 @@ func (s *Stream) hits(ctx context.Context, l look, w wanted, q Query) (hits []hi
 		if matched != "" && message.KindOf(s.prefix, m.Subject) != message.KindMalformed {
 			hits = append(hits, hit{seq: m.Sequence, matched: matched, stored: m.Stored, tracking: m.Header.Get(message.HeaderTrackingID)})
 		}
-		if q.MaxBytes > 0 {
-			hits = hits[max(0, len(hits)-q.Limit-1):]
-			return true
-		}
-		return len(hits) <= q.Limit
+		return goesOn(&hits, q)
 	})
 	return hits, looked, err
+}
+
+// goesOn reports whether a scan goes on, until one more than the limit is found. With a bound
+// of what is looked at it does in any case, and so many of the last ones are kept.
+func goesOn[T any](found *[]T, q Query) bool {
+	if q.MaxBytes > 0 {
+		*found = (*found)[max(0, len(*found)-q.Limit-1):]
+		return true
+	}
+	return len(*found) <= q.Limit
+}
+
+// limited is found without the one over the limit, and whether there was one.
+func limited[T any](found []T, q Query) (kept []T, more bool) {
+	switch {
+	case len(found) <= q.Limit:
+		return found, false
+	case q.MaxBytes > 0:
+		return found[1:], true
+	}
+	return found[:q.Limit], true
 }
 
 // matches reads what was found, whole; where bytes are bounded, without the large bodies.
@@ -214,8 +231,9 @@ func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, err
 	return all, nil
 }
 
-// malformed are the frames that are no events and belong to what is wanted.
-func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, limit int) ([]Malformed, error) {
+// malformed are the frames that are no events and belong to what is wanted, one more than the
+// limit at most, as in hits.
+func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, q Query) ([]Malformed, error) {
 	all := []Malformed{}
 	l.subject, l.headers = message.KindMalformed.Subject(s.prefix), false
 	_, err := s.scan(ctx, l, func(m *Message) bool {
@@ -227,7 +245,7 @@ func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, li
 				Reason: frame.Reason, Received: m.Header.Get(message.HeaderReceivedAt), Stored: m.Stored.UTC(),
 			})
 		}
-		return len(all) < limit
+		return goesOn(&all, q)
 	})
 	return all, err
 }

@@ -67,6 +67,36 @@ func TestFindInTheLatest(t *testing.T) {
 	}
 }
 
+// TestFindMalformedLimit: of the frames that are no events, the oldest are told of, or with a
+// bound of what is read the newest.
+func TestFindMalformedLimit(t *testing.T) {
+	w := newWorld(t)
+	for range 4 {
+		bad := nats.NewMsg("zoom._bridge.malformed")
+		bad.Data = []byte("broken")
+		bad.Header = nats.Header{"Zoom-Reason-Code": {"content"}, "x-zm-trackingid": {tracking1}}
+		w.store(bad)
+	}
+	for _, c := range []struct {
+		limit int
+		most  int64
+		want  []uint64
+		more  bool
+	}{{3, 1 << 40, []uint64{2, 3, 4}, true}, {4, 1 << 40, []uint64{1, 2, 3, 4}, false}, {3, 0, []uint64{1, 2, 3}, true}, {4, 0, []uint64{1, 2, 3, 4}, false}} {
+		f, err := w.open().Find(t.Context(), Query{What: tracking1, Since: time.Now().Add(-time.Hour), Limit: c.limit, MaxBytes: c.most})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []uint64
+		for _, m := range f.Malformed {
+			got = append(got, m.Sequence)
+		}
+		if !slices.Equal(got, c.want) || f.More != c.more {
+			t.Errorf("%d of %d bytes: %v, more: %t", c.limit, c.most, got, f.More)
+		}
+	}
+}
+
 // TestFindLargeOnes: where bytes are bounded, the large bodies are not kept.
 func TestFindLargeOnes(t *testing.T) {
 	w := newWorld(t)

@@ -99,7 +99,11 @@ func TestRefusedLookups(t *testing.T) {
 	lacks(t, b, "#events .opened", "jill@example.com")
 	search(b, "it's")
 	b.Says("#search-said", "Not searched: whole events are shown on a loopback address only. In a terminal:")
-	b.Says("#search-command", `zoomstream find 'it'\''s' --since 24h`)
+	b.Says("#search-command", `zoomstream find --since 24h -- 'it'\''s'`)
+	long := "-" + strings.Repeat("x", 400)
+	search(b, long)
+	b.Says("#search-command", "zoomstream find --since 24h -- '"+long+"'")
+	fits(t, b)
 	for _, wrong := range b.Wrongs() {
 		if !strings.Contains(wrong, "403") {
 			t.Error("in the browser:", wrong)

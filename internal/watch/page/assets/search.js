@@ -1,5 +1,5 @@
 // The search for events: what zoomstream find does, in the latest part of the stream.
-import { clock, count, ms, plural, set } from "./format.js";
+import { clock, count, ms, plural, set, visible } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -39,13 +39,13 @@ export class Search {
 
   fail(why, what, since) {
     this.events.search(null);
-    this.say("Not searched: " + why.trim() + ". In a terminal:", `zoomstream find '${what.replaceAll("'", "'\\''")}' --since ${since}`);
+    this.say("Not searched: " + why.trim() + ". In a terminal:", `zoomstream find --since ${since} -- '${what.replaceAll("'", "'\\''")}'`);
   }
 
   say(text, command = "") {
     set($("search-said"), text);
     $("search-command").hidden = !command;
-    set($("search-command"), command);
+    $("search-command").textContent = visible(command); // whole, or it would be another one
   }
 
   end() {
