@@ -59,6 +59,9 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	}
 	end(ErrReleased)
 	e.awaitDialled(t)
+	if ctx.Err() != nil {
+		reason = reasonNone // it stops, whatever it was told before
+	}
 	if told {
 		e.reticent = time.Now().Add(stepDownPause)
 	}

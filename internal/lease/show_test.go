@@ -261,6 +261,26 @@ func TestRebalancing(t *testing.T) {
 	})
 }
 
+// TestAStopIsNoRebalance, also if the replica was told to give the lease away just before.
+func TestAStopIsNoRebalance(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.leader("a")
+		b := w.join("b", sub)
+		ofB := hear(b)
+		time.Sleep(5 * time.Second)
+		dialled := a.term().BeginDial() // the lease is released after it
+		a.electors[sub].yield(reasonRebalance)
+		w.await("a's term has ended", 100*time.Millisecond, func() bool { return !a.leads(sub) })
+		go a.stop()
+		time.Sleep(100 * time.Millisecond)
+		dialled()
+		w.await("b leads", 5*time.Second, func() bool { return b.leads(sub) })
+		if got, want := ofB.reasons(), []string{taken}; !slices.Equal(got, want) {
+			t.Errorf("b: %v, want %v", got, want)
+		}
+	})
+}
+
 // TestChangesOfHolders are told once each, and not with every renewal.
 func TestChangesOfHolders(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
