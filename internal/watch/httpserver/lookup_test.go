@@ -136,13 +136,22 @@ func TestSearch(t *testing.T) {
 // TestASearchEndsWithItsRequest, and leaves nothing in the server.
 func TestASearchEndsWithItsRequest(t *testing.T) {
 	s := newSource(t)
-	s.put(1000, "zoom.a", "{}", nil)
+	s.put(3000, "zoom.a", strings.Repeat("x", 10_000), nil) // more than is on its way at a time
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := s.Search(ctx, "x", time.Now().Add(-time.Hour)); err == nil {
-		t.Error("found after the end of the request")
+	defer cancel()
+	reads := 0
+	tap, err := s.js.Conn().Subscribe("$JS.API.CONSUMER.MSG.NEXT.ZOOM.*", func(*nats.Msg) {
+		if reads++; reads == 2 { // the scan is under way
+			cancel()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.search("x")
+	if _, err := s.Search(ctx, "nothing like it", time.Now().Add(-time.Hour)); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ends with: %v", err)
+	}
+	tap.Unsubscribe() //nolint:errcheck // it only looks on
 	stream, err := s.js.Stream(t.Context(), "ZOOM")
 	if err != nil {
 		t.Fatal(err)
