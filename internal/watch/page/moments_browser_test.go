@@ -113,6 +113,9 @@ func TestOneListOfWhatHappened(t *testing.T) {
 	b.Says("#moments-more", "Show 18 of 18 earlier ones")
 	browsertest.Eval[bool](b, `document.getElementById("moments-more").click() ?? true`)
 	b.Until(`document.querySelectorAll("#moments li").length === 80 && document.getElementById("moments-more").hidden`)
+	if !browsertest.Eval[bool](b, `document.activeElement.closest("#moments li") === document.querySelectorAll("#moments li")[62]`) {
+		t.Error("the focus is not on the first of those that were shown last")
+	}
 	if sorted := browsertest.Eval[bool](b, `[...document.querySelectorAll("#moments time")].every((t, i, all) => !i || t.title <= all[i - 1].title)`); !sorted {
 		t.Error("they are not newest first")
 	}

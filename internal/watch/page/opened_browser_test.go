@@ -52,6 +52,21 @@ func TestAnEventCanBeOpened(t *testing.T) {
 	}
 }
 
+// In a stream made anew a sequence number is another event's.
+func TestAStreamMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := demo(1)
+	b := chromium.Open(t, 1440, 900, false)
+	b.See(serve(t, w, "0").url)
+	open(b, 0)
+	b.Says("#events .opened pre", "meeting.started")
+	w.change(func(w *world) {
+		w.events = []page.Event{{Seq: w.events[0].Seq, Event: "user.created", Subscription: "meetings", At: time.Now(), ID: "new"}, w.events[1]}
+	})
+	b.Until(`document.querySelector("#events .open").textContent === "user.created" && document.querySelectorAll("#events .open").length === 2 && document.querySelector("#events .opened") === null`)
+	b.Clean()
+}
+
 // What a body and its headers say stays text, however long it is, and whole.
 func TestAHostileBodyStaysText(t *testing.T) {
 	t.Parallel()

@@ -38,10 +38,10 @@ export class Events {
     this.shown = events;
     const rows = new Map();
     for (const e of events) {
-      const r = this.rows.get(e.seq);
-      rows.set(e.seq, r && r.matched === e.matched ? r : this.make(e));
+      const r = this.rows.get(e.seq); // in a stream made anew a number is another event's
+      rows.set(e.seq, r && r.matched === e.matched && r.at === e.at ? r : this.make(e));
     }
-    for (const [seq, r] of this.rows) if (r.opened && !this.found) rows.set(seq, r); // somebody reads it
+    for (const [seq, r] of this.rows) if (r.opened && !this.found && !rows.has(seq)) rows.set(seq, r); // somebody reads it
     this.body.parentElement.hidden = !rows.size;
     this.rows = new Map([...rows].sort(([a], [b]) => b - a));
     this.place();
@@ -66,7 +66,7 @@ export class Events {
   }
 
   make(e) {
-    const { node, cells: c } = row(columns), r = { node, opened: null, matched: e.matched };
+    const { node, cells: c } = row(columns), r = { node, opened: null, matched: e.matched, at: e.at };
     setTime(c[0], ms(e.at), clock(ms(e.at)));
     r.button = el("button.open", { type: "button", "aria-expanded": "false" }, el("bdi", {}, e.malformed ? "✕ malformed: " + (e.reason || "no reason given") : e.event || e.subject));
     r.button.addEventListener("click", () => this.toggle(r, e));

@@ -15,7 +15,9 @@ export class Moments {
       this.shown += step;
       this.key = null;
       this.update(this.seconds, this.many);
-      (box.children[next]?.querySelector("a") ?? button).focus();
+      const item = box.children[next], link = item?.querySelector("a");
+      if (!link && button.hidden) item?.setAttribute("tabindex", "-1"); // or the focus would fall to the page
+      (link ?? (button.hidden ? item : button))?.focus();
     });
   }
 
