@@ -138,7 +138,6 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 	defer report.Stop()
 	for {
 		w.dispatch()
-		w.noteLoad()
 		select {
 		case msg := <-handedOut:
 			w.take(msg)
@@ -148,9 +147,11 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 			w.extendAckWait()
 		case <-outstanding.C:
 			w.checkOutstanding()
+			w.noteLoad()
 		case <-loss.C:
 			w.checkLoss()
 		case <-report.C:
+			w.noteLoad()
 			w.progress.report(w.Log, w.Name)
 		case err := <-ended:
 			return err
