@@ -218,15 +218,15 @@ func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, err
 		if m == nil || m.Sequence != found.seq {
 			continue // it was removed meanwhile
 		}
-		h, bytes := message.ParseHeaders(m.Header), len(m.Body)
-		hops := hops(m)
-		if q.MaxBytes > 0 && bytes > largeBody {
-			m.Body = nil
-		}
-		all = append(all, Match{
+		h := message.ParseHeaders(m.Header)
+		match := Match{
 			Sequence: m.Sequence, Subject: m.Subject, Event: h.Event, Matched: found.matched, MessageID: h.ID, TrackingID: h.TrackingID, RequestID: h.RequestID,
-			Subscription: h.Subscription, Epoch: h.Epoch, Seq: h.Seq, Signature: h.Signature, Bytes: bytes, Hops: hops, Body: m.Body,
-		})
+			Subscription: h.Subscription, Epoch: h.Epoch, Seq: h.Seq, Signature: h.Signature, Bytes: len(m.Body), Hops: hops(m), Body: m.Body,
+		}
+		if q.MaxBytes > 0 && match.Bytes > largeBody {
+			match.Body = nil
+		}
+		all = append(all, match)
 	}
 	return all, nil
 }
