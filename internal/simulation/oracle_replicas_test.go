@@ -39,9 +39,12 @@ func (v *evidence) planned(l timeline) {
 // outages: while NATS is away for all, and after it, whoever finds it first, a
 // subscription stays with its replica, and no marker tells of a gap. (Promise 6.)
 func (v *evidence) outages(l timeline) {
-	const before, after = 20 * time.Second, 15 * time.Second
+	const (
+		before, after = 20 * time.Second, 15 * time.Second
+		reach         = heartbeat + flight // by which the marker of a connection that is cut may begin before that
+	)
 	for _, i := range v.incidents {
-		if i.fault != faultEverywhere && i.fault != faultNATSDown || !v.alone(i, before, i.length()+after) {
+		if i.fault != faultEverywhere && i.fault != faultNATSDown || !v.alone(i, before, i.length()+after+reach) {
 			continue
 		}
 		v.judged["P6 outage"]++
