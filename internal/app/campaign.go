@@ -44,15 +44,17 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 	metrics := r.monitor.metrics.Subscription(endpoint.Subscription)
 	dialer := zoom.NewDialer(zoom.Config{
 		Endpoint: endpoint.URL, Tokens: r.tokens, HTTP: r.o.HTTP, Heartbeat: cfg.Heartbeat, Answered: metrics.RoundTrip, Log: log,
-		Permit: func(ctx context.Context) error {
+		Permit: func(ctx context.Context) (permitted context.Context, done func(), err error) {
 			if err := r.dials.Wait(ctx); err != nil {
-				return err
+				return nil, nil, err
 			}
 			if jsapi.Elsewhere(r.js) {
 				// This replica does not see whether a leaf node has lost its hub, where the lease is.
-				return t.Prove(ctx)
+				if err := t.Prove(ctx); err != nil {
+					return nil, nil, err
+				}
 			}
-			return t.WaitTrusted(ctx)
+			return t.Permit(ctx)
 		},
 	})
 	b := bridge.New(r.js, dialer, bridge.Config{

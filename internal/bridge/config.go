@@ -21,9 +21,6 @@ type Lease interface {
 	WaitTrusted(context.Context) error
 	// Prove waits for proof, begun after the call, that the lease is still held.
 	Prove(context.Context) error
-	// BeginDial notes that a connection is about to be opened, and end that it is open or
-	// given up. The lease is not released before.
-	BeginDial() (end func())
 	// SetConnected notes whether there is a live connection.
 	SetConnected(bool)
 	// TakenOver reports whether a later term was seen.

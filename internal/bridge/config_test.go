@@ -74,4 +74,3 @@ func (heldLease) WaitTrusted(context.Context) error { return nil }
 func (heldLease) Prove(context.Context) error       { return nil }
 func (heldLease) TakenOver() bool                   { return false }
 func (heldLease) SetConnected(bool)                 {}
-func (heldLease) BeginDial() (end func())           { return func() {} }

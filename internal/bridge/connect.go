@@ -124,7 +124,6 @@ func (c *connector) connect() (useful bool, err error) {
 func (c *connector) dial(ctx context.Context) (*zoom.Session, error) {
 	b := c.b
 	began := time.Now()
-	defer b.cfg.Term.Lease.BeginDial()()
 	session, err := b.dialer.Dial(ctx)
 	if err != nil {
 		if ctx.Err() == nil {

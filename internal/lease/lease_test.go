@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
 func TestReleasedLeaseIsTakenAtOnce(t *testing.T) {
@@ -370,7 +371,8 @@ func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 				a := w.leader("a")
 				b := w.join("b", sub)
 				time.Sleep(5 * time.Second)
-				first, second := a.term().BeginDial(), a.term().BeginDial()
+				_, first := a.dial()
+				_, second := a.dial()
 				release(a)
 				w.await("a's term has ended", 100*time.Millisecond, func() bool { return !a.leads(sub) })
 				first()
@@ -381,12 +383,39 @@ func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 				second()
 				w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) })
 				// One that never ends, against all expectation, does not keep the lease.
-				b.term().BeginDial()
+				_, never := b.dial()
+				t.Cleanup(never)
 				b.StepDown()
 				if name == "stop" {
 					return // nobody is left
 				}
 				w.await("a leads", ttl+2*time.Second, func() bool { return a.leads(sub) })
+			})
+		})
+	}
+}
+
+// A dial that went on while the term is not trusted could succeed after that of the next
+// holder, and displace its connection.
+func TestDialIsGivenUpWithTheTrust(t *testing.T) {
+	for name, lose := range map[string]func(*pipenet.Link){"cut": (*pipenet.Link).Cut, "black hole": (*pipenet.Link).BlackHole} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				a := w.leader("a")
+				b := w.join("b", sub)
+				time.Sleep(5 * time.Second)
+				a.term().SetConnected(false)
+				dial, done := a.dial()
+				t.Cleanup(done)
+				time.Sleep(2 * ttl)
+				if dial.Err() != nil {
+					t.Fatalf("given up though the term is trusted: %v", context.Cause(dial))
+				}
+				lose(a.link)
+				w.await("b leads", 3*ttl, func() bool { return b.leads(sub) })
+				if !errors.Is(context.Cause(dial), ErrUntrusted) {
+					t.Errorf("a dials while b leads: %v", context.Cause(dial))
+				}
 			})
 		})
 	}

@@ -268,7 +268,7 @@ func TestAStopIsNoRebalance(t *testing.T) {
 		b := w.join("b", sub)
 		ofB := hear(b)
 		time.Sleep(5 * time.Second)
-		dialled := a.term().BeginDial() // the lease is released after it
+		_, dialled := a.dial() // the lease is released after it
 		a.electors[sub].yield(reasonRebalance)
 		w.await("a's term has ended", 100*time.Millisecond, func() bool { return !a.leads(sub) })
 		go a.stop()

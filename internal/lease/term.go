@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/record"
+	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
 // Why the context of a leader's function ended.
@@ -19,7 +20,13 @@ var (
 	// ErrReleased says that this replica gave the lease away, because it
 	// stops, steps down, or has more than its share.
 	ErrReleased = errors.New("the lease was released")
+	// ErrUntrusted says that this replica does not know any more that it holds the lease.
+	ErrUntrusted = errors.New("it is not known any more that this replica holds the lease")
 )
+
+// trustCheck is how often a dial looks whether its term is trusted: well within the time that
+// others need to find out that a holder is dead.
+const trustCheck = 50 * time.Millisecond
 
 // timing is what follows from the TTL.
 type timing struct {
@@ -118,12 +125,37 @@ func (t *Term) Prove(ctx context.Context) error {
 // later term is known, a lease that has expired is taken back.
 func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
 
-// BeginDial notes that a connection is about to be opened, and end that it is open or
-// given up. Until then the lease is not released: the end of a term does not stop a dial
-// at once, and one that succeeds late would displace the successor's connection.
-func (t *Term) BeginDial() (end func()) {
-	t.addDials(1)
-	return func() { t.addDials(-1) }
+// Permit waits until the term is trusted, and permits one dial, which ends with the call of
+// done. Until then the lease is not released: the end of a term does not stop a dial at once,
+// and one that succeeds late would displace the successor's connection. For the same reason
+// permitted ends, with ErrUntrusted, when the term is trusted no longer: the next holder waits
+// for nobody then, so the dial is to be given up at once. The error is the context's cause.
+func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func(), err error) {
+	t.addDials(1) // before the look at the context, so that a term that ends sees it
+	if err := t.WaitTrusted(ctx); err != nil {
+		t.addDials(-1)
+		return nil, nil, err
+	}
+	permitted, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for sleep.For(permitted, trustCheck) == nil {
+			if !t.isTrusted() {
+				cancel(ErrUntrusted)
+			}
+		}
+	})
+	return permitted, func() {
+		cancel(nil)
+		watch.Wait()
+		t.addDials(-1)
+	}, nil
+}
+
+func (t *Term) isTrusted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.trusted() && !t.TakenOver()
 }
 
 func (t *Term) addDials(n int) {

@@ -240,11 +240,16 @@ func (m *member) term() *Term {
 }
 
 // trusted tells whether its latest term is, at this moment.
-func (m *member) trusted() bool {
-	t := m.term()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.trusted()
+func (m *member) trusted() bool { return m.term().isTrusted() }
+
+// dial begins one of its latest term, and ends it by done.
+func (m *member) dial() (permitted context.Context, done func()) {
+	m.w.t.Helper()
+	permitted, done, err := m.term().Permit(m.w.t.Context())
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+	return permitted, sync.OnceFunc(done)
 }
 
 // await waits until a condition holds and returns how long that took.

@@ -65,6 +65,8 @@ var mutants = []mutant{
 		old: "case unchanged >= timing.takeover && quiet > 0:", new: "case unchanged >= 99*timing.takeover && quiet > 0:", tests: []string{"-timeout", "60s", "-run", "Outage", "./internal/lease"}},
 	{promise: "6", mistake: "a lease is released while its holder dials", file: "internal/lease/lead.go",
 		old: "	e.awaitDialled(t)\n", new: "", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
+	{promise: "6", mistake: "a dial goes on without a trusted term", file: "internal/lease/term.go",
+		old: "				cancel(ErrUntrusted)\n", new: "				_ = cancel\n", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",
 		old: "return now.Before(t.proof.until) && !slept", new: "return true || !slept"},
 	{promise: "6", mistake: "trust counts from the answer", file: "internal/lease/lead.go",

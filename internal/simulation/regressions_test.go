@@ -154,6 +154,20 @@ func TestStopAfterAStranger(t *testing.T) {
 	})
 }
 
+// The leader loses NATS while it dials, and its standby takes over. A dial that went on
+// would displace the successor.
+func TestNATSIsLostWhileDialing(t *testing.T) {
+	p := scenario(2, 3*time.Minute,
+		step{at: 60 * time.Second, fault: faultReset, slot: 0},
+		step{at: 60*time.Second + 30*time.Millisecond, fault: faultZoomHole, slot: 0, last: 8 * time.Second},
+		step{at: 61 * time.Second, fault: faultNATSCut, slot: 0, last: 20 * time.Second})
+	play(t, p, func(t *testing.T, v *evidence, l timeline) {
+		if len(l.sockets) != 2 || len(l.markers) != 1 {
+			t.Errorf("%d sockets, %d markers", len(l.sockets), len(l.markers))
+		}
+	})
+}
+
 // A replica is told to step down while it dials, and its dial succeeds all the same a
 // moment later: its successor's begins only then.
 func TestStepDownWhileDialing(t *testing.T) {

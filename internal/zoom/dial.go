@@ -27,8 +27,9 @@ type Config struct {
 	ReadLimit int64         // longest frame held in memory, 16 MiB by default
 	// Permit is asked right before each connection is opened, which displaces
 	// another one of the subscription; it may wait, and its error ends the
-	// dial. nil: always permitted.
-	Permit func(context.Context) error
+	// dial. The connection is given up at once when permitted ends, and done is
+	// called when it is ready or given up. nil: always permitted.
+	Permit func(context.Context) (permitted context.Context, done func(), err error)
 	// Answered is told how long each heartbeat took to be answered; may be nil.
 	Answered func(roundTrip time.Duration)
 	Log      zerolog.Logger
@@ -63,12 +64,7 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d.cfg.Permit != nil {
-			if err := d.cfg.Permit(ctx); err != nil {
-				return nil, err
-			}
-		}
-		s, err := d.open(ctx, token)
+		s, err := d.openPermitted(ctx, token)
 		if err == nil {
 			d.trial.ready(token.value)
 			return s, nil
@@ -105,11 +101,28 @@ func (d *Dialer) noteFailure(token accessToken, err error) error {
 		Detail: "with one token, two connections in a row ended before they were ready: " + e.Detail}
 }
 
-// open is not cut short at once when the context ends: by then Zoom may be
+// openPermitted is not cut short at once when the context ends: by then Zoom may be
 // sending events to the new connection, and to no other.
-func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) {
-	ctx, release := withGracePeriod(ctx, closeTimeout)
+func (d *Dialer) openPermitted(ctx context.Context, token accessToken) (*Session, error) {
+	dialling, release := withGracePeriod(ctx, closeTimeout)
 	defer release()
+	if d.cfg.Permit == nil {
+		return d.open(dialling, token)
+	}
+	permitted, done, err := d.cfg.Permit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	defer context.AfterFunc(permitted, release)()
+	s, err := d.open(dialling, token)
+	if err != nil && permitted.Err() != nil {
+		return nil, &Error{Cause: CauseDial, Detail: "given up: " + context.Cause(permitted).Error()}
+	}
+	return s, err
+}
+
+func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) {
 	redact := redactor{token.value, d.cfg.Tokens.config().ClientSecret}
 	dialled := time.Now()
 	conn, stream, err := d.upgrade(ctx, token.value, redact)

@@ -215,7 +215,9 @@ func TestUpgradeRefused(t *testing.T) {
 	})
 }
 
-func TestNoBuildConnection(t *testing.T) {
+// unanswered runs f on fake time with a Zoom that answers no dial.
+func unanswered(t *testing.T, f func(t *testing.T, d *Dialer)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		server := pipenet.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -227,13 +229,48 @@ func TestNoBuildConnection(t *testing.T) {
 			<-release
 		}))
 		tokens := NewTokenSource(TokenConfig{URL: "http://zoom/oauth/token", HTTP: server.Client()})
-		d := NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second})
+		f(t, NewDialer(Config{Endpoint: "ws://zoom/ws?subscriptionId=s", Tokens: tokens, HTTP: server.Client(), Heartbeat: time.Second}))
+		close(release)
+		server.Close()
+	})
+}
+
+func TestNoBuildConnection(t *testing.T) {
+	unanswered(t, func(t *testing.T, d *Dialer) {
 		_, err := d.Dial(t.Context())
 		if e := wantCause(t, err, CauseDial); strings.Contains(e.Error(), "eyJ") {
 			t.Errorf("the token is in %v", e)
 		}
-		close(release)
-		server.Close()
+	})
+}
+
+// A dial may go on for a moment when its context ends, and not when it is no longer permitted.
+func TestDialIsGivenUp(t *testing.T) {
+	unanswered(t, func(t *testing.T, d *Dialer) {
+		ended, taken := errors.New("it ended"), errors.New("another one may dial")
+		open := 0
+		dial := func(after, permittedFor time.Duration) (took time.Duration, err error) {
+			ctx, end := context.WithTimeoutCause(t.Context(), after, ended)
+			defer end()
+			d.cfg.Permit = func(context.Context) (context.Context, func(), error) {
+				open++
+				permitted, cancel := context.WithTimeoutCause(t.Context(), permittedFor, taken)
+				return permitted, func() { open--; cancel() }, nil
+			}
+			began := time.Now()
+			_, err = d.Dial(ctx)
+			return time.Since(began), err
+		}
+		if took, err := dial(time.Second, time.Minute); err != ended || took != time.Second+closeTimeout {
+			t.Errorf("ended: %v after %v", err, took)
+		}
+		took, err := dial(time.Minute, time.Second)
+		if e := wantCause(t, err, CauseDial); took != time.Second || !strings.Contains(e.Detail, taken.Error()) {
+			t.Errorf("no longer permitted: %v after %v", err, took)
+		}
+		if open != 0 {
+			t.Errorf("%d permits are not given back", open)
+		}
 	})
 }
 

@@ -28,7 +28,7 @@ func (p *probe) try(ctx context.Context, a *app, who holder) {
 	case who.fresh:
 		p.because = "; tried because this NATS knows of no zoomstream"
 	case p.site == nil || who.unknown:
-		p.because, permit = "; tried because of --connect", nil
+		p.because, permit = "; tried because of --connect", func(context.Context) error { return nil }
 	}
 	if who.leases == nil {
 		p.connect(ctx, a, permit)
@@ -69,7 +69,10 @@ func (p *probe) connect(ctx context.Context, a *app, permit func(context.Context
 	defer leave()
 	var roundTrip atomic.Int64 // of the heartbeat; 0: it is not answered
 	dialer := zoom.NewDialer(zoom.Config{
-		Endpoint: p.endpoint.URL, Tokens: a.tokens, HTTP: p.o.HTTP, Heartbeat: p.cfg.Heartbeat, Permit: permit, Log: zerolog.Nop(),
+		Endpoint: p.endpoint.URL, Tokens: a.tokens, HTTP: p.o.HTTP, Heartbeat: p.cfg.Heartbeat, Log: zerolog.Nop(),
+		Permit: func(ctx context.Context) (context.Context, func(), error) {
+			return context.WithoutCancel(ctx), func() {}, permit(ctx)
+		},
 		Answered: func(took time.Duration) {
 			roundTrip.CompareAndSwap(0, max(1, int64(took)))
 			leave()
