@@ -62,13 +62,13 @@ type program struct {
 // nothing but the given environment.
 func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
-	return startBy(t, nil, environ, args...)
+	return startBy(t, []string{os.Args[0]}, environ, args...)
 }
 
-// startBy is start by another program, which takes the command line as its last arguments.
-func startBy(t *testing.T, by, environ []string, args ...string) *program {
+// startBy is start with what is to be run before the arguments.
+func startBy(t *testing.T, command, environ []string, args ...string) *program {
 	t.Helper()
-	line := append(append(by, os.Args[0]), args...)
+	line := append(command, args...)
 	p := &program{t: t, cmd: exec.Command(line[0], line[1:]...), exited: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append([]string{"ZS_TEST_MAIN=1", natsAddr(natstest.Port(t)), "ZOOMSTREAM_HTTP_ADDR=127.0.0.1:0", "TMPDIR=" + t.TempDir(), demoPorts(t, 0, 0)}, environ...)

@@ -21,7 +21,7 @@ func TestMemoryLimit(t *testing.T) {
 		t.Skip("no limit can be set: ", err)
 	}
 	_, settings := startZoom(t)
-	p := startBy(t, []string{"/bin/sh", "-c", `echo $$ >` + group + `/cgroup.procs && exec "$0" "$@"`}, settings, "run")
+	p := startBy(t, []string{"/bin/sh", "-c", `echo $$ >` + group + `/cgroup.procs && exec "$0" "$@"`, os.Args[0]}, settings, "run")
 	p.says(&p.stderr, `"code":"memory.limited","bytes":179`)
 	p.signal(os.Interrupt)
 	p.exit(exitOK)

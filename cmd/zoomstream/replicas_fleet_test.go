@@ -27,7 +27,8 @@ type fleet struct {
 	settings      []string
 	js            jetstream.JetStream
 	subscriptions []string
-	late          int64 // by how many an event may be stored behind later ones, since NATS may drop single ones
+	program       string // of the replicas that are started
+	late          int64  // by how many an event may be stored behind later ones, since NATS may drop single ones
 
 	alive   []*member
 	started int // ever
@@ -48,7 +49,7 @@ type member struct {
 func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 	t.Helper()
 	sim, settings := startZoom(t)
-	f := &fleet{t: t, sim: sim, subscriptions: subscriptions}
+	f := &fleet{t: t, sim: sim, subscriptions: subscriptions, program: os.Args[0]}
 	var endpoints []string
 	for _, s := range settings {
 		if one, ok := strings.CutPrefix(s, "ZOOM_WEBSOCKET_URL="); ok {
@@ -98,7 +99,7 @@ func (f *fleet) launch() *member {
 	f.t.Helper()
 	f.started++
 	name := fmt.Sprintf("r%d", f.started)
-	m := &member{start(f.t, append(f.settings, "ZOOMSTREAM_REPLICA="+name), "run"), name}
+	m := &member{startBy(f.t, []string{f.program}, append(f.settings, "ZOOMSTREAM_REPLICA="+name), "run"), name}
 	f.alive, f.all = append(f.alive, m), append(f.all, m)
 	return m
 }
