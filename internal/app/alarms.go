@@ -61,7 +61,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 		r.publishDamage()
 		for _, c := range all {
 			if text, known := c.why(st); known {
-				r.setAlarm(c.alarm, text != "", cmp.Or(text, "it is over"))
+				r.setAlarm(c.alarm, text != "", cmp.Or(text, r.monitor.alarms.Lasted(c.alarm, r.monitor.clock(time.Now()))))
 			}
 		}
 	}

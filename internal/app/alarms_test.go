@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestTokenAlarm(t *testing.T) {
 	h.await("the alarm is cleared", 10*time.Second, func() bool { return !h.raised(message.AlarmToken) })
 	h.await("the stream tells", 5*time.Second, func() bool { return len(h.told(message.AlarmToken)) == 2 })
 	all := h.told(message.AlarmToken)
-	if !all[0].Raised || all[1].Raised || all[0].Replica != "replica-1" || !strings.Contains(all[0].Detail, "500") || all[0].Subscription != "" || all[0].Epoch != 0 {
+	if !all[0].Raised || all[1].Raised || all[0].Replica != "replica-1" || !strings.Contains(all[0].Detail, "500") || !regexp.MustCompile(`^it lasted \d+s$`).MatchString(all[1].Detail) || all[0].Subscription != "" || all[0].Epoch != 0 {
 		t.Errorf("%+v", all)
 	}
 }

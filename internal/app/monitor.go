@@ -176,11 +176,12 @@ func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(),
 // noteStreamMissing raises the alarm stream, for why this replica cannot begin, or with ""
 // clears it.
 func (m *monitor) noteStreamMissing(why string) {
+	at := m.clock(time.Now())
 	if why == "" {
-		m.alarms.Clear(message.AlarmStream, "", 0, "it is over", m.clock(time.Now()))
+		m.alarms.Clear(message.AlarmStream, "", 0, m.alarms.Lasted(message.AlarmStream, at), at)
 		return
 	}
-	m.alarms.Raise(message.AlarmStream, "", 0, why, m.clock(time.Now()))
+	m.alarms.Raise(message.AlarmStream, "", 0, why, at)
 }
 
 // noteHolder notes who holds a lease.

@@ -174,6 +174,14 @@ func (b *Board) Of(subscription string, epoch uint64) (names []string) {
 	return names
 }
 
+// Lasted says for how long an alarm of the process has been raised: what is told of its end where
+// nothing else is known.
+func (b *Board) Lasted(name string, at time.Time) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return "it lasted " + at.Sub(b.all[key{name, ""}].Since).Round(time.Second).String()
+}
+
 // Raised are the alarms that are raised, oldest first.
 func (b *Board) Raised() []Alarm {
 	b.mu.Lock()
