@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	// alarmPeriod is how often the alarms of the process are judged.
+	// alarmPeriod is how often the conditions of the process's alarms are checked.
 	alarmPeriod = time.Second
-	// tokenPatience is how long Zoom may give no token.
+	// tokenPatience is how long Zoom may fail to give a token before it is an alarm.
 	tokenPatience = 5 * time.Second
-	// streamPatience is how long the stream may refuse messages; a cluster that
-	// elects a leader takes 4 to 9 s.
+	// streamPatience is how long the stream may refuse messages before it is an alarm. A cluster
+	// needs 4 to 9 s to elect a leader.
 	streamPatience = 15 * time.Second
-	// deniedFresh is how long a denied subject explains that nothing is stored.
+	// deniedFresh is how long a permission violation counts as the reason why nothing is stored.
 	deniedFresh = 30 * time.Second
 )
 
-// condition is what an alarm of the process goes by: why it is to be raised, or "" if
-// it is over. What is not known changes nothing.
+// condition decides one alarm of the process: why returns the reason to raise it, or "" to clear
+// it. With known false the alarm stays as it is.
 type condition struct {
 	alarm string
 	why   func(st outbox.Stats) (text string, known bool)
@@ -67,8 +67,9 @@ func (r *replica) watchAlarms(ctx context.Context) {
 	}
 }
 
-// setAlarm raises or clears an alarm of the process, here and in the stream, if it is
-// not so already. It is false if there is no room for the message: then it is due again.
+// setAlarm raises or clears an alarm of the process, on the board and in the stream, if it is not
+// in that state already. It returns false if the outbox has no room for the message: the caller
+// must try again.
 func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
 	if !raised {
@@ -77,12 +78,12 @@ func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 	if !slices.Contains(board.Of("", 0), name) && !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, true, detail, at)) {
 		return false
 	}
-	board.Raise(name, "", 0, detail, at) // or what is new about it
+	board.Raise(name, "", 0, detail, at) // if already raised: the new detail
 	return true
 }
 
-// takeBack clears an alarm of the process in the stream, and on the board by one of its methods,
-// if it is raised. It is false if there is no room for the message.
+// takeBack clears an alarm of the process if it is raised: in the stream, and on the board by
+// calling onBoard. It returns false if the outbox has no room for the message.
 func (r *replica) takeBack(name, detail string, onBoard func(name, detail string, at time.Time) bool) bool {
 	if !slices.Contains(r.monitor.alarms.Of("", 0), name) {
 		return true
@@ -94,11 +95,11 @@ func (r *replica) takeBack(name, detail string, onBoard func(name, detail string
 	return onBoard(name, detail, at)
 }
 
-// abandonAlarms clears the alarms of the process in the stream, since nobody would do it after this
-// process. What they are about goes on.
+// abandonAlarms clears the process's alarms in the stream, since nobody would after this process
+// has ended. Their causes persist.
 func (r *replica) abandonAlarms() {
 	for _, a := range r.monitor.alarms.Raised() {
-		if a.Subscription == "" { // else its next leader answers for it
+		if a.Subscription == "" { // otherwise the next leader takes over the alarm
 			r.takeBack(a.Alarm, "this replica stops while it is raised: "+a.Detail, r.monitor.alarms.Abandon)
 		}
 	}
@@ -113,11 +114,12 @@ func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string, at ti
 	}.Msg(r.o.Config.Prefix)
 }
 
-// tokenTrouble is why Zoom gives no access token, if somebody has waited for one for
-// a while (as long as the one at hand is valid nobody does), or why none lasts.
+// tokenTrouble returns why Zoom gives no access token, once somebody has waited for tokenPatience
+// (nobody waits while the cached token is valid), or why tokens do not stay valid; "" if all is
+// well.
 func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	why := st.Trouble()
-	if st.Credentials == zoom.CredentialsDenied && why != "" { // that is sure at once
+	if st.Credentials == zoom.CredentialsDenied && why != "" { // final, so no patience
 		return fmt.Sprintf("Zoom refuses this replica's credentials since %s, so it cannot connect: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 	}
 	if why == "" || time.Since(st.Since) < tokenPatience {
@@ -126,7 +128,7 @@ func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	return fmt.Sprintf("Zoom gives no access token since %s: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 }
 
-// bucketTrouble says which bucket is gone and cannot be made again: "": none.
+// bucketTrouble names the bucket that was deleted and cannot be recreated; "" if there is none.
 func (r *replica) bucketTrouble() string {
 	if err := r.leases.Lost(); err != nil {
 		return fmt.Sprintf("the bucket of the leases was deleted and cannot be created again: %v", err)
@@ -137,8 +139,8 @@ func (r *replica) bucketTrouble() string {
 	return ""
 }
 
-// streamTrouble is why the stream takes nothing, or a bucket is gone, if NATS is there
-// and that has been so for a while. As long as NATS is away, nobody can say.
+// streamTrouble returns why the stream takes no messages, or which bucket is gone, once that has
+// lasted for streamPatience while NATS was connected. Without NATS the answer is unknown.
 func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	if why := r.streamWatch.currentProblem(); why != "" {
 		return why, true
@@ -163,7 +165,7 @@ func (r *replica) streamTrouble(st outbox.Stats) (text string, known bool) {
 	return "", false
 }
 
-// refusalDetail is what is wrong with the stream, if an error says so.
+// refusalDetail explains a publish error that comes from the stream; "" for any other.
 func (r *replica) refusalDetail(err error) string {
 	name := r.o.Config.Stream
 	if denied := r.monitor.denied.Load(); err != nil && denied != nil && time.Since(denied.at) < deniedFresh && strings.Contains(denied.detail, `"`+r.o.Config.Prefix+".") {

@@ -1,5 +1,5 @@
-// Package app builds the connector from its configuration and runs it. It is
-// the only package that knows all others.
+// Package app builds a replica from its configuration and runs it. It is the only package that
+// knows all the others.
 package app
 
 import (
@@ -19,25 +19,25 @@ import (
 	"github.com/zoomstream/zoomstream/internal/provision"
 )
 
-// Options of a connector.
+// Options of a replica.
 type Options struct {
 	Config   *config.Config
 	Version  string
 	Commit   string
-	NATS     nats.InProcessConnProvider // set: where to find NATS, whatever the configuration says
+	NATS     nats.InProcessConnProvider // if set, replaces the configured NATS connection
 	HTTP     *http.Client               // to Zoom; nil: the default
 	StepDown <-chan struct{}            // each receive hands all subscriptions to other replicas; may be nil
-	Reload   <-chan *config.Config      // each has its secrets used from then on; may be nil
-	// Reread reads the configuration anew, for the secrets in its files: those at hand
-	// were refused. It may be called from several goroutines at once; may be nil.
+	Reload   <-chan *config.Config      // each configuration received replaces the secrets in use; may be nil
+	// Reread reads the configuration again after a refusal, since the secrets in its files may have
+	// changed. It must be safe for concurrent use; may be nil.
 	Reread func() (*config.Config, error)
-	Notify func(state string)        // tells the supervisor (sd_notify(3)); may be nil
-	Clock  func(time.Time) time.Time // maps a time to this machine's wall clock; nil: as it is
+	Notify func(state string)        // reports to the supervisor (sd_notify(3)); may be nil
+	Clock  func(time.Time) time.Time // maps a time to this machine's wall clock; nil: unchanged
 	Log    zerolog.Logger
 }
 
-// Run runs a connector until the context ends, and then until everything
-// received is stored. It returns nil after an orderly end.
+// Run runs a replica until ctx ends, and then until everything received is stored. It returns nil
+// after an orderly stop.
 func Run(ctx context.Context, o Options) error {
 	m, err := newMonitor(o)
 	if err != nil {
@@ -47,7 +47,7 @@ func Run(ctx context.Context, o Options) error {
 	monitorCtx, stopMonitor := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return m.run(monitorCtx) })
 	group.Go(func() error {
-		defer stopMonitor() // last: what happens until then can be watched
+		defer stopMonitor() // last, so that the shutdown can be watched
 		defer m.drain()
 		defer context.AfterFunc(ctx, m.drain)()
 		return runWithNATS(ctx, o, m)
@@ -55,7 +55,7 @@ func Run(ctx context.Context, o Options) error {
 	return group.Wait()
 }
 
-// runWithNATS connects to NATS and runs a replica until the context ends.
+// runWithNATS connects to NATS and runs a replica until ctx ends.
 func runWithNATS(ctx context.Context, o Options, m *monitor) error {
 	js, disconnect, failed, err := connect(ctx, o, m)
 	if err != nil {
@@ -70,7 +70,7 @@ func runWithNATS(ctx context.Context, o Options, m *monitor) error {
 	return r.serve(ctx, failed)
 }
 
-// ignoreAfterCancel returns err, or nil if the context has ended.
+// ignoreAfterCancel returns err, or nil if ctx has ended.
 func ignoreAfterCancel(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -117,7 +117,8 @@ func embeddedOptions(o Options) natsconn.EmbeddedOptions {
 	return options
 }
 
-// hint has commands for the nats tool. They pass the token in the environment, since ps shows arguments.
+// hint returns example commands for the nats CLI. They read the token from a file into the
+// environment, because ps shows arguments.
 func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 	login := "NATS_URL=$(cat '" + strings.ReplaceAll(embedded.URLFile(), "'", `'\''`) + "') nats"
 	if cfg.NATSAnonymous == "none" {

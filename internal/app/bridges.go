@@ -7,14 +7,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/bridge"
 )
 
-// maxTerms is how many terms of a subscription can be asked for.
+// maxTerms is how many terms of a subscription are kept to answer questions about.
 const maxTerms = 4
 
-// bridges are those of the latest terms, for the status and for successors' questions. It
-// is safe for concurrent use.
+// bridges holds the bridges of each subscription's latest terms, for the status and for successors'
+// questions. It is safe for concurrent use.
 type bridges struct {
 	mu             sync.Mutex
-	bySubscription map[string][]*bridge.Bridge // the latest last
+	bySubscription map[string][]*bridge.Bridge // latest last
 }
 
 func (b *bridges) add(subscription string, one *bridge.Bridge) {
@@ -27,7 +27,7 @@ func (b *bridges) add(subscription string, one *bridge.Bridge) {
 	b.bySubscription[subscription] = terms[max(0, len(terms)-maxTerms):]
 }
 
-// latest is the bridge of a subscription's latest term; nil: there was none.
+// latest returns the bridge of a subscription's latest term; nil if there was none.
 func (b *bridges) latest(subscription string) *bridge.Bridge {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,8 +38,7 @@ func (b *bridges) latest(subscription string) *bridge.Bridge {
 	return terms[len(terms)-1]
 }
 
-// unsafeFor is for how long something has not been safe that would be lost with this
-// process.
+// unsafeFor returns for how long there has been something that would be lost with this process.
 func (b *bridges) unsafeFor() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +54,7 @@ func (b *bridges) unsafeFor() time.Duration {
 	return now.Sub(until)
 }
 
-// answer answers a successor's question; nil: it is about no term that is known.
+// answer answers a successor's question; nil if it is about an unknown term.
 func (b *bridges) answer(question string) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// campaign serves a subscription whenever this replica leads it, until ctx ends or a term
-// fails. A term's bridge outlives the term: it reads its connection until the successor's
-// displaces it, while the next election is on.
+// campaign serves a subscription whenever this replica leads it, until ctx ends or a term fails. A
+// term's bridge outlives the term: it keeps reading its connection until the successor's displaces
+// it, while the next election already runs.
 func (r *replica) campaign(ctx context.Context, endpoint config.Endpoint) error {
 	terms, ctx := errgroup.WithContext(ctx)
 	err := r.candidate.Campaign(ctx, endpoint.Subscription, func(termCtx context.Context, t *lease.Term) error {
@@ -36,8 +36,8 @@ func (r *replica) campaign(ctx context.Context, endpoint config.Endpoint) error 
 	return cmp.Or(terms.Wait(), err)
 }
 
-// serveTerm serves one term. It returns an error if no other term of this process could
-// do better. termCtx ends with the term, processCtx when the process is to stop.
+// serveTerm serves one term. It returns an error only if another term of this process would fail as
+// well. termCtx ends with the term, processCtx when the process is to stop.
 func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config.Endpoint, t *lease.Term) error {
 	cfg := r.o.Config
 	log := r.o.Log.With().Str("subscription", endpoint.Subscription).Logger()
@@ -49,7 +49,8 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 				return nil, nil, err
 			}
 			if jsapi.Elsewhere(r.js) {
-				// This replica does not see whether a leaf node has lost its hub, where the lease is.
+				// A leaf node may have lost its hub, where the lease is, without this replica
+				// noticing.
 				if err := t.Prove(ctx); err != nil {
 					return nil, nil, err
 				}
@@ -78,8 +79,8 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 	return b.Run(termCtx, processCtx)
 }
 
-// handover is how long another replica may take to connect: the more
-// subscriptions it takes over at once, the longer.
+// handover is how long another replica may take to connect. It grows with the number of
+// subscriptions taken over at once.
 func handover(subscriptions int) time.Duration {
 	const one = 2500 * time.Millisecond
 	return one + time.Duration(subscriptions)*time.Second/dialsPerSecond

@@ -16,30 +16,31 @@ import (
 )
 
 const (
-	// consumersIdle is how often the consumers of the stream are read, unless its max_age is short.
+	// consumersIdle is how often the stream's consumers are read, unless its max_age is short.
 	consumersIdle = 15 * time.Second
-	// consumersPerAge rounds are made at least within the stream's max_age.
+	// consumersPerAge is the minimum number of rounds within the stream's max_age.
 	consumersPerAge = 20
-	// consumersTimeout bounds a round; a right that is missing shows in that it ends so.
+	// consumersTimeout bounds a round. A missing permission shows as this timeout.
 	consumersTimeout = 5 * time.Second
-	// deniedPause is how long the right to list consumers is not tried again: the server and our log tell of each try.
+	// deniedPause is the wait after a permission violation before consumers are listed again: the
+	// server and this process log each attempt.
 	deniedPause = time.Hour
-	// consumersNamed in an alarm's text.
+	// consumersNamed bounds how many consumers an alarm's text names.
 	consumersNamed = 5
 )
 
-// consumerWatch watches the consumers of the stream, while this replica leads the first of its subscriptions. So of
-// replicas with the same subscriptions one does.
+// consumerWatch watches the stream's consumers while this replica leads the first of its
+// subscriptions, so that only one of the replicas with the same subscriptions watches.
 type consumerWatch struct {
 	r      *replica
-	latest atomic.Pointer[status.Consumers] // nil: it is not this replica that watches, or nothing was read yet
+	latest atomic.Pointer[status.Consumers] // nil: another replica watches, or nothing was read yet
 
-	// The rest is run's own.
-	reader *consumers.Reader // nil: it is not this replica that watches
+	// Below: used by run only.
+	reader *consumers.Reader // nil: another replica watches
 	due    time.Time
 }
 
-// report is what was read last; nil: another replica knows. It is safe for concurrent use.
+// report returns the latest reading; nil if another replica watches. It is safe for concurrent use.
 func (w *consumerWatch) report() *status.Consumers { return w.latest.Load() }
 
 // run watches until the context ends.
@@ -63,7 +64,7 @@ func (w *consumerWatch) round(ctx context.Context, now time.Time) {
 		return
 	}
 	if !w.r.nc.IsConnected() {
-		w.due = now // whoever comes back may have other rights
+		w.due = now // permissions may have changed by the reconnect
 		return
 	}
 	if w.reader == nil {
@@ -99,10 +100,11 @@ func (w *consumerWatch) period() time.Duration {
 	return consumersIdle
 }
 
-// consumersTrouble names the consumers that are about to lose events, or are stuck. What cannot be seen changes nothing.
+// consumersTrouble names the consumers that are stuck or about to lose events. A failed reading
+// does not clear the alarm.
 func (r *replica) consumersTrouble(outbox.Stats) (text string, known bool) {
 	report := r.consumerWatch.report()
-	if report == nil { // another replica judges them
+	if report == nil { // another replica watches them
 		r.setAlarm(message.AlarmConsumers, false, "this replica does not watch the consumers any more")
 		return "", false
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// fitness is whether a replica with these tokens could lead.
+// fitness derives from the token source whether this replica could lead.
 func fitness(st zoom.TokenStats) record.Fitness {
 	switch st.Credentials {
 	case zoom.CredentialsAccepted:
@@ -21,16 +21,16 @@ func fitness(st zoom.TokenStats) record.Fitness {
 }
 
 const (
-	// peerTimeout is how long replicas that start at once need to know each other and their
-	// fitness. Each announces itself once a second.
+	// peerTimeout is how long replicas that start at the same time need to learn of each other and
+	// their fitness. Each announces itself once a second.
 	peerTimeout = 1500 * time.Millisecond
 	peerPoll    = 50 * time.Millisecond
 )
 
-// handleDenied decides whether this replica lives on though Zoom has never taken its
-// credentials. Beside another one that could lead it does, for good: that one's end
-// must not be its own. Alone it ends, since a restart does not mend its settings. The
-// source of tokens calls it from one goroutine at a time.
+// handleDenied decides whether this replica keeps running although Zoom has never accepted its
+// credentials. If another replica could lead, it does, even when that one ends later: one failure
+// must not cause the other. Alone it ends, since a restart does not fix its settings. The token
+// source calls it from one goroutine at a time.
 func (r *replica) handleDenied(ctx context.Context) (again bool) {
 	r.candidate.SetFitness(record.Unfit)
 	if !r.survivesDenial {
@@ -39,8 +39,8 @@ func (r *replica) handleDenied(ctx context.Context) (again bool) {
 	return r.survivesDenial
 }
 
-// waitForPeer reports whether another replica could lead: as soon as one is known to be
-// fit, else when all that are there have had the time to announce themselves.
+// waitForPeer reports whether another replica could lead. It returns as soon as a fit one is known,
+// otherwise after peerTimeout, when all have had time to announce themselves.
 func (r *replica) waitForPeer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()

@@ -22,8 +22,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// monitor is what others see of this process. It starts before NATS is connected, and ends
-// after everything else has.
+// monitor is the outside view of this process. It starts before NATS is connected and ends after
+// everything else.
 type monitor struct {
 	o       Options
 	started time.Time
@@ -36,25 +36,25 @@ type monitor struct {
 	leaders  httpserver.Leaders
 	repeated repetitions
 	page     *page.Page
-	server   *httpserver.Server // nil: there is none
+	server   *httpserver.Server // nil: none is configured
 
 	secrets   atomic.Pointer[secrets]
 	rereadLog zerolog.Logger // sampled
 
-	nc       atomic.Pointer[nats.Conn] // nil: it was never connected
+	nc       atomic.Pointer[nats.Conn] // nil: never connected yet
 	login    atomic.Pointer[natsconn.Options]
 	denied   atomic.Pointer[denial]  // the latest
-	replica  atomic.Pointer[replica] // nil: it does not campaign yet
+	replica  atomic.Pointer[replica] // nil: not campaigning yet
 	draining atomic.Bool
 }
 
-// denial is a subject that NATS denies to this user.
+// denial is a subject for which NATS denies this user the permission.
 type denial struct {
 	at     time.Time
 	detail string
 }
 
-// newMonitor returns a monitor that listens on the HTTP address, if there is one.
+// newMonitor returns a monitor that listens on the HTTP address, if one is configured.
 func newMonitor(o Options) (*monitor, error) {
 	all := subscriptions(o.Config)
 	m := &monitor{
@@ -82,8 +82,8 @@ func newMonitor(o Options) (*monitor, error) {
 	return m, err
 }
 
-// noEvents is why the page shows whole events to no user of this machine; nil: it shows them. By
-// itself it does so only where anybody on the machine may read them from NATS as well.
+// noEvents returns why the page does not show whole events to every user of this machine; nil if it
+// does. By default it does only where every user of the machine may read them from NATS as well.
 func noEvents(o Options) error {
 	switch c := o.Config; {
 	case c.PageEvents == "off":
@@ -109,14 +109,15 @@ func (m *monitor) run(ctx context.Context) error {
 		return nil
 	}
 	owned.Go(func() { m.page.Run(ctx) })
-	if err := m.server.Run(ctx); err != nil { // events are more important than who looks at them
+	if err := m.server.Run(ctx); err != nil { // forwarding events matters more than showing them
 		m.o.Log.Error().Str("code", "http.failed").Err(err).Msg("metrics, health and status page are not served any more")
 	}
 	<-ctx.Done()
 	return nil
 }
 
-// sample takes the readings from which rates and quantiles are computed.
+// sample takes the readings from which rates and quantiles are computed, and beats for the health
+// check.
 func (m *monitor) sample(ctx context.Context) {
 	tick := time.NewTicker(metrics.SamplePeriod)
 	defer tick.Stop()
@@ -138,8 +139,8 @@ func (m *monitor) sample(ctx context.Context) {
 	}
 }
 
-// ready returns nil if this replica leads, or stands by and could lead; else the reason
-// why not.
+// ready returns nil if this replica leads, or stands by and could lead; otherwise the reason why
+// not.
 func (m *monitor) ready() error {
 	switch r := m.replica.Load(); {
 	case m.draining.Load():
@@ -156,7 +157,7 @@ func (m *monitor) ready() error {
 	return nil
 }
 
-// drain notes, once, that this process stops.
+// drain marks this process as stopping, and tells the supervisor once.
 func (m *monitor) drain() {
 	if !m.draining.Swap(true) && m.o.Notify != nil {
 		m.o.Notify("STOPPING=1\nSTATUS=publishing what is left")
@@ -170,11 +171,11 @@ func (m *monitor) clock(t time.Time) time.Time {
 	return m.o.Clock(t)
 }
 
-// noteDenied notes that NATS denies a subject.
+// noteDenied remembers the latest subject that NATS denied.
 func (m *monitor) noteDenied(detail string) { m.denied.Store(&denial{time.Now(), detail}) }
 
-// noteStreamMissing raises the alarm stream, for why this replica cannot begin, or with ""
-// clears it.
+// noteStreamMissing raises the alarm "stream" with the reason why this replica cannot start; with
+// "" it clears the alarm.
 func (m *monitor) noteStreamMissing(why string) {
 	at := m.clock(time.Now())
 	if why == "" {
@@ -184,7 +185,7 @@ func (m *monitor) noteStreamMissing(why string) {
 	m.alarms.Raise(message.AlarmStream, "", 0, why, at)
 }
 
-// noteHolder notes who holds a lease.
+// noteHolder records for the page who holds a lease and how that replica got it.
 func (m *monitor) noteHolder(subscription string, now lease.Holding) {
 	if !now.Held {
 		return
@@ -205,7 +206,7 @@ func (m *monitor) countTransition(subscription, reason string) {
 	m.metrics.Subscription(subscription).Transition(reason)
 }
 
-// status is what this replica knows of itself and the others.
+// status returns what this replica knows of itself and the others.
 func (m *monitor) status(history bool) *status.Replica {
 	s := m.statusWithoutCounts()
 	now := m.clock(time.Now())
@@ -216,7 +217,7 @@ func (m *monitor) status(history bool) *status.Replica {
 	return s
 }
 
-// statusWithoutCounts is status without what the metrics count.
+// statusWithoutCounts is status without what comes from the metrics.
 func (m *monitor) statusWithoutCounts() *status.Replica {
 	now := time.Now()
 	s := &status.Replica{

@@ -10,12 +10,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// notifyPeriod is how often the supervisor is told what this process does.
+// notifyPeriod is how often the supervisor gets an update.
 const notifyPeriod = 2 * time.Second
 
-// notify tells systemd when this process is ready, what it does, that its loops run,
-// and that it stops (https://www.freedesktop.org/software/systemd/man/sd_notify.html).
-// A standby is ready.
+// notify tells systemd that this process is ready, what it does, and that its loops run
+// (https://www.freedesktop.org/software/systemd/man/sd_notify.html). A standby counts as ready.
+// drain reports the stop.
 func (m *monitor) notify(ctx context.Context) {
 	if m.o.Notify == nil {
 		return
@@ -29,7 +29,7 @@ func (m *monitor) notify(ctx context.Context) {
 			ready = true
 			m.o.Notify("READY=1")
 		}
-		if text := summary(now); text != lastStatus && now.Phase != status.Draining { // which drain reports
+		if text := summary(now); text != lastStatus && now.Phase != status.Draining { // drain reports that one
 			lastStatus = text
 			m.o.Notify("STATUS=" + text)
 		}
@@ -44,7 +44,8 @@ func (m *monitor) notify(ctx context.Context) {
 	}
 }
 
-// watchdogPeriod is half of what systemd gives a service between two signs of life.
+// watchdogPeriod is half of systemd's watchdog timeout (WATCHDOG_USEC), or notifyPeriod if that is
+// not set or not sane.
 func watchdogPeriod() time.Duration {
 	microseconds, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	if longest := int64(time.Hour / time.Microsecond); err != nil || microseconds <= 1 || microseconds > longest {
@@ -53,7 +54,7 @@ func watchdogPeriod() time.Duration {
 	return time.Duration(microseconds) * time.Microsecond / 2
 }
 
-// summary is one line for people. It changes only when a fact in it does.
+// summary is a one-line status for people. It changes only when one of its facts does.
 func summary(s *status.Replica) string {
 	if s.Phase == status.Starting {
 		if s.Outbox.NATS {

@@ -8,10 +8,11 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 )
 
-// drainTimeout bounds the wait for NATS when nothing more is received.
+// drainTimeout bounds the wait for NATS once nothing more is received.
 const drainTimeout = 5 * time.Second
 
-// openOutbox makes the way of all messages into the stream, whose last sequence is given.
+// openOutbox makes the outbox, which carries all messages into the stream. lastSequence is the
+// stream's last sequence.
 func (r *replica) openOutbox(lastSequence uint64) {
 	cfg := r.o.Config
 	r.quarantine = bridge.NewQuarantine(r.nc, r.stream, func() []string {
@@ -26,7 +27,7 @@ func (r *replica) openOutbox(lastSequence uint64) {
 	})
 }
 
-// drainOutbox waits until all that was received is stored, or on disk.
+// drainOutbox waits until everything received is stored or on disk.
 func (r *replica) drainOutbox() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

@@ -6,17 +6,17 @@ import (
 	"github.com/zoomstream/zoomstream/internal/outbox"
 )
 
-// storing is what health calls the way of messages into the stream.
+// storing is the health check's name for the path of messages into the stream.
 const storing = "storing"
 
-// progress knows whether the messages that wait to be stored get on.
+// progress tells whether the messages that wait to be stored make progress.
 type progress struct {
-	oldest time.Time // that waited at the last look
+	oldest time.Time // the oldest waiting message at the last check
 	acked  uint64
 }
 
-// stalled reports whether messages wait and none has got on since the last look,
-// although NATS and the disk are there: then this process itself holds them up.
+// stalled reports whether messages wait and none has moved since the last check, although NATS and
+// the disk are available. Then this process itself is at fault.
 func (p *progress) stalled(st outbox.Stats, connected bool) bool {
 	last := *p
 	p.oldest, p.acked = st.Oldest, st.Publisher.Acked
@@ -29,7 +29,7 @@ func (p *progress) stalled(st outbox.Stats, connected bool) bool {
 	return st.Spooled > 0 && p.acked == last.acked
 }
 
-// checkProgress beats for the way into the stream, unless it is stalled.
+// checkProgress beats for the path into the stream, unless it is stalled.
 func (m *monitor) checkProgress(p *progress) {
 	if r := m.replica.Load(); r != nil && p.stalled(r.outbox.Stats(), r.nc.IsConnected()) {
 		return

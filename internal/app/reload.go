@@ -7,8 +7,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
-// secrets are the settings that may change while this process runs: those that can
-// be given as files.
+// secrets are the settings that may change while this process runs: those that can be given as
+// files.
 type secrets struct {
 	clientID, clientSecret, accountID, secretToken string
 	nats                                           natsconn.Secrets
@@ -22,9 +22,9 @@ func secretsOf(c *config.Config) *secrets {
 	}
 }
 
-// reload uses the secrets of each configuration that comes, until the context ends.
-// No connection is closed for it: Zoom's credentials are for the next access token,
-// and NATS' for the next connection.
+// reload applies the secrets of each configuration received, until ctx ends. It closes no
+// connection: Zoom's credentials take effect with the next access token, those of NATS with the
+// next connection.
 func (m *monitor) reload(ctx context.Context) {
 	for {
 		select {
@@ -37,9 +37,9 @@ func (m *monitor) reload(ctx context.Context) {
 	}
 }
 
-// rereadSecrets uses the secrets as their files hold them now: Zoom, NATS or the webhook
-// has refused those at hand, and nobody sends SIGHUP where files change by themselves. It
-// may be called from any goroutine.
+// rereadSecrets reads the secrets from their files again, after Zoom, NATS or the webhook has
+// refused the current ones: where files change by themselves nobody sends SIGHUP. It is safe for
+// concurrent use.
 func (m *monitor) rereadSecrets() {
 	if m.o.Reread == nil {
 		return
@@ -54,7 +54,7 @@ func (m *monitor) rereadSecrets() {
 	}
 }
 
-// applySecrets reports whether the secrets are others.
+// applySecrets puts the secrets of cfg in use and reports whether they differ from those before.
 func (m *monitor) applySecrets(cfg *config.Config) bool {
 	now := secretsOf(cfg)
 	changed := *now != *m.secrets.Swap(now)

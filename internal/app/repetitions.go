@@ -7,15 +7,15 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// keepRepetitions is how many messages are remembered that were received again.
+// keepRepetitions bounds how many repeated messages are remembered.
 const keepRepetitions = 10_000
 
-// repetitions remembers which messages were received again and not stored again,
-// for `find`. It is safe for concurrent use.
+// repetitions remembers messages that were received again and therefore not stored again, for
+// `find`. It is safe for concurrent use.
 type repetitions struct {
 	mu    sync.Mutex
 	seen  map[string]*status.Seen
-	order []string // ring, oldest at next once full
+	order []string // ring buffer; once full, the oldest is at next
 	next  int
 }
 
@@ -39,7 +39,7 @@ func (r *repetitions) add(id, where string, at time.Time) {
 	r.next = (r.next + 1) % keepRepetitions
 }
 
-// of are those of the given messages.
+// of returns the entries for the given message ids.
 func (r *repetitions) of(ids []string) (found []status.Seen) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,17 +25,16 @@ import (
 )
 
 const (
-	// Connections to Zoom are opened at this pace by one process, however many
-	// subscriptions lose theirs at once.
+	// Pace at which one process opens connections to Zoom, however many subscriptions lose theirs
+	// at once.
 	dialsPerSecond = 200
 	dialsAtOnce    = 20
 
-	// epochTimeout bounds the look at the epochs that there were, before a connection
-	// is opened.
+	// epochTimeout bounds the lookup of earlier epochs before a connection is opened.
 	epochTimeout = 2 * time.Second
 )
 
-// replica is one connector among others, ready to serve.
+// replica is one replica, ready to serve.
 type replica struct {
 	o       Options
 	monitor *monitor
@@ -53,13 +52,13 @@ type replica struct {
 	stream        bridge.Stream
 	streamWatch   *streamWatch
 	consumerWatch *consumerWatch
-	refusedSince  time.Time // since when the stream refuses messages; only watchAlarms uses it
-	awaySince     time.Time // since when there is no connection to NATS; likewise
+	refusedSince  time.Time // since when the stream refuses messages; used by watchAlarms only
+	awaySince     time.Time // since when NATS is disconnected; used by watchAlarms only
 	outbox        *outbox.Outbox
 	spooled       spooled
 	quarantine    *bridge.Quarantine
 
-	survivesDenial bool // it lives on although its credentials never worked; only handleDenied uses it
+	survivesDenial bool // keeps running although its credentials never worked; used by handleDenied only
 }
 
 func newReplica(o Options, m *monitor, js jetstream.JetStream, found *provision.Prepared) (*replica, error) {
@@ -89,7 +88,8 @@ func newReplica(o Options, m *monitor, js jetstream.JetStream, found *provision.
 	return r, nil
 }
 
-// lastEpoch is the highest epoch of a subscription that NATS knows beside the lease.
+// lastEpoch returns the highest epoch of a subscription that NATS knows apart from the lease; 0 and
+// a warning if that cannot be read.
 func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
 	ctx, cancel := context.WithTimeout(ctx, epochTimeout)
 	defer cancel()
@@ -100,16 +100,16 @@ func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
 	return epoch
 }
 
-// recordedEpoch is the epoch of the term that has recorded a subscription's state last.
+// recordedEpoch returns the epoch of the term that last recorded a subscription's state.
 func (r *replica) recordedEpoch(ctx context.Context, subscription string) (uint64, error) {
 	return bridge.RecordedEpoch(ctx, r.states, subscription)
 }
 
-// serve campaigns for every subscription until the context ends or one fails. What runs
-// under servicesCtx outlives the campaigns: successors ask the candidate.
+// serve campaigns for every subscription until ctx ends or one fails. What runs under servicesCtx
+// outlives the campaigns, because successors ask the candidate.
 func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	r.monitor.replica.Store(r)
-	r.replaceSecrets() // with those that came meanwhile
+	r.replaceSecrets() // with any that arrived meanwhile
 	group, ctx := errgroup.WithContext(ctx)
 	servicesCtx, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
@@ -159,11 +159,11 @@ func (r *replica) serve(ctx context.Context, failed <-chan error) error {
 	}
 	group.Go(func() error {
 		defer stopServices()
-		defer r.candidate.Leave() // before stopServices: nobody must count on this replica any more
+		defer r.candidate.Leave() // before stopServices: from now on nobody may count on this replica
 		defer context.AfterFunc(ctx, r.candidate.Leave)()
 		err := campaigns.Wait()
 		stopAlarms()
-		<-alarmsDone // what it publishes last is drained, too
+		<-alarmsDone // what it publishes last is drained as well
 		return errors.Join(err, r.drainOutbox())
 	})
 	return group.Wait()
@@ -206,11 +206,11 @@ func (r *replica) leads() bool {
 	})
 }
 
-// watchConnection fails when the connection to NATS is closed for good.
+// watchConnection returns an error when the connection to NATS is closed for good.
 func (r *replica) watchConnection(ctx context.Context) error {
 	closed := r.nc.StatusChanged(nats.CLOSED)
 	defer r.nc.RemoveStatusListener(closed)
-	if r.nc.IsClosed() { // before it could be heard
+	if r.nc.IsClosed() { // closed before the listener was registered
 		return nats.ErrConnectionClosed
 	}
 	select {
@@ -221,7 +221,7 @@ func (r *replica) watchConnection(ctx context.Context) error {
 	}
 }
 
-// handleStepDown steps down whenever it is told to.
+// handleStepDown steps down on each request, if another replica could take over.
 func (r *replica) handleStepDown(ctx context.Context) {
 	for {
 		select {

@@ -14,17 +14,17 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// spoolingPatience is how long events may be held back until that is an alarm.
+// spoolingPatience is how long events may be held back before it is an alarm.
 const spoolingPatience = 5 * time.Second
 
-// awayDetail is told of a leader without NATS that has had nothing to publish meanwhile.
+// awayDetail is the alarm's text for a leader without NATS that had nothing to publish meanwhile.
 const awayDetail = "there is no connection to NATS; what comes is kept until it is back"
 
-// errCatchingUp says that there is no trouble any more.
+// errCatchingUp stands in when the cause is gone but the spool is not empty yet.
 var errCatchingUp = errors.New("what is on disk is being published")
 
-// spoolingTrouble is why events are held back, or would be if there were any, if that has
-// been so for a while. A standby gets none.
+// spoolingTrouble returns why events are held back, or would be if any came, once that has lasted
+// for spoolingPatience. For a standby it does not count that NATS is away.
 func (r *replica) spoolingTrouble(st outbox.Stats) (text string, known bool) {
 	switch {
 	case r.nc.IsConnected():
@@ -37,7 +37,7 @@ func (r *replica) spoolingTrouble(st outbox.Stats) (text string, known bool) {
 	return spoolingTrouble(st)
 }
 
-// spoolingTrouble is why events are held back, if that has been so for a while.
+// spoolingTrouble returns why events are held back, once that has lasted for spoolingPatience.
 func spoolingTrouble(st outbox.Stats) (text string, known bool) {
 	switch {
 	case st.Direct:
@@ -48,7 +48,7 @@ func spoolingTrouble(st outbox.Stats) (text string, known bool) {
 	return "", false
 }
 
-// spoolTrouble is why the spool cannot be used.
+// spoolTrouble returns why the spool cannot be used.
 func spoolTrouble(st outbox.Stats) (text string, known bool) {
 	if st.SpoolErr != nil && !errors.Is(st.SpoolErr, spool.ErrFull) {
 		return st.SpoolErr.Error(), true
@@ -56,7 +56,7 @@ func spoolTrouble(st outbox.Stats) (text string, known bool) {
 	return "", st.Direct && st.SpoolErr == nil
 }
 
-// spoolFullTrouble says that the spool is at its bound.
+// spoolFullTrouble returns a text if the spool has reached its size limit.
 func spoolFullTrouble(st outbox.Stats) (text string, known bool) {
 	if errors.Is(st.SpoolErr, spool.ErrFull) {
 		return st.SpoolErr.Error(), true
@@ -64,7 +64,8 @@ func spoolFullTrouble(st outbox.Stats) (text string, known bool) {
 	return "", st.Direct && st.SpoolErr == nil
 }
 
-// publishDamage raises the alarm of the spool for what it has lost, anew if it is raised.
+// publishDamage raises the spool's alarm for what the spool has lost; if it is raised already, it
+// clears it first.
 func (r *replica) publishDamage() {
 	what := r.spooled.popDamage()
 	if what == "" {
@@ -75,8 +76,8 @@ func (r *replica) publishDamage() {
 	}
 }
 
-// adoptAlarms goes on with alarms that an earlier run of this replica has raised, and
-// once what was left is published, clears those of a replica that had another name.
+// adoptAlarms takes over the alarms that an earlier run of this replica raised. Once direct, that
+// is once the leftovers are published, it clears those of a replica with another name.
 func (r *replica) adoptAlarms(direct bool) {
 	board, at := r.monitor.alarms, r.monitor.clock(time.Now())
 	for a, raised := range r.spooled.popAlarms() {
@@ -91,17 +92,17 @@ func (r *replica) adoptAlarms(direct bool) {
 	}
 }
 
-// spooled keeps what the outbox reports of the spool until the alarms are checked. It is
+// spooled keeps what the outbox reports about the spool until the alarms are next checked. It is
 // safe for concurrent use.
 type spooled struct {
 	prefix string // of the subjects
 
 	mu     sync.Mutex
 	damage string
-	alarms map[replicaAlarm]bool // raised or not: the last word of earlier runs on alarms of whole replicas
+	alarms map[replicaAlarm]bool // raised or not: the latest state that earlier runs published, per alarm of a whole replica
 }
 
-// maxReplicaAlarms bounds what is kept of earlier runs' alarms.
+// maxReplicaAlarms bounds how many alarms of earlier runs are kept.
 const maxReplicaAlarms = 1000
 
 func (s *spooled) noteDamage(what string) {
@@ -120,7 +121,7 @@ func (s *spooled) popDamage() (what string) {
 	return what
 }
 
-// noteReplayed looks for alarms of earlier runs whose messages are on their way only now.
+// noteReplayed picks out alarms of earlier runs whose messages leave the spool only now.
 func (s *spooled) noteReplayed(msg *nats.Msg) {
 	if message.KindOf(s.prefix, msg.Subject) != message.KindAlarm {
 		return
@@ -144,7 +145,7 @@ func (s *spooled) popAlarms() (all map[replicaAlarm]bool) {
 	return all
 }
 
-// putBack notes an alarm again that is raised, unless there is a later word on it.
+// putBack keeps a raised alarm for the next check, unless newer news of it has arrived.
 func (s *spooled) putBack(a replicaAlarm) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

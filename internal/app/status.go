@@ -14,7 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// subscriptionStatus is what this replica knows of a subscription, but for what was counted.
+// subscriptionStatus returns what this replica knows of a subscription, without the metrics'
+// counts.
 func (r *replica) subscriptionStatus(id string) status.Subscription {
 	lease := r.candidate.Holding(id)
 	s := status.Subscription{
@@ -39,7 +40,7 @@ func (r *replica) subscriptionStatus(id string) status.Subscription {
 	if s.Trouble == "" && c.State.State != record.Connected {
 		s.Trouble = r.tokens.Stats().Trouble()
 	}
-	if s.StateSince.IsZero() { // it was never connected
+	if s.StateSince.IsZero() { // never connected yet
 		s.StateSince = lease.Since
 	}
 	if g := c.State.LastGap; g != nil {
@@ -52,7 +53,7 @@ func (r *replica) fillOutbox(p *status.Outbox, now time.Time) {
 	st := r.outbox.Stats()
 	p.Direct, p.InFlight = st.Direct, st.Publisher.Pending+st.Backlog
 	p.Spooled, p.Bytes = st.Spooled, st.Bytes
-	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // else it is on its way
+	if wait := now.Sub(st.Oldest); !st.Oldest.IsZero() && (!st.Direct || wait > time.Second) { // otherwise it is merely in flight
 		p.Age = max(0, wait.Seconds())
 	}
 	if st.Trouble != nil {
@@ -73,7 +74,7 @@ func (r *replica) fillToken(t *status.Token) {
 	}
 }
 
-// jetStream is what can be asked now.
+// jetStream returns the connection for questions, or the reason why none can be asked now.
 func (m *monitor) jetStream() (jetstream.JetStream, error) {
 	nc, r := m.nc.Load(), m.replica.Load()
 	switch {
@@ -85,8 +86,8 @@ func (m *monitor) jetStream() (jetstream.JetStream, error) {
 	return r.js, nil
 }
 
-// connectForSearch makes a connection of its own, which the caller closes: what a search reads
-// would hold up acknowledgements and the lease on the replica's.
+// connectForSearch opens a separate connection, which the caller closes: on the replica's own, a
+// search would delay acknowledgements and the lease.
 func (m *monitor) connectForSearch(ctx context.Context) (jetstream.JetStream, error) {
 	if _, err := m.jetStream(); err != nil {
 		return nil, err
@@ -97,7 +98,7 @@ func (m *monitor) connectForSearch(ctx context.Context) (jetstream.JetStream, er
 	return natsconn.ConnectNow(ctx, options)
 }
 
-// overview asks all replicas. If it cannot, it returns what this one knows, and why.
+// overview asks all replicas. If that fails, it returns what this one knows, and the error.
 func (m *monitor) overview(ctx context.Context, history bool) (*status.Overview, error) {
 	js, err := m.jetStream()
 	if err != nil {

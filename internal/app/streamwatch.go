@@ -15,27 +15,28 @@ import (
 )
 
 const (
-	// watchPeriod is how often the stream is checked while something is wrong with it, or takes no message: it may
-	// be gone. The server says so at once only while nobody else subscribes to the subject; else a publish times out.
+	// watchPeriod is how often the stream is checked while it has a problem or takes no messages,
+	// since it may be gone. The server reports a missing stream at once only if nobody else
+	// subscribes to the subject; otherwise a publish just times out.
 	watchPeriod = 2 * time.Second
-	// watchIdle is how often it is checked while all is well: nobody may be publishing.
+	// watchIdle is how often it is checked while all is well, as nobody may be publishing.
 	watchIdle = 15 * time.Second
 	// watchTimeout bounds one check.
 	watchTimeout = 5 * time.Second
 )
 
-// streamWatch checks the stream periodically, since it may be deleted or edited while this process runs. A stream that
-// zoomstream made is created again. Another team's is theirs to restore: until they have, the alarm stands and events
-// are kept.
+// streamWatch checks the stream periodically, since it may be deleted or edited while this process
+// runs. It recreates a stream that zoomstream made. One that belongs to somebody else is theirs to
+// restore: until then the alarm stands and events are kept.
 type streamWatch struct {
 	r       *replica
 	wanted  natsconn.StreamOptions
-	problem atomic.Pointer[string] // read by others
+	problem atomic.Pointer[string] // for other goroutines
 
-	// The rest is run's own.
+	// Below: used by run only.
 	last          time.Time
 	ours          bool
-	ownerRecorded bool // in the bucket
+	ownerRecorded bool // in the states bucket
 	findings      []natsconn.Finding
 }
 
@@ -44,7 +45,8 @@ func newStreamWatch(r *replica, found *provision.Prepared) *streamWatch {
 	return &streamWatch{r: r, wanted: wanted, ours: natsconn.Ours(found.Stream.Config), findings: found.Findings}
 }
 
-// currentProblem is why the stream takes no events; "": no reason is known. It is safe for concurrent use.
+// currentProblem returns why the stream takes no events; "" if no reason is known. It is safe for
+// concurrent use.
 func (w *streamWatch) currentProblem() string {
 	if problem := w.problem.Load(); problem != nil {
 		return *problem
@@ -86,10 +88,10 @@ func (w *streamWatch) check(ctx context.Context) {
 	case err == nil:
 		w.recordOwner(ctx, info.Config)
 		w.reportFindings(findings)
-	} // else nobody can say, and what was known stands
+	} // otherwise unknown, so the last finding stands
 }
 
-// restore deals with a stream that is gone.
+// restore handles a deleted stream.
 func (w *streamWatch) restore(ctx context.Context) {
 	log := w.r.o.Log.With().Str("stream", w.wanted.Name).Logger()
 	if !w.ours {
@@ -110,7 +112,7 @@ func (w *streamWatch) restore(ctx context.Context) {
 	log.Warn().Str("code", "stream.recreated").Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
 }
 
-// reportFindings logs what is newly wrong with the stream, and raises the alarm if it stops all events.
+// reportFindings logs new findings about the stream, and raises the alarm if one stops all events.
 func (w *streamWatch) reportFindings(findings []natsconn.Finding) {
 	problem := ""
 	for _, f := range findings {
@@ -125,14 +127,14 @@ func (w *streamWatch) reportFindings(findings []natsconn.Finding) {
 	w.setProblem(problem)
 }
 
-// setProblem raises the alarm, or with "" clears it, and reports whether that is new.
+// setProblem raises the alarm, or clears it with "", and reports whether the text has changed.
 func (w *streamWatch) setProblem(problem string) (changed bool) {
 	changed = w.currentProblem() != problem
 	w.problem.Store(&problem)
 	return changed
 }
 
-// recordOwner records whose the stream is: it may be deleted, and made again by others.
+// recordOwner records who made the stream: it may be deleted and recreated by somebody else.
 func (w *streamWatch) recordOwner(ctx context.Context, stream jetstream.StreamConfig) {
 	ours := natsconn.Ours(stream)
 	if w.ownerRecorded && ours == w.ours {

@@ -8,8 +8,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Check returns the [ConfigError] that [Connect] would, without a connection: settings that can never work, all at
-// once. It reads the files that they name.
+// Check returns the [ConfigError] that [Connect] would return, without connecting: every setting
+// that can never work, all at once. It reads the files that the settings name.
 func Check(o Options) error {
 	nc, _, err := dialServers(o, &events{log: zerolog.Nop()}, nats.SetCustomDialer(nowhere{}), nats.SkipHostLookup())
 	if err != nil {
@@ -19,7 +19,7 @@ func Check(o Options) error {
 	return nil
 }
 
-// nowhere dials nobody.
+// nowhere is a dialer that always fails.
 type nowhere struct{}
 
 func (nowhere) Dial(string, string) (net.Conn, error) { return nil, errors.New("nothing is dialed") }

@@ -16,11 +16,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
-// Options says which server to connect to, and as whom. Each string has the meaning of the nats CLI's setting of
-// the same name (NATS_URL, NATS_CONTEXT, NATS_CREDS …); an explicit one beats the context's.
+// Options says which server to connect to, and as whom. Each string has the meaning of the nats
+// CLI's setting of the same name (NATS_URL, NATS_CONTEXT, NATS_CREDS …) and overrides the
+// context's.
 type Options struct {
-	URL      string // servers, comma separated; empty: the context's, else nats://127.0.0.1:4222
-	Context  string // a context of the nats CLI: name, or absolute path of its file
+	URL      string // servers, comma-separated; empty: the context's, else nats://127.0.0.1:4222
+	Context  string // a context of the nats CLI: its name, or the absolute path of its file
 	Domain   string // of JetStream; empty: the context's, else the server's own
 	Creds    string // path of a credentials file
 	NKey     string // path of a seed file
@@ -32,24 +33,28 @@ type Options struct {
 	Key      string // path of a PEM file
 
 	Name      string                     // shown in the server's connection list, such as zoomstream/<replica>
-	InProcess nats.InProcessConnProvider // set, such as to a server: connect without a socket; of the above, User and Password count
-	// Secrets gives anew, for each time it connects, what may be secret of the above; nil: it stays.
+	InProcess nats.InProcessConnProvider // if set: connect in process, without a socket; of the above, only User and Password apply
+	// Secrets is called for each connection attempt and returns the current secrets; nil: they
+	// never change.
 	Secrets func() Secrets
-	Refused func()              // is called whenever the server has refused the credentials; may be nil
-	Denied  func(detail string) // is told of each subject that the server denies to this user; may be nil
+	Refused func()              // called whenever the server has refused the credentials; may be nil
+	Denied  func(detail string) // called for each subject that the server denies to this user; may be nil
 	Log     zerolog.Logger
 }
 
-// Secrets may be others than when the connection was made. Of URL only the login counts, and only if it names one server.
+// Secrets are the credentials that may change after the connection was made. Of URL only the login
+// is used, and only if it names a single server.
 type Secrets struct{ URL, Password, Token string }
 
-// Connect returns JetStream on an established connection. A server that is not up, or refuses the credentials, is no error: it
-// says what it waits for, at once and then at growing intervals, until the server is there or ctx ends (one dial in
-// progress ends first, 2 s at most per server). Settings that can never work are a [ConfigError], all at once.
+// Connect returns JetStream on an established connection. A server that is not up, or refuses the
+// credentials, is no error: Connect logs what it waits for, at once and then at growing intervals,
+// until the server is there or ctx ends (a dial in progress finishes first, 2 s at most per
+// server). Settings that can never work are a [ConfigError], all at once.
 //
-// The connection reconnects for ever. Nothing is buffered meanwhile: a publish fails at once, since a hidden queue
-// would deliver late and out of order. The server can still end it for good (a protocol violation): that is logged
-// as an error, and seen with nc.StatusChanged(nats.CLOSED).
+// The connection reconnects for ever. Nothing is buffered meanwhile: a publish fails at once,
+// because a hidden queue would deliver late and out of order. The server can still close the
+// connection for good (a protocol violation): that is logged as an error, and
+// nc.StatusChanged(nats.CLOSED) reports it.
 func Connect(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	events := &events{log: o.Log, target: "in process", denied: o.Denied, refused: o.Refused}
 	js, err := dial(o, events)
@@ -67,7 +72,8 @@ func Connect(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	return js, nil
 }
 
-// dial returns at once, connected or not: RetryOnFailedConnect leaves configuration errors only.
+// dial returns at once, connected or not. With RetryOnFailedConnect only configuration errors are
+// left to return.
 func dial(o Options, e *events) (jetstream.JetStream, error) {
 	nc, place, err := dialServers(o, e)
 	if err != nil {
@@ -89,7 +95,7 @@ func dialServers(o Options, e *events, more ...nats.Option) (nc *nats.Conn, plac
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
 		nats.CustomReconnectDelay(reconnectDelay),
-		nats.IgnoreAuthErrorAbort(), // the default closes for good at the second refusal
+		nats.IgnoreAuthErrorAbort(), // by default the second refusal closes the connection for good
 		nats.PingInterval(10*time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.NoCallbacksAfterClientClose(),
@@ -116,7 +122,7 @@ func dialServers(o Options, e *events, more ...nats.Option) (nc *nats.Conn, plac
 	return nc, place, asConfigError("NATS_URL", err)
 }
 
-// dialContext applies the context's settings first and opts over them.
+// dialContext applies the context's settings first, then opts, which override them.
 func dialContext(o Options, opts []nats.Option) (_ *nats.Conn, place jsapi.Place, err error) {
 	wrong := func(err error) error {
 		return asConfigError("NATS_CONTEXT", fmt.Errorf("context %q: %w", o.Context, err))
@@ -138,15 +144,15 @@ func dialContext(o Options, opts []nats.Option) (_ *nats.Conn, place jsapi.Place
 	return nc, place, nil
 }
 
-// reconnectDelay is the pause after the whole list of servers was tried in vain: 0.1 s, 0.2 s … 1 s, and up to half
-// of it on top, so that replicas do not come back in step.
+// reconnectDelay is the pause after every server in the list has failed: 0.1 s, 0.2 s … 1 s, plus
+// up to half of that as jitter, so that replicas do not reconnect in step.
 func reconnectDelay(round int) time.Duration {
 	pause := min(100*time.Millisecond<<min(round-1, 4), time.Second)
 	return pause + rand.N(pause/2)
 }
 
-// await waits for the first connection. While it was never made, nats.go reports a refusal of the credentials once
-// only, so the last error is also asked for.
+// await waits for the first connection. Until there has been one, nats.go reports a refusal of the
+// credentials only once, so await polls the last error too.
 func await(ctx context.Context, nc *nats.Conn, e *events) error {
 	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(changed)
@@ -170,8 +176,9 @@ func await(ctx context.Context, nc *nats.Conn, e *events) error {
 	return nil
 }
 
-// AwaitJetStream returns once JetStream answers for the connection's account. Until then it says what is missing:
-// a cluster that elects a leader looks like one without JetStream, so it waits in either case.
+// AwaitJetStream returns once JetStream answers for the connection's account. Until then it logs
+// what is missing. A cluster that is electing a leader looks like one without JetStream, so it
+// waits in both cases.
 func AwaitJetStream(ctx context.Context, js jetstream.JetStream, log zerolog.Logger) error {
 	err := Retry(ctx, log, "waiting for JetStream", func(ctx context.Context) error {
 		_, err := js.AccountInfo(ctx)

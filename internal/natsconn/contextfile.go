@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
-// checkContextFiles sees to it that the file of a context, and those that it names, are there and small: the library
-// reads whatever is there, and says little of what is not.
+// checkContextFiles checks that the file of a context, and the files it names, exist and are small.
+// The library reads files of any size, and its errors say little about missing ones.
 func checkContextFiles(o Options) error {
 	path := o.Context
 	if !filepath.IsAbs(path) {
@@ -33,7 +33,7 @@ func checkContextFiles(o Options) error {
 	if err := json.Unmarshal(text, &named); err != nil {
 		return fmt.Errorf("its file %s is no JSON of a context: %w; write it anew (nats context add, or edit)", path, err)
 	}
-	if len(given(o)) > 0 { // the library reads the others all the same
+	if len(given(o)) > 0 { // the library reads the other files even then
 		named.Creds = ""
 	}
 	for _, file := range [][2]string{{"creds", os.ExpandEnv(named.Creds)}, {"nkey", named.NKey}, {"cert", named.Cert}, {"key", named.Key}, {"ca", named.CA}} {
@@ -51,10 +51,10 @@ func checkContextFiles(o Options) error {
 	return nil
 }
 
-// knownContexts says which contexts there are, to somebody who looked for another one.
+// knownContexts lists the existing contexts, for the error about an unknown one.
 func knownContexts() string {
 	const most = 10
-	files, _ := filepath.Glob(filepath.Join(contextFolder(), "*.json")) // none, if the folder cannot be read
+	files, _ := filepath.Glob(filepath.Join(contextFolder(), "*.json")) // empty if the folder cannot be read
 	if len(files) == 0 {
 		return "no context is there (nats context add makes one; XDG_CONFIG_HOME or the user's home says where it is looked for)"
 	}
@@ -69,7 +69,7 @@ func knownContexts() string {
 	return text
 }
 
-// contextFolder is where the nats command line tool, and the library, keep contexts.
+// contextFolder is where the nats CLI and the library keep contexts.
 func contextFolder() string {
 	parent := os.Getenv("XDG_CONFIG_HOME")
 	if parent == "" {
@@ -78,7 +78,7 @@ func contextFolder() string {
 	return filepath.Join(parent, "nats", "context")
 }
 
-// homeFolder is the user's as the library sees it, which may be another one than HOME.
+// homeFolder is the user's home as the library determines it, which may differ from HOME.
 func homeFolder() string {
 	who, err := osuser.Current()
 	if err != nil {

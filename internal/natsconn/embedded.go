@@ -21,53 +21,57 @@ import (
 	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
-// EmbeddedName is the name of the embedded server, and of one that nats.conf describes.
+// EmbeddedName is the server name of the embedded server, and of the one that nats.conf describes.
 const EmbeddedName = "zoomstream"
 
-// Limits of the embedded server. nats.conf sets the same ones, and a test compares them.
+// Limits of the embedded server. nats.conf sets the same; a test compares them.
 const (
-	embeddedMaxPayload  = 8 << 20   // bytes; above, the server itself warns
-	embeddedMaxMemory   = 256 << 20 // bytes of memory streams, which zoomstream does not use
-	embeddedMaxStore    = 32 << 30  // bytes on disk; then publishing is refused
+	embeddedMaxPayload  = 8 << 20   // bytes; the server itself warns about more
+	embeddedMaxMemory   = 256 << 20 // bytes for memory streams, which zoomstream does not use
+	embeddedMaxStore    = 32 << 30  // bytes on disk; beyond, publishing is refused
 	embeddedPing        = 20 * time.Second
-	embeddedMaxPings    = 2 // unanswered, then the client counts as gone
+	embeddedMaxPings    = 2 // unanswered pings until a client counts as gone
 	embeddedWaitForPort = 5 * time.Second
 )
 
-// DefaultAddr is where an embedded server listens.
+// DefaultAddr is where the embedded server listens by default.
 const DefaultAddr = "127.0.0.1:4222"
 
 // EmbeddedOptions says where the embedded server keeps its data and where it listens.
 type EmbeddedOptions struct {
-	DataDir string         // created if missing; the server uses the nats folder in it
-	Addr    string         // host and port to listen on, port 0: any free one; empty: DefaultAddr
-	Readers *Readable      // what clients without a login may read; nil: the server refuses them
-	Log     zerolog.Logger // for the server's log too: its notices at debug, its debug lines at trace
+	DataDir string         // created if missing; the server uses its subfolder nats
+	Addr    string         // host and port to listen on; port 0: any free one; empty: DefaultAddr
+	Readers *Readable      // what clients without a login may read; nil: they are refused
+	Log     zerolog.Logger // also gets the server's log: its notices at debug, its debug lines at trace
 }
 
-// Embedded is a nats-server with JetStream inside this process. Its methods may be used concurrently.
+// Embedded is a nats-server with JetStream inside this process. Its methods are safe for concurrent
+// use.
 type Embedded struct {
 	srv   *server.Server
 	log   zerolog.Logger
 	lock  *flock.Flock
 	dir   string // absolute
-	token string // with which a client may do everything
+	token string // grants a client every right
 
 	listener net.Listener
-	gate     *gate // has the listener, once there is one
+	gate     *gate // owns the listener once it exists
 
 	failed chan error
 	stop   sync.Once
 }
 
-// StartEmbedded locks the data folder, starts the server in it and returns once clients can connect.
-// The lock comes first because nats-server has none: two servers on one folder would both come up and ruin it.
+// StartEmbedded locks the data folder, starts the server in it and returns once clients can
+// connect. The lock comes first because nats-server has none: two servers on one folder would both
+// start and corrupt it.
 //
-// Its clients may do everything if they have the token, which the first start makes and which stays in the file
-// nats.url of the folder, readable by this user alone; o.Readers says what others may do.
+// A client with the token has every right. The first start generates the token and keeps it in the
+// folder's file nats.url, which only this user can read. o.Readers says what clients without it may
+// read.
 //
-// A folder or a port that another process uses gives an error that wraps [ErrFolderInUse] or [ErrPortInUse] and
-// tells how to join that process. ctx is looked at when the server has read its streams back.
+// If another process uses the folder or the port, the error wraps [ErrFolderInUse] or
+// [ErrPortInUse] and says how to join that process. ctx is checked once the server has read its
+// streams back.
 func StartEmbedded(ctx context.Context, o EmbeddedOptions) (*Embedded, error) {
 	dir, err := filepath.Abs(o.DataDir)
 	if err != nil {
@@ -98,14 +102,14 @@ func embeddedOptions(o EmbeddedOptions, dir string) *server.Options {
 		MaxPayload:             embeddedMaxPayload,
 		PingInterval:           embeddedPing,
 		MaxPingsOut:            embeddedMaxPings,
-		DontListen:             true, // the gate does
+		DontListen:             true, // the gate listens
 		JetStream:              true,
 		StoreDir:               filepath.Join(dir, "nats"),
-		SyncAlways:             true, // there is no replica that could hold what the page cache loses
+		SyncAlways:             true, // no replica could restore what is lost with the page cache
 		JetStreamMaxMemory:     embeddedMaxMemory,
 		JetStreamMaxStore:      embeddedMaxStore,
 		DisableJetStreamBanner: true,
-		NoSigs:                 true, // else the library ends the process on SIGINT and SIGTERM by itself
+		NoSigs:                 true, // otherwise the library itself ends the process on SIGINT and SIGTERM
 	}
 }
 
@@ -124,7 +128,7 @@ func (e *Embedded) start(ctx context.Context, addr string, opts *server.Options,
 	e.srv = srv
 	srv.SetLoggerV2(&serverLog{log: e.log.With().Str("component", "nats-server").Logger(), failed: e.failed}, true, false, false)
 
-	srv.Start() // returns when the streams are read back, or has failed
+	srv.Start() // returns once the streams are read back, or after a failure
 	select {
 	case err := <-e.failed:
 		return startError(err, addr, opts)
@@ -137,17 +141,17 @@ func (e *Embedded) start(ctx context.Context, addr string, opts *server.Options,
 		return errors.New("embedded NATS: not ready for connections")
 	}
 	e.gate = newGate(listener, srv.InProcessConn, who.password)
-	// The files are for other processes only, so a failure is not worth a failed start.
+	// Only other processes need these files, so a failure does not fail the start.
 	if err := e.writeURLFile(); err != nil {
 		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address and token in the data folder")
 	}
 	return nil
 }
 
-// writeURLFile writes the address with the token, and that a server runs there. The address stays when it has stopped: a
-// replica that joins it may start before it does.
+// writeURLFile writes the address with the token to nats.url, and nats.pid to show that the server
+// runs. The address stays after a stop: a replica that joins this server may start before it.
 func (e *Embedded) writeURLFile() error {
-	file, err := os.CreateTemp(e.dir, "nats.url-*") // readable by this user alone
+	file, err := os.CreateTemp(e.dir, "nats.url-*") // created readable by this user only
 	if err != nil {
 		return err
 	}
@@ -170,7 +174,8 @@ func startError(err error, addr string, opts *server.Options) error {
 		ErrPortInUse, addr)
 }
 
-// lockFolder creates the data folder and takes its lock, which the system drops with the process, however that ends.
+// lockFolder creates the data folder and locks it. The system releases the lock with the process,
+// however that ends.
 func lockFolder(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded NATS: data folder: %w; make it writable or set ZOOMSTREAM_DATA_DIR", err)
@@ -181,15 +186,16 @@ func lockFolder(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("embedded NATS: data folder: %w; make it writable or set ZOOMSTREAM_DATA_DIR", err)
 	}
 	if locked {
-		_ = os.Remove(pidFile(dir)) // left behind by a killed process; written anew in a moment
+		_ = os.Remove(pidFile(dir)) // left by a killed process; start writes a new one
 		return lock, nil
 	}
 	return nil, fmt.Errorf("embedded NATS: %w: another process runs its NATS server in %s; join it with NATS_URL_FILE=%s, "+
 		"or give this process another ZOOMSTREAM_DATA_DIR", ErrFolderInUse, dir, URLFile(dir))
 }
 
-// EmbeddedURL is where the embedded server of a process with this data folder listens, with its token, if that is
-// noted; else where it would, by addr of its [EmbeddedOptions]. It runs there unless it was killed.
+// EmbeddedURL returns where the embedded server of a process with this data folder listens, with
+// its token, if the folder records it; otherwise where it would listen, given addr as in
+// [EmbeddedOptions]. runs is wrong only if the process was killed.
 func EmbeddedURL(dataDir string, addr string) (url string, runs bool) {
 	if url = readURLFile(dataDir); url == "" {
 		return "nats://" + cmp.Or(addr, DefaultAddr), false
@@ -198,43 +204,45 @@ func EmbeddedURL(dataDir string, addr string) (url string, runs bool) {
 	return url, err == nil
 }
 
-// URLFile is the file in a data folder that holds the address of its embedded server, with the token.
+// URLFile returns the file in a data folder that holds the embedded server's address, with the
+// token.
 func URLFile(dataDir string) string { return filepath.Join(dataDir, "nats.url") }
 
-// readURLFile is what that file holds; empty if there is none.
+// readURLFile returns the content of that file; empty if it cannot be read.
 func readURLFile(dir string) string {
 	text, _ := secretfile.Read(URLFile(dir), secretfile.MaxSecret)
 	return strings.TrimSpace(string(text))
 }
 
-// pidFile is there while the server of a data folder runs.
+// pidFile exists while the server of a data folder runs.
 func pidFile(dir string) string { return filepath.Join(dir, "nats.pid") }
 
-// ClientURL is the address for clients, such as nats://127.0.0.1:4222.
+// ClientURL returns the address for clients, such as nats://127.0.0.1:4222.
 func (e *Embedded) ClientURL() string { return e.srv.ClientURL() }
 
-// URL is the address with the token: for clients that may do everything. It is a secret.
+// URL returns the address with the token, for clients that need every right. It is a secret.
 func (e *Embedded) URL() string { return withToken(e.ClientURL(), e.token) }
 
-// URLFile is the absolute path of the file that holds URL.
+// URLFile returns the absolute path of the file that holds URL.
 func (e *Embedded) URLFile() string { return URLFile(e.dir) }
 
-// Server is the server itself, to look at.
+// Server returns the server itself, for inspection.
 func (e *Embedded) Server() *server.Server { return e.srv }
 
-// Inside is o for a connection inside the process, which needs no socket and may do everything. Its answers go to an
-// inbox that a client without a login can neither read nor have the server write to.
+// Inside returns o changed for a connection inside the process, which needs no socket and has every
+// right. Its replies go to an inbox that a client without a login can neither read nor have the
+// server write to.
 func (e *Embedded) Inside(o Options) Options {
 	o.InProcess, o.User, o.Password = e.srv, embeddedUser, e.token
 	return o
 }
 
-// Failed gives a fatal error that the server reported after its start. The library itself goes on running then,
-// so whoever started it has to end the process.
+// Failed delivers a fatal error that the server reports after its start. The library itself keeps
+// running, so whoever started it has to end the process.
 func (e *Embedded) Failed() <-chan error { return e.failed }
 
-// Shutdown stops the server, waits until its files are closed and releases the folder. Close connections first:
-// they would try to reconnect. Further calls do nothing.
+// Shutdown stops the server, waits until its files are closed and releases the folder. Close client
+// connections first: they would try to reconnect. Further calls do nothing.
 func (e *Embedded) Shutdown() {
 	e.stop.Do(func() {
 		if e.gate != nil {

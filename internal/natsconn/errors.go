@@ -5,10 +5,11 @@ import "errors"
 // ErrFolderInUse is wrapped by the error of [StartEmbedded] when another process holds the data folder.
 var ErrFolderInUse = errors.New("data folder in use")
 
-// ErrPortInUse is wrapped by the error of [StartEmbedded] when something listens on the address already.
+// ErrPortInUse is wrapped by the error of [StartEmbedded] when something already listens on the
+// address.
 var ErrPortInUse = errors.New("port in use")
 
-// ConfigError says that a setting cannot work, however long one waits (exit code 78).
+// ConfigError reports a setting that can never work, however long one waits (exit code 78).
 type ConfigError struct {
 	Setting string // the environment variable at fault
 	Err     error  // what is wrong with it, without secrets

@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// events logs what happens to one connection. nats.go calls its handlers from one goroutine; await joins in while
-// the first connection is made.
+// events logs what happens to one connection. nats.go calls its handlers from one goroutine; during
+// the first connection await calls them too.
 type events struct {
 	log     zerolog.Logger
 	refused func()              // see Options
@@ -19,8 +19,8 @@ type events struct {
 
 	mu     sync.Mutex
 	pace   pacer
-	since  time.Time      // start of the last outage
-	errors map[string]int // by text, which names the subject
+	since  time.Time      // start of the latest outage
+	errors map[string]int // counts by error text, which includes the subject
 }
 
 func (e *events) options() []nats.Option {
@@ -47,7 +47,7 @@ func (e *events) reconnected(nc *nats.Conn) {
 		Stringer("outage", out.Round(time.Millisecond)).Msg("NATS connection is back")
 }
 
-// reachable ends an outage and gives its length.
+// reachable ends an outage and returns its length.
 func (e *events) reachable() time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -56,8 +56,9 @@ func (e *events) reachable() time.Duration {
 	return out
 }
 
-// unreachable says that a try failed, unless the last such line is still fresh or a later try succeeded.
-// "No servers" is how nats.go sums up its very first tries; the next one names the cause.
+// unreachable logs a failed attempt, unless the pace forbids it or a later attempt has succeeded.
+// nats.go reports its very first attempts as "no servers", which is skipped; the next error names
+// the cause.
 func (e *events) unreachable(nc *nats.Conn, err error) {
 	if nc.IsConnected() || errors.Is(err, nats.ErrNoServers) {
 		return
@@ -73,7 +74,8 @@ func (e *events) unreachable(nc *nats.Conn, err error) {
 	}
 }
 
-// failed logs an asynchronous error the 1st, 2nd, 4th, 8th … time: a missing permission fails with every event.
+// failed logs an asynchronous error the 1st, 2nd, 4th, 8th … time: a missing permission fails with
+// every event.
 func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if refused(err) && !nc.IsConnected() {
 		e.unreachable(nc, err)
@@ -83,7 +85,7 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
 		text += ` on subscription "` + sub.Subject + `"`
 	}
-	if errors.Is(err, nats.ErrConsumerNotActive) { // the library makes it anew
+	if errors.Is(err, nats.ErrConsumerNotActive) { // the library recreates it
 		e.log.Debug().Str("code", "nats.watcher").Str("error", text).Msg("a watcher is made anew")
 		return
 	}
@@ -101,7 +103,8 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 }
 
 func (e *events) count(text string) int {
-	// Beyond, they share one counter: a missing right on zoom.> denies a new subject with each event's name.
+	// Beyond this many texts, errors share one counter: a missing permission on zoom.> denies a new
+	// subject with each event's name.
 	const kinds = 16
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -115,7 +118,8 @@ func (e *events) count(text string) int {
 	return e.errors[text]
 }
 
-// closed is called for an end that the server caused: NoCallbacksAfterClientClose keeps our own Close out.
+// closed is called when the server closes the connection: NoCallbacksAfterClientClose excludes our
+// own Close.
 func (e *events) closed(nc *nats.Conn) {
 	e.log.Error().Str("code", "nats.closed").Err(nc.LastError()).Str("servers", e.target).Msg("NATS connection closed for good; restart to connect again")
 }
@@ -144,7 +148,7 @@ func refused(err error) bool {
 		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
 }
 
-// connectAdvice tells what to look at when connecting keeps failing.
+// connectAdvice says what to check when connecting keeps failing.
 func connectAdvice(err error) string {
 	if advice := tlsAdvice(err); advice != "" {
 		return advice

@@ -17,27 +17,28 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// gate listens in the embedded server's place and hands each connection on to it.
+// gate listens in place of the embedded server and passes each connection on to it.
 //
-// The server's permissions alone let nobody read only: it checks no reply subject and no deliver subject of a consumer,
-// so that a client without rights could have an answer of the server itself written to the stream, to a lease, or to
-// where streams are deleted. Clients without a login therefore pass a filter: answers go to an inbox.
+// The server's permissions alone cannot make a client read-only. They cover neither reply subjects
+// nor the deliver subject of a consumer, so a client without rights could have the server itself
+// write an answer to the stream, to a lease, or to the subject that deletes streams. The gate
+// therefore filters what clients without a login send: answers may go to an inbox only.
 type gate struct {
 	listener net.Listener
-	inside   func() (net.Conn, error) // a new connection to the server
-	password string                   // of anonymousUser, which the gate alone knows
+	inside   func() (net.Conn, error) // opens a new connection to the server
+	password string                   // of anonymousUser; only the gate knows it
 
 	running sync.WaitGroup
 	mu      sync.Mutex
-	clients map[net.Conn]struct{} // nil: closed
+	clients map[net.Conn]struct{} // nil once closed
 }
 
 const (
-	inboxes = "_INBOX." // what subjects for answers begin with
+	inboxes = "_INBOX." // prefix of the subjects for answers
 
-	gateLine    = 4096             // bytes of a protocol line, as nats-server allows
-	gatePayload = 1 << 20          // bytes of a request without a login
-	gateWrite   = 10 * time.Second // a client that takes nothing for so long is gone, as for nats-server
+	gateLine    = 4096             // bytes of a protocol line, nats-server's limit
+	gatePayload = 1 << 20          // bytes of a request by a client without a login
+	gateWrite   = 10 * time.Second // a client that takes nothing for this long is gone, as in nats-server
 )
 
 func newGate(listener net.Listener, inside func() (net.Conn, error), password string) *gate {
@@ -46,7 +47,7 @@ func newGate(listener net.Listener, inside func() (net.Conn, error), password st
 	return g
 }
 
-// close ends all connections and waits for that.
+// close closes all connections and waits until they have ended.
 func (g *gate) close() {
 	g.listener.Close() //nolint:errcheck // nothing can be done
 	g.mu.Lock()
@@ -64,7 +65,7 @@ func (g *gate) accept() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // out of files, say: that passes
+		if err != nil { // such as too many open files, which passes
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
@@ -80,7 +81,7 @@ func (g *gate) accept() {
 	}
 }
 
-// serve hands one connection on, until either side ends it.
+// serve passes one connection on until either side ends it.
 func (g *gate) serve(client net.Conn) {
 	defer func() {
 		client.Close() //nolint:errcheck
@@ -90,7 +91,7 @@ func (g *gate) serve(client net.Conn) {
 	}()
 	inside, err := g.inside()
 	if err != nil {
-		return // the server stops
+		return // the server is stopping
 	}
 	var answers sync.WaitGroup
 	answers.Go(func() {
@@ -99,10 +100,10 @@ func (g *gate) serve(client net.Conn) {
 	})
 	g.ask(inside, bufio.NewReaderSize(client, gateLine)) //nolint:errcheck // either side has ended it
 	inside.Close()                                       //nolint:errcheck
-	answers.Wait()                                       // the server's last word gets through
+	answers.Wait()                                       // so that the server's last words reach the client
 }
 
-// answer copies what the server says.
+// answer copies from the server to the client.
 func answer(client, inside net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -117,7 +118,8 @@ func answer(client, inside net.Conn) {
 	}
 }
 
-// ask copies what a client says: as it is with a login, which the server judges, else filtered.
+// ask copies from the client to the server: unchanged if it has a login, which the server checks;
+// otherwise filtered.
 func (g *gate) ask(inside io.Writer, client *bufio.Reader) error {
 	line, err := client.ReadSlice('\n')
 	if err != nil {
@@ -138,8 +140,9 @@ func (g *gate) ask(inside io.Writer, client *bufio.Reader) error {
 	return err
 }
 
-// anonymous is the first line of a client without a login, with the one of anonymousUser added; nil: it has a login,
-// or is nothing that the server would take without one.
+// anonymous returns the first line of a client without a login, with the login of anonymousUser
+// added. It returns nil if the client has a login, or sent something the server would refuse
+// without one.
 func (g *gate) anonymous(line []byte) []byte {
 	verb, arg, _ := bytes.Cut(line, []byte(" "))
 	var fields map[string]any
@@ -165,7 +168,8 @@ func (g *gate) anonymous(line []byte) []byte {
 
 var errProtocol = errors.New("not the NATS protocol, or more of it than a client without a login may send")
 
-// nextAllowed reads one message of a client and writes it anew, so that the server reads the same as was checked here.
+// nextAllowed reads one message of a client and serializes it again, so that the server parses
+// exactly what was checked here.
 func nextAllowed(client *bufio.Reader) ([]byte, error) {
 	line, err := client.ReadSlice('\n')
 	if err != nil {
@@ -189,8 +193,8 @@ func nextAllowed(client *bufio.Reader) ([]byte, error) {
 	return nil, errProtocol
 }
 
-// allowedRequest reads the body of a message: args are its subject, the subject for answers if there is one, and so
-// many sizes.
+// allowedRequest reads the body of a message. args are its subject, its reply subject if it has
+// one, and the given number of sizes.
 func allowedRequest(client io.Reader, verb string, args []string, sizes int) ([]byte, error) {
 	size, err := strconv.Atoi(args[len(args)-1])
 	if err != nil || size < 0 || size > gatePayload {
@@ -220,17 +224,19 @@ func allowedRequest(client io.Reader, verb string, args []string, sizes int) ([]
 	return out, nil
 }
 
-// deliversToInbox reports whether a message asks for no consumer that delivers elsewhere.
+// deliversToInbox reports whether a message is anything but a request for a consumer that delivers
+// to a subject other than an inbox.
 func deliversToInbox(subject string, body []byte) bool {
 	if !strings.HasPrefix(subject, "$JS.API.CONSUMER.") || !strings.Contains(subject, ".CREATE.") {
 		return true
 	}
-	var request server.CreateConsumerRequest // as the server reads it
+	var request server.CreateConsumerRequest // parsed as the server does
 	err := json.Unmarshal(body, &request)
 	return err == nil && (request.Config.DeliverSubject == "" || strings.HasPrefix(request.Config.DeliverSubject, inboxes))
 }
 
-// denial has the server tell the client so, in place of what it sent, as of a subject that is denied.
+// denial replaces a refused message: the server denies this subject to the client, which shows it
+// the reason.
 func denial(why string) []byte {
 	return []byte("PUB denied." + strings.ReplaceAll(why, " ", "-") + " 0\r\n\r\n")
 }

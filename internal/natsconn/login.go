@@ -7,15 +7,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// The users of the embedded server.
+// Users of the embedded server.
 const (
-	embeddedUser  = "zoomstream-embedded" // with the token: may do everything; no user of another server is called so
-	anonymousUser = "anonymous"           // whom the gate logs in: may read
+	embeddedUser  = "zoomstream-embedded" // with the token: every right; no other server has a user of this name
+	anonymousUser = "anonymous"           // logged in by the gate: may read
 )
 
-// embeddedInbox is where the answers for embeddedUser go. A client without a login may have the server answer to any
-// subject below _INBOX, and sees in an event's reply subject where its acknowledgement will go: it could have an error
-// arrive there in place of it.
+// embeddedInbox is the prefix for replies to embeddedUser. A client without a login may have the
+// server answer to any subject below _INBOX, and sees in an event's reply subject where its
+// acknowledgement will go. With the usual prefix it could thus have an error arrive in place of the
+// acknowledgement.
 const embeddedInbox = "_INBOX_ZOOMSTREAM"
 
 // Readable names what a client without a login may read on the embedded server.
@@ -25,7 +26,7 @@ type Readable struct {
 	Bucket string // of the leases; the states are in <bucket>-state
 }
 
-// permissions are those of the user reader in nats.conf, and a test compares them.
+// permissions returns the permissions of the user reader in nats.conf; a test compares them.
 func (r *Readable) permissions() *server.Permissions {
 	publish := []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
@@ -36,7 +37,7 @@ func (r *Readable) permissions() *server.Permissions {
 		"$JS.API.CONSUMER.DURABLE.CREATE." + r.Stream + ".>",
 		"$JS.API.CONSUMER.INFO." + r.Stream + ".>", "$JS.API.CONSUMER.DELETE." + r.Stream + ".>",
 		"$JS.API.CONSUMER.MSG.NEXT." + r.Stream + ".>", "$JS.ACK." + r.Stream + ".>", "$JS.FC." + r.Stream + ".>",
-		"$JS.ACK.*.*." + r.Stream + ".>", // with domain and account: will be the servers' default
+		"$JS.ACK.*.*." + r.Stream + ".>", // with domain and account: to become the servers' default
 	}
 	for _, bucket := range []string{r.Bucket, r.Bucket + "-state"} {
 		publish = append(publish, "$JS.API.STREAM.INFO.KV_"+bucket, "$JS.API.DIRECT.GET.KV_"+bucket+".>")
@@ -48,16 +49,17 @@ func (r *Readable) permissions() *server.Permissions {
 	}
 }
 
-// logins says who is who on the embedded server. It implements [server.Authentication]: users in the server's options
-// would make it warn of plain passwords.
+// logins authenticates clients of the embedded server. It implements [server.Authentication],
+// because with users in its options the server would warn about plaintext passwords.
 type logins struct {
 	token    string
 	password string              // of anonymousUser
-	readable *server.Permissions // its rights; nil: it is refused
+	readable *server.Permissions // permissions of anonymousUser; nil: it is refused
 }
 
-// Check lets a client in that has the token, as the user's password or alone, or that the gate has given a login.
-// A wrong one is refused: whoever gives it expects more than to read.
+// Check admits a client that has the token, as the user's password or alone, and one that the gate
+// has logged in. A wrong login is refused rather than treated as none: whoever gives one expects
+// more than to read.
 func (l *logins) Check(c server.ClientAuthentication) bool {
 	o := c.GetOpts()
 	switch {
@@ -73,17 +75,17 @@ func (l *logins) Check(c server.ClientAuthentication) bool {
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// withToken is an address for clients that may do everything.
+// withToken adds the token to an address, for clients that need every right.
 func withToken(address, token string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return address // the server's own address is a URL
+		return address // cannot happen: the server's own address is a URL
 	}
 	u.User = url.UserPassword(embeddedUser, token)
 	return u.String()
 }
 
-// tokenIn is the token of an address that withToken made, else empty.
+// tokenIn returns the token of an address made by withToken, or "".
 func tokenIn(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User.Username() != embeddedUser {

@@ -12,12 +12,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Unreachable says why there is no connection now.
+// Unreachable is the error of [ConnectNow]: why there is no connection now.
 type Unreachable struct {
 	Target  string // the servers, without secrets
-	Refused bool   // the server is there and does not take the credentials
+	Refused bool   // the server is up but refuses the credentials
 	Err     error
-	Advice  string // what to look at
+	Advice  string // what to check
 }
 
 func (e *Unreachable) Error() string { return fmt.Sprintf("NATS at %s: %v", e.Target, e.Err) }
@@ -25,8 +25,9 @@ func (e *Unreachable) Error() string { return fmt.Sprintf("NATS at %s: %v", e.Ta
 // Unwrap returns Err.
 func (e *Unreachable) Unwrap() error { return e.Err }
 
-// ConnectNow is [Connect] for somebody who wants to know why there is no connection, rather than wait for one: it does
-// not log. The error is an [Unreachable], or a [ConfigError] for each setting that cannot work.
+// ConnectNow is [Connect] for callers who want to know why there is no connection rather than wait
+// for one. It does not log. The error is an [Unreachable], or one [ConfigError] per setting that
+// can never work.
 func ConnectNow(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	said := &lastTrouble{}
 	o.Log = zerolog.New(said)
@@ -56,7 +57,8 @@ func ConnectNow(ctx context.Context, o Options) (jetstream.JetStream, error) {
 	return js, nil
 }
 
-// lastTrouble keeps what is logged last of a connection that cannot be made: nats.go tells that to a handler only.
+// lastTrouble keeps the last log line about a connection that cannot be made, because nats.go
+// reports the cause to a handler only.
 type lastTrouble struct {
 	mu    sync.Mutex
 	Error string `json:"error"`

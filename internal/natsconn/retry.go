@@ -13,15 +13,17 @@ import (
 	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
-// apiTimeout bounds one request to the JetStream API. A cluster may take 4 to 9 s to elect a leader; the next try sees it.
+// apiTimeout bounds one request to the JetStream API. A cluster may take 4 to 9 s to elect a
+// leader; a later attempt will see it.
 const apiTimeout = 3 * time.Second
 
-// Retry repeats op until it succeeds, fails for good or ctx ends, and says at growing intervals what it waits for.
+// Retry repeats op until it succeeds, fails permanently or ctx ends. It logs at growing intervals
+// what it waits for. Each attempt has a timeout of apiTimeout.
 func Retry(ctx context.Context, log zerolog.Logger, waiting string, op func(context.Context) error) error {
 	growing := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(200*time.Millisecond),
 		backoff.WithMaxInterval(5*time.Second),
-		backoff.WithMaxElapsedTime(0), // the default gives up after 15 minutes
+		backoff.WithMaxElapsedTime(0), // by default it gives up after 15 minutes
 	)
 	try := func() error {
 		one, cancel := context.WithTimeout(ctx, apiTimeout)
@@ -44,7 +46,8 @@ func Retry(ctx context.Context, log zerolog.Logger, waiting string, op func(cont
 	return err
 }
 
-// transient says that the same request may succeed later: no leader, no server, not enough of them.
+// transient reports whether the same request may succeed later: no leader, no server, or too few of
+// them.
 func transient(err error) bool {
 	if _, final := errors.AsType[*ConfigError](err); final {
 		return false
@@ -63,7 +66,7 @@ func transient(err error) bool {
 	return false
 }
 
-// apiAdvice tells what to look at when the JetStream API keeps failing.
+// apiAdvice says what to check when the JetStream API keeps failing.
 func apiAdvice(err error) string {
 	api, isAPI := errors.AsType[*jetstream.APIError](err)
 	_, elsewhere := errors.AsType[*jsapi.AbsentError](err)
@@ -83,7 +86,7 @@ func apiAdvice(err error) string {
 	}
 }
 
-// pacer spaces log lines about one lasting trouble: at once, after 1 s, 2 s, 4 s … 5 min.
+// pacer spaces the log lines about a lasting problem: at once, then after 1 s, 2 s, 4 s … 5 min.
 type pacer struct {
 	next  time.Time
 	every time.Duration

@@ -7,15 +7,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Room is what an account has left for new streams. It answers as the server would, and creates nothing. It cannot
-// know what the server's own configuration forbids (max_file_store, the longest duplicate window).
+// Room computes what an account has left for new streams. It answers as the server would, and
+// creates nothing. It cannot know limits in the server's own configuration (max_file_store, the
+// longest duplicate window).
 type Room struct {
 	Account   *jetstream.AccountInfo
 	clustered bool
 	planned   map[string]jetstream.StreamConfig // by name
 }
 
-// FindRoom asks for the account's limits.
+// FindRoom reads the account's limits.
 func FindRoom(ctx context.Context, js jetstream.JetStream) (*Room, error) {
 	account, err := js.AccountInfo(ctx)
 	if err != nil {
@@ -24,8 +25,8 @@ func FindRoom(ctx context.Context, js jetstream.JetStream) (*Room, error) {
 	return &Room{Account: account, clustered: js.Conn().ConnectedClusterName() != "", planned: make(map[string]jetstream.StreamConfig)}, nil
 }
 
-// Plan returns the error by which the server would refuse this stream, after all that were planned before; nil: it
-// would not.
+// Plan returns the error with which the server would refuse this stream after all those planned
+// before, or nil if it would accept it.
 func (r *Room) Plan(c jetstream.StreamConfig) error {
 	refuse := func(code jetstream.ErrorCode, format string, args ...any) error {
 		return &jetstream.APIError{Code: 400, ErrorCode: code, Description: fmt.Sprintf(format, args...)}
@@ -61,7 +62,7 @@ func (r *Room) Plan(c jetstream.StreamConfig) error {
 	return nil
 }
 
-// tierOf is the tier whose limits count for a stream; "": those of the account.
+// tierOf returns the tier whose limits apply to a stream; "": the account's limits apply.
 func (r *Room) tierOf(c jetstream.StreamConfig) string {
 	if len(r.Account.Tiers) == 0 {
 		return ""
@@ -69,7 +70,8 @@ func (r *Room) tierOf(c jetstream.StreamConfig) string {
 	return fmt.Sprintf("R%d", max(c.Replicas, 1))
 }
 
-// reserves is what a stream's bound counts for: with all its replicas, unless the limits are those of a tier.
+// reserves returns how many bytes a stream's MaxBytes counts for: times its replicas, unless the
+// limits are those of a tier.
 func (r *Room) reserves(c jetstream.StreamConfig) int64 {
 	if c.MaxBytes <= 0 {
 		return 0
@@ -80,7 +82,7 @@ func (r *Room) reserves(c jetstream.StreamConfig) int64 {
 	return c.MaxBytes * int64(max(c.Replicas, 1))
 }
 
-// StreamBytes is wanted, or less if the account allows no single stream so much.
+// StreamBytes returns wanted, or less if the account limits the size of a single stream.
 func (r *Room) StreamBytes(wanted int64) int64 {
 	limits := []jetstream.AccountLimits{r.Account.Limits}
 	for _, tier := range r.Account.Tiers {

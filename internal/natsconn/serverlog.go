@@ -9,20 +9,20 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serverLog writes nats-server's log. A normal start is twenty notices that only matter when something is wrong,
-// hence debug. Trace, which shows payloads, is never switched on.
+// serverLog receives nats-server's log. A normal start logs twenty notices that matter only if
+// something goes wrong, hence debug. Trace, which shows payloads, is never switched on.
 type serverLog struct {
 	log    zerolog.Logger
 	failed chan<- error
 
 	mu      sync.Mutex
-	minute  time.Time // when the one began that is counted
-	lines   int       // of clients in it
-	leftOut int       // since the last of them
+	minute  time.Time // start of the minute being counted
+	lines   int       // lines about clients in that minute
+	leftOut int       // lines dropped since the last one written
 }
 
-// clientLines are written in a minute, of what clients did: each that is denied something is an error to the server, and
-// whoever reaches the port could fill the disk with that.
+// clientLines limits the lines about clients per minute. The server logs an error for each denied
+// operation, so anybody who reaches the port could otherwise fill the disk.
 const clientLines = 30
 
 func (l *serverLog) Noticef(format string, v ...any) {
@@ -36,7 +36,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 }
 func (l *serverLog) write(level zerolog.Level, text string) {
 	leftOut := 0
-	if strings.Contains(text, " - cid:") { // as the server names a client
+	if strings.Contains(text, " - cid:") { // the server's mark for a client
 		var admitted bool
 		if leftOut, admitted = l.admit(time.Now()); !admitted {
 			return
@@ -49,7 +49,8 @@ func (l *serverLog) write(level zerolog.Level, text string) {
 	line.Msg(text)
 }
 
-// admit reports whether one more line of a client may be written, and how many were not since the last.
+// admit reports whether another line about a client may be written, and how many were dropped since
+// the last.
 func (l *serverLog) admit(now time.Time) (leftOut int, admitted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +71,7 @@ func (l *serverLog) Debugf(format string, v ...any) {
 }
 func (l *serverLog) Tracef(string, ...any) {}
 
-// Fatalf hands the error to the owner: with a logger of one's own the library does not end the process.
+// Fatalf hands the error to the owner. With a custom logger the library does not end the process.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	err := &fatalError{text: fmt.Sprintf(format, v...)}
 	for _, arg := range v {
@@ -80,12 +81,12 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	}
 	select {
 	case l.failed <- err:
-	default: // the owner has one already
+	default: // the owner already has one
 		l.log.Error().Str("code", "nats.server").Msg(err.text)
 	}
 }
 
-// fatalError keeps the cause, which the server's formats (%v, %q) only print.
+// fatalError keeps the cause as an error; the server's formats (%v, %q) only print it.
 type fatalError struct {
 	text  string
 	cause error

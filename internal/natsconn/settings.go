@@ -11,12 +11,13 @@ import (
 	"github.com/synadia-io/orbit.go/natscontext"
 )
 
-// Settings are the strings of [Options], in the order in which a configuration may have them, so that it converts.
+// Settings are the strings of [Options], in the configuration's field order, so that one converts
+// to the other.
 type Settings struct {
 	URL, Context, Domain, Creds, NKey, User, Password, Token, CA, Cert, Key string
 }
 
-// Options are those of a connection with these settings.
+// Options returns the options of a connection with these settings.
 func (s Settings) Options() Options {
 	return Options{
 		URL: s.URL, Context: s.Context, Domain: s.Domain, Creds: s.Creds, NKey: s.NKey, User: s.User, Password: s.Password, Token: s.Token,
@@ -24,7 +25,8 @@ func (s Settings) Options() Options {
 	}
 }
 
-// explicitSettings turns the settings into options that replace a context's, and names every one that cannot work.
+// explicitSettings turns the settings into options that override a context's, and reports every one
+// that can never work.
 func explicitSettings(o Options) ([]nats.Option, error) {
 	var opts []nats.Option
 	var wrong []error
@@ -96,7 +98,8 @@ func (o Options) secrets() Secrets {
 	return o.Secrets()
 }
 
-// loginAnew takes the login of the URL for each connection, as NATS_URL_FILE may have another one by then.
+// loginAnew reads the login from the URL for each connection, since NATS_URL_FILE may have changed
+// by then.
 func (o Options) loginAnew(bare bool) nats.Option {
 	if bare {
 		return nats.TokenHandler(func() string {
@@ -110,8 +113,8 @@ func (o Options) loginAnew(bare bool) nats.Option {
 	})
 }
 
-// login is that of an address, a bare token as a user without a password. Of a list with several servers it is none:
-// each may have its own.
+// login returns the login in an address; a bare token is a user without a password. A list of
+// several servers has none: each may have its own.
 func login(address string) (user, password string, bare bool) {
 	if strings.Contains(address, ",") {
 		return "", "", false
@@ -124,7 +127,7 @@ func login(address string) (user, password string, bare bool) {
 	return u.User.Username(), password, !given
 }
 
-// given names the settings that say who we are. nats.go would take the one or the other without a word.
+// given names the settings that identify us. Given several, nats.go would silently pick one.
 func given(o Options) []string {
 	var names []string
 	if strings.Contains(o.URL, "@") {
@@ -145,7 +148,7 @@ func given(o Options) []string {
 	return names
 }
 
-// withoutCredentials drops those of a context, also from its URL.
+// withoutCredentials drops the context's credentials, also those in its URL.
 func withoutCredentials(o *nats.Options) error {
 	for i, address := range o.Servers {
 		o.Servers[i] = withoutUser(address)
@@ -155,8 +158,8 @@ func withoutCredentials(o *nats.Options) error {
 	return nil
 }
 
-// setServers checks and sets the list. Its errors never show an address: what cannot be parsed may be a password
-// with a character that should have been percent-encoded.
+// setServers checks and sets the list. Its errors never show an address: one that cannot be parsed
+// may hold a password with a character that should have been percent-encoded.
 func setServers(o *nats.Options, list string) error {
 	o.Servers = nil
 	for address := range strings.SplitSeq(list, ",") {
@@ -202,7 +205,8 @@ func nkey(file string) nats.Option {
 	}
 }
 
-// usable signs once: nats.go reads the seed only when it connects, and would retry without one for ever.
+// usable signs once as a test: nats.go reads the seed only when it connects, and without one would
+// retry for ever.
 func usable(o *nats.Options) error {
 	if o.SignatureCB == nil {
 		return nil
@@ -211,7 +215,8 @@ func usable(o *nats.Options) error {
 	return err
 }
 
-// checkSettings comes last: it sees what the context and the explicit settings add up to.
+// checkSettings must be the last option: it checks the combination of the context and the explicit
+// settings.
 func checkSettings(o Options, e *events) nats.Option {
 	return func(opts *nats.Options) error {
 		if err := setServers(opts, strings.Join(opts.Servers, ",")); err != nil {
@@ -222,8 +227,8 @@ func checkSettings(o Options, e *events) nats.Option {
 	}
 }
 
-// unsupported names what a context asks for and nobody would do: silently leaving it out would connect as someone
-// else or to another JetStream.
+// unsupported rejects settings of a context that would otherwise be ignored: ignoring them would
+// connect as somebody else, or to another JetStream.
 func unsupported(o Options, s natscontext.Settings) error {
 	switch {
 	case o.Domain == "" && s.JSDomain != "" && s.JSAPIPrefix != "":
@@ -238,7 +243,7 @@ func unsupported(o Options, s natscontext.Settings) error {
 	return nil
 }
 
-// hosts is the list for people: without user, password and token.
+// hosts formats the list for people: without user, password and token.
 func hosts(servers []string) string {
 	var shown []string
 	for _, address := range servers {
@@ -250,7 +255,8 @@ func hosts(servers []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// withoutUser drops the whole user part: where nats.go's own ConnectedUrlRedacted hides a password, it shows a token.
+// withoutUser drops the whole user part. nats.go's own ConnectedUrlRedacted hides a password but
+// shows a token.
 func withoutUser(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {

@@ -13,18 +13,18 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Error codes of the JetStream API (nats-server's errors.json) that the client has no name for.
+// Error codes of the JetStream API (nats-server's errors.json) that nats.go has no names for.
 const (
 	errNoPeers          jetstream.ErrorCode = 10005 // too few servers for the replicas
 	errNotLeader        jetstream.ErrorCode = 10009
 	errMaxStreams       jetstream.ErrorCode = 10027
 	errNoStorage        jetstream.ErrorCode = 10047
 	errInvalidConfig    jetstream.ErrorCode = 10052
-	errAccountLimits    jetstream.ErrorCode = 10053 // what 10027 and 10047 are in a cluster
+	errAccountLimits    jetstream.ErrorCode = 10053 // stands for 10027 and 10047 in a cluster
 	errSubjectOverlap   jetstream.ErrorCode = 10065
 	errNotClustered     jetstream.ErrorCode = 10074
 	errMaxBytesRequired jetstream.ErrorCode = 10113
-	errNoLimits         jetstream.ErrorCode = 10120 // the account has no tier for so many replicas
+	errNoLimits         jetstream.ErrorCode = 10120 // the account has no tier for this number of replicas
 	errMaxBytesTooLarge jetstream.ErrorCode = 10122
 	streamOwner                             = "zoomstream"
 	streamDescription                       = "Zoom events, stored by zoomstream"
@@ -32,31 +32,32 @@ const (
 	metadataVersion                         = "version"
 )
 
-// StreamOptions describes the stream that the connector publishes to.
+// StreamOptions describes the stream to publish to.
 type StreamOptions struct {
 	Name            string
 	Prefix          string        // the stream holds <prefix>.>
-	Replicas        int           // 0: 1
-	MaxAge          time.Duration // 0: no bound
-	MaxBytes        int64         // 0: no bound
-	DuplicateWindow time.Duration // how long the stream knows a message id
-	MaxMessage      int           // bytes the connector may send in one message, headers included
-	Version         string        // of zoomstream, noted in the stream's metadata
+	Replicas        int           // 0 means 1
+	MaxAge          time.Duration // 0: unlimited
+	MaxBytes        int64         // 0: unlimited
+	DuplicateWindow time.Duration // how long the stream remembers a message id
+	MaxMessage      int           // bytes that zoomstream may send in one message, headers included
+	Version         string        // of zoomstream, recorded in the stream's metadata
 	Log             zerolog.Logger
 }
 
-// Finding is something that is wrong with an existing stream, in one line each.
+// Finding is one thing that is wrong with an existing stream.
 type Finding struct {
 	Fatal   bool   // publishing is impossible
-	Problem string // what is wrong and what comes of it
-	Fix     string // the command or setting that puts it right
+	Problem string // what is wrong and its consequence, in one line
+	Fix     string // the command or setting that fixes it, in one line
 }
 
-// EnsureStream creates the stream if it is missing (then created is true). An existing one is checked and never
-// changed: CreateOrUpdateStream would silently reset another team's subjects and limits.
+// EnsureStream creates the stream if it is missing (then created is true). It checks an existing
+// one but never changes it: CreateOrUpdateStream would silently reset another team's subjects and
+// limits.
 //
-// It waits, under ctx, while JetStream has no leader or does not answer. A [ConfigError] is a stream that cannot be
-// created from these settings.
+// It waits, until ctx ends, while JetStream has no leader or does not answer. A [ConfigError] means
+// that the stream cannot be created with these settings.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (info *jetstream.StreamInfo, created bool, findings []Finding, err error) {
 	if err := o.check(); err != nil {
 		return nil, false, nil, err
@@ -79,7 +80,8 @@ func (o StreamOptions) check() error {
 	return nil
 }
 
-// FindStream looks at the stream, once. The error is jetstream.ErrStreamNotFound if there is none.
+// FindStream reads and checks the stream once, without retries. The error is
+// jetstream.ErrStreamNotFound if there is none.
 func FindStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (*jetstream.StreamInfo, []Finding, error) {
 	stream, err := js.Stream(ctx, o.Name)
 	if err != nil {
@@ -89,8 +91,9 @@ func FindStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) (*
 	return info, checkStream(info.Config, o), nil
 }
 
-// InspectStream is EnsureStream without a change: a stream that is missing stays so, and info is nil. A [ConfigError]
-// then says why it could not be created, as far as room and the other streams tell. It does not wait.
+// InspectStream is EnsureStream without changes: it leaves a missing stream missing, and returns a
+// nil info. A [ConfigError] then says why it could not be created, as far as the room and the other
+// streams show. It does not wait.
 func InspectStream(ctx context.Context, js jetstream.JetStream, room *Room, o StreamOptions) (info *jetstream.StreamInfo, findings []Finding, err error) {
 	info, findings, err = FindStream(ctx, js, o)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -99,7 +102,7 @@ func InspectStream(ctx context.Context, js jetstream.JetStream, room *Room, o St
 	if err := o.check(); err != nil {
 		return nil, nil, err
 	}
-	if owners := holders(ctx, js, o); slices.Contains(owners, o.Name) { // another replica has created it meanwhile
+	if owners := holders(ctx, js, o); slices.Contains(owners, o.Name) { // another replica has just created it
 		return FindStream(ctx, js, o)
 	} else if len(owners) > 0 {
 		return nil, nil, overlap(owners, o)
@@ -154,7 +157,7 @@ func streamConfig(o StreamOptions) jetstream.StreamConfig {
 
 func subjects(o StreamOptions) string { return o.Prefix + ".>" }
 
-// explainCreate turns what the server refuses for good into the setting that has to change.
+// explainCreate maps a permanent refusal by the server to the setting that has to change.
 func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions, err error) error {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok {
@@ -182,8 +185,8 @@ func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions,
 	return ExplainRefusal("stream "+o.Name, "ZOOMSTREAM_STREAM", o.Replicas, err)
 }
 
-// ExplainRefusal turns a limit by which the server refuses to create a stream or a bucket (what, by its setting) into
-// a [ConfigError]. Another error stays as it is.
+// ExplainRefusal maps a limit that forbids a new stream or bucket to a [ConfigError]. what names
+// the stream or bucket, setting is its setting. Any other error is returned unchanged.
 func ExplainRefusal(what, setting string, replicas int, err error) error {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok {
@@ -209,9 +212,10 @@ func ExplainRefusal(what, setting string, replicas int, err error) error {
 	return err
 }
 
-// holders are the streams that hold our subjects already. Whoever may not ask learns it when the stream is created.
+// holders returns the streams that already hold our subjects. A user who may not ask gets the error
+// when the stream is created.
 func holders(ctx context.Context, js jetstream.JetStream, o StreamOptions) (owners []string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // a right that is missing shows as silence
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // a missing permission shows as silence
 	defer cancel()
 	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subjects(o)))
 	for name := range names.Name() {

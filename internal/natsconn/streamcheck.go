@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// checkStream compares an existing stream with what the connector needs. What an operator may well want
-// (deny_purge, republish, sources, compression) is nobody's fault and not mentioned.
+// checkStream compares an existing stream with what zoomstream needs. Settings that an operator may
+// well want (deny_purge, republish, sources, compression) are not reported.
 func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 	if c.Mirror != nil {
 		return []Finding{{Fatal: true, Problem: fmt.Sprintf("stream %s is a mirror of %s and takes no messages", c.Name, c.Mirror.Name), Fix: otherStream}}
@@ -29,7 +29,7 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 		edit("--subjects="+strings.Join(widened(c.Subjects, subjects(o)), ",")))
 	note(true, c.NoAck, "does not acknowledge (no_ack), so nobody knows what is stored", edit("--ack"))
 	note(true, c.AllowMsgCounter, "is a counter (allow_msg_counter) and takes no events", otherStream)
-	// Events keep their order, so one that is refused for ever holds up those of all subjects.
+	// Events are stored in order, so one that is refused for ever blocks those of all subjects.
 	note(true, c.DiscardNewPerSubject,
 		fmt.Sprintf("refuses an event once its subject holds %d (discard_new_per_subject), and nothing can be stored behind it", c.MaxMsgsPerSubject),
 		edit("--discard=old --no-discard-per-subject --max-msgs-per-subject=-1"))
@@ -72,14 +72,15 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 }
 
 const (
-	leastMessage  = 4 << 10  // bytes; a gap marker, an alarm and what is left of an event that was too large fit
-	leastStream   = 16 << 20 // bytes; the least that ZOOMSTREAM_STREAM_MAX_BYTES takes
+	leastMessage  = 4 << 10  // bytes; enough for a gap marker, an alarm, and the remains of an event that was too large
+	leastStream   = 16 << 20 // bytes; the minimum of ZOOMSTREAM_STREAM_MAX_BYTES
 	leastMessages = 10_000
 )
 
 const otherStream = "this cannot be changed; set ZOOMSTREAM_STREAM to another stream, with subjects of its own (ZOOMSTREAM_PREFIX)"
 
-// covers wants one subject to hold them all; several that add up to it are not recognised.
+// covers reports whether one of the held subjects includes the wanted one. It does not recognise
+// several that add up to it.
 func covers(held []string, wanted string) bool {
 	for _, subject := range held {
 		if server.SubjectMatchesFilter(wanted, subject) {
@@ -89,7 +90,8 @@ func covers(held []string, wanted string) bool {
 	return false
 }
 
-// widened is held and wanted, without what wanted includes: a stream's subjects must not overlap each other.
+// widened returns held plus wanted, without the subjects that wanted includes: a stream's subjects
+// must not overlap.
 func widened(held []string, wanted string) []string {
 	all := []string{"'" + wanted + "'"}
 	for _, subject := range held {
@@ -100,7 +102,8 @@ func widened(held []string, wanted string) []string {
 	return all
 }
 
-// windowFlags raises max_age too where it would forbid the window.
+// windowFlags raises max_age as well if it is shorter than the window, which the server would
+// refuse.
 func windowFlags(c jetstream.StreamConfig, o StreamOptions) string {
 	flags := fmt.Sprintf("--dupe-window=%v", o.DuplicateWindow)
 	if c.MaxAge > 0 && c.MaxAge < o.DuplicateWindow {

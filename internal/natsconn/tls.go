@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// tlsAdvice tells what to look at when TLS, or its absence, is why connecting fails; "": it is something else.
+// tlsAdvice says what to check when connecting fails because of TLS or its absence; "" if the cause
+// is something else.
 func tlsAdvice(err error) string {
 	if err == nil {
 		return ""
@@ -21,11 +22,11 @@ func tlsAdvice(err error) string {
 	}
 	const wanted = "the server asks for a client certificate and has got none, or one that it does not trust: set NATS_CERT and NATS_KEY (or cert and key of the context)"
 	text := err.Error()
-	if errors.Is(err, nats.ErrTLS) && strings.Contains(text, "after TLS handshake") { // closed right behind it
+	if errors.Is(err, nats.ErrTLS) && strings.Contains(text, "after TLS handshake") { // the server closed right after the handshake
 		return wanted
 	}
 	for _, alert := range []string{"certificate required", "bad certificate", "unknown certificate authority", "unknown certificate"} {
-		if strings.Contains(text, "tls: "+alert) { // the server's words; crypto/tls has no type for them
+		if strings.Contains(text, "tls: "+alert) { // the server's wording; crypto/tls has no type for these alerts
 			return wanted
 		}
 	}
@@ -42,7 +43,7 @@ func tlsAdvice(err error) string {
 	return ""
 }
 
-// certificateAdvice tells what to do about a server's certificate.
+// certificateAdvice says how to fix a server certificate that fails verification.
 func certificateAdvice(bad *tls.CertificateVerificationError) string {
 	if _, ok := errors.AsType[x509.HostnameError](bad); ok {
 		return "the server's certificate is for another name: use one of its names in NATS_URL"
