@@ -1,6 +1,6 @@
-// Package jsapi knows below which subject JetStream's API is reached: that of the
-// connection's own account and domain, of another domain as a leaf node sees it, or the
-// prefix under which an account imports another one's.
+// Package jsapi knows the subject prefix of JetStream's API: for the connection's own account and
+// domain, for another domain reached through a leaf node, or for an API imported from another
+// account.
 package jsapi
 
 import (
@@ -14,18 +14,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Place is where the API is reached. The zero Place is the connection's own account.
-// Domain and Prefix exclude each other.
+// Place is where the API is reached. The zero Place means the connection's own account. Set Domain
+// or Prefix, not both.
 type Place struct {
 	Domain string // JetStream domain, such as hub
-	Prefix string // subject such as JS.hub.API, without the dot at its end
+	Prefix string // subject such as JS.hub.API, without the trailing dot
 }
 
-// New returns JetStream at a place. Requests without a deadline end after timeout.
+// New returns JetStream at a place. Requests whose context has no deadline time out after timeout.
 func New(nc *nats.Conn, p Place, timeout time.Duration) (js jetstream.JetStream, err error) {
 	bound := jetstream.WithDefaultTimeout(timeout)
 	if m := ofDomain.FindStringSubmatch(p.Prefix); m != nil {
-		p = Place{Domain: m[1]} // whose acknowledgements name it
+		p = Place{Domain: m[1]} // its acknowledgements name the domain
 	}
 	switch {
 	case p.Domain != "":
@@ -41,11 +41,11 @@ func New(nc *nats.Conn, p Place, timeout time.Duration) (js jetstream.JetStream,
 	return js, nil
 }
 
-// ofDomain is a prefix that is a domain's.
+// ofDomain matches an API prefix that belongs to a domain.
 var ofDomain = regexp.MustCompile(`^\$JS\.([^.]+)\.API\.?$`)
 
-// Prefix is what the subjects of the API begin with, with the dot at its end: $JS.API.
-// for the connection's own account.
+// Prefix returns the prefix of the API's subjects, with the trailing dot: $JS.API. for the
+// connection's own account.
 func Prefix(js jetstream.JetStream) string {
 	switch o := js.Options(); {
 	case o.Domain != "":
@@ -56,13 +56,13 @@ func Prefix(js jetstream.JetStream) string {
 	return jetstream.DefaultAPIPrefix
 }
 
-// Elsewhere reports whether the API is not that of the connection's own account.
+// Elsewhere reports whether js uses an API other than that of the connection's own account.
 func Elsewhere(js jetstream.JetStream) bool { return Prefix(js) != jetstream.DefaultAPIPrefix }
 
-// KVPrefix is what the subject of an entry that is written begins with, before
-// $KV.<bucket>: nothing for the connection's own account. As nats.go does it; a server maps
-// it for a domain, since $KV is not passed on between domains. Who imports another account
-// under a prefix has to import this, too.
+// KVPrefix returns what precedes $KV.<bucket> in the subject of a write to a bucket: nothing for
+// the connection's own account, otherwise the API's prefix, as in nats.go. For a domain the server
+// maps it, since $KV is not forwarded between domains. An account that imports the API under a
+// prefix has to import these subjects as well.
 func KVPrefix(js jetstream.JetStream) string {
 	if Elsewhere(js) {
 		return Prefix(js)
@@ -70,8 +70,8 @@ func KVPrefix(js jetstream.JetStream) string {
 	return ""
 }
 
-// Absent returns err as an [AbsentError] if it says that JetStream is not there, and js is
-// not that of the connection's own account.
+// Absent wraps err in an [AbsentError] if it means that JetStream is missing and js uses an API
+// other than that of the connection's own account.
 func Absent(js jetstream.JetStream, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
 		return AtPlace(js, err)
@@ -79,7 +79,7 @@ func Absent(js jetstream.JetStream, err error) error {
 	return err
 }
 
-// AtPlace is Absent for an error that says so in other words.
+// AtPlace is Absent for an error that is known to mean this.
 func AtPlace(js jetstream.JetStream, err error) error {
 	if !Elsewhere(js) {
 		return err
@@ -87,8 +87,8 @@ func AtPlace(js jetstream.JetStream, err error) error {
 	return &AbsentError{Prefix: Prefix(js), Err: err}
 }
 
-// AbsentError says that there is no JetStream at a place that was named. A server says no
-// more of a domain or a prefix that does not exist.
+// AbsentError says that there is no JetStream at the configured place. A server gives no other hint
+// that a domain or prefix does not exist.
 type AbsentError struct {
 	Prefix string
 	Err    error
@@ -101,5 +101,5 @@ func (e *AbsentError) Error() string {
 // Unwrap returns Err.
 func (e *AbsentError) Unwrap() error { return e.Err }
 
-// AbsentAdvice is what to look at then.
+// AbsentAdvice says what to check after an [AbsentError].
 const AbsentAdvice = "whether NATS_JS_DOMAIN, or the context, names the right domain or prefix, and whether the leaf node is connected to its hub"

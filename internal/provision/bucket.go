@@ -11,13 +11,14 @@ import (
 )
 
 const (
-	leastRecord = 4 << 10 // bytes of a message; a lease and a state fit
+	leastRecord = 4 << 10 // bytes of a message; enough for a lease or a state
 	remake      = "stop all replicas, delete it (nats kv del %s), and start them: it is made anew"
 	otherBucket = "delete it, so that zoomstream makes it anew, or name another with ZOOMSTREAM_BUCKET"
 )
 
-// checkBucket compares an existing bucket with what is needed of it. Without leases nobody leads; without states events
-// are withheld, since it cannot be stored who is connected. So what refuses writes for ever is fatal for both.
+// checkBucket compares an existing bucket with the requirements. Without leases nobody can lead.
+// Without states events are withheld, since the connected replica cannot be recorded. So whatever
+// refuses all writes is fatal for both.
 func checkBucket(c jetstream.StreamConfig, o kv.Options) []natsconn.Finding {
 	var found []natsconn.Finding
 	note := func(fatal, wrong bool, fix, format string, args ...any) {
@@ -52,7 +53,7 @@ func checkBucket(c jetstream.StreamConfig, o kv.Options) []natsconn.Finding {
 	return found
 }
 
-// without is what comes of a bucket that takes no writes.
+// without returns the consequence of a bucket that takes no writes.
 func without(o kv.Options) string {
 	if o.TTLs {
 		return "no replica can lead"

@@ -13,8 +13,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// ownerKey is the entry of the states' bucket that says that a stream is somebody else's. That it is there is all that
-// counts. Its value is for people.
+// ownerKey is the key of the entry in the states bucket that marks a stream as somebody else's.
+// Only its presence counts; its value is for people.
 func ownerKey(stream string) string { return record.StreamPrefix + stream }
 
 type ownerNote struct {
@@ -22,8 +22,9 @@ type ownerNote struct {
 	Note   string `json:"note"`
 }
 
-// RecordOwner keeps in mind whose the stream is, beyond its own life and that of this process: a stream that somebody
-// else has made and deleted must not be created by the next run either.
+// RecordOwner records in the states bucket whether the stream is somebody else's. The record
+// outlives the stream and this process: when such a stream is deleted, the next run must not create
+// it either.
 func RecordOwner(ctx context.Context, states *kv.Bucket, stream jetstream.StreamConfig) error {
 	key := ownerKey(stream.Name)
 	entry, err := states.Get(ctx, key)
@@ -44,7 +45,7 @@ func RecordOwner(ctx context.Context, states *kv.Bucket, stream jetstream.Stream
 	return err
 }
 
-// foreign reports whether the stream, which is missing, was somebody else's.
+// foreign reports whether the missing stream was somebody else's.
 func (s *Survey) foreign(ctx context.Context) (bool, error) {
 	bucket, _, err := kv.Find(ctx, s.js, states(s.o.Config, s.Room))
 	if errors.Is(err, jetstream.ErrBucketNotFound) {

@@ -1,9 +1,10 @@
-// Package provision finds what the connector keeps in JetStream, the stream of the events and the buckets of leases and
-// states, and creates what is missing.
+// Package provision finds what zoomstream keeps in JetStream, the event stream and the buckets of
+// leases and states, and creates what is missing.
 //
-// A [Survey] looks and creates nothing. run makes one before it creates anything, and doctor makes the same one, so that
-// both come to the same end. Where they cannot: what only a server's own configuration forbids (such as
-// max_file_store, where the account has no limit) shows when the stream is created.
+// A [Survey] inspects and creates nothing. run makes one before it creates anything, and doctor
+// makes the same one, so both come to the same result. The exception is what only the server's own
+// configuration forbids (such as max_file_store, if the account has no limit): it shows when the
+// stream is created.
 package provision
 
 import (
@@ -21,17 +22,18 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
-// Options say what is wanted, and who is told.
+// Options says what is wanted.
 type Options struct {
 	Config     *config.Config
-	Version    string // of zoomstream, noted in the stream's metadata
-	MaxMessage int    // bytes the connector may send in one message
+	Version    string // of zoomstream, recorded in the stream's metadata
+	MaxMessage int    // bytes that zoomstream may send in one message
 	Log        zerolog.Logger
-	// Waiting is told why Prepare waits for somebody to restore a stream, and with "" when that is over; may be nil.
+	// Waiting is called with the reason when Prepare starts to wait for somebody to restore the
+	// stream, and with "" when the wait ends; may be nil.
 	Waiting func(why string)
 }
 
-// Stream are the options of the stream of the events.
+// Stream returns the options of the event stream.
 func (o Options) Stream() natsconn.StreamOptions {
 	c := o.Config
 	return natsconn.StreamOptions{
@@ -40,14 +42,14 @@ func (o Options) Stream() natsconn.StreamOptions {
 	}
 }
 
-// Prepared is what the connector needs.
+// Prepared is what a replica needs in JetStream.
 type Prepared struct {
 	Stream         *jetstream.StreamInfo
-	Findings       []natsconn.Finding // of the stream, if it existed; none is fatal, and they are logged
+	Findings       []natsconn.Finding // about the stream, if it existed before; none is fatal, and all are logged
 	Leases, States *kv.Bucket
 }
 
-// StreamError says that the existing stream cannot take the events.
+// StreamError says that the existing stream cannot take events.
 type StreamError struct {
 	Stream   string
 	Problems []string
@@ -57,14 +59,14 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("stream %s cannot take the events: %s", e.Stream, strings.Join(e.Problems, "; "))
 }
 
-// restorePeriod is how often a stream that somebody else must restore is looked for.
+// restorePeriod is how often to check for a stream that somebody else has to restore.
 const restorePeriod = 2 * time.Second
 
-// Prepare sees to it that the stream and the buckets are there. Nothing is created before all that can be looked at is
-// known to be fit, so that nothing half made is left behind.
+// Prepare makes sure that the stream and the buckets exist. It creates nothing until everything
+// that can be checked is known to be fit, so that a failure leaves nothing half made.
 //
-// It waits, under ctx, while JetStream does not answer, and while the stream is missing and was somebody else's. What
-// cannot work is a [natsconn.ConfigError] or a [StreamError].
+// It waits, until ctx ends, while JetStream does not answer, and while the stream is missing and
+// was somebody else's. A permanent failure is a [natsconn.ConfigError] or a [StreamError].
 func Prepare(ctx context.Context, js jetstream.JetStream, o Options) (*Prepared, error) {
 	room, findings, err := awaitFit(ctx, js, o)
 	if err != nil {
@@ -88,7 +90,8 @@ func Prepare(ctx context.Context, js jetstream.JetStream, o Options) (*Prepared,
 	return p, nil
 }
 
-// awaitFit returns when nothing speaks against going on.
+// awaitFit returns once everything that can be checked is fit, or with a permanent error. It waits
+// while somebody else has to restore the stream.
 func awaitFit(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn.Room, []natsconn.Finding, error) {
 	waiting := false
 	for {
@@ -112,7 +115,8 @@ func awaitFit(ctx context.Context, js jetstream.JetStream, o Options) (*natsconn
 	}
 }
 
-// checkAll returns the first thing that speaks against going on, or what is wrong with the stream and may be left so.
+// checkAll returns the first obstacle as the error; otherwise the stream's findings, none of them
+// fatal.
 func checkAll(ctx context.Context, js jetstream.JetStream, o Options) (room *natsconn.Room, findings []natsconn.Finding, err error) {
 	var s *Survey
 	err = natsconn.Retry(ctx, o.Log, "waiting for JetStream", func(ctx context.Context) (err error) {
@@ -154,7 +158,7 @@ func openBucket(ctx context.Context, js jetstream.JetStream, o Options, options 
 	return bucket, bucketError(options, err)
 }
 
-// bucketError makes what the server refuses for good an error of the settings.
+// bucketError turns a permanent refusal by the server into a configuration error.
 func bucketError(o kv.Options, err error) error {
 	err = natsconn.ExplainRefusal("bucket "+o.Name, "ZOOMSTREAM_BUCKET", o.Replicas, err)
 	if _, known := errors.AsType[*natsconn.ConfigError](err); known {

@@ -13,16 +13,16 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Part is the stream, or a bucket, as it was found.
+// Part is what was found of the stream or of a bucket.
 type Part struct {
 	Name     string                // such as "stream ZOOM"
-	Info     *jetstream.StreamInfo // nil: it is missing, and run creates it unless Refused says why not
-	Findings []natsconn.Finding    // what is wrong with what exists
+	Info     *jetstream.StreamInfo // nil: missing; run creates it unless Refused says why not
+	Findings []natsconn.Finding    // what is wrong with an existing one
 	Refused  error                 // a natsconn.ConfigError or a GoneError
-	stream   string                // of the events; "": it is a bucket
+	stream   string                // name of the event stream; "": this is a bucket
 }
 
-// unfit is why run cannot go on with it; nil: it can.
+// unfit returns why run cannot use the part; nil if it can.
 func (p Part) unfit() error {
 	if p.Refused != nil {
 		return p.Refused
@@ -42,7 +42,7 @@ func (p Part) unfit() error {
 	return &StreamError{Stream: p.stream, Problems: problems}
 }
 
-// GoneError says that the stream was made by somebody else and is missing.
+// GoneError says that the stream is missing and was made by somebody else.
 type GoneError struct{ Stream, Bucket string }
 
 func (e *GoneError) Error() string {
@@ -50,7 +50,7 @@ func (e *GoneError) Error() string {
 		"to have zoomstream make one of its own: %s", e.Stream, e.Fix())
 }
 
-// Fix is the command that lets zoomstream create the stream.
+// Fix returns the command that allows zoomstream to create the stream.
 func (e *GoneError) Fix() string {
 	return fmt.Sprintf("nats kv del %s %s", e.Bucket, ownerKey(e.Stream))
 }
@@ -62,15 +62,16 @@ func (e *GoneError) why() string {
 	return e.Error()
 }
 
-// Survey looks at the parts, in the order in which it is asked, and creates none: what is missing counts as planned for
-// those behind it. Its methods may not be used concurrently.
+// Survey inspects the parts in the order in which it is asked, and creates none. It plans the
+// missing ones, so that they count against the room of those that follow. Its methods are not safe
+// for concurrent use.
 type Survey struct {
 	Room *natsconn.Room
 	js   jetstream.JetStream
 	o    Options
 }
 
-// NewSurvey asks JetStream for the account's limits, once. It does not wait for it.
+// NewSurvey reads the account's limits from JetStream, in one attempt.
 func NewSurvey(ctx context.Context, js jetstream.JetStream, o Options) (*Survey, error) {
 	room, err := natsconn.FindRoom(ctx, js)
 	if err != nil {
@@ -79,8 +80,8 @@ func NewSurvey(ctx context.Context, js jetstream.JetStream, o Options) (*Survey,
 	return &Survey{Room: room, js: js, o: o}, nil
 }
 
-// Stream looks at the stream of the events. A Part that comes with an error has a name, and no more; so have those of
-// Leases and States.
+// Stream inspects the event stream. With an error, only the name of the Part is set; this holds for
+// Leases and States too.
 func (s *Survey) Stream(ctx context.Context) (Part, error) {
 	name := s.o.Config.Stream
 	p := Part{Name: "stream " + name, stream: name}
@@ -105,12 +106,12 @@ func (s *Survey) Stream(ctx context.Context) (Part, error) {
 	return p, nil
 }
 
-// Leases looks at the bucket of the leases.
+// Leases inspects the bucket of the leases.
 func (s *Survey) Leases(ctx context.Context) (Part, error) {
 	return s.bucket(ctx, leases(s.o.Config, s.Room))
 }
 
-// States looks at the bucket of the states.
+// States inspects the bucket of the states.
 func (s *Survey) States(ctx context.Context) (Part, error) {
 	return s.bucket(ctx, states(s.o.Config, s.Room))
 }

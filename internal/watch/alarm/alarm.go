@@ -1,15 +1,15 @@
-// Package alarm knows which alarms are raised, and tells a webhook of them.
+// Package alarm keeps the raised alarms and posts them to a webhook.
 //
-// Whoever judges an alarm raises and clears it on the Board. The webhook's endpoint is told the
-// latest of each alarm, by these rules:
+// The code that detects an alarm raises and clears it on the Board. The webhook's endpoint gets the
+// latest news of each alarm, by these rules:
 //
-//   - An alarm belongs to a term of leadership, or to the process. When the term is over, what the
-//     endpoint was told of its alarms is forgotten, and what still waits to be told is dropped, with
-//     a log line. Whoever leads next tells once what is still raised.
-//   - A process that stops does not end its alarms: it tells that nobody watches them any more.
-//   - That an alarm is raised is told at most every five minutes. That it is over is told only if
+//   - An alarm belongs to a term, or to the process. When the term ends, the record of what the
+//     endpoint knows of its alarms is forgotten, and messages still waiting are dropped with a
+//     log line. The next leader reports once what is still raised.
+//   - A process that stops does not end its alarms: it reports that nobody watches them any more.
+//   - A raised alarm is reported at most every five minutes. A cleared alarm is reported only if
 //     the endpoint may know that it was raised.
-//   - An endpoint of another URL knows nothing: it is told of all that is raised.
+//   - An endpoint with another URL knows nothing: it gets all raised alarms.
 package alarm
 
 import (
@@ -23,22 +23,22 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Alarm is an alarm that is raised.
+// Alarm is a raised alarm.
 type Alarm struct {
 	Alarm        string    `json:"alarm"`
-	Subscription string    `json:"subscription,omitempty"` // empty: all of the replica's
+	Subscription string    `json:"subscription,omitempty"` // empty: the whole replica
 	Replica      string    `json:"replica"`
-	Epoch        uint64    `json:"epoch,omitempty"` // of the leadership that has raised it
+	Epoch        uint64    `json:"epoch,omitempty"` // epoch of the term that raised it
 	Since        time.Time `json:"since"`
 	Detail       string    `json:"detail"`
 }
 
-// Board is the one place that knows which alarms are raised. Whoever judges an alarm
-// asks it, and tells the stream what it says is new. It may be used concurrently.
+// Board is the single record of raised alarms. The code that detects an alarm asks the board and
+// publishes to the stream what the board reports as new. It is safe for concurrent use.
 type Board struct {
 	replica string
-	raised  func(name string) // is told of each
-	webhook *Webhook          // is told of what changes; nil: there is none
+	raised  func(name string) // called for each newly raised alarm
+	webhook *Webhook          // gets changes; nil: there is none
 	log     zerolog.Logger
 
 	mu  sync.Mutex
@@ -47,15 +47,15 @@ type Board struct {
 
 type key struct{ name, subscription string }
 
-// entry is an alarm that is raised. One that is left is raised in the stream, and
-// another replica answers for it.
+// entry is a raised alarm. With left it is still raised in the stream, but another replica is
+// responsible for it.
 type entry struct {
 	Alarm
 	left bool
 }
 
-// NewBoard returns a Board without an alarm. raised is told of each that is
-// raised, and may be nil, as may the webhook.
+// NewBoard returns a Board without alarms. raised is called for each newly raised alarm; it may be
+// nil, as may webhook.
 func NewBoard(replica string, raised func(name string), webhook *Webhook, log zerolog.Logger) *Board {
 	if raised == nil {
 		raised = func(string) {}
@@ -63,15 +63,15 @@ func NewBoard(replica string, raised func(name string), webhook *Webhook, log ze
 	return &Board{replica: replica, raised: raised, webhook: webhook, log: log, all: make(map[key]entry)}
 }
 
-// Raise notes an alarm, or what is new about it, and reports whether it was not raised
-// before. Without a subscription and an epoch it is of the whole replica. A later epoch
-// takes over what an earlier one raised.
+// Raise raises an alarm, or updates its detail, and reports whether it was not raised before.
+// Without a subscription and an epoch it is the whole replica's. A later epoch takes over an alarm
+// that an earlier one raised.
 func (b *Board) Raise(name, subscription string, epoch uint64, detail string, at time.Time) bool {
 	return b.raise(raised, name, subscription, epoch, detail, at)
 }
 
-// Adopt is Raise for an alarm that somebody else has told of: the previous leader of the
-// subscription, or an earlier run of this replica.
+// Adopt is Raise for an alarm that the subscription's previous leader or an earlier run of this
+// replica has published already.
 func (b *Board) Adopt(name, subscription string, epoch uint64, detail string, at time.Time) {
 	b.raise(stillRaised, name, subscription, epoch, detail, at)
 }
@@ -102,19 +102,19 @@ func (b *Board) raise(as what, name, subscription string, epoch uint64, detail s
 	return !known
 }
 
-// Clear takes an alarm back that this epoch has raised or taken over, and reports
-// whether there was one.
+// Clear clears an alarm that this epoch has raised or taken over, and reports whether there was
+// one.
 func (b *Board) Clear(name, subscription string, epoch uint64, detail string, at time.Time) bool {
 	return b.clear(over, name, subscription, epoch, detail, at)
 }
 
-// Withdraw is Clear for an alarm of the process that is to be raised anew at once. The webhook
-// is told only that.
+// Withdraw is Clear for an alarm of the process that is raised again at once. The webhook gets only
+// the new alarm.
 func (b *Board) Withdraw(name, detail string, at time.Time) bool {
 	return b.clear(nothing, name, "", 0, detail, at)
 }
 
-// Abandon is Clear for an alarm of the process that is raised still when the process stops.
+// Abandon is Clear for an alarm of the process that is still raised when the process stops.
 func (b *Board) Abandon(name, detail string, at time.Time) bool {
 	return b.clear(abandoned, name, "", 0, detail, at)
 }
@@ -137,15 +137,16 @@ func (b *Board) clear(as what, name, subscription string, epoch uint64, detail s
 	return known
 }
 
-// notice is the message that the stream gets, and what people are told.
+// notice builds the message for the webhook: the one that the stream gets, and what to tell people
+// about it.
 func (b *Board) notice(as what, k key, epoch uint64, detail string, at time.Time) notice {
 	return notice{as, message.Alarm{
 		Name: k.name, Raised: as == raised || as == stillRaised, Subscription: k.subscription, Replica: b.replica, Epoch: epoch, At: at.UTC(), Detail: detail,
 	}}
 }
 
-// Leave is told that an epoch is over: its alarms stay raised in the stream, and
-// whoever leads next answers for them.
+// Leave ends an epoch: its alarms stay raised in the stream, and the next leader is responsible for
+// them.
 func (b *Board) Leave(subscription string, epoch uint64) {
 	b.mu.Lock()
 	for k, a := range b.all {
@@ -161,7 +162,7 @@ func (b *Board) Leave(subscription string, epoch uint64) {
 	}
 }
 
-// Of are the names of the alarms of an epoch, in order, also of one that is over.
+// Of returns the names of an epoch's alarms, sorted, even after the epoch has ended.
 func (b *Board) Of(subscription string, epoch uint64) (names []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -174,7 +175,7 @@ func (b *Board) Of(subscription string, epoch uint64) (names []string) {
 	return names
 }
 
-// Lasted says for how long an alarm of the process has been raised: what is told of its end where
+// Lasted says how long an alarm of the process has been raised, as the detail of its end when
 // nothing else is known.
 func (b *Board) Lasted(name string, at time.Time) string {
 	b.mu.Lock()
@@ -182,7 +183,7 @@ func (b *Board) Lasted(name string, at time.Time) string {
 	return "it lasted " + at.Sub(b.all[key{name, ""}].Since).Round(time.Second).String()
 }
 
-// Raised are the alarms that are raised, oldest first.
+// Raised returns the raised alarms, oldest first.
 func (b *Board) Raised() []Alarm {
 	b.mu.Lock()
 	defer b.mu.Unlock()

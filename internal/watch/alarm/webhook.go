@@ -15,69 +15,71 @@ import (
 )
 
 const (
-	// betweenRaises is how long after the endpoint was told that an alarm is raised it may be told so again.
+	// betweenRaises is the minimum interval between two reports to the endpoint that the same alarm
+	// is raised.
 	betweenRaises = 5 * time.Minute
 	// attemptTimeout bounds an attempt.
 	attemptTimeout = 10 * time.Second
-	// lastTimeout bounds what is still told when the process ends.
+	// lastTimeout bounds the sending of what still waits when the process ends.
 	lastTimeout = 2 * time.Second
-	// attemptsOfMessage are made at most if the endpoint finds the message itself wrong.
+	// attemptsOfMessage bounds the attempts when the endpoint rejects the message itself.
 	attemptsOfMessage = 3
-	// firstPause and longestPause are those between attempts. An endpoint that asks for more gets it.
+	// firstPause and longestPause bound the pauses between attempts. An endpoint that asks for a
+	// longer one gets it.
 	firstPause, longestPause = time.Second, time.Minute
-	// refusedEvery is how often it is logged, at most, that the endpoint takes nothing.
+	// refusedEvery limits how often refusals by the endpoint are logged.
 	refusedEvery = time.Minute
 )
 
-// The outcomes of telling the endpoint.
+// Outcomes of sending to the endpoint.
 const (
 	Sent    = "sent"
-	Refused = "refused" // an attempt, or it failed
-	Dropped = "dropped" // a message that is given up
+	Refused = "refused" // an attempt that was refused or failed
+	Dropped = "dropped" // a message that was given up
 )
 
-// Why messages are dropped, but for what the endpoint says.
+// Reasons for dropping a message, apart from the endpoint's own.
 const (
 	termOver   = "this replica leads the subscription no more; whoever leads next tells what is still raised"
 	processEnd = "this process ends"
 )
 
-// WebhookOptions say where alarms are posted.
+// WebhookOptions says where alarms are posted.
 type WebhookOptions struct {
-	// URL returns that of the endpoint; "": there is none. It is safe for concurrent use.
+	// URL returns the endpoint's URL; "": there is none. It must be safe for concurrent use.
 	URL        func() string
 	UserAgent  string
-	Count      func(outcome string) // is told of each attempt, and of each message that is dropped; may be nil
-	URLRefused func()               // is told that the endpoint refuses the URL; may be nil
-	Transport  http.RoundTripper    // nil: one of its own
+	Count      func(outcome string) // called for each attempt and each dropped message; may be nil
+	URLRefused func()               // called when the endpoint refuses the URL; may be nil
+	Transport  http.RoundTripper    // nil: a transport of its own
 	Log        zerolog.Logger
 }
 
-// Webhook posts alarms to an HTTP endpoint, one after the other, by the rules of the package. A
-// message is tried until the endpoint takes it, since that an alarm is raised is worth to be known
-// after hours, too. One that the endpoint finds wrong is given up. One that it refuses goes behind
+// Webhook posts alarms to an HTTP endpoint, one at a time, by the rules in the package comment. It
+// retries a message until the endpoint takes it, since a raised alarm is worth knowing even hours
+// later. A message that the endpoint rejects as wrong is given up. A message that fails goes behind
 // the others that wait.
 type Webhook struct {
 	o      WebhookOptions
-	seldom zerolog.Logger // for what would be logged at each attempt
-	wake   chan struct{}  // to Run
+	seldom zerolog.Logger // for lines that would otherwise repeat at each attempt
+	wake   chan struct{}  // wakes Run
 
 	mu     sync.Mutex
-	url    string   // of the endpoint that the topics are about
-	topics []*topic // one of each alarm at most; those that wait are in the order of their turns
-	trying *topic   // an attempt with it is under way
+	url    string   // URL of the endpoint that the topics refer to
+	topics []*topic // at most one per alarm; waiting ones in the order of their turns
+	trying *topic   // being attempted now
 }
 
-// topic is the latest of an alarm, and what the endpoint knows of the alarm.
+// topic is the latest news of an alarm, and what the endpoint knows of it.
 type topic struct {
 	latest   notice
-	waiting  bool      // it is to be told
-	attempts int       // to tell it
+	waiting  bool      // it has to be sent
+	attempts int       // to send the latest notice
 	alerted  bool      // the endpoint may believe that the alarm is raised
-	told     time.Time // when it was last told that the alarm is raised; zero: not yet
+	told     time.Time // when the endpoint last accepted that it is raised; zero: never
 }
 
-// due is when it may be told; zero: at once.
+// due returns when it may be sent; zero: at once.
 func (t *topic) due() time.Time {
 	if !t.latest.Raised || t.told.IsZero() {
 		return time.Time{}
@@ -85,7 +87,7 @@ func (t *topic) due() time.Time {
 	return t.told.Add(betweenRaises)
 }
 
-// NewWebhook returns a Webhook. It posts nothing before Run.
+// NewWebhook returns a Webhook. Nothing is posted before Run.
 func NewWebhook(o WebhookOptions) *Webhook {
 	if o.Count == nil {
 		o.Count = func(string) {}
@@ -96,7 +98,7 @@ func NewWebhook(o WebhookOptions) *Webhook {
 	return &Webhook{o: o, seldom: o.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: refusedEvery}), wake: make(chan struct{}, 1)}
 }
 
-// tell has the endpoint told of an alarm, if it has to know. It does not wait.
+// tell queues news of an alarm, unless the endpoint need not know it. It does not block.
 func (w *Webhook) tell(n notice) {
 	if w == nil {
 		return
@@ -118,7 +120,7 @@ func (w *Webhook) tell(n notice) {
 	w.Wake()
 }
 
-// leave forgets the alarms of a term that is over. It returns what waits of them.
+// leave forgets the alarms of an ended term and returns those that still waited.
 func (w *Webhook) leave(subscription string, epoch uint64) (dropped []notice) {
 	if w == nil {
 		return nil
@@ -137,12 +139,13 @@ func (w *Webhook) leave(subscription string, epoch uint64) (dropped []notice) {
 	return dropped
 }
 
-// toEnd has a topic wait behind all others. The caller holds w.mu.
+// toEnd moves a topic behind all others. The caller holds w.mu.
 func (w *Webhook) toEnd(t *topic) {
 	w.topics = append(slices.DeleteFunc(w.topics, func(other *topic) bool { return other == t }), t)
 }
 
-// Wake has Run look at once whether there is something to tell, as after another URL.
+// Wake makes Run check at once whether there is something to send, for example after the URL has
+// changed.
 func (w *Webhook) Wake() {
 	select {
 	case w.wake <- struct{}{}:
@@ -150,8 +153,8 @@ func (w *Webhook) Wake() {
 	}
 }
 
-// Run posts until the context ends, and then what waits, each once, within lastTimeout. Call
-// it once.
+// Run posts until ctx ends, and then what still waits, each once, within lastTimeout. It must be
+// called only once.
 func (w *Webhook) Run(ctx context.Context) {
 	transport := w.o.Transport
 	if transport == nil {
@@ -186,7 +189,7 @@ func (w *Webhook) Run(ctx context.Context) {
 	}
 }
 
-// pause waits, or until the context ends or wake is signalled.
+// pause waits for d, or until ctx ends or wake is signalled.
 func pause(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -197,13 +200,13 @@ func pause(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	}
 }
 
-// next begins an attempt with what is due, at the end of the process with all that waits. If
-// there is nothing, it tells how long to wait.
+// next starts an attempt with a due topic; with last, at the end of the process, with any that
+// waits. If there is none, it returns how long to wait.
 func (w *Webhook) next(last bool) (t *topic, n notice, wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lookAtURL()
-	wait = time.Hour // until it is woken
+	wait = time.Hour // until woken
 	if w.url == "" {
 		return nil, notice{}, wait
 	}
@@ -216,14 +219,14 @@ func (w *Webhook) next(last bool) (t *topic, n notice, wait time.Duration) {
 			continue
 		}
 		t.attempts++
-		t.alerted = t.alerted || t.latest.Raised // also if its answer is lost
+		t.alerted = t.alerted || t.latest.Raised // even if its answer gets lost
 		w.trying = t
 		return t, t.latest, 0
 	}
 	return nil, notice{}, wait
 }
 
-// lookAtURL has the endpoint of another URL told of all that is raised. The caller holds w.mu.
+// lookAtURL queues all raised alarms if the endpoint's URL has changed. The caller holds w.mu.
 func (w *Webhook) lookAtURL() {
 	now := w.o.URL()
 	if now == w.url {
@@ -239,8 +242,8 @@ func (w *Webhook) lookAtURL() {
 
 // post makes one attempt.
 func (w *Webhook) post(ctx context.Context, client *http.Client, n notice) *webhook.Refusal {
-	to, err := url.Parse(w.url) // only this goroutine writes it
-	if err != nil {             // the settings are checked
+	to, err := url.Parse(w.url) // only this goroutine writes w.url
+	if err != nil {             // cannot happen: the settings are checked
 		return &webhook.Refusal{Code: "no_url", Text: "the URL in the settings is none", OfMessage: true}
 	}
 	r := webhook.Post(ctx, client, to, n.header(w.o.UserAgent), n.body())
@@ -255,8 +258,8 @@ func (w *Webhook) post(ctx context.Context, client *http.Client, n notice) *webh
 	return r
 }
 
-// settle notes what became of an attempt with an alarm, which may have changed meanwhile, or
-// whose term may be over. It returns what is given up, and why; "": nothing.
+// settle records the result of an attempt. Meanwhile the alarm may have changed, or its term ended.
+// It returns the notice that is given up, and why; "": none.
 func (w *Webhook) settle(t *topic, n notice, r *webhook.Refusal, last bool) (dropped notice, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -290,7 +293,7 @@ func (w *Webhook) settle(t *topic, n notice, r *webhook.Refusal, last bool) (dro
 	return t.latest, why
 }
 
-// drop tells that a message is given up.
+// drop counts and logs a message that is given up.
 func (w *Webhook) drop(n notice, why string) {
 	w.o.Count(Dropped)
 	w.event(w.o.Log.Error(), n).Str("code", "webhook.dropped").Str("reason", why).Msg("the webhook is not told of an alarm")

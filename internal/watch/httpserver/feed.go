@@ -21,30 +21,29 @@ import (
 )
 
 const (
-	// lastEvents are shown; each new one is one request to NATS.
+	// lastEvents is how many events are shown. Reading a new one takes one request to NATS.
 	lastEvents = 20
-	// timelineSpan is how far back the timeline reaches, keepControl how many
-	// control messages it holds at most, and newControl how many a look reads of
-	// those that are new, each by a request.
+	// timelineSpan is how far back the timeline reaches; keepControl bounds the control messages in
+	// it; newControl bounds how many new ones are read in a round, each with one request.
 	timelineSpan = 24 * time.Hour
 	keepControl  = 3000
 	newControl   = 100
-	// idleAfter nobody has looked, what was read is read anew.
+	// idleAfter is the time without a viewer after which everything is read again.
 	idleAfter = time.Minute
 )
 
-// Feed reads what the status page shows of the stream, as long as somebody looks.
-// Events and Timeline are each for one goroutine at a time.
+// Feed reads what the status page shows of the stream, while somebody views it. Neither Events nor
+// Timeline is safe for concurrent use with itself.
 type Feed struct {
-	JS      func() (jetstream.JetStream, error)                    // or why there is no connection
-	Connect func(ctx context.Context) (jetstream.JetStream, error) // one of its own, which is closed after use
+	JS      func() (jetstream.JetStream, error)                    // or the reason why there is no connection
+	Connect func(ctx context.Context) (jetstream.JetStream, error) // opens a separate connection, which is closed after use
 	Stream  string
 	Prefix  string // of the subjects
 	Leaders *Leaders
 
 	events struct {
-		created time.Time // the stream was, of which they are
-		last    uint64    // sequence that was looked at
+		created time.Time // creation time of the stream they are from
+		last    uint64    // sequence read last
 		seen    []page.Event
 	}
 	control struct {
@@ -55,7 +54,7 @@ type Feed struct {
 	}
 }
 
-// Events are the latest messages of the stream, newest first.
+// Events returns the stream's latest messages, newest first.
 func (f *Feed) Events(ctx context.Context) ([]page.Event, error) {
 	stream, err := f.stream(ctx)
 	if err != nil {
@@ -96,13 +95,13 @@ func (f *Feed) stream(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
-// Why nothing can be asked now.
+// Reasons why nothing can be asked now.
 var (
 	ErrNoNATS  = errors.New("this replica has no connection to NATS")
 	ErrWaiting = errors.New("this replica is connected to NATS and waits for JetStream, its stream and its buckets")
 )
 
-// event is what is shown of a message: nothing of its body but the topic.
+// event returns what is shown of a message: of its body only the topic.
 func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
 	h := message.ParseHeaders(msg.Header)
 	e := page.Event{
@@ -123,7 +122,7 @@ func (f *Feed) event(msg *jetstream.RawStreamMsg) page.Event {
 	return e
 }
 
-// topic is that of a meeting or webinar; empty: the body has none.
+// topic returns the topic of a meeting or webinar; empty if the body has none.
 func topic(body []byte) string {
 	var b struct {
 		Payload struct {
@@ -132,15 +131,14 @@ func topic(body []byte) string {
 			} `json:"object"`
 		} `json:"payload"`
 	}
-	if json.Unmarshal(body, &b) != nil { // in some events, object is an array, and there is no topic
+	if json.Unmarshal(body, &b) != nil { // in some events object is an array, without a topic
 		return ""
 	}
 	return short(b.Payload.Object.Topic)
 }
 
-// Timeline is what has happened in the last day, oldest first: gaps, alarms and
-// malformed frames as the stream tells of them, and the leaders that this process has
-// seen.
+// Timeline returns what happened in the last day, oldest first: gaps, alarms and malformed frames
+// from the stream, and the leaders that this process has seen.
 func (f *Feed) Timeline(ctx context.Context) ([]page.Moment, error) {
 	since := time.Now().Add(-timelineSpan)
 	err := f.read(ctx, since)
@@ -159,15 +157,15 @@ func (f *Feed) Timeline(ctx context.Context) ([]page.Moment, error) {
 	return all, err
 }
 
-// connectsWithin is how long after it has begun to lead a replica tells of the gap
-// that its connection ended.
+// connectsWithin bounds the time from the start of a leader's term to the end of the gap that its
+// connection closes.
 const connectsWithin = time.Minute
 
-// nameCrashes calls a change of leader a crash if the stream has the gap of one: a
-// lease that has expired was free, too.
+// nameCrashes relabels a change of leader as a crash if the stream has a matching gap marker: an
+// expired lease looks free, like one released in a handover.
 func nameCrashes(all []page.Moment) {
 	type leader struct{ subscription, replica string }
-	gaps := make(map[leader][]time.Time) // their ends
+	gaps := make(map[leader][]time.Time) // ends of the gaps
 	for _, m := range all {
 		if m.Kind == page.KindGap && m.Name == string(message.GapCrash) {
 			who := leader{m.Subscription, m.Replica}
@@ -187,8 +185,7 @@ func nameCrashes(all []page.Moment) {
 	}
 }
 
-// read reads the control messages: all of the last day at the first look, and then
-// those that are new.
+// read reads the control messages: all of the last day the first time, then only new ones.
 func (f *Feed) read(ctx context.Context, since time.Time) error {
 	c := &f.control
 	idle := time.Since(c.looked) > idleAfter
@@ -200,7 +197,7 @@ func (f *Feed) read(ctx context.Context, since time.Time) error {
 	if info := stream.CachedInfo(); idle || !info.Created.Equal(c.created) || info.State.LastSeq < c.last {
 		c.created, c.last, c.moments = info.Created, 0, nil
 		if err := f.readAll(ctx, since); err != nil {
-			c.created = time.Time{} // from the beginning next time
+			c.created = time.Time{} // start over next time
 			return err
 		}
 		c.last = max(c.last, info.State.LastSeq)
@@ -255,7 +252,7 @@ func (f *Feed) moment(msg *inspect.Message) (m page.Moment, ok bool) {
 		if a.Raised {
 			kind = page.KindAlarm
 		}
-		if at := a.At; at.After(msg.Stored) || msg.Stored.Sub(at) > timelineSpan { // anybody may have made it up
+		if at := a.At; at.After(msg.Stored) || msg.Stored.Sub(at) > timelineSpan { // implausible: anybody may have published it
 			a.At = msg.Stored.UTC()
 		}
 		return page.Moment{At: a.At, Kind: kind, Subscription: a.Subscription, Replica: a.Replica, Name: a.Name, Detail: a.Detail}, err == nil
@@ -267,5 +264,5 @@ func (f *Feed) moment(msg *inspect.Message) (m page.Moment, ok bool) {
 	return m, false
 }
 
-// short is as much of a text as the page shows; events and moments are kept for long.
+// short cuts a text to what the page shows, since events and moments are kept for long.
 func short(text string) string { return message.Short(text, page.MaxText) }

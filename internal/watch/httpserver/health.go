@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// stuckAfter is how long a loop may take for one round. The slowest thing that they
-// do themselves is writing to a disk.
+// stuckAfter is how long one round of a loop may take. The slowest operation in the loops
+// themselves is a disk write.
 const stuckAfter = time.Minute
 
-// Health knows whether the loops of this process run. It may be used concurrently.
+// Health knows whether this process's loops are running. It is safe for concurrent use.
 type Health struct {
 	mu    sync.Mutex
 	beats map[string]time.Time
 }
 
-// Beat is told by a loop that it runs. The first beat of each makes it known.
+// Beat records that a loop is running. The first beat registers the loop.
 func (h *Health) Beat(loop string) {
 	now := time.Now()
 	h.mu.Lock()
@@ -28,14 +28,14 @@ func (h *Health) Beat(loop string) {
 	h.beats[loop] = now
 }
 
-// Ended is told that a loop has come to its end.
+// Ended unregisters a loop that has ended.
 func (h *Health) Ended(loop string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.beats, loop)
 }
 
-// Stuck are the loops that have not come round for long, and since when.
+// Stuck returns the loops without a beat for more than stuckAfter, and for how long.
 func (h *Health) Stuck(now time.Time) (loops []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

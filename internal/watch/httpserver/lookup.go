@@ -13,14 +13,15 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
-// searchBytes is how much of the stream a search reads at most, about.
+// searchBytes is roughly how many bytes of the stream a search reads at most.
 const searchBytes = 64 << 20
 
-// ofAnswer are the headers that the server's answer to a direct get has besides the
-// message's (nats-server, ADR-31).
+// ofAnswer are the headers that the server adds to a message in its answer to a direct get
+// (nats-server, ADR-31).
 var ofAnswer = []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"}
 
-// Message is a message of the stream, whole. It may be used concurrently.
+// Message returns a whole message of the stream; the error is page.ErrNotThere if it does not
+// exist. It is safe for concurrent use.
 func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
 	stream, err := f.stream(ctx)
 	if err != nil {
@@ -39,8 +40,8 @@ func (f *Feed) Message(ctx context.Context, seq uint64) (*page.Stored, error) {
 	return page.NewStored(msg.Sequence, msg.Subject, msg.Time, msg.Header, msg.Data), nil
 }
 
-// Search looks for events as zoomstream find does, among the latest ones that were stored
-// since a time. It may be used concurrently.
+// Search looks for events like zoomstream find, among the latest ones stored since a time. It is
+// safe for concurrent use.
 func (f *Feed) Search(ctx context.Context, what string, since time.Time) (*page.Found, error) {
 	js, err := f.Connect(ctx)
 	if err != nil {

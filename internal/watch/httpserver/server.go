@@ -1,16 +1,17 @@
-// Package httpserver is the HTTP side of a running replica: metrics, health, status and
-// the status page.
+// Package httpserver is the HTTP side of a running replica: metrics, health, status and the status
+// page.
 //
 //	/             the status page; /events, /assets/ and /runbook/ are its parts
-//	/event/       a whole event, if the options permit that, on loopback only, and neither for other web pages nor by way of a proxy
-//	/search       the same for those that are searched for
+//	/event/       a whole event, if the options permit it: on loopback only, and neither for other
+//	              web pages nor through a proxy
+//	/search       a search for events, under the same conditions
 //	/metrics      for Prometheus
-//	/healthz      200 while this process's own loops run and what waits to be stored gets on;
+//	/healthz      200 while this process's own loops run and waiting messages make progress;
 //	              never depends on Zoom or NATS
-//	/readyz       200 while this replica leads or stands by
+//	/readyz       200 while this replica leads or could
 //	/status       what this replica knows, as JSON (status.Replica)
 //	/schemas/     what is published, as AsyncAPI and JSON Schemas
-//	/debug/pprof/ for the Go tools, on loopback only, and neither for web pages nor by way of a proxy
+//	/debug/pprof/ for the Go tools: on loopback only, and neither for web pages nor through a proxy
 //
 // It answers GET and HEAD.
 package httpserver
@@ -39,8 +40,8 @@ import (
 )
 
 const (
-	readTimeout     = 10 * time.Second // of a request's headers
-	writeTimeout    = 30 * time.Second // of an answer
+	readTimeout     = 10 * time.Second // for a request's headers
+	writeTimeout    = 30 * time.Second // for a response
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 2 * time.Second
 	longestProfile  = 60 // seconds
@@ -49,30 +50,30 @@ const (
 // Options of a Server.
 type Options struct {
 	Address string // host:port
-	// Elsewhere says that any port will do if that one is taken.
+	// Elsewhere allows any other port if that one is taken.
 	Elsewhere bool
 	Registry  *prometheus.Registry
 	Status    func(history bool) *status.Replica
-	Ready     func() error // why not; nil: ready
+	Ready     func() error // nil: ready; otherwise the reason why not
 	Health    *Health
-	// NoEvents is why whole events are shown to nobody; nil: on loopback they are.
+	// NoEvents is why whole events are not shown; nil: they are shown on loopback.
 	NoEvents error
 	Page     http.Handler // serves /, /assets/, /events, /runbook/, /event/ and /search
 	Log      zerolog.Logger
 }
 
-// Server serves HTTP. Run does the work.
+// Server serves HTTP; call Run.
 type Server struct {
 	opt      Options
 	listener net.Listener
 	loopback bool
 }
 
-// Listen takes the address, so that a wrong one is known at the start.
+// Listen opens the address, so that a wrong one is an error at the start.
 func Listen(opt Options) (*Server, error) {
 	listener, err := net.Listen("tcp", opt.Address)
 	if opt.Elsewhere && errors.Is(err, syscall.EADDRINUSE) {
-		host, _, _ := net.SplitHostPort(opt.Address) // it was good enough for the first try
+		host, _, _ := net.SplitHostPort(opt.Address) // net.Listen has parsed it already
 		opt.Log.Warn().Str("code", "http.elsewhere").Str("address", opt.Address).Msg("something listens there already (another replica?); the status page takes another port")
 		listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
@@ -84,14 +85,14 @@ func Listen(opt Options) (*Server, error) {
 	return s, nil
 }
 
-// URL is where the status page is.
+// URL returns the address of the status page.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + "/" }
 
-// Run serves until the context ends, and then a moment longer for what is under way.
+// Run serves until ctx ends, and then gives requests in progress up to shutdownTimeout to finish.
 func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
-		ErrorLog: nil, // what clients do wrong is theirs
+		ErrorLog: nil, // errors of clients are not ours
 	}
 	var ending sync.WaitGroup
 	defer ending.Wait()
@@ -140,8 +141,8 @@ func (s *Server) handler() http.Handler {
 	return guard.Handler(looksOnly(mux), guard.ThisMachine)
 }
 
-// showsEvents refuses everybody unless only this machine reaches the address, and its users
-// may see events.
+// showsEvents returns an error unless only this machine can reach the address and its users may see
+// events.
 func (s *Server) showsEvents(*http.Request) error {
 	if s.loopback {
 		return s.opt.NoEvents
@@ -149,7 +150,7 @@ func (s *Server) showsEvents(*http.Request) error {
 	return errors.New("whole events hold personal data: they are shown on a loopback address only, and this replica listens on another one (ZOOMSTREAM_HTTP_ADDR)")
 }
 
-// profiles serves the Go tools.
+// profiles serves pprof.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -165,12 +166,12 @@ func profiles() http.Handler {
 				return
 			}
 		}
-		r.URL.RawQuery = query.Encode() // what was checked is what counts
+		r.URL.RawQuery = query.Encode() // so that pprof sees exactly what was checked
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// looksOnly refuses what is no question, and bounds the time of an answer.
+// looksOnly refuses all methods but GET and HEAD, and bounds the time of a response.
 func looksOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -183,7 +184,7 @@ func looksOnly(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, "/debug/") {
 			limit += longestProfile * time.Second
 		}
-		if r.URL.Path != "/events" { // which takes as long as somebody looks
+		if r.URL.Path != "/events" { // /events lasts as long as somebody views it
 			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit)) //nolint:errcheck // then there is none
 		}
 		next.ServeHTTP(w, r)

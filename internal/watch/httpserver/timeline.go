@@ -7,18 +7,17 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
-// keepMoments is how many changes of leaders are remembered, for all subscriptions.
+// keepMoments is how many changes of leader are remembered, over all subscriptions.
 const keepMoments = 2000
 
-// Leaders remembers who has led which subscription. It may be used concurrently.
+// Leaders remembers who has led which subscription. It is safe for concurrent use.
 type Leaders struct {
 	mu      sync.Mutex
 	last    map[string]string // replica, by subscription
 	moments []page.Moment
 }
 
-// Leads is told who leads a subscription from now on, and how it came by that, as far
-// as is known.
+// Leads records who leads a subscription from now on, and how it got the lease, as far as is known.
 func (l *Leaders) Leads(subscription, replica, how string, since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +33,7 @@ func (l *Leaders) Leads(subscription, replica, how string, since time.Time) {
 	l.last[subscription] = replica
 }
 
-// Moments are the changes since a time, oldest first.
+// Moments returns the changes of leader since a time, oldest first.
 func (l *Leaders) Moments(since time.Time) (all []page.Moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,20 +10,20 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Bounds of what is taken of answers. Anybody may answer who may subscribe there.
+// Limits on what is accepted from answers: whoever may subscribe to the subject can send one.
 const (
-	maxReplicas  = 256      // more than anybody runs
-	maxKept      = 64 << 20 // bytes of memory for all answers
+	maxReplicas  = 256      // more than any deployment runs
+	maxKept      = 64 << 20 // bytes of memory for all answers together
 	maxList      = 4096     // elements of a list
 	maxNotes     = 32
-	listedSize   = 64 // bytes of memory for an element of a list, at least
+	listedSize   = 64 // bytes of memory assumed per list element
 	describeSize = 1 << 10
 )
 
-// few is a list of which no more is read than anybody needs.
+// few is a list of which at most maxList elements are read.
 type few[T any] []T
 
-// UnmarshalJSON reads the first elements.
+// UnmarshalJSON reads the first maxList elements and ignores the rest.
 func (f *few[T]) UnmarshalJSON(text []byte) error {
 	*f = few[T]{}
 	in := json.NewDecoder(bytes.NewReader(text))
@@ -44,7 +44,7 @@ func (f *few[T]) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// readReplica reads an answer. size is about the memory that it takes.
+// readReplica parses an answer. size is the approximate memory it takes, in bytes.
 func readReplica(text []byte) (r *Replica, size int, err error) {
 	r = &Replica{}
 	if err := json.Unmarshal(text, r); err != nil {

@@ -16,26 +16,26 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// AskOptions say whom to ask for what.
+// AskOptions says whom to ask for what.
 type AskOptions struct {
 	Bucket  string
-	History bool          // of each subscription too
-	Wait    time.Duration // for replicas that are known and have not answered; 0: 1 s
+	History bool          // include each subscription's history
+	Wait    time.Duration // how long to wait for known replicas that have not answered; 0: 1 s
 }
 
 const (
 	defaultWait = time.Second
-	// present is how long after its last announcement a replica counts as there
-	// (as in package lease).
+	// present is how long after its last announcement a replica counts as alive (as in package
+	// lease).
 	present = 3500 * time.Millisecond
-	// answersAtOnce, and so many bytes of them, may wait to be looked at.
+	// Limits, in messages and bytes, of the answers that wait to be processed.
 	answersAtOnce = 1024
 	bytesAtOnce   = 64 << 20
 )
 
-// Ask asks all replicas at once, and makes one whole of what they say and of what the
-// buckets have of the subscriptions for which no leader answers. What could not be had
-// is in the overview's notes; it is an error if there is nothing at all.
+// Ask asks all replicas at once. It merges their answers with what the buckets hold for
+// subscriptions whose leader does not answer. What could not be obtained is in the overview's
+// notes; the error is for when nothing was.
 func Ask(ctx context.Context, js jetstream.JetStream, o AskOptions) (*Overview, error) {
 	nc := js.Conn()
 	if !nc.IsConnected() {
@@ -70,20 +70,20 @@ func Ask(ctx context.Context, js jetstream.JetStream, o AskOptions) (*Overview, 
 	return merge(o.Bucket, time.Now().UTC(), q.answers, q.stored, q.notes), nil
 }
 
-// inquiry is one question to all replicas.
+// inquiry is one request to all replicas.
 type inquiry struct {
 	nc  *nats.Conn
 	o   AskOptions
 	sub *nats.Subscription
 	in  chan *nats.Msg
-	end chan struct{} // closed when nothing is taken from in any more
+	end chan struct{} // closed when nobody reads in any more
 
 	answers map[string]*Replica // by nonce
-	kept    int                 // bytes of memory for them, about
+	kept    int                 // approximate bytes of memory they take
 	stored  buckets
 	notes   []string
 	late    *time.Timer
-	over    bool // nobody will answer
+	over    bool // no more answers will come
 }
 
 func newInquiry(nc *nats.Conn, o AskOptions) (*inquiry, error) {
@@ -109,7 +109,7 @@ func (q *inquiry) close() {
 	close(q.end)
 }
 
-// note tells something once.
+// note adds a note, once.
 func (q *inquiry) note(text string) {
 	if len(q.notes) < maxNotes && !slices.Contains(q.notes, text) {
 		q.notes = append(q.notes, text)
@@ -132,8 +132,8 @@ func (q *inquiry) send(ctx context.Context) error {
 	return err
 }
 
-// collect takes answers until there can be no more: the buckets are read, and all
-// replicas that are known have answered or the time is over.
+// collect takes answers until no more can come: the buckets have been read, and all known replicas
+// have answered or the time is up.
 func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
 	for stored != nil || !q.over && !q.complete() {
 		select {
@@ -150,7 +150,7 @@ func (q *inquiry) collect(ctx context.Context, stored <-chan buckets) error {
 	return q.takeRest(ctx)
 }
 
-// takeRest takes the answers that have come and were not looked at.
+// takeRest takes the answers that have arrived but were not processed yet.
 func (q *inquiry) takeRest(ctx context.Context) error {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
@@ -162,7 +162,7 @@ func (q *inquiry) takeRest(ctx context.Context) error {
 		case msg := <-q.in:
 			q.take(msg)
 			taken++
-		case <-again.C: // one that was taken counts as pending until its handler has returned
+		case <-again.C: // a message counts as pending until its handler has returned
 		case <-ctx.Done():
 			return fmt.Errorf("ask the replicas: %w", context.Cause(ctx))
 		}
@@ -183,7 +183,7 @@ func (q *inquiry) take(msg *nats.Msg) {
 	switch {
 	case err != nil:
 		q.note("something answers on " + statusSubject(q.o.Bucket) + " that is no replica")
-	case q.answers[r.Nonce] != nil: // one answer is enough
+	case q.answers[r.Nonce] != nil: // a second answer of the same replica
 	case len(q.answers) == maxReplicas || q.kept+size > maxKept:
 		q.note("more is answered on " + statusSubject(q.o.Bucket) + " than replicas have to say; the rest is left out")
 	default:
@@ -192,8 +192,8 @@ func (q *inquiry) take(msg *nats.Msg) {
 	}
 }
 
-// complete reports whether all that are known have answered. Who asked first knows
-// nobody: then it waits for the first answer.
+// complete reports whether all known replicas have answered. Before the first answer none is known,
+// so it is false.
 func (q *inquiry) complete() bool {
 	if len(q.answers) == 0 {
 		return false
@@ -213,8 +213,8 @@ func (q *inquiry) complete() bool {
 	return true
 }
 
-// open are the subscriptions in the buckets for which not just one leader has
-// answered that knows all.
+// open returns the subscriptions to read from the buckets: those without exactly one answering
+// leader that has adopted the previous term's state.
 func (q *inquiry) open() map[string]bool {
 	leaders := make(map[string]int)
 	for _, r := range q.answers {
@@ -235,7 +235,7 @@ func (q *inquiry) open() map[string]bool {
 	return open
 }
 
-// nothing is the error if neither replicas nor buckets tell anything.
+// nothing returns an error if neither a replica nor a bucket provided anything.
 func (q *inquiry) nothing() error {
 	if len(q.answers) > 0 || q.stored.leaseKeys != nil || q.stored.stateKeys != nil {
 		return nil

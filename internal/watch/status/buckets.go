@@ -19,22 +19,22 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// bucketPatience is how long the buckets are waited for: a cluster that elects a
-// leader is silent.
+// bucketPatience bounds the wait for the buckets: a cluster that is electing a leader does not
+// answer.
 const bucketPatience = 2 * time.Second
 
-// buckets are what NATS has of the subscriptions, whoever answers.
+// buckets holds what NATS stores about the subscriptions, whichever replicas answer.
 type buckets struct {
-	leaseKeys, stateKeys map[string]bool // the subscriptions that have an entry; nil: not known
+	leaseKeys, stateKeys map[string]bool // subscriptions that have an entry; nil: unknown
 
-	leases map[string]record.Lease // of those that were read, those that are held
-	states map[string]record.State // those that were read
-	errs   []error                 // why something is not known
+	leases map[string]record.Lease // held leases among the entries read
+	states map[string]record.State // entries read
+	errs   []error                 // why something is unknown
 }
 
 var errNoBucket = errors.New("there is no such bucket")
 
-// listBuckets finds out of which subscriptions there is an entry.
+// listBuckets finds the subscriptions that have an entry.
 func listBuckets(ctx context.Context, js jetstream.JetStream, bucket string) (b buckets) {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
@@ -42,7 +42,7 @@ func listBuckets(ctx context.Context, js jetstream.JetStream, bucket string) (b 
 	if b.leaseKeys, err = keysOf(ctx, js, bucket, record.LeasePrefix); err != nil {
 		b.errs = append(b.errs, fmt.Errorf("bucket %s (the leases): %w", bucket, err))
 		if !errors.Is(err, errNoBucket) {
-			return b // the other one would fail in the same way, and take as long
+			return b // the other bucket would fail in the same way, after the same wait
 		}
 	}
 	if b.stateKeys, err = keysOf(ctx, js, record.StateBucket(bucket), record.StatePrefix); err != nil {
@@ -51,7 +51,7 @@ func listBuckets(ctx context.Context, js jetstream.JetStream, bucket string) (b 
 	return b
 }
 
-// read reads the entries of some subscriptions.
+// read reads the entries of the given subscriptions.
 func (b buckets) read(ctx context.Context, js jetstream.JetStream, bucket string, some map[string]bool) buckets {
 	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
 	defer cancel()
@@ -64,9 +64,9 @@ func (b buckets) read(ctx context.Context, js jetstream.JetStream, bucket string
 	for subscription, e := range leases {
 		held, err := record.ReadLease(e.value)
 		if err != nil {
-			held = record.Lease{Replica: record.Unknown} // a holder that never answers
+			held = record.Lease{Replica: record.Unknown} // treated as a holder that never answers
 		}
-		held.Epoch = cmp.Or(held.Epoch, e.revision) // the term's first write
+		held.Epoch = cmp.Or(held.Epoch, e.revision) // the revision of the term's first write
 		b.leases[subscription] = held
 	}
 	states, err := readBucket(ctx, js, record.StateBucket(bucket), record.StatePrefix, common(b.stateKeys, some))
@@ -96,8 +96,8 @@ type entry struct {
 	value    []byte
 }
 
-// keysOf lists the keys that have a prefix, without it. That needs no consumer, nor
-// the right to create one.
+// keysOf lists the keys with a prefix, with the prefix removed. It needs no consumer, and no
+// permission to create one.
 func keysOf(ctx context.Context, js jetstream.JetStream, bucket, prefix string) (map[string]bool, error) {
 	start := "$KV." + bucket + "." + prefix
 	subjects, err := subjectsOf(ctx, js, "KV_"+bucket, start+">")
@@ -113,10 +113,10 @@ func keysOf(ctx context.Context, js jetstream.JetStream, bucket, prefix string) 
 	return keys, nil
 }
 
-// readAtOnce entries are asked for at once.
+// readAtOnce is the number of entries requested at a time.
 const readAtOnce = 64
 
-// readBucket reads entries.
+// readBucket reads the entries with the given keys.
 func readBucket(ctx context.Context, js jetstream.JetStream, bucket, prefix string, keys []string) (map[string]entry, error) {
 	entries := make(map[string]entry, len(keys))
 	for some := range slices.Chunk(keys, readAtOnce) {
@@ -127,7 +127,7 @@ func readBucket(ctx context.Context, js jetstream.JetStream, bucket, prefix stri
 	return entries, nil
 }
 
-// readEntries reads some entries, all at once, into a map.
+// readEntries requests the given entries all at once and adds them to a map.
 func readEntries(ctx context.Context, js jetstream.JetStream, bucket, prefix string, keys []string, entries map[string]entry) error {
 	nc, subjects := js.Conn(), "$KV."+bucket+"."+prefix
 	answers := make(chan *nats.Msg, len(keys)+1)
@@ -151,12 +151,12 @@ func readEntries(ctx context.Context, js jetstream.JetStream, bucket, prefix str
 			return fmt.Errorf("read its entries: %w", context.Cause(ctx))
 		case msg := <-answers:
 			switch status := msg.Header.Get("Status"); {
-			case status == "404": // it is gone since
+			case status == "404": // deleted meanwhile
 			case status != "":
 				return fmt.Errorf("read its entries: status %s %s", status, msg.Header.Get("Description"))
 			case msg.Header.Get("KV-Operation") != "" || msg.Header.Get("Nats-Marker-Reason") != "": // deleted or expired
 			default:
-				revision, _ := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64) // 0: the server does not say
+				revision, _ := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64) // 0: not given by the server
 				entries[strings.TrimPrefix(msg.Header.Get("Nats-Subject"), subjects)] = entry{revision, msg.Data}
 			}
 		}
@@ -170,7 +170,7 @@ const (
 	codeNoJetStream    = 10039 // for this account
 )
 
-// ErrNoJetStream says that there are no streams to be had.
+// ErrNoJetStream says that no stream can be reached.
 var ErrNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
 
 func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter string) (map[string]uint64, error) {
@@ -207,7 +207,7 @@ func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter stri
 	}
 }
 
-// ask is a request whose refusal is noticed at once.
+// ask sends a request and returns the answer. It notices at once if the server refuses the request.
 func ask(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {
 	answers := make(chan *nats.Msg, 1)
 	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
@@ -238,9 +238,9 @@ func publish(ctx context.Context, nc *nats.Conn, subject, reply string, body []b
 	return settle(ctx, nc, subject, before)
 }
 
-// settle waits until the server has read what was published, and fails if it
-// refuses a subject that begins so. It tells nobody but the connection: as its
-// latest error, before it answers the ping of a flush.
+// settle waits until the server has processed what was published, and fails if it refused a subject
+// with this prefix. The only trace of a refusal is the connection's last error, which the server
+// sends before it answers the ping of a flush.
 func settle(ctx context.Context, nc *nats.Conn, subject string, before error) error {
 	if err := nc.FlushWithContext(ctx); err != nil {
 		return err
@@ -259,7 +259,7 @@ func (e *DeniedError) Error() string {
 	return "this NATS user may not publish to " + e.Subject
 }
 
-// unanswered reports whether the server says that nobody listens.
+// unanswered reports whether msg is the server's notice that nobody listens.
 func unanswered(msg *nats.Msg) bool {
 	return len(msg.Data) == 0 && msg.Header.Get("Status") == "503"
 }

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Consumers are the stream's consumers, as the replica saw them that watches them.
+// Consumers are the stream's consumers, as seen by the replica that watches them.
 type Consumers struct {
 	At        time.Time     `json:"at"`
-	Durable   few[Consumer] `json:"durable"`           // by name; of many, those that are furthest behind
-	More      int           `json:"more,omitempty"`    // durable ones that are not listed
-	Ephemeral int           `json:"ephemeral"`         // their programs make them anew
-	Trouble   string        `json:"trouble,omitempty"` // why they cannot be seen, or not how old all their oldest messages are
+	Durable   few[Consumer] `json:"durable"`           // by name; if there are too many, those furthest behind
+	More      int           `json:"more,omitempty"`    // durable consumers not listed
+	Ephemeral int           `json:"ephemeral"`         // their programs recreate them
+	Trouble   string        `json:"trouble,omitempty"` // why they cannot be read, or why the age of the oldest message is missing for some
 }
 
-// Consumer is how far a durable consumer is. What is unprocessed is unacknowledged, or if
-// it acknowledges nothing, not delivered.
+// Consumer is the progress of a durable consumer. An unprocessed message is one not acknowledged,
+// or not delivered if the consumer acknowledges nothing.
 type Consumer struct {
 	Name           string  `json:"consumer"`
 	Pending        uint64  `json:"pending"`                          // not delivered yet
-	Unacknowledged int     `json:"unacknowledged"`                   // delivered
-	Redelivered    int     `json:"redelivered"`                      // of those, more than once
-	Sequence       uint64  `json:"oldest_unprocessed_seq,omitempty"` // 0: none, or not known
-	Oldest         float64 `json:"oldest_unprocessed_s,omitempty"`   // its age
+	Unacknowledged int     `json:"unacknowledged"`                   // delivered, not acknowledged
+	Redelivered    int     `json:"redelivered"`                      // of those, delivered more than once
+	Sequence       uint64  `json:"oldest_unprocessed_seq,omitempty"` // 0: none or unknown
+	Oldest         float64 `json:"oldest_unprocessed_s,omitempty"`   // age of the oldest unprocessed message
 	LosesIn        float64 `json:"loses_in_s,omitempty"`             // until max_age removes it
-	LosesBy        string  `json:"loses_by,omitempty"`               // max_age, max_bytes or max_msgs: the limit that is about to remove it
-	Stuck          float64 `json:"stuck_s,omitempty"`                // for so long it gets the same messages again and acknowledges none
+	LosesBy        string  `json:"loses_by,omitempty"`               // the limit that is about to remove it: max_age, max_bytes or max_msgs
+	Stuck          float64 `json:"stuck_s,omitempty"`                // how long it has been redelivering the same messages without an acknowledgement
 }
 
-// Note says what is wrong with a consumer; "": nothing.
+// Note describes what is wrong with a consumer; "": nothing.
 func (c *Consumer) Note() string {
 	var notes []string
 	if c.Stuck > 0 {
@@ -51,14 +51,14 @@ func (c *Consumer) Note() string {
 	return strings.Join(notes, ", ")
 }
 
-// The limits of a stream that remove events, as its configuration calls them.
+// The limits that make a stream remove events, by their names in its configuration.
 const (
 	LimitAge   = "max_age"
 	LimitBytes = "max_bytes"
 	LimitMsgs  = "max_msgs"
 )
 
-// notable are the consumers with which something is wrong.
+// notable returns only the consumers with which something is wrong.
 func (c *Consumers) notable() *Consumers {
 	if c == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Visible makes what a terminal would obey, and what it would not show, visible:
-// names, details and topics come from outside.
+// Visible escapes control characters that a terminal would act on, and characters that it would not
+// show. Names, details and topics come from outside.
 func Visible(text string) string {
 	if strings.IndexFunc(text, hidden) < 0 && utf8.ValidString(text) {
 		return text
@@ -37,8 +37,8 @@ func Visible(text string) string {
 
 func hidden(r rune) bool { return !unicode.IsPrint(r) }
 
-// JSON is the overview as JSON for a terminal too: what encoding/json leaves as it
-// is and a terminal may obey (DEL, C1, marks of direction) is escaped.
+// JSON returns the overview as JSON that is safe for a terminal: it also escapes characters that
+// encoding/json leaves alone and a terminal may act on (DEL, C1, direction marks).
 func (o *Overview) JSON(indent string) ([]byte, error) {
 	text, err := json.MarshalIndent(o, "", indent)
 	if indent == "" {
@@ -50,30 +50,31 @@ func (o *Overview) JSON(indent string) ([]byte, error) {
 	return append(VisibleJSON(text), '\n'), nil
 }
 
-// VisibleJSON escapes what a terminal must not get, as JSON does, where it stands in
-// strings only. Any other text it leaves its line breaks and tabs.
+// VisibleJSON escapes what must not reach a terminal, in JSON notation, which is valid because such
+// characters occur only in strings. It leaves line breaks and tabs alone, so that other text may be
+// passed as well.
 func VisibleJSON(text []byte) []byte {
 	if utf8.Valid(text) && bytes.IndexFunc(text, func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' }) < 0 {
 		return text
 	}
 	out := make([]byte, 0, len(text)+len(text)/8)
-	for _, r := range string(text) { // a byte that is no UTF-8 is U+FFFD
+	for _, r := range string(text) { // an invalid UTF-8 byte becomes U+FFFD
 		if r == '\n' || r == '\t' || !hidden(r) {
 			out = utf8.AppendRune(out, r)
 			continue
 		}
-		for _, unit := range utf16.AppendRune(nil, r) { // as JSON has it
+		for _, unit := range utf16.AppendRune(nil, r) { // JSON escapes are UTF-16
 			out = fmt.Appendf(out, `\u%04x`, unit)
 		}
 	}
 	return out
 }
 
-// duration has two units at most: 2h3m, 12ms.
+// duration formats a duration with at most two units: 2h3m, 12ms.
 func duration(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "0s" // another clock
+		return "0s" // clocks differ
 	case d < time.Millisecond:
 		return "<1ms"
 	case d < time.Second:
@@ -101,7 +102,7 @@ func two(d, large time.Duration, a string, small time.Duration, b string) string
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// size is a number of bytes.
+// size formats a number of bytes.
 func size(n uint64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	f, i := float64(n), 0
@@ -114,8 +115,8 @@ func size(n uint64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + units[i]
 }
 
-// kept says what becomes of the messages while publishing pauses; empty if it does not,
-// or if nothing waits.
+// kept says what happens to the messages while publishing pauses; empty if it does not pause, or if
+// nothing waits.
 func (p Outbox) kept() string {
 	events := func(n int) string {
 		if n == 1 {
@@ -133,7 +134,7 @@ func (p Outbox) kept() string {
 	}
 }
 
-// rate is events per second.
+// rate formats a number of events per second.
 func rate(r float64) string {
 	switch {
 	case r == 0:
@@ -149,7 +150,7 @@ func rate(r float64) string {
 	}
 }
 
-// coarse has one unit.
+// coarse formats a duration with one unit.
 func coarse(d time.Duration) string {
 	switch {
 	case d < time.Minute:

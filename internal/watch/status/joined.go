@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// historySpan bounds a history, as that of one replica is.
+	// historySpan limits a history to the length of a single replica's.
 	historySpan = 15 * time.Minute
-	// samePeriod is how far apart samples of different replicas may be that tell of
-	// the same time: each replica takes one every five seconds.
+	// samePeriod is the maximum distance between two replicas' samples of the same period. Each
+	// replica takes one every five seconds.
 	samePeriod = 4 * time.Second
 )
 
-// sampleOf is a sample of one of several replicas, of which the leader is 0.
+// sampleOf is a sample of one of several replicas; replica 0 is the leader.
 type sampleOf struct {
 	replica int
 	Sample
 }
 
-// joined makes one history of what several replicas have of the same time, the
-// leader's first. Who stands by has zeros: of samples of the same time that with
-// most events counts, and the leader's if they are equal.
+// joined merges the histories of several replicas, the leader's first. A standby's samples are
+// zero, so of the samples of one period the one with the highest rate counts, and the leader's if
+// they are equal.
 func joined(histories [][]Sample) []Sample {
 	var all []sampleOf
 	sources := 0
@@ -42,7 +42,7 @@ func joined(histories [][]Sample) []Sample {
 		return cmp.Or(cmp.Compare(b.Rate, a.Rate), cmp.Compare(a.replica, b.replica))
 	})
 	var kept []Sample
-	slots := make(map[int64][]sampleOf) // those kept, by time
+	slots := make(map[int64][]sampleOf) // samples kept, by time slot
 	for _, s := range all {
 		slot := s.At.UnixNano() / int64(samePeriod)
 		if toldOf(slots[slot-1], s) || toldOf(slots[slot], s) || toldOf(slots[slot+1], s) {
@@ -59,8 +59,7 @@ func joined(histories [][]Sample) []Sample {
 	return kept
 }
 
-// toldOf reports whether another replica's sample among those kept is of the same
-// time.
+// toldOf reports whether a kept sample of another replica covers the same period.
 func toldOf(kept []sampleOf, s sampleOf) bool {
 	return slices.ContainsFunc(kept, func(k sampleOf) bool {
 		return k.replica != s.replica && k.At.Sub(s.At).Abs() <= samePeriod

@@ -9,36 +9,35 @@ import (
 	"github.com/zoomstream/zoomstream/internal/colour"
 )
 
-// Look is how a table is to look.
+// Look is the layout of a table.
 type Look struct {
-	// Width is how many columns the window has, of which it takes 20 for granted; 0: it is
-	// for no window. For one, what does not fit is wrapped, cut or left out, and marks are
-	// explained.
+	// Width is the window's width in columns, treated as at least 20; 0: the output is no window.
+	// For a window, what does not fit is wrapped, cut or left out, and marks are explained.
 	Width int
 	Paint colour.Paint
 }
 
-// column is one of a grid.
+// column describes one column of a grid.
 type column struct {
 	head  string
-	least int  // what its cells may be cut to; 0: they are not cut
-	goes  int  // its place among those that are left out where there is no room, from 1; 0: it stays
-	ends  bool // its cells are cut at their ends, not in the middle, as those of names are
-	text  bool // it is the last one, and its cells are sentences: they are wrapped
+	least int  // minimum width that its cells may be cut to; 0: they are not cut
+	goes  int  // order, from 1, in which columns are dropped for lack of room; 0: never
+	ends  bool // cut cells at the end, not in the middle as names are
+	text  bool // last column, whose cells are sentences: they are wrapped
 
-	paint func(p colour.Paint, cell string) string // nil: none
+	paint func(p colour.Paint, cell string) string // nil: no colour
 }
 
 const (
-	narrowest = 20 // columns of a window
+	narrowest = 20 // minimum width of a window, in columns
 	between   = 2  // spaces between two columns
-	cutNames  = 12 // columns that a name has at least
-	textWidth = 30 // columns that a sentence has at least beside the row, else it goes below
-	indent    = 4  // of what is below
+	cutNames  = 12 // minimum columns for a name
+	textWidth = 30 // minimum columns for a sentence beside its row; with less, it goes below
+	indent    = 4  // of sentences below a row
 )
 
-// grid prints aligned rows after an empty line; the cells are made visible. The last cell
-// of a row that is short runs on over the columns that it has not.
+// grid prints an empty line and then aligned rows, with Visible cells. The last cell of a row that
+// is shorter than columns may extend over the missing ones.
 func (t *table) grid(columns []column, rows [][]string) {
 	if len(rows) == 0 {
 		return
@@ -49,13 +48,13 @@ func (t *table) grid(columns []column, rows [][]string) {
 		}
 	}
 	kept, widths := t.fit(columns, rows)
-	text := -1 // the column of sentences, if they are to be wrapped
+	text := -1 // index of the column to wrap; -1: none
 	if last := len(columns) - 1; columns[last].text {
 		room := t.look.Width - total(kept, widths) - between
 		if t.look.Width > 0 && widths[last] > room {
 			text, widths[last] = last, room
 		}
-		if text < 0 || room >= textWidth { // else they go below their rows
+		if text < 0 || room >= textWidth { // otherwise the sentences go below their rows
 			kept = append(kept, last)
 		}
 	}
@@ -70,7 +69,7 @@ func (t *table) grid(columns []column, rows [][]string) {
 	}
 }
 
-// fit is which columns there is room for, sentences aside, and how wide they are.
+// fit returns the columns that fit, sentences aside, and their widths.
 func (t *table) fit(columns []column, rows [][]string) (kept, widths []int) {
 	widths, least, blank := make([]int, len(columns)), make([]int, len(columns)), make([]bool, len(columns))
 	for i, c := range columns {
@@ -94,7 +93,7 @@ func (t *table) fit(columns []column, rows [][]string) (kept, widths []int) {
 		return kept, widths
 	}
 	for total(kept, least) > t.look.Width {
-		first := -1 // in kept, of those that may go
+		first := -1 // index in kept of the column to drop first
 		for n, i := range kept {
 			if columns[i].goes > 0 && (first < 0 || before(columns, blank, i, kept[first])) {
 				first = n
@@ -123,7 +122,7 @@ func (t *table) fit(columns []column, rows [][]string) (kept, widths []int) {
 	return kept, widths
 }
 
-// before reports whether column a is left out before b: what says nothing goes first.
+// before reports whether column a is dropped before column b: blank columns go first.
 func before(columns []column, blank []bool, a, b int) bool {
 	if blank[a] != blank[b] {
 		return blank[a]
@@ -139,7 +138,7 @@ func total(kept, widths []int) int {
 	return sum
 }
 
-// row prints one row, and the lines of the sentence in column text; -1: there is none.
+// row prints one row, wrapping the sentence in column text; -1: there is none.
 func (t *table) row(columns []column, kept, widths []int, row []string, text int, header bool) {
 	var b strings.Builder
 	used, gap := 0, 0
@@ -150,7 +149,7 @@ func (t *table) row(columns []column, kept, widths []int, row []string, text int
 		}
 		cell := row[i]
 		room := widths[i]
-		if i == len(row)-1 && i < len(columns)-1 { // it runs on
+		if i == len(row)-1 && i < len(columns)-1 { // extends over the missing columns
 			room = max(room, utf8.RuneCountInString(cell))
 			if t.look.Width > 0 {
 				room = min(room, max(1, t.look.Width-used-gap))
@@ -193,7 +192,8 @@ func (t *table) row(columns []column, kept, widths []int, row []string, text int
 	}
 }
 
-// cut is as much of a text as so many columns show. The end is what names differ by.
+// cut shortens a text to a number of columns. By default it cuts the middle, since names often
+// differ at the end.
 func (t *table) cut(text string, width int, atEnd bool) string {
 	runes := []rune(text)
 	if len(runes) <= width {
@@ -210,7 +210,7 @@ func (t *table) cut(text string, width int, atEnd bool) string {
 	return string(runes[:width-1-tail]) + "…" + string(runes[len(runes)-tail:])
 }
 
-// paragraph prints a text, wrapped with its further lines indented.
+// paragraph prints a text, wrapped with a hanging indent.
 func (t *table) paragraph(text string, paint func(string) string) {
 	lines := []string{text}
 	if t.look.Width > 0 {
@@ -234,7 +234,7 @@ func hanging(text string, width int) []string {
 	return append([]string{first}, rest...)
 }
 
-// wrap breaks a text into lines of at most so many columns, between words where it can.
+// wrap breaks a text into lines of at most width columns, between words where possible.
 func wrap(text string, width int) (lines []string) {
 	width = max(1, width)
 	runes := []rune(strings.TrimRight(text, " "))
@@ -257,7 +257,7 @@ func wrap(text string, width int) (lines []string) {
 	return lines
 }
 
-// legend explains the marks that there are, in a window.
+// legend explains the marks that the table uses, if it is for a window.
 func (t *table) legend() {
 	if t.look.Width <= 0 {
 		return

@@ -12,17 +12,17 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// merger makes one overview of what many say.
+// merger builds one overview from many answers.
 type merger struct {
 	answers []*Replica          // by name
 	by      map[string]*Replica // the same, by nonce
-	told    map[string][]told   // by subscription
+	told    map[string][]told   // by subscription: what each replica reports
 	stored  buckets
 	members map[string]*Member // by nonce
 	o       *Overview
 }
 
-// told is what one replica says of a subscription.
+// told is one replica's report on a subscription.
 type told struct {
 	by *Replica
 	*Subscription
@@ -59,7 +59,7 @@ func (m *merger) noteMissing() {
 	}
 }
 
-// gather takes the answers apart.
+// gather sorts the answers by subscription and replica.
 func (m *merger) gather() {
 	for _, r := range m.answers {
 		m.o.Stream = cmp.Or(m.o.Stream, r.Outbox.Stream)
@@ -114,7 +114,7 @@ func (m *merger) line(name string) Line {
 		member.Leads++
 	}
 	histories := [][]Sample{line.History}
-	var before float64 // of those that led before
+	var before float64 // rates of the earlier leaders
 	for _, t := range m.told[name] {
 		if leader != nil && t.by.Nonce == leader.by.Nonce {
 			continue
@@ -133,8 +133,8 @@ func (m *merger) line(name string) Line {
 	return line
 }
 
-// addPreviousTerm adds to what a new leader tells what the term before has left, until it
-// has read that itself: since when there is no connection, and the last gap.
+// addPreviousTerm fills in the previous term's state for a new leader that has not adopted it yet:
+// since when there is no connection, and the last gap.
 func (m *merger) addPreviousTerm(s *Subscription) {
 	state, known := m.stored.states[s.Subscription]
 	if !s.Adopting || !known {
@@ -145,7 +145,7 @@ func (m *merger) addPreviousTerm(s *Subscription) {
 	case s.State == connected || s.Connection > 0:
 	case state.State == record.Disconnected:
 		s.StateSince = state.Since
-	case state.State == record.Connected && m.by[state.Nonce] == nil: // it died; else it is connected until this one is
+	case state.State == record.Connected && m.by[state.Nonce] == nil: // it died; otherwise it stays connected until this leader is
 		s.StateSince = state.LastFrame
 	}
 }
@@ -158,9 +158,9 @@ func lastGap(state record.State) *Gap {
 	return &Gap{From: gap.From, To: gap.To, Duration: float64(gap.Milliseconds) / 1000, Cause: string(gap.Cause), Certain: gap.Certain}
 }
 
-// rate is a subscription's in the last minute. A new leader tells its own, since it
-// leads; those that led before it and answer tell how many they received in that
-// minute, as a rate. Of one that has died nobody knows.
+// rate returns a subscription's rate over the last minute. A new leader reports its rate since it
+// leads; earlier leaders that answer report what they received in that minute, as a rate. The share
+// of one that has died is unknown.
 func (m *merger) rate(line *Line, before float64) float64 {
 	if before == 0 || !line.Answered {
 		return line.Rate + before
@@ -172,12 +172,12 @@ func (m *merger) rate(line *Line, before float64) float64 {
 	return line.Rate*share + before
 }
 
-// rateSpan is what a rate is of (as in package metrics).
+// rateSpan is the period that a rate covers (as in package metrics).
 const rateSpan = time.Minute
 
-// leader is the replica whose word counts, nil if it is silent; and the rest. That
-// is the holder of the lease; but the lease was read at another time than the
-// replicas were asked, so that a newer epoch is the later truth.
+// leader returns the replica whose report counts, nil if it is silent, and the other reports. That
+// is the holder of the lease. The lease was read at another time than the replicas answered, so a
+// newer epoch wins.
 func (m *merger) leader(name string) (leader *told, others []told) {
 	var claims []told
 	for _, t := range m.told[name] {
@@ -217,13 +217,13 @@ func (m *merger) noteRivals(name string, claims []told, leader *told) {
 	m.note("%d replicas say that they lead %s: %s; %s", len(claims), name, strings.Join(rivals, ", "), verdict)
 }
 
-// unanswered is what is known of a subscription whose leader is silent, or that
-// has none; and which replica knows, empty for the buckets.
+// unanswered returns what is known of a subscription without a leader, or whose leader is silent,
+// and the replica that knows it; "" for the buckets.
 func (m *merger) unanswered(name string) (s Subscription, from string) {
 	s = Subscription{Subscription: name}
 	if lease, held := m.stored.leases[name]; held {
 		s.Role, s.Leader, s.LeaderNonce, s.Epoch, s.Since = Leader, lease.Replica, lease.Nonce, lease.Epoch, lease.Since
-	} else if m.stored.leases == nil { // then others may know
+	} else if m.stored.leases == nil { // then another replica may know
 		for _, t := range m.told[name] {
 			if t.Leader != "" && t.Epoch >= s.Epoch {
 				s.Role, s.Leader, s.LeaderNonce, s.Epoch, s.Since = Leader, t.Leader, t.LeaderNonce, t.Epoch, t.Since
@@ -243,7 +243,7 @@ func (m *merger) unanswered(name string) (s Subscription, from string) {
 	return s, from
 }
 
-// causes are those of a gap in words.
+// causes are the causes of a gap in words.
 var causes = map[message.GapCause]string{
 	message.GapDisconnected:    "the connection ended",
 	message.GapKicked:          "somebody else connected to the subscription",
@@ -252,9 +252,8 @@ var causes = map[message.GapCause]string{
 	message.GapStart:           "the last replica stopped",
 }
 
-// addMembers adds those that are known and silent to those that answered. A
-// replica that was started again has another nonce: under its name, the silent
-// process counts only while it holds a lease.
+// addMembers adds known but silent replicas to those that answered. A restarted replica has a new
+// nonce: the silent process of the same name counts only while it holds a lease.
 func (m *merger) addMembers() {
 	restarted := make(map[string]bool)
 	for _, r := range m.answers {
@@ -290,7 +289,7 @@ func (m *merger) addMembers() {
 	})
 }
 
-// addGone adds those that vanished lately, each name once.
+// addGone adds the replicas that vanished lately, each name once.
 func (m *merger) addGone() {
 	named := make(map[string]bool)
 	for _, member := range m.members {
@@ -310,9 +309,10 @@ func (m *merger) addGone() {
 	}
 }
 
-// markUnused marks what only the bucket of the states has: nobody leads it, and
-// each replica tells that it would not. While one is silent that is not known; one
-// that is gone counts no more, and a leader that died, whose last word is that it is connected, may come back.
+// markUnused marks subscriptions that only the states bucket knows: nobody leads them, and no
+// replica is set up for them. While a replica is silent that is unknown, unless it is gone. A
+// subscription last recorded as connected is not marked, because its leader may have died and come
+// back.
 func (m *merger) markUnused() {
 	if len(m.answers) == 0 || len(m.stored.errs) > 0 {
 		return

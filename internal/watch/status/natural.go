@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// natural compares names as people sort them: sub-2 is before sub-10.
+// natural compares names in natural order: sub-2 before sub-10.
 func natural(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
@@ -26,5 +26,5 @@ func natural(a, b string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
 }
 
-// digits is how many digits a text begins with.
+// digits returns the number of leading digits.
 func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }

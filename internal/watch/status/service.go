@@ -12,55 +12,54 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// ServiceOptions say who answers, and with what.
+// ServiceOptions says who answers, and with what.
 type ServiceOptions struct {
 	Bucket, Replica, Nonce string
-	Version                string // any
-	// Status and Seen are called one at a time, for each request, and must not
-	// wait for anything. A history of Status may be left out of the answer.
+	Version                string // need not be a semantic version
+	// Status and Seen are called once per request, one call at a time, and must not block. The
+	// history may be dropped from the answer for its size.
 	Status func(history bool) *Replica
 	Seen   func(ids []string) []Seen
-	// ErrorHandler is told of answers that could not be given. What the server
-	// refuses goes to the connection's own error handler. May be nil.
+	// ErrorHandler is called with the error when an answer could not be given; may be nil. Refusals
+	// by the server go to the connection's own error handler.
 	ErrorHandler func(error)
 }
 
-// Seen is how often a replica received a message that it did not store again.
+// Seen counts how often a replica received a message that it did not store again.
 type Seen struct {
 	ID    string    `json:"id"` // Nats-Msg-Id
 	Times int       `json:"times"`
-	Where string    `json:"where"` // who recognised it: local or stream
+	Where string    `json:"where"` // where it was recognised: local or stream
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 }
 
-// SeenAnswer is a replica's answer to a question for repetitions.
+// SeenAnswer is a replica's answer to a request for repetitions.
 type SeenAnswer struct {
 	Replica string `json:"replica"`
 	Seen    []Seen `json:"seen"`
 }
 
-// The subjects of the service's endpoints.
+// statusSubject is the subject where replicas are asked for their status.
 func statusSubject(bucket string) string { return "zoomstream." + bucket + ".status" }
 
-// SeenSubject is where replicas are asked for the repetitions of messages.
+// SeenSubject is the subject where replicas are asked for repetitions of messages.
 func SeenSubject(bucket string) string { return "zoomstream." + bucket + ".seen" }
 
 const (
 	serviceName = "zoomstream"
-	// A request costs some work, and who asks waits a second or so: what comes
-	// while so many wait is dropped.
+	// Limits of waiting requests. Each costs some work, and whoever asks waits a second or so: more
+	// than these are dropped.
 	maxRequests     = 256
 	maxRequestBytes = 16 << 20
 )
 
-// Serve answers requests on a connection until stop is called; then neither
-// Status nor Seen is called any more. It needs no established connection, and
-// goes on when it comes back. A subject that the server refuses stays silent; the
-// others are answered all the same.
+// Serve answers requests on a connection until stop is called; after that neither Status nor Seen
+// is called. The connection need not be established, and may be lost and return meanwhile. If the
+// server refuses one subject, the others are still served.
 //
-// Stop must be called even when the connection was closed: that end is not told
-// of to anybody (see natsconn), and the micro library would keep the service.
+// Stop must be called even after the connection was closed: nobody is notified of that end (see
+// natsconn), so the micro library would keep the service.
 func Serve(nc *nats.Conn, o ServiceOptions) (stop func(), err error) {
 	s := &service{nc: nc, o: o}
 	instance, err := addService(nc, s.config())
@@ -83,8 +82,8 @@ func Serve(nc *nats.Conn, o ServiceOptions) (stop func(), err error) {
 	return func() { s.stop(instance) }, nil
 }
 
-// addService registers an instance. The library takes semantic versions only; the
-// real one is in the metadata.
+// addService registers an instance. The library accepts semantic versions only, so another version
+// becomes 0.0.0; the metadata has the real one.
 func addService(nc *nats.Conn, config micro.Config) (micro.Service, error) {
 	instance, err := micro.AddService(nc, config)
 	if errors.Is(err, micro.ErrConfigValidation) {
@@ -98,14 +97,14 @@ type service struct {
 	nc *nats.Conn
 	o  ServiceOptions
 
-	mu      sync.Mutex // held while an answer is made, not while it is sent
+	mu      sync.Mutex // held while an answer is made, but not while it is sent
 	stopped bool
 }
 
 func (s *service) config() micro.Config {
 	return micro.Config{
 		Name:        serviceName,
-		Version:     strings.TrimPrefix(s.o.Version, "v"), // as tags have it
+		Version:     strings.TrimPrefix(s.o.Version, "v"), // tags have a leading v
 		Description: "zoomstream: events of Zoom's WebSocket subscriptions in JetStream",
 		Metadata: map[string]string{
 			"replica": s.o.Replica, "nonce": s.o.Nonce, "bucket": s.o.Bucket, "version": s.o.Version,
@@ -139,7 +138,7 @@ func (s *service) status(request micro.Request) {
 	}
 	s.answer(request, func() ([]byte, error) {
 		r := s.o.Status(question.History)
-		if r == nil { // it has nothing to tell yet
+		if r == nil { // nothing to report yet
 			r = &Replica{Phase: Starting, Version: s.o.Version, Now: time.Now()}
 		}
 		full := *r
@@ -161,12 +160,12 @@ func (s *service) seen(request micro.Request) {
 	})
 }
 
-// limit is the size of a message that the server takes.
+// limit is the maximum message size of the server, in bytes.
 func (s *service) limit() int { return int(s.nc.MaxPayload()) }
 
 func (s *service) understood(request micro.Request, question any) bool {
 	if request.Reply() == "" {
-		return false // nobody wants to know
+		return false // nobody waits for an answer
 	}
 	if len(request.Data()) == 0 {
 		return true
@@ -196,7 +195,7 @@ func (s *service) answer(request micro.Request, tell func() ([]byte, error)) {
 	}
 }
 
-// list makes an empty list [] in JSON, not null.
+// list turns nil into an empty list, so that JSON has [] instead of null.
 func list[T any](all []T) []T {
 	if all == nil {
 		return []T{}

@@ -9,20 +9,20 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// What Replica.Shortened says.
+// Values of Replica.Shortened.
 const (
 	withoutHistory       = "history"
 	withoutDetails       = "details"
-	withoutSubscriptions = "subscriptions" // some
+	withoutSubscriptions = "subscriptions" // some of them are missing
 )
 
 const (
-	sampleSize = 75  // bytes of a sample's JSON, at least
-	detailSize = 200 // bytes that stay of a text when details are left out
+	sampleSize = 75  // minimum bytes of a sample in JSON
+	detailSize = 200 // bytes kept of a text when details are dropped
 )
 
-// encode makes the answer, in at most limit bytes: with hundreds of subscriptions
-// it can be more than NATS takes, and part of an answer is better than silence.
+// encode encodes the answer in at most limit bytes. With hundreds of subscriptions it can exceed
+// NATS' message limit, and a partial answer is better than none.
 func encode(r *Replica, limit int) ([]byte, error) {
 	if samples := samples(r); samples > 0 {
 		if samples*sampleSize <= limit {
@@ -61,7 +61,7 @@ func withoutSamples(r *Replica) *Replica {
 	return &short
 }
 
-// essentials tell whether all is well.
+// essentials keeps what tells whether all is well.
 func essentials(r *Replica) *Replica {
 	short := *r
 	short.Shortened = withoutDetails
@@ -81,8 +81,8 @@ func essentials(r *Replica) *Replica {
 	return &short
 }
 
-// fitted leaves out what does not fit: first the consumers, then subscriptions, those that others
-// lead before those that this one leads, then alarms, then all but who it is.
+// fitted drops what does not fit: first the consumers, then subscriptions (those that others lead
+// before its own), then alarms, then everything but the replica's identity.
 func fitted(r Replica, limit int) ([]byte, error) {
 	subscriptions, alarms := r.Subscriptions, r.Alarms
 	r.Shortened, r.Subscriptions, r.Alarms, r.Consumers = withoutSubscriptions, []Subscription{}, []Alarm{}, nil
@@ -105,11 +105,11 @@ func fitted(r Replica, limit int) ([]byte, error) {
 	return marshal(r)
 }
 
-// fill takes as many as fit, and adds their size.
+// fill returns as many elements as fit, and size increased by theirs.
 func fill[T any](all []T, size, limit int) ([]T, int) {
 	for i := range all {
 		text, err := marshal(all[i])
-		size += len(text) + 1 // and a comma
+		size += len(text) + 1 // plus a comma
 		if err != nil || size > limit {
 			return all[:i], size - len(text) - 1
 		}
@@ -117,7 +117,7 @@ func fill[T any](all []T, size, limit int) ([]T, int) {
 	return all, size
 }
 
-// encodeSeen makes the answer for repetitions, in at most limit bytes.
+// encodeSeen encodes the answer about repetitions in at most limit bytes.
 func encodeSeen(replica string, seen []Seen, limit int) ([]byte, error) {
 	answer := SeenAnswer{Replica: replica, Seen: []Seen{}}
 	text, err := marshal(answer)

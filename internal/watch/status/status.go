@@ -1,9 +1,9 @@
-// Package status is what replicas tell of themselves, and how it is asked for.
+// Package status defines what replicas report about themselves, and asks them for it.
 //
 // Each replica answers on NATS as an instance of the micro service zoomstream
-// (https://github.com/nats-io/nats.go/tree/main/micro), so that whoever can reach
-// NATS can ask all of them. What no replica answers is filled in from the buckets
-// of the leases and the states, which are there as long as NATS is.
+// (https://github.com/nats-io/nats.go/tree/main/micro), so everybody who reaches NATS can ask all
+// replicas. What no replica answers is filled in from the buckets of leases and states, which are
+// available as long as NATS is.
 package status
 
 import (
@@ -20,42 +20,42 @@ type Replica struct {
 	PID     int       `json:"pid"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
-	Now     time.Time `json:"now"` // by its clock
+	Now     time.Time `json:"now"` // by this replica's clock
 	Phase   Phase     `json:"phase"`
 	HTTP    string    `json:"http,omitempty"` // address of its status page
 
-	Subscriptions few[Subscription] `json:"subscriptions"`  // those that it would lead
-	Others        few[Other]        `json:"others"`         // replicas that it hears
-	Gone          few[Other]        `json:"gone,omitempty"` // that vanished in the last ten minutes without a word
+	Subscriptions few[Subscription] `json:"subscriptions"`  // those it is configured to lead
+	Others        few[Other]        `json:"others"`         // replicas it hears from
+	Gone          few[Other]        `json:"gone,omitempty"` // replicas that vanished in the last ten minutes without taking leave
 	Outbox        Outbox            `json:"pipeline"`
 	Token         Token             `json:"token"`
-	Alarms        few[Alarm]        `json:"alarms"`              // that are raised
-	Consumers     *Consumers        `json:"consumers,omitempty"` // if it is this replica that watches them
+	Alarms        few[Alarm]        `json:"alarms"`              // raised alarms
+	Consumers     *Consumers        `json:"consumers,omitempty"` // only of the replica that watches them
 
-	// Shortened says what was left out, since NATS would not have taken the answer
-	// whole: history, details or subscriptions; each includes the ones before.
+	// Shortened says what was dropped because the answer exceeded NATS' message limit: history,
+	// details or subscriptions; each implies the ones before.
 	Shortened string `json:"shortened,omitempty"`
 }
 
-// Phase is what a replica is about to do.
+// Phase is the stage in a replica's life.
 type Phase string
 
 // The phases.
 const (
 	Starting Phase = "starting"
-	Ready    Phase = "ready" // it leads, or stands by
+	Ready    Phase = "ready" // leading or standing by
 	Draining Phase = "draining"
 )
 
-// Other is another replica, as one heard of it.
+// Other is another replica, as heard of by this one.
 type Other struct {
 	Replica string    `json:"replica"`
 	Nonce   string    `json:"nonce"`
-	Heard   time.Time `json:"heard"` // its last announcement
+	Heard   time.Time `json:"heard"` // time of its last announcement
 	Leaving bool      `json:"leaving,omitempty"`
 }
 
-// Role is what a replica is to a subscription.
+// Role is a replica's role for a subscription.
 type Role string
 
 // The roles.
@@ -64,48 +64,47 @@ const (
 	Standby Role = "standby"
 )
 
-// Subscription is what one replica knows of a subscription. Counters are since
-// the replica's start.
+// Subscription is what one replica knows of a subscription. Counters start at the replica's start.
 type Subscription struct {
 	Subscription string    `json:"subscription"`
 	Role         Role      `json:"role"`
-	Leader       string    `json:"leader,omitempty"` // replica that holds the lease; empty: none
+	Leader       string    `json:"leader,omitempty"` // replica that holds the lease; empty: nobody does
 	LeaderNonce  string    `json:"leader_nonce,omitempty"`
 	Epoch        uint64    `json:"epoch,omitempty"`
-	Since        time.Time `json:"since,omitzero"` // the leader leads
+	Since        time.Time `json:"since,omitzero"` // since when the leader leads
 
-	// The rest is the leader's own knowledge, and zero on a standby.
+	// Below: known to the leader only, and zero on a standby.
 
 	State      string    `json:"state,omitempty"`          // connected, disconnected, displaced or handed_over
-	StateSince time.Time `json:"state_since,omitzero"`     // of the state
-	Connection uint64    `json:"connection,omitempty"`     // its number in the epoch, from 1; one that follows without a gap is a renewal
-	Adopting   bool      `json:"adopting,omitempty"`       // it has not read yet what the term before has left: the state and the last gap
+	StateSince time.Time `json:"state_since,omitzero"`     // start of the state
+	Connection uint64    `json:"connection,omitempty"`     // number within the epoch, from 1; an increase without a gap is a renewal
+	Adopting   bool      `json:"adopting,omitempty"`       // the previous term's leftovers are not read yet: its state and last gap
 	Trouble    string    `json:"trouble,omitempty"`        // why it is not connected
-	LastFrame  time.Time `json:"last_frame,omitzero"`      // sign of life of the connection
-	LastEvent  time.Time `json:"last_event,omitzero"`      // received
+	LastFrame  time.Time `json:"last_frame,omitzero"`      // last sign of life of the connection
+	LastEvent  time.Time `json:"last_event,omitzero"`      // receipt of the last event
 	RoundTrip  float64   `json:"round_trip_ms,omitempty"`  // of the latest heartbeat
-	Trusted    float64   `json:"lease_margin_s,omitempty"` // until a new proof of the lease is needed
+	Trusted    float64   `json:"lease_margin_s,omitempty"` // until the lease has to be confirmed again
 
-	Events     uint64  `json:"events"`     // received, repetitions included
+	Events     uint64  `json:"events"`     // received, including repetitions
 	Published  uint64  `json:"published"`  // stored in the stream
-	Duplicates uint64  `json:"duplicates"` // recognised, here or by the stream
+	Duplicates uint64  `json:"duplicates"` // recognised here or by the stream
 	Malformed  uint64  `json:"malformed"`
 	Connects   uint64  `json:"connects"`
-	InFlight   int     `json:"in_flight"`         // received and not yet stored
-	Rate       float64 `json:"events_per_second"` // of the last minute; of a leader, since it leads
+	InFlight   int     `json:"in_flight"`         // received but not stored yet
+	Rate       float64 `json:"events_per_second"` // average of the last minute; for a new leader, since it leads
 
-	// Lateness of the latest events of the last five minutes, at most 256 of them.
+	// Latencies of the events of the last five minutes; at most the latest 256.
 	Late  Quantiles `json:"late"`     // from the event to its storage
-	Zoom  Quantiles `json:"zoom"`     // from the event to Zoom's sending it
-	Way   Quantiles `json:"delivery"` // from its sending to its receipt
+	Zoom  Quantiles `json:"zoom"`     // from the event to when Zoom sent it
+	Way   Quantiles `json:"delivery"` // from when Zoom sent it to its receipt
 	Store Quantiles `json:"store"`    // from its receipt to its storage
 
 	LastGap *Gap        `json:"last_gap,omitempty"`
-	History few[Sample] `json:"history,omitempty"` // if asked for, oldest first
+	History few[Sample] `json:"history,omitempty"` // if requested; oldest first
 }
 
-// Quantiles of a duration in seconds. Count is of what they are taken from; with
-// none, they are zero.
+// Quantiles of a duration, in seconds. Count is the number of values; with none, the quantiles are
+// zero.
 type Quantiles struct {
 	Count uint64  `json:"count"`
 	P50   float64 `json:"p50"`
@@ -124,19 +123,18 @@ type Gap struct {
 // Sample is one point of a subscription's history.
 type Sample struct {
 	At   time.Time `json:"at"`
-	Rate float64   `json:"events_per_second"` // since the sample before
-	P50  float64   `json:"late_p50"`          // seconds from event to storage, since the sample before
+	Rate float64   `json:"events_per_second"` // since the previous sample
+	P50  float64   `json:"late_p50"`          // seconds from event to storage, since the previous sample
 	P99  float64   `json:"late_p99"`
 }
 
-// Outbox is how a replica's messages get into the stream. Its name in JSON is older
-// than the package's.
+// Outbox is the state of a replica's outbox. Its JSON name is older than the package's name.
 type Outbox struct {
 	NATS     bool    `json:"nats_connected"`
 	Server   string  `json:"nats_server,omitempty"`
 	Stream   string  `json:"stream"`
-	Direct   bool    `json:"direct"`    // nothing goes over the spool
-	InFlight int     `json:"in_flight"` // messages sent or waiting to be
+	Direct   bool    `json:"direct"`    // nothing goes through the spool
+	InFlight int     `json:"in_flight"` // messages sent but not acknowledged, or waiting to be sent
 	Spooled  int     `json:"spool_messages"`
 	Bytes    uint64  `json:"spool_bytes"`
 	Max      int64   `json:"spool_max_bytes"`
@@ -144,17 +142,17 @@ type Outbox struct {
 	Trouble  string  `json:"trouble,omitempty"`     // why publishing pauses
 	Disk     string  `json:"disk_trouble,omitempty"`
 	Bucket   string  `json:"bucket_trouble,omitempty"` // why leases or states cannot be written
-	Kept     string  `json:"kept,omitempty"`           // what that means for the messages, for people; in an overview only
+	Kept     string  `json:"kept,omitempty"`           // what this means for the messages, for people; in an overview only
 }
 
-// Token is the access token of the app.
+// Token is the state of the app's access token.
 type Token struct {
-	Expires   time.Time `json:"expires,omitzero"` // of the one at hand
+	Expires   time.Time `json:"expires,omitzero"` // expiry of the current token
 	Refreshes uint64    `json:"refreshes"`
 	Failures  uint64    `json:"failures"`
-	Trouble   string    `json:"trouble,omitempty"` // of the latest try, if it failed
-	Denied    bool      `json:"denied,omitempty"`  // Zoom refuses the credentials: this replica cannot lead
+	Trouble   string    `json:"trouble,omitempty"` // of the latest attempt, if it failed
+	Denied    bool      `json:"denied,omitempty"`  // Zoom refuses the credentials, so this replica cannot lead
 }
 
-// Alarm is an alarm that is raised.
+// Alarm is a raised alarm.
 type Alarm = alarm.Alarm

@@ -13,7 +13,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/colour"
 )
 
-// Table writes the overview for people, with times of this machine's zone.
+// Table writes the overview for people, with times in this machine's time zone.
 func (o *Overview) Table(w io.Writer, look Look) error {
 	if look.Width > 0 {
 		look.Width = max(look.Width, narrowest)
@@ -48,14 +48,14 @@ type table struct {
 	o       *Overview
 	look    Look
 	members map[string]*Member // by nonce
-	used    []*Line            // those in trouble first
+	used    []*Line            // in trouble first
 	unused  []*Line
 
-	late, doubts, dashes, cuts bool     // marks that there are
-	left                       []string // columns that there was no room for
+	late, doubts, dashes, cuts bool     // marks used in the table
+	left                       []string // columns dropped for lack of room
 }
 
-// rank is the place of a subscription in the table: what is wrong comes first.
+// rank orders the table's subscriptions: those with problems first.
 func (t *table) rank(l *Line) int {
 	switch {
 	case !l.Connected():
@@ -135,7 +135,7 @@ func paintAlarm(p colour.Paint, name string) string {
 	return p.Bad(name)
 }
 
-// state is one word or two.
+// state describes the state in one or two words.
 func (t *table) state(l *Line) string {
 	switch {
 	case l.Answered:
@@ -154,8 +154,8 @@ func (t *table) answers(nonce string) bool {
 	return m != nil && m.Answered
 }
 
-// troubles says in a sentence what is wrong with each that is not connected, and
-// with each replica.
+// troubles prints one sentence per problem: of each subscription that is not connected, and of each
+// replica.
 func (t *table) troubles() {
 	var lines []string
 	for _, l := range t.used {
@@ -208,7 +208,7 @@ func (t *table) host(l *Line) string {
 	return ""
 }
 
-// last is what the bucket of the states says.
+// last describes the state stored in the states bucket.
 func (t *table) last(l *Line) string {
 	if l.State == "" {
 		return "; nothing is known of its connection"
@@ -230,7 +230,7 @@ func (t *table) hope(l *Line) string {
 	return "; standing by: " + strings.Join(l.Standbys, ", ")
 }
 
-// standbys groups the subscriptions by who stands by for them.
+// standbys groups the subscriptions by their standbys.
 func (t *table) standbys() {
 	var order []string
 	groups := make(map[string][]string)
@@ -260,7 +260,7 @@ func (t *table) standbys() {
 	t.grid([]column{{head: "STANDBYS"}, {head: "FOR"}}, rows)
 }
 
-// widest is how wide a grid of all cells would be.
+// widest returns the width of a grid with all cells.
 func (t *table) widest(rows [][]string) (width int) {
 	for n := range 2 {
 		longest := 0
@@ -300,7 +300,7 @@ func (t *table) replicas() {
 	}, rows)
 }
 
-// consumers shows the durable ones, those with which something is wrong first, then those that are furthest behind.
+// consumers prints the durable consumers: those with problems first, then those furthest behind.
 func (t *table) consumers() {
 	if t.o.Consumers == nil {
 		return
@@ -345,7 +345,7 @@ func (t *table) notes() {
 	}
 }
 
-// alarmsOf names the alarms of a subscription, and of its leader's whole replica.
+// alarmsOf names the alarms of a subscription, and of its leader as a whole.
 func (t *table) alarmsOf(l *Line) string {
 	var names []string
 	for _, a := range t.o.Alarms {
@@ -356,7 +356,7 @@ func (t *table) alarmsOf(l *Line) string {
 	return strings.Join(names, ",")
 }
 
-// age is how long ago a time was, empty for none.
+// age formats how long ago a time was; empty for the zero time.
 func (t *table) age(since time.Time) string {
 	if since.IsZero() {
 		return ""
@@ -375,7 +375,7 @@ func (t *table) gap(g *Gap) string {
 	return duration(seconds(g.Duration)) + doubt + ", " + coarse(t.o.At.Sub(g.To)) + " ago"
 }
 
-// clock is a time of day, with the date if that is not today.
+// clock formats a time of day, with the date if that is not today.
 func (t *table) clock(at time.Time) string {
 	at, now := at.Local(), t.o.At.Local()
 	if at.Format(time.DateOnly) == now.Format(time.DateOnly) {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// What Subscription.State says of a connection, as package bridge has it.
+// connected is the value of Subscription.State for a live connection, as in package bridge.
 const connected = "connected"
 
-// Connected reports whether a subscription's leader says that it is connected.
+// Connected reports whether the subscription's leader answered and is connected.
 func (l *Line) Connected() bool { return l.Answered && l.State == connected }
 
-// Verdict is an error if something is wrong now: no replica answers, or a
-// subscription that is used has no connected leader.
+// Verdict returns an error if something is wrong now: no replica answers, or a subscription in use
+// has no connected leader.
 func (o *Overview) Verdict() error {
 	answered := 0
 	for _, m := range o.Replicas {
@@ -45,7 +45,7 @@ func (o *Overview) Verdict() error {
 	return fmt.Errorf("%d of %d subscriptions without a connected leader: %s", len(without), used, names)
 }
 
-// used is how many subscriptions replicas are set up for, as far as is known.
+// used counts the subscriptions that replicas are set up for, as far as is known.
 func (o *Overview) used() (n int) {
 	for i := range o.Subscriptions {
 		if !o.Subscriptions[i].Unused {
