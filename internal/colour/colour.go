@@ -1,12 +1,12 @@
-// Package colour marks text on a terminal, by the sequences that all of them know
-// (ECMA-48, SGR).
+// Package colour marks text on a terminal with the sequences that every terminal knows (ECMA-48,
+// SGR).
 package colour
 
 import "bytes"
 
 const reset = "\x1b[0m"
 
-// codes are all that this package writes.
+// codes are all sequences that this package writes.
 var codes = [...]string{reset, good, warn, bad, strong, faint}
 
 const (
@@ -17,22 +17,22 @@ const (
 	faint  = "\x1b[2m"
 )
 
-// Paint marks texts; false leaves them as they are.
+// Paint marks texts; false leaves them unchanged.
 type Paint bool
 
-// Good is for what is as it should be.
+// Good marks what is as it should be.
 func (p Paint) Good(text string) string { return p.mark(good, text) }
 
-// Warn is for what wants attention.
+// Warn marks what needs attention.
 func (p Paint) Warn(text string) string { return p.mark(warn, text) }
 
-// Bad is for what is broken.
+// Bad marks what is broken.
 func (p Paint) Bad(text string) string { return p.mark(bad, text) }
 
-// Strong is for headings.
+// Strong marks headings.
 func (p Paint) Strong(text string) string { return p.mark(strong, text) }
 
-// Faint is for what may be passed over.
+// Faint marks what may be skipped.
 func (p Paint) Faint(text string) string { return p.mark(faint, text) }
 
 func (p Paint) mark(code, text string) string {
@@ -42,7 +42,7 @@ func (p Paint) mark(code, text string) string {
 	return code + text + reset
 }
 
-// Around applies a function to what stands around the marks.
+// Around applies do to the text between the marks, and leaves the marks unchanged.
 func Around(text []byte, do func([]byte) []byte) []byte {
 	var all []byte
 	for len(text) > 0 {
@@ -53,7 +53,7 @@ func Around(text []byte, do func([]byte) []byte) []byte {
 	return all
 }
 
-// next is where the next mark is, and how long. Without one it is the end.
+// next returns the position and length of the next mark; without one, the end of the text and 0.
 func next(text []byte) (at, length int) {
 	for at := 0; ; at++ {
 		i := bytes.IndexByte(text[at:], '\x1b')

@@ -10,8 +10,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/redact"
 )
 
-// Validate makes it a usage error to give a flag twice; kong would take the
-// last without a word. Kong calls it on a command that embeds [Settings].
+// Validate rejects a flag that is given twice, where kong would silently use the last. Kong calls
+// it on a command that embeds [Settings].
 func (Settings) Validate(c *kong.Context) error {
 	seen := map[*kong.Flag]bool{}
 	for _, step := range c.Path {
@@ -26,14 +26,13 @@ func (Settings) Validate(c *kong.Context) error {
 	return nil
 }
 
-// RedactArgs masks, in the text of an error of kong's about args, the values
-// of settings and the arguments that belong to no flag: kong shows what it
-// does not understand, which may be a secret. Names of flags and the command,
-// the first argument, stay. So does what is shorter than 4 bytes: it is no
-// secret, and masking it everywhere would leave no text to read.
+// RedactArgs masks, in a kong error about args, the values of settings and arguments that belong to
+// no flag: kong quotes what it does not understand, which may be a secret. Names of flags and the
+// first argument, the command, stay. So does anything shorter than 4 bytes: it is no secret, and
+// masking it everywhere would leave no readable text.
 func RedactArgs(message string, args []string) string {
 	var hidden []string
-	before := "" // the flag that takes the next argument as its value
+	before := "" // flag whose value is the next argument
 	for i, arg := range args {
 		flag, value, attached := strings.Cut(arg, "=")
 		switch {

@@ -1,27 +1,26 @@
-// Package config turns flags, environment and a YAML file into one validated
-// [Config].
+// Package config turns flags, environment and a YAML file into one validated [Config].
 //
-// The struct [Settings] is the table of settings: its tags hold the names, the
-// defaults, the help and the documents' table. The names follow one rule:
+// The struct [Settings] is the table of settings: its tags hold the names, defaults, help texts and
+// what the documents' table needs. Names follow one rule:
 //
 //	ZOOMSTREAM_LEASE_TTL   --lease-ttl        lease_ttl
 //	ZOOM_CLIENT_ID         --zoom-client-id   zoom_client_id
 //	NATS_URL               --nats-url         nats_url
 //
-// Precedence is flag, environment, file, default. Kong only parses the command
-// line: its own environment and defaults take an empty variable for a value,
-// stop at the first error and print bad values.
+// Precedence is flag, environment, file, default. Kong only parses the command line: its own
+// handling of environment and defaults accepts an empty variable as a value, stops at the first
+// error and prints invalid values.
 //
 // For every setting:
 //
-//   - White space around a value is never part of it: a trailing newline in
-//     the client secret is the commonest cause of Zoom's invalid_client.
-//   - An empty value is no value: Compose and Kubernetes produce empty
-//     variables, so one never hides a lower layer.
-//   - All errors are reported at once. No secret, and nothing of a URL that
-//     may be one, is in an error or in [Config.Effective].
-//   - A secret, or NATS_URL, which may hold one, may be given as NAME_FILE
-//     instead, the path of a file with it.
+//   - White space around a value is never part of it: a trailing newline in the client secret is
+//     the commonest cause of Zoom's invalid_client.
+//   - An empty value counts as not set: Compose and Kubernetes produce empty variables, and one
+//     must not hide a lower layer.
+//   - All errors are reported at once. Neither errors nor [Config.Effective] contain a secret, or
+//     any part of a URL that may be one.
+//   - A secret, or NATS_URL, which may hold one, may be given as NAME_FILE instead: the path of a
+//     file that contains it.
 package config
 
 import (
@@ -35,23 +34,23 @@ type Config struct {
 	Zoom Zoom
 	NATS NATS
 
-	NATSAddr      string // where the embedded server listens
-	NATSAnonymous string // what the embedded server lets a client without a login do: "read" or "none"
+	NATSAddr      string // listen address of the embedded server
+	NATSAnonymous string // rights of clients without a login on the embedded server: "read" or "none"
 
 	Stream         string
 	StreamReplicas int           // 1 to 5
-	StreamMaxAge   time.Duration // 0: no bound
-	StreamMaxBytes int64         // 16 MiB or more; 0: no bound
+	StreamMaxAge   time.Duration // 0: unlimited
+	StreamMaxBytes int64         // 16 MiB or more; 0: unlimited
 
 	Prefix      string        // valid subject tokens, separated by dots
-	SubjectKeys subjects.Keys // behind the events' names
-	CloudEvents bool          // events have the headers of CloudEvents, too
-	Bucket      string        // of the leases
-	Replica     string        // usable as a subject token
+	SubjectKeys subjects.Keys // subject tokens after the event's name
+	CloudEvents bool          // also add the CloudEvents headers to events
+	Bucket      string        // bucket of the leases
+	Replica     string        // valid as a subject token
 
 	LeaseTTL  time.Duration // whole seconds, 3s to 5m
 	Heartbeat time.Duration // 1s to 60s
-	Renew     string        // of connections: "auto", "always" or "never"
+	Renew     string        // renewal of connections: "auto", "always" or "never"
 
 	Dedupe          string // "tracking" or "content"
 	DuplicateWindow time.Duration
@@ -61,35 +60,35 @@ type Config struct {
 	DataDir  string
 
 	AlarmLate   time.Duration // 0: off
-	AlarmSilent time.Duration // 0: off; AutoSilent: by the subscription's rhythm
+	AlarmSilent time.Duration // 0: off; AutoSilent: from the subscription's rhythm
 
-	AlarmWebhookURL string // empty: there is none
+	AlarmWebhookURL string // empty: no webhook
 
-	ForwardSecret string // empty: there is nothing to sign with
+	ForwardSecret string // empty: events are not signed
 
-	HTTPAddr      string // host:port, "" = off
-	HTTPElsewhere bool   // it is nobody's choice: if it is taken, another port will do
-	PageEvents    string // whether the status page shows whole events: auto, on, off
+	HTTPAddr      string // host:port; "": off
+	HTTPElsewhere bool   // the address is the default: if it is taken, another port will do
+	PageEvents    string // whether the status page shows whole events: auto, on or off
 	LogLevel      string // trace, debug, info, warn, error
 	LogFormat     string // json, console, auto
 
-	// File is the YAML file that was read, under the name ZOOMSTREAM_CONFIG; its Value is
-	// empty if there is none.
+	// File is the YAML file that was read, as the setting ZOOMSTREAM_CONFIG; its Value is empty if
+	// there is none.
 	File Value
 
 	values      []Value
-	secretFiles []Value // settings and paths of files that hold secrets
+	secretFiles []Value // settings that name files with secrets, and the paths
 	foreign     []error
 }
 
-// field is how the text of a setting, which is not empty, becomes a field of
-// [Config]. The error says what is wrong and what to do.
+// field parses the non-empty text of a setting into a field of [Config]. The error says what is
+// wrong and what to do.
 type field struct {
 	setting string
 	read    func(text string) error
 }
 
-// fields has every setting, as [Settings] has it.
+// fields returns the parser of every setting in [Settings].
 func fields(c *Config) []field {
 	return []field{
 		{"ZOOM_CLIENT_ID", checked(&c.Zoom.ClientID, credential)},
@@ -116,17 +115,17 @@ func fields(c *Config) []field {
 		{"ZOOMSTREAM_STREAM", checked(&c.Stream, natsName)},
 		{"ZOOMSTREAM_STREAM_REPLICAS", number(&c.StreamReplicas, 1, 5)},
 		{"ZOOMSTREAM_STREAM_MAX_AGE", duration(&c.StreamMaxAge, 0, 0)},
-		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes drops what it has just acknowledged
+		{"ZOOMSTREAM_STREAM_MAX_BYTES", orNone(&c.StreamMaxBytes, size(&c.StreamMaxBytes, leastSize))}, // a stream of a few bytes would drop what it has just acknowledged
 		{"ZOOMSTREAM_PREFIX", checked(&c.Prefix, subjects.CheckPrefix)},
 		{"ZOOMSTREAM_SUBJECT_KEY", subjectKeys(&c.SubjectKeys)},
 		{"ZOOMSTREAM_CLOUDEVENTS", onOff(&c.CloudEvents)},
 		{"ZOOMSTREAM_DEDUPE", oneOf(&c.Dedupe, "tracking", "content")},
-		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's least
+		{"ZOOMSTREAM_DUPLICATE_WINDOW", duration(&c.DuplicateWindow, 100*time.Millisecond, 0)}, // nats-server's minimum
 
 		{"ZOOMSTREAM_BUCKET", checked(&c.Bucket, natsName)},
 		{"ZOOMSTREAM_REPLICA", checked(&c.Replica, natsName)},
-		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second, 5*time.Minute)}, // below, a renewal and its margin have no room
-		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second, time.Minute)},    // above, Zoom closes the connection as idle
+		{"ZOOMSTREAM_LEASE_TTL", duration(&c.LeaseTTL, 3*time.Second, 5*time.Minute)}, // less leaves no room for a renewal and its margin
+		{"ZOOMSTREAM_HEARTBEAT", duration(&c.Heartbeat, time.Second, time.Minute)},    // with more, Zoom closes the connection as idle
 		{"ZOOMSTREAM_RENEW", oneOf(&c.Renew, "auto", "always", "never")},
 
 		{"ZOOMSTREAM_DATA_DIR", checked(&c.DataDir, oneLine)},
@@ -147,31 +146,31 @@ func fields(c *Config) []field {
 	}
 }
 
-// AutoSilent is the AlarmSilent that goes by the subscription's own rhythm.
+// AutoSilent, as AlarmSilent, derives the threshold from the subscription's own rhythm.
 const AutoSilent time.Duration = -1
 
-// Zoom is how to reach Zoom.
+// Zoom says how to reach Zoom.
 type Zoom struct {
 	ClientID     string
 	ClientSecret string
-	AccountID    string     // empty: grant client_credentials
-	Endpoints    []Endpoint // at least one, no subscription twice
+	AccountID    string     // empty: the grant is client_credentials
+	Endpoints    []Endpoint // at least one, each subscription once
 	OAuthURL     string
 	SecretToken  string // empty: signatures are not checked
 }
 
 // Endpoint is one event subscription.
 type Endpoint struct {
-	URL          string // without any access token
-	Subscription string // its subscriptionId; usable as a subject token and in a KV key
+	URL          string // without an access token
+	Subscription string // its subscriptionId; valid as a subject token and in a KV key
 }
 
-// NATS is how to reach NATS, in the nats command line tool's terms. Creds,
-// NKey, CA, Cert and Key are paths of files.
+// NATS says how to reach NATS, in the terms of the nats CLI. Creds, NKey, CA, Cert and Key are
+// paths of files.
 type NATS struct {
-	URL      string // comma separated, each with a scheme; may hold credentials
+	URL      string // comma-separated, each with a scheme; may hold credentials
 	Context  string
-	Domain   string // of JetStream; empty: the context's, else the server's own
+	Domain   string // JetStream domain; empty: the context's, else the server's own
 	Creds    string
 	NKey     string
 	User     string
@@ -182,23 +181,22 @@ type NATS struct {
 	Key      string
 }
 
-// Embedded reports whether no external server is configured, so that the
-// embedded one is to be started.
+// Embedded reports whether no external server is configured, so that the embedded one is started.
 func (n NATS) Embedded() bool {
 	return n.URL == "" && n.Context == ""
 }
 
-// Value is one setting as it took effect, safe to log.
+// Value is the effective value of a setting, safe to log.
 type Value struct {
-	Name   string `json:"name"`   // environment variable's name
+	Name   string `json:"name"`   // name of the environment variable
 	Value  string `json:"value"`  // "***" for a secret that is set
 	Source string `json:"source"` // "flag --x", "environment X", "file path:line" or "default"
 }
 
-// Foreign is what [LoadWithoutZoom] says of ZOOM_* variables that no setting has.
+// Foreign returns what [LoadWithoutZoom] found wrong with ZOOM_* variables that are no settings.
 func (c *Config) Foreign() []error { return c.foreign }
 
-// HTTPExposed reports whether other machines may reach the HTTP server.
+// HTTPExposed reports whether other machines may be able to reach the HTTP server.
 func (c *Config) HTTPExposed() bool { return c.HTTPAddr != "" && !listensOnLoopback(c.HTTPAddr) }
 
 // Effective returns every setting with its source, in the order of the table.

@@ -8,9 +8,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/nearest"
 )
 
-// fromEnvironment reads environ ("NAME=value") and reports every variable of
-// the own prefixes that no setting has, those that may be another program for
-// Zoom's as foreign.
+// fromEnvironment reads environ ("NAME=value"). It reports every variable with one of our prefixes
+// that is no setting: as foreign if it may be another program's for Zoom, otherwise as an error.
 func fromEnvironment(environ []string) (l layer, foreign, errs []error) {
 	l = layer{}
 	for _, entry := range environ {
@@ -37,10 +36,9 @@ func unknownVariable(name string) error {
 	return &Error{Setting: name, Source: "environment " + name, Problem: "no such setting; did you mean " + nearestVariable(name) + "?"}
 }
 
-// misspelled reports each NATS_* variable that is all but the name of a setting which is
-// not set: without it, zoomstream would start a server of its own, or log in as nobody.
-// Others are nobody's mistake: the prefix is shared with the nats command line tool and
-// with other programs.
+// misspelled reports each NATS_* variable that is nearly the name of a setting which is not set:
+// without that setting, zoomstream would start its own server or log in without credentials. Other
+// NATS_* variables are no mistake, since the nats CLI and other programs share the prefix.
 func (l *loader) misspelled(environ []string) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
@@ -54,23 +52,21 @@ func (l *loader) misspelled(environ []string) {
 	}
 }
 
-// alike reports whether a name is another one with its letters in another order, or with one
-// letter in eight wrong, but one at least.
+// alike reports whether two names, without NATS_, have the same letters in another order, or differ
+// by at most one edit for each four letters of other, and always if by one.
 func alike(name, other string) bool {
 	name, other = strings.TrimPrefix(name, "NATS_"), strings.TrimPrefix(other, "NATS_")
 	ordered := func(s string) string { return string(slices.Sorted(slices.Values([]byte(s)))) }
 	return ordered(name) == ordered(other) || nearest.Edits(name, other) <= max(1, len(other)/4)
 }
 
-// kubernetes matches the variables ("NAME=value") that every container gets
-// for each Service of its namespace: one called zoomstream brings
-// ZOOMSTREAM_PORT=tcp://10.0.0.1:8480 and the like
+// kubernetes matches the variables ("NAME=value") that every container gets for each Service in its
+// namespace: a Service called zoomstream yields ZOOMSTREAM_PORT=tcp://10.0.0.1:8480 and the like
 // (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
-// ZOOMSTREAM_HTTP_PORT=8480 is not of that form but a person's mistake.
+// ZOOMSTREAM_HTTP_PORT=8480 has another form: it is a person's mistake.
 var kubernetes = regexp.MustCompile(`^\w+(_SERVICE_HOST=|_SERVICE_PORT(_\w+)?=|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=|_PORT=(tcp|udp|sctp)://)`)
 
-// nearestVariable returns the variable whose name takes the fewest edits to get from
-// name.
+// nearestVariable returns the known variable with the fewest edits from name.
 func nearestVariable(name string) string {
 	known := []string{configVariable}
 	for _, r := range table {
@@ -79,13 +75,12 @@ func nearestVariable(name string) string {
 	return nearest.Sort(fold(name), known, fold)[0]
 }
 
-// nearestRow returns the setting of the file whose name takes the fewest edits to get
-// from name.
+// nearestRow returns the setting with the fewest edits from name.
 func nearestRow(name string) row {
 	return nearest.Sort(fold(name), table, func(r row) string { return fold(r.setting) })[0]
 }
 
-// fold makes one of the spellings of a variable, a flag and a key.
+// fold makes the spellings of a variable, a flag and a key comparable.
 func fold(name string) string {
 	return strings.TrimPrefix(strings.ToUpper(strings.ReplaceAll(name, "-", "_")), "ZOOMSTREAM_")
 }

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Error says what is wrong with one setting. [Load] joins as many as there are.
+// Error says what is wrong with one setting. [Load] joins one per problem.
 type Error struct {
-	Setting string // environment variable's name, "--config", "ZOOMSTREAM_CONFIG", or the unknown name
-	Value   string // as given; masked or empty where it could hold a secret
+	Setting string // name of the environment variable, "--config", "ZOOMSTREAM_CONFIG", or the unknown name
+	Value   string // as given; masked or empty if it may hold a secret
 	Source  string // "flag --x", "environment X", "file path:line", "default"
-	Problem string // what is wrong; what to do
+	Problem string // what is wrong and what to do
 }
 
 // Error returns one line, for example
@@ -30,14 +30,13 @@ func (e *Error) Error() string {
 	return text + ": " + e.Problem
 }
 
-// MissingError says which of the settings that have no default are not set,
-// where Zoom shows their values and how to set them.
+// MissingError names the required settings that are not set, and says where Zoom shows their values
+// and how to set them.
 type MissingError struct {
-	Settings []string // environment variables' names, in the order of the table
+	Settings []string // names of the environment variables, in the table's order
 }
 
-// Error returns several lines for a person who runs the program for the first
-// time.
+// Error returns several lines, for somebody who runs the program for the first time.
 func (e *MissingError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "not set: %s\n\n", strings.Join(e.Settings, ", "))

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Example returns a YAML file with every setting, commented out: its help, and its default or
-// what stands for a value.
+// Example returns a YAML file with every setting commented out: its help, and its default or a
+// placeholder.
 func Example() string {
 	var b strings.Builder
 	b.WriteString("# Settings of zoomstream. Flags and the environment come before this file; what is not set has its default.\n" +
@@ -37,7 +37,7 @@ func Example() string {
 	return b.String()
 }
 
-// wrap breaks a text into lines of at most width bytes, as far as its words allow.
+// wrap breaks a text into lines of at most width bytes, if no word is longer.
 func wrap(text string, width int) (lines []string) {
 	line := ""
 	for word := range strings.FieldsSeq(text) {

@@ -6,16 +6,16 @@ import (
 	"runtime"
 )
 
-// Exposure is a file or folder with secrets or events that others may read or write.
+// Exposure is a file or folder with secrets or events that other users can read or write.
 type Exposure struct {
 	Setting string
 	Path    string
-	Mode    fs.FileMode // its permissions
+	Mode    fs.FileMode // its permission bits
 	Fix     string
 }
 
-// Exposed looks at the files of secrets, and at the folders of data that are there. On
-// Windows, whose permissions are others, it finds nothing.
+// Exposed checks the files of secrets, and those data folders that exist. On Windows, which has no
+// such permissions, it finds nothing.
 func (c *Config) Exposed() (found []Exposure) {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// maxFileErrors are told; a file with more is another program's.
+	// maxFileErrors bounds the errors reported; a file with more belongs to another program.
 	maxFileErrors = 20
-	// maxName is more than the longest name of a setting, in bytes.
+	// maxName is longer than the name of any setting, in bytes.
 	maxName = 64
 )
 
-// configVariable names the YAML file where --config does not.
+// configVariable names the YAML file if --config does not.
 const configVariable = "ZOOMSTREAM_CONFIG"
 
-// yamlFile is the YAML file and who named it.
+// yamlFile is the YAML file, and the setting that names it.
 type yamlFile struct{ path, setting, source string }
 
-// read reads the file; no path gives no values. A nil layer means that the file as a whole
-// is broken.
+// read reads the file; without a path there are no values. A nil layer means that the whole file is
+// broken.
 func (f yamlFile) read() (layer, []error) {
 	l := layer{}
 	if f.path == "" {
@@ -55,7 +55,7 @@ func (f yamlFile) read() (layer, []error) {
 		source := fmt.Sprintf("file %s:%d", f.path, node.Line)
 		known := slices.IndexFunc(table, func(r row) bool { return r.key == key })
 		text, ok := nodeText(node)
-		name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // without a space after the colon the value follows
+		name, _, _ := strings.Cut(key[:min(len(key), maxName)], ":") // if the space after the colon is missing, the key includes the value
 		switch {
 		case known < 0 && node.Kind == yaml.MappingNode:
 			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting, and settings do not nest; write each at the left margin under its full name, for example zoom_client_id: …"})
@@ -70,7 +70,7 @@ func (f yamlFile) read() (layer, []error) {
 	return l, errs
 }
 
-// readYAML keeps the values as syntax nodes.
+// readYAML reads the file and keeps the values as syntax nodes.
 func readYAML(path string) (map[string]*yaml.Node, error) {
 	text, err := secretfile.Read(path, secretfile.MaxText)
 	if err != nil {
@@ -79,7 +79,7 @@ func readYAML(path string) (map[string]*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	if err := decoder.Decode(&document); err == io.EOF {
-		return nil, nil // an empty file
+		return nil, nil // empty file
 	} else if err != nil {
 		return nil, invalidYAML(err)
 	}
@@ -91,7 +91,7 @@ func readYAML(path string) (map[string]*yaml.Node, error) {
 	return settingsOfYAML(document.Content[0])
 }
 
-// settingsOfYAML takes the mapping at the top apart.
+// settingsOfYAML splits the top-level mapping into settings.
 func settingsOfYAML(top *yaml.Node) (map[string]*yaml.Node, error) {
 	nodes := make(map[string]*yaml.Node)
 	switch {
@@ -114,10 +114,10 @@ func settingsOfYAML(top *yaml.Node) (map[string]*yaml.Node, error) {
 	return nodes, nil
 }
 
-// yamlShape is what the file should look like.
+// yamlShape tells how the file should look.
 const yamlShape = "write one setting per line with a space after the colon, for example lease_ttl: 15s"
 
-// knownKey is a key with a space before it, or "": what is no setting may be a secret.
+// knownKey returns " " and the key, or "" if it is no setting, since it may then be a secret.
 func knownKey(key string) string {
 	if slices.ContainsFunc(table, func(r row) bool { return r.key == key }) {
 		return " " + key
@@ -125,12 +125,12 @@ func knownKey(key string) string {
 	return ""
 }
 
-// invalidYAML gives the library's own words, and what to do. It leaves out the name that an
-// error about an anchor quotes of the file: a secret may stand there.
+// invalidYAML formats the library's error, with advice. It drops the name that an error about an
+// anchor quotes from the file, which may be a secret.
 func invalidYAML(err error) error {
 	problem := strings.TrimPrefix(err.Error(), "yaml: ")
 	where := "the file is not valid YAML"
-	if match := yamlLine.FindStringSubmatch(problem); match != nil { // the library may count one too few
+	if match := yamlLine.FindStringSubmatch(problem); match != nil { // the library's count may be one too low
 		where, problem = "the file is not valid YAML near line "+match[1], problem[len(match[0]):]
 	}
 	if strings.Contains(problem, "anchor") {
@@ -146,7 +146,7 @@ func invalidYAML(err error) error {
 
 var yamlLine = regexp.MustCompile(`^line (\d+): `)
 
-// yamlAdvice holds what to do by words of the library that are in one of its texts each.
+// yamlAdvice maps a phrase to advice. Each phrase occurs in a single error text of the library.
 var yamlAdvice = map[string]string{
 	"a tab character":                    "indent with spaces",
 	"cannot start any token":             "put a text that begins with a tab, @, ` or % in quotes, and indent with spaces",
@@ -161,8 +161,8 @@ var yamlAdvice = map[string]string{
 	"directive name":                     "put a text that begins with % in quotes",
 }
 
-// nodeText is a value as it was written (an id 0012 is not 10), a list as its
-// values joined by commas. It reads neither mappings nor anchors.
+// nodeText returns a value as it was written (an id 0012 is not 10); a list as its values joined by
+// commas. It rejects mappings and anchors.
 func nodeText(n *yaml.Node) (string, bool) {
 	if n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
 		return "", false

@@ -16,20 +16,20 @@ import (
 	"github.com/zoomstream/zoomstream/internal/secretfile"
 )
 
-// Load resolves every setting, s (the flags) before environ ("NAME=value")
-// before the YAML file before the default, and validates the whole. With an empty
-// configFile it is the one that ZOOMSTREAM_CONFIG names; without that there is none. It reads files (the configuration, every
-// NAME_FILE, those that the NATS client will need) but writes nothing.
+// Load resolves every setting in the order s (the flags), environ ("NAME=value"), YAML file,
+// default, and validates the result. If configFile is empty, ZOOMSTREAM_CONFIG names the file;
+// without that there is none. Load reads files (the configuration, every NAME_FILE, those that the
+// NATS client will need) but writes nothing.
 //
-// The error joins everything that is wrong: each an [*Error], and one
-// [*MissingError] if settings without a default are not set.
+// The error joins all problems: an [*Error] for each, and one [*MissingError] if required settings
+// are not set.
 func Load(s Settings, configFile string, environ []string) (*Config, error) {
 	return load(s, configFile, environ, true)
 }
 
-// LoadWithoutZoom is Load for a command that talks to NATS alone: what Zoom needs
-// may be missing, and a ZOOM_* variable that no setting has may be another
-// program's: it is one of [Config.Foreign], no error.
+// LoadWithoutZoom is Load for a command that uses only NATS. Zoom's settings may be missing. A
+// ZOOM_* variable that is no setting may be another program's, so it is in [Config.Foreign] rather
+// than an error.
 func LoadWithoutZoom(s Settings, configFile string, environ []string) (*Config, error) {
 	return load(s, configFile, environ, false)
 }
@@ -69,7 +69,7 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 			missing = append(missing, r.setting)
 		}
 	}
-	if len(missing) > 0 && file != nil { // a broken file may hold them
+	if len(missing) > 0 && file != nil { // a broken file may contain them
 		l.errs = append(l.errs, &MissingError{Settings: missing})
 	}
 	if len(l.errs) > 0 {
@@ -79,15 +79,15 @@ func load(s Settings, configFile string, environ []string, zoom bool) (*Config, 
 	return c, nil
 }
 
-// given is a value and where it came from.
+// given is a value and its source.
 type given struct {
 	value  string
 	source string
-	file   string // that it was read from, of a secret
+	file   string // file that a secret was read from
 }
 
-// layer is what one source gives, by name of the setting. A value in it is
-// trimmed and never empty.
+// layer is what one source provides, by name of the setting. Its values are trimmed and never
+// empty.
 type layer map[string]given
 
 func (l layer) put(setting, value, source string) {
@@ -105,9 +105,9 @@ func fromFlags(s Settings) layer {
 	return l
 }
 
-// loader is the state of one Load.
+// loader is the state of one call of Load.
 type loader struct {
-	found map[string]given // what counts, by name of the setting
+	found map[string]given // effective values, by name of the setting
 	errs  []error
 }
 
@@ -130,8 +130,8 @@ func (l *loader) resolve(layers ...layer) {
 	}
 }
 
-// pick returns the setting's value from the first layer that has it. It may be
-// there as itself or, where the table has that, as NAME_FILE, but not as both.
+// pick returns the setting's value from the first layer that has it. A layer may have it as itself
+// or, if the table allows it, as NAME_FILE, but not as both.
 func pick(r row, layers []layer) (given, error) {
 	for _, l := range layers {
 		direct, isDirect := l[r.setting]
@@ -170,7 +170,7 @@ func (l *loader) fail(setting string, problem error) {
 	l.errs = append(l.errs, e)
 }
 
-// derive fills in what depends on other things than the setting's own text.
+// derive fills in values that depend on more than the setting's own text.
 func (l *loader) derive(c *Config) {
 	if strings.EqualFold(c.HTTPAddr, "off") {
 		c.HTTPAddr = ""
@@ -187,20 +187,20 @@ func (l *loader) derive(c *Config) {
 
 var notInToken = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
-// replicaName is the host's name, made a subject token, and a random part, so
-// that two replicas on one host differ.
+// replicaName returns the host's name, made a valid subject token, with a random suffix, so that
+// two replicas on one host differ.
 func replicaName() string {
 	host, _ := os.Hostname()
 	return notInToken.ReplaceAllString(cmp.Or(host, "replica"), "-") + "-" + strings.ToLower(rand.Text()[:6])
 }
 
-// compare checks settings against each other. One that could not be read has
-// been reported and is zero here.
+// compare checks settings against each other. A setting that could not be parsed was reported
+// already and is zero here.
 func (l *loader) compare(c *Config) {
 	if c.LeaseTTL%time.Second != 0 {
 		l.fail("ZOOMSTREAM_LEASE_TTL", errors.New("not whole seconds, which is how NATS counts; use for example 15s"))
 	}
-	if c.StreamMaxAge > 0 && c.DuplicateWindow > c.StreamMaxAge { // nats-server refuses it
+	if c.StreamMaxAge > 0 && c.DuplicateWindow > c.StreamMaxAge { // nats-server would refuse it
 		l.fail("ZOOMSTREAM_DUPLICATE_WINDOW", fmt.Errorf("longer than ZOOMSTREAM_STREAM_MAX_AGE, which is %s; shorten it or keep events longer",
 			l.found["ZOOMSTREAM_STREAM_MAX_AGE"].value))
 	}
@@ -240,7 +240,7 @@ func (l *loader) values() []Value {
 	return all
 }
 
-// secretFiles are the files that hold secrets, the configuration too if it has one.
+// secretFiles returns the files that hold secrets, including the configuration file if it has one.
 func (l *loader) secretFiles(from yamlFile) (all []Value) {
 	inConfig := false
 	for _, r := range table {

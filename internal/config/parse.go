@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// checked keeps a text that passes the check.
+// checked stores a text and returns the result of its check.
 func checked(to *string, check func(text string) error) func(string) error {
 	return func(text string) error {
 		*to = text
@@ -25,7 +25,7 @@ func checked(to *string, check func(text string) error) func(string) error {
 }
 
 var (
-	// Docker's --env-file keeps quotes.
+	// Rejects quotes, because Docker's --env-file keeps them.
 	credential = matching(`[!#-&(-~]+`, "it holds a quote, white space or another character that Zoom's values never have; "+
 		"copy it again from Zoom's page, without quotes")
 	oneLine  = matching(`[^\x00-\x1f\x7f]+`, "it holds a line break or another control character; give it in one line")
@@ -42,9 +42,8 @@ func matching(pattern, problem string) func(string) error {
 	}
 }
 
-// readable reads the file now: nats.go does with each attempt to connect, so
-// that a wrong path would look like a server that is down. Nor does nats.go bound
-// what it reads.
+// readable reads the file at once. nats.go would read it at each attempt to connect, so that a
+// wrong path would look like a server that is down; and nats.go sets no limit on its size.
 func readable(path string) error {
 	if _, err := secretfile.Read(path, secretfile.MaxText); err != nil {
 		return unreadable(path, err)
@@ -111,7 +110,7 @@ func number(to *int, least, most int) func(string) error {
 	}
 }
 
-// duration reads one within bounds, both included; most 0 is no bound.
+// duration parses a duration within inclusive bounds; with most 0 there is no upper one.
 func duration(to *time.Duration, least, most time.Duration) func(string) error {
 	return func(text string) error {
 		d, err := parseDuration(text)
@@ -126,7 +125,7 @@ func duration(to *time.Duration, least, most time.Duration) func(string) error {
 	}
 }
 
-// short is a duration as people write it: 5m, not 5m0s.
+// short formats a duration as people write it: 5m, not 5m0s.
 func short(d time.Duration) string {
 	if d%time.Minute == 0 && d > 0 {
 		return strings.TrimSuffix(d.String(), "0s")
@@ -134,7 +133,7 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
-// threshold reads a duration above 0, off, or another word.
+// threshold parses a positive duration, off, or one of the given words.
 func threshold(to *time.Duration, words map[string]time.Duration) func(string) error {
 	return func(text string) error {
 		word := strings.ToLower(text)
@@ -156,10 +155,10 @@ func threshold(to *time.Duration, words map[string]time.Duration) func(string) e
 	}
 }
 
-// parseDuration reads Go's syntax, and whole days as 7d.
+// parseDuration accepts Go's syntax, and whole days such as 7d.
 func parseDuration(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16) // more do not fit a Duration
+		n, err := strconv.ParseUint(days, 10, 16) // 16 bits, as a Duration has no room for many more days
 		return time.Duration(n) * 24 * time.Hour, err
 	}
 	return time.ParseDuration(s)
@@ -178,10 +177,10 @@ func size(to *int64, least int64) func(string) error {
 	}
 }
 
-// leastSize is the least for what holds events, an event of the largest size and its like behind it.
+// leastSize is the minimum of what holds events, in bytes: room for two events of the largest size.
 const leastSize = 16 << 20
 
-// orNone reads 0, which is no bound, or a size.
+// orNone parses a size, or 0 for unlimited.
 func orNone(to *int64, size func(string) error) func(string) error {
 	return func(text string) error {
 		if text == "0" {
@@ -195,7 +194,7 @@ func orNone(to *int64, size func(string) error) func(string) error {
 	}
 }
 
-// A bare G is left out: the tools around disagree about it.
+// A bare G is missing on purpose: other tools disagree about its meaning.
 var units = map[string]int64{
 	"": 1, "B": 1,
 	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,

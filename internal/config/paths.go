@@ -9,7 +9,7 @@ import (
 	"regexp"
 )
 
-// unreadable says which file cannot be read, and why.
+// unreadable says which file cannot be read, and why, without showing a value that may be a secret.
 func unreadable(path string, err error) error {
 	err = reason(err)
 	if !isPath(path) {
@@ -18,7 +18,7 @@ func unreadable(path string, err error) error {
 	return fmt.Errorf("the file %s cannot be read: %w; name one that is there and that this process may read", located(path), err)
 }
 
-// reason is an error about a file without its path.
+// reason returns the cause of an error about a file, without its path.
 func reason(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -26,7 +26,7 @@ func reason(err error) error {
 	return err
 }
 
-// located is a path for people, with the folder that a relative one starts from.
+// located formats a path for people, with the folder that a relative one starts from.
 func located(path string) string {
 	if !isPath(path) {
 		return "named there"
@@ -34,7 +34,8 @@ func located(path string) string {
 	return fmt.Sprintf("%.300q%s", path, startOf(path))
 }
 
-// startOf is the folder that a relative path starts from, in brackets; of another one it is "".
+// startOf returns, in brackets, the folder that a relative path starts from; "" for an absolute
+// one.
 func startOf(path string) string {
 	folder, err := os.Getwd()
 	if err != nil || filepath.IsAbs(path) {
@@ -43,12 +44,12 @@ func startOf(path string) string {
 	return " (looked for in " + folder + ")"
 }
 
-// plainPath is a path that no secret looks like: of words in lower case, and either with a
-// folder that begins it or with the ending of a file of secrets or settings.
+// plainPath matches paths that cannot be mistaken for a secret: of lower-case words, and either
+// with a leading folder or with the extension of a secrets or settings file.
 var plainPath = regexp.MustCompile(`^(?:(?:~|\.{1,2})?(?:/[a-z0-9._-]{1,40}){2,}|\.{1,2}/[a-z0-9._-]{1,40}|(?:[a-z0-9._-]{1,40}/)*[a-z0-9_-]{1,40}\.(?:txt|ya?ml|json|env|url|creds|nk|jwt|pem|crt|cer|key|secret|token))$`)
 
-// isPath reports whether a value that should be a path is one, and not the secret itself,
-// which some give instead.
+// isPath reports whether a value is plausibly a path rather than the secret itself, which people
+// sometimes give by mistake.
 func isPath(value string) bool {
 	if plainPath.MatchString(value) {
 		return true
@@ -58,7 +59,7 @@ func isPath(value string) bool {
 	}
 	parent := filepath.Dir(value)
 	if parent == "." || parent == string(filepath.Separator) {
-		return false // which are always there
+		return false // these always exist
 	}
 	info, err := os.Stat(parent)
 	return err == nil && info.IsDir()

@@ -1,20 +1,20 @@
 package config
 
-// Settings holds every setting as given on the command line; an empty string
-// means not given. Embed it in a kong command and hand it to [Load].
+// Settings holds every setting as given on the command line; an empty string means not given. Embed
+// it in a kong command and pass it to [Load].
 //
-// It is the one table of settings. Kong reads the tags name, group,
-// placeholder and help; the others are this package's own:
+// It is the single table of settings. Kong reads the tags name, group, placeholder and help; the
+// others are this package's own:
 //
 //	setting  name of the environment variable
 //	preset   default (not kong's "default", which kong would fill in itself)
-//	derived  how documentation shows a default that is computed
+//	derived  how documentation shows a computed default
 //	kind     how careful to be with the value:
 //	         secret  never shown
 //	         file    NAME_FILE, path of a file with the value of NAME
 //	         url     shown without credentials and query
-//	         path    not shown in errors: some paste the content instead
-//	where    where Zoom shows the value, of a setting that must be set
+//	         path    not shown in errors: some people paste the content instead
+//	where    where Zoom shows the value of a required setting
 type Settings struct {
 	ZoomClientID         string `name:"zoom-client-id" setting:"ZOOM_CLIENT_ID" group:"Zoom" placeholder:"ID" kind:"secret" where:"page App Credentials: Client ID" help:"Client id of the Zoom app."`
 	ZoomClientIDFile     string `name:"zoom-client-id-file" setting:"ZOOM_CLIENT_ID_FILE" group:"Zoom" placeholder:"FILE" kind:"file" help:"File that holds the client id."`

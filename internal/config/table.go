@@ -14,21 +14,21 @@ const (
 	masked     = "***"
 )
 
-// row is one setting of the table, read from the tags of a field of [Settings].
+// row is one setting, read from the tags of a field of [Settings].
 type row struct {
-	setting     string // environment variable; also the name used in errors
+	setting     string // name of the environment variable, also used in errors
 	flag        string // without dashes
-	key         string // in the file
+	key         string // key in the file
 	group       string
-	placeholder string // for a value
+	placeholder string // stands for a value
 	preset      string
-	derived     string // how documentation shows a default that is computed
+	derived     string // how documentation shows a computed default
 	help        string
 	where       string
 	kind        string // secret, file, url, path or empty
 }
 
-// table has the order of the fields of [Settings] and is never changed.
+// table is in the order of the fields of [Settings] and is never modified.
 var table = rows()
 
 func rows() []row {
@@ -59,7 +59,7 @@ func rowOf(setting string) (row, bool) {
 	return table[i], true
 }
 
-// redact is the value as others may see it.
+// redact returns the value as others may see it.
 func (r row) redact(value string) string {
 	switch {
 	case r.kind == "secret" && value != "":
@@ -70,10 +70,9 @@ func (r row) redact(value string) string {
 	return value
 }
 
-// HelpValue is a kong.HelpValueFormatter (pass it by kong.ValueFormatter). It
-// adds to the help of a setting what kong does not know: the default, the
-// environment variable and, for a secret, that flags are visible to others.
-// Flags that are no settings are shown as kong shows them.
+// HelpValue is a kong.HelpValueFormatter (pass it to kong.ValueFormatter). It adds to a setting's
+// help what kong does not know: the default, the environment variable and, for a secret, a warning
+// that flags are visible to others. Flags that are no settings look as in kong.
 func HelpValue(v *kong.Value) string {
 	r, ok := rowOf(v.Tag.Get("setting"))
 	if !ok {
@@ -89,8 +88,8 @@ func HelpValue(v *kong.Value) string {
 	return fmt.Sprintf("%s ($%s)", help, r.setting)
 }
 
-// Markdown returns the documents' table of settings, ending in a newline. A
-// NAME_FILE variant is mentioned with its secret.
+// Markdown returns the documents' table of settings, with a final newline. A NAME_FILE variant is
+// mentioned in the row of NAME.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| environment | flag | file | default | meaning |\n|---|---|---|---|---|\n")

@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// splitList cuts at commas and white space.
+// splitList splits at commas and white space.
 func splitList(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 }
 
-// quoted reports whether a value is in quotes, which Docker's --env-file keeps.
+// quoted reports whether a value begins or ends with a quote, which Docker's --env-file keeps.
 func quoted(text string) bool { return strings.Trim(text, quotes) != text }
 
 const quotes = "\"'`“”‘’"
@@ -53,12 +53,11 @@ func endpoints(to *[]Endpoint) func(string) error {
 	}
 }
 
-// Zoom's ids are base64url; this much can be a NATS subject token and part of
-// a KV key.
+// Zoom's ids are base64url. These characters are valid in a NATS subject token and in a KV key.
 var subscriptionID = regexp.MustCompile(`^[A-Za-z0-9_=-]+$`)
 
-// parseEndpoint reads an endpoint URL as Zoom's page shows it. An access token
-// that was pasted with it is taken out. No error holds any part of raw.
+// parseEndpoint parses an endpoint URL as Zoom's page shows it. It removes an access token that was
+// pasted along. No error contains any part of raw.
 func parseEndpoint(raw string) (Endpoint, error) {
 	u, err := parseURL(raw, "wss", "ws")
 	if err != nil {
@@ -91,8 +90,8 @@ func tokenURL(text string) error {
 	return nil
 }
 
-// ForwardURL reads the endpoint that events are delivered to. It may be unencrypted on this
-// machine, or where plain says so. No error holds any part of raw.
+// ForwardURL parses the endpoint that events are delivered to. It may be unencrypted for a host on
+// this machine, or for any host if plain is true. No error contains any part of raw.
 func ForwardURL(raw string, plain bool) (*url.URL, error) {
 	if u, err := url.Parse(raw); plain && err == nil && u.Scheme == "http" && u.Hostname() != "" && u.User == nil {
 		return u, nil
@@ -104,7 +103,7 @@ func ForwardURL(raw string, plain bool) (*url.URL, error) {
 	return u, err
 }
 
-// webhookURL takes what [url.Parse] reads, too. No error holds any part of the text.
+// webhookURL accepts what parseURL does. No error contains any part of the text.
 func webhookURL(text string) error {
 	if quoted(text) {
 		return errQuoted
@@ -115,12 +114,12 @@ func webhookURL(text string) error {
 	return nil
 }
 
-// parseURL demands a host, no user, and one of the two schemes: the second,
-// unencrypted one for loopback hosts only.
+// parseURL requires a host, no user, and one of two schemes; the second, unencrypted one is for
+// loopback hosts only.
 func parseURL(raw, secure, plain string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil: // the error holds raw
+	case err != nil: // the error would contain raw
 		return nil, errors.New("not a URL")
 	case u.Scheme != secure && u.Scheme != plain:
 		return nil, errors.New("it must begin with " + secure + "://" + instead(u.Scheme))
@@ -134,7 +133,8 @@ func parseURL(raw, secure, plain string) (*url.URL, error) {
 	return u, nil
 }
 
-// instead says what a URL begins with, if that is a scheme that people take for another one.
+// instead names the scheme of a URL for an error, if it is one that people confuse with the right
+// one.
 func instead(scheme string) string {
 	if slices.Contains([]string{"http", "https", "ws", "wss", "nats", "tls"}, scheme) {
 		return ", not with " + scheme + "://"
@@ -142,14 +142,14 @@ func instead(scheme string) string {
 	return ""
 }
 
-// listensOnLoopback reports whether an address to listen on is of this machine only.
+// listensOnLoopback reports whether a listen address can be reached from this machine only.
 func listensOnLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && isLoopback(host)
 }
 
-// plainAddress is a host of words in lower case with dots or a port, and perhaps a scheme and a
-// path of such words.
+// plainAddress matches a host of lower-case words with dots or a port, optionally with a scheme and
+// with a path of such words.
 var plainAddress = regexp.MustCompile(`^(?:[a-z]{2,5}:/{0,2})?(?:localhost|[a-z0-9-]{1,30}(?:\.[a-z0-9-]{1,30})+|[a-z0-9-]{1,30}:[0-9]{1,6})(?::[0-9]{0,6})?(?:/[a-z0-9._-]{1,20}){0,4}/?$`)
 
 func isLoopback(host string) bool {
@@ -157,9 +157,8 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// servers gives those without a scheme nats://, which nats.go takes for
-// granted. One with a user needs it written: without, it may be the rest of a
-// password that a comma has cut in two.
+// servers adds nats:// to addresses without a scheme, like nats.go. An address with a user must
+// have one: otherwise it may be the rest of a password that contains a comma.
 func servers(to *string) func(string) error {
 	return func(text string) error {
 		list := splitList(text)
@@ -184,10 +183,10 @@ func servers(to *string) func(string) error {
 	}
 }
 
-// redactURLs shows of a list of URLs the schemes, hosts, paths and subscription
-// ids, and the quotes around them. A list with anything that cannot be read for
-// certain is masked as a whole: a comma in a password cuts it in two. What
-// has no user nor parameters and looks like nothing but a host and a path is shown.
+// redactURLs shows the schemes, hosts, paths and subscription ids of a list of URLs, and quotes
+// around them. If any part cannot be parsed reliably, the whole list is masked, since a password
+// may contain a comma. Values without a user or parameters that look like nothing but a host and a
+// path are shown.
 func redactURLs(list string) string {
 	var shown []string
 	for _, raw := range splitList(list) {

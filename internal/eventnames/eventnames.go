@@ -1,5 +1,5 @@
-// Package eventnames has the names of Zoom's events that are known from public sources.
-// Zoom adds some each month: an unknown name is an event as any other.
+// Package eventnames has the names of Zoom's events known from public sources. Zoom adds some each
+// month, so an unknown name is as good as any other.
 package eventnames
 
 import (
@@ -11,14 +11,14 @@ import (
 //go:embed names.txt
 var file string
 
-// All are the names, sorted.
+// All returns the names, sorted.
 func All() []string { return strings.Fields(file) }
 
 // Known reports whether a name is known.
 func Known(name string) bool { return known().names[name] }
 
-// KnownFamily reports whether any known name begins with the same part before its first
-// dot, as meeting of meeting.started.
+// KnownFamily reports whether a known name has the same part before the first dot, such as meeting
+// in meeting.started.
 func KnownFamily(name string) bool { return known().families[family(name)] }
 
 func family(name string) string {

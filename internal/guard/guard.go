@@ -1,5 +1,5 @@
-// Package guard refuses HTTP requests to what is for tools on this machine: those that a web page in somebody's browser
-// makes, and those that come from elsewhere by way of a proxy.
+// Package guard protects HTTP endpoints that are for tools on this machine. It refuses requests
+// made by a web page in somebody's browser, and those that arrive through a proxy.
 package guard
 
 import (
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Check says why a request is refused; nil: it is not.
+// Check returns why a request is refused; nil: it is allowed.
 type Check func(r *http.Request) error
 
-// Handler lets those requests through that pass all checks, and answers the others with 403 and the reason.
+// Handler passes on requests that pass all checks, and answers the others with 403 and the reason.
 func Handler(next http.Handler, checks ...Check) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, check := range checks {
@@ -25,14 +25,15 @@ func Handler(next http.Handler, checks ...Check) http.Handler {
 	})
 }
 
-// Loopback reports whether only this machine reaches an address.
+// Loopback reports whether an address can be reached from this machine only.
 func Loopback(at net.Addr) bool {
 	tcp, ok := at.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }
 
-// ThisMachine refuses requests for another host's name: a page on the internet could have its own name resolve to this
-// machine. It is for what is served on a loopback address.
+// ThisMachine refuses requests with another host name than localhost or a loopback address: a page
+// on the internet could have its own name resolve to this machine (DNS rebinding). Use it for what
+// is served on a loopback address.
 func ThisMachine(r *http.Request) error {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -45,8 +46,8 @@ func ThisMachine(r *http.Request) error {
 	return errors.New("this address is for this machine only; ask for 127.0.0.1 or localhost")
 }
 
-// NoPage refuses what a web page makes a browser ask, be it the page's own host or not. An address that a person enters
-// passes, as do tools.
+// NoPage refuses requests that any web page makes a browser send, including pages of the same
+// origin. Addresses that a person enters, and tools, pass.
 func NoPage(r *http.Request) error {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "none" {
@@ -59,20 +60,20 @@ func NoPage(r *http.Request) error {
 	return nil
 }
 
-// OwnPage refuses what the web page of another host, or of another port, makes a browser ask.
+// OwnPage refuses requests that a web page of another host or port makes a browser send.
 func OwnPage(r *http.Request) error {
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "none" && site != "same-origin" {
 			return errors.New("this is not for other web pages (Sec-Fetch-Site)")
 		}
 	}
-	if len(r.Header.Values("Origin")) > 0 { // a page's own GET has none
+	if len(r.Header.Values("Origin")) > 0 { // GET requests from the same origin have none
 		return errors.New("this is not for other web pages (Origin)")
 	}
 	return nil
 }
 
-// NoProxy refuses what a proxy passes on, as far as it says so.
+// NoProxy refuses requests that arrive through a proxy, if the proxy's headers show it.
 func NoProxy(r *http.Request) error {
 	for name := range r.Header {
 		switch name {

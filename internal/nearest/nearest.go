@@ -1,4 +1,4 @@
-// Package nearest finds what somebody meant by a name that is unknown.
+// Package nearest finds the known name that somebody meant by an unknown one.
 package nearest
 
 import (
@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Sort returns what is known by how few edits it takes to get its name from the one given.
+// Sort returns the known values in the order of the edit distance between their names and name.
 func Sort[T any](name string, known []T, nameOf func(T) string) []T {
 	type candidate struct {
 		distance int
@@ -24,7 +24,7 @@ func Sort[T any](name string, known []T, nameOf func(T) string) []T {
 	return sorted
 }
 
-// Edits is the Levenshtein distance of a and b in bytes.
+// Edits returns the Levenshtein distance between a and b, in bytes.
 func Edits(a, b string) int {
 	line := make([]int, len(b)+1)
 	for j := range line {

@@ -1,4 +1,4 @@
-// Package redact takes secrets out of texts. It is the one place that does.
+// Package redact removes secrets from texts. No other package does.
 package redact
 
 import (
@@ -12,26 +12,26 @@ import (
 	"unicode/utf8"
 )
 
-// Mask stands for what was taken out.
+// Mask replaces what was removed.
 const Mask = "***"
 
 const (
-	// shortest is the length of a known secret: to mask what is shorter everywhere would
-	// leave no text to read.
+	// shortest is the minimum length of a known secret: masking anything shorter everywhere would
+	// leave no readable text.
 	shortest = 4
-	// shortestCode is that of a secret in base64 and hexadecimal digits.
+	// shortestCode is the minimum length of a secret in base64 or hexadecimal digits.
 	shortestCode = 8
 )
 
-// Known takes known secrets out of a text, also where they are quoted or escaped, as Go,
-// JSON, JSON in JSON and URLs do it, in whole or in part, are written in base64 (as a part of
-// something longer, too) or in hexadecimal digits, or are cut short by the end of the text.
+// Known masks known secrets in a text. It also finds them quoted or escaped (in whole or in part)
+// as in Go, JSON, JSON within JSON, and URLs; in base64, even within something longer; in
+// hexadecimal digits; and cut short by the end of the text.
 func Known(text string, secrets ...string) string {
 	patterns := patternsOf(secrets)
 	if len(patterns) == 0 {
 		return text
 	}
-	var begins [256][]string // patterns that may begin with a byte
+	var begins [256][]string // patterns by their possible first byte in the text
 	begins['\\'], begins['%'] = patterns, patterns
 	for _, p := range patterns {
 		if b := p[0]; b != '\\' && b != '%' {
@@ -60,7 +60,7 @@ func Known(text string, secrets ...string) string {
 	return out.String()
 }
 
-// patternsOf are the secrets and their codes, the longest first: one may be part of
+// patternsOf returns the secrets and their encodings, the longest first, since one may be part of
 // another.
 func patternsOf(secrets []string) (patterns []string) {
 	add := func(shortest int, pattern string) {
@@ -73,7 +73,7 @@ func patternsOf(secrets []string) (patterns []string) {
 			continue
 		}
 		add(shortest, secret)
-		for _, text := range []string{secret, url.QueryEscape(secret)} { // the latter in Basic authentication
+		for _, text := range []string{secret, url.QueryEscape(secret)} { // Basic authentication escapes it
 			for before := range 3 {
 				add(shortestCode, base64Core(base64.RawStdEncoding, text, before))
 				add(shortestCode, base64Core(base64.RawURLEncoding, text, before))
@@ -86,8 +86,8 @@ func patternsOf(secrets []string) (patterns []string) {
 	return patterns
 }
 
-// base64Core is what base64 makes of a text behind so many bytes, without the digits
-// that depend on what is around it.
+// base64Core returns the base64 digits of a text that follows the given number of bytes, without
+// the digits that depend on its surroundings.
 func base64Core(encoding *base64.Encoding, text string, before int) string {
 	code := encoding.EncodeToString([]byte(strings.Repeat("x", before) + text))
 	bits := 8 * (before + len(text))
@@ -95,8 +95,8 @@ func base64Core(encoding *base64.Encoding, text string, before int) string {
 	return code[min(first, last):last]
 }
 
-// match is the end of a secret that begins at a place of a text, in whatever form; 0 if
-// there is none. matched is how many bytes of it were found already.
+// match returns the end of a secret that starts at a position of text, in any form; 0 if there is
+// none. matched is the number of its bytes found already.
 func match(text string, at int, secret string, matched int) (end int) {
 	if matched == len(secret) {
 		return at
@@ -124,7 +124,7 @@ func match(text string, at int, secret string, matched int) (end int) {
 	}
 	if text[at] == '%' {
 		next := at + 1
-		for strings.HasPrefix(text[next:], "25") { // escaped twice
+		for strings.HasPrefix(text[next:], "25") { // escaped more than once
 			if b == '%' {
 				if end := match(text, next+2, secret, matched+1); end > 0 {
 					return end
@@ -144,7 +144,7 @@ func match(text string, at int, secret string, matched int) (end int) {
 		return 0
 	}
 	next := at
-	for next < len(text) && text[next] == '\\' { // each level of quoting has more
+	for next < len(text) && text[next] == '\\' { // each level of quoting adds more
 		next++
 	}
 	if b == '\\' {
@@ -189,8 +189,7 @@ func match(text string, at int, secret string, matched int) (end int) {
 	return 0
 }
 
-// cutShort reports whether the text ends within the digits of an escape, behind enough of
-// a secret.
+// cutShort reports whether the text ends within the digits of an escape, after enough of a secret.
 func cutShort(text string, at, digits, matched int) bool {
 	if at+digits <= len(text) || matched < shortest {
 		return false
@@ -199,13 +198,14 @@ func cutShort(text string, at, digits, matched int) bool {
 	return ok
 }
 
-// letters stand for controls behind a backslash.
+// letters stand for the controls after a backslash, in the same order.
 const (
 	letters  = "abtnvfr"
 	controls = "\a\b\t\n\v\f\r"
 )
 
-// lowSurrogate reads the second half of an escaped pair, and how long that is.
+// lowSurrogate parses the second half of an escaped surrogate pair, and returns its length in the
+// text.
 func lowSurrogate(text string, at int) (low rune, width int) {
 	next := at
 	for next < len(text) && text[next] == '\\' {

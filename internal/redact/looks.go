@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Text takes out known secrets, and whatever looks like a credential: the value of a
-// member or a parameter of such a name, what follows Bearer or Basic, the user in a URL.
-// The text need not be well-formed, and may end anywhere.
+// Text masks known secrets, and whatever looks like a credential: the value of a JSON member or
+// parameter with such a name, what follows Bearer or Basic, and the user in a URL. The text may be
+// malformed and may end anywhere.
 func Text(text string, secrets ...string) string {
 	text = Known(text, secrets...)
 	var out strings.Builder
@@ -30,8 +30,8 @@ func Text(text string, secrets ...string) string {
 	return out.String()
 }
 
-// credentialAt finds a credential by what begins at a place before it: where it is, and what
-// stands for it. value is 0 if there is none.
+// credentialAt recognises a credential by the text that precedes it, which begins at position at.
+// It returns the credential's position and length, and its replacement. value is 0 if there is none.
 func credentialAt(text string, at int) (value, length int, mask string) {
 	rest := text[at:]
 	switch rest[0] {
@@ -64,10 +64,10 @@ func credentialAt(text string, at int) (value, length int, mask string) {
 	}
 	value = at + len(name)
 	text = text[value:]
-	if word := scheme.FindString(text); word != "" { // a header's, unquoted
+	if word := scheme.FindString(text); word != "" { // value of an unquoted header
 		return value, len(word), Mask
 	}
-	if strings.HasSuffix(name, "=") && strings.IndexAny(text, `"'\[{`) != 0 { // a parameter's
+	if strings.HasSuffix(name, "=") && strings.IndexAny(text, `"'\[{`) != 0 { // value of a parameter
 		end := strings.IndexAny(text, "&,]} \t\r\n\"'\\")
 		if end < 0 {
 			end = len(text)
@@ -77,7 +77,7 @@ func credentialAt(text string, at int) (value, length int, mask string) {
 	return value, valueLength(text), `"` + Mask + `"`
 }
 
-// inWord reports whether a place is within a word. The letter of an escape belongs to none.
+// inWord reports whether a position is within a word. The letter of an escape belongs to no word.
 func inWord(text string, at int) bool {
 	if at == 0 {
 		return false
@@ -91,20 +91,20 @@ func inWord(text string, at int) bool {
 
 var (
 	escape = regexp.MustCompile(`(?i)(?:\\[nrtbfv]|\\u00[0-9a-f]{2})$`)
-	// credential is the name of a member or a parameter that holds a credential and the
-	// colon or the like behind it, in JSON, in JSON within JSON strings, or in what only
-	// looks so. Each letter may be escaped.
+	// credential matches the name of a member or parameter that holds a credential, and the
+	// separator after it, in JSON, in JSON within JSON strings, and in what merely looks like it.
+	// Each letter may be escaped.
 	credential = regexp.MustCompile(`(?i)^(?:` + strings.Join([]string{
 		escapable("authorization"), escapable("clientid"), escapable("client_id"), escapable("client_secret"), escapable("access_token"),
 	}, "|") + `)(?:\\+u0022|\\*["'])?(?:\s|\\+[nrt])*[:=](?:\s|\\+[nrt])*`)
-	// scheme is the word before a credential, and that.
+	// scheme matches the word before a credential, and the credential.
 	scheme   = regexp.MustCompile(`(?i)^(?:bearer|basic)(?:\s|%20|\+)+([^\s"'\\,}\]]+)`)
 	userInfo = regexp.MustCompile(`^://[^/\s"'@]*@`)
-	// quoteEscape is a quote that is written as a character's number.
+	// quoteEscape matches a quote written as \u0022.
 	quoteEscape = regexp.MustCompile(`(?i)^\\+u0022`)
 )
 
-// escapable is a pattern for a word in lower case.
+// escapable returns a pattern for a lower-case word whose letters may be escaped.
 func escapable(word string) string {
 	var b strings.Builder
 	for _, c := range []byte(word) {
@@ -113,8 +113,8 @@ func escapable(word string) string {
 	return b.String()
 }
 
-// valueLength is the length of the JSON value at the beginning of a text, or
-// of the text if the value does not end in it.
+// valueLength returns the length of the JSON value at the start of a text, or of the whole text if
+// the value does not end in it.
 func valueLength(text string) int {
 	if open := quoteEscape.FindString(text); open != "" {
 		if i := strings.Index(strings.ToLower(text[len(open):]), "u0022"); i >= 0 {
@@ -135,7 +135,7 @@ func valueLength(text string) int {
 			return escapes + i + 2
 		}
 		return len(text)
-	case '[', '{': // where it ends is uncertain
+	case '[', '{': // its end is uncertain
 		return len(text)
 	}
 	if i := strings.IndexAny(text, ",]} \t\r\n"); i >= 0 {
@@ -144,11 +144,10 @@ func valueLength(text string) int {
 	return len(text)
 }
 
-// stringLength is the length of a string's content with its closing quote. The
-// quote is escaped as often as the opening one, whose number of backslashes is
-// 0, 1, 3, 7 … at each level of strings within strings. A quote within the
-// content has more, and an escaped backslash before a quote adds a multiple of
-// twice that number plus two.
+// stringLength returns the length of a string's content including its closing quote. The closing
+// quote has as many backslashes as the opening one: 0, 1, 3, 7 … at each level of strings within
+// strings. A quote within the content has more, and an escaped backslash before a quote adds a
+// multiple of twice that number plus two.
 func stringLength(content string, escapes int) int {
 	run := 0
 	for i, c := range []byte(content) {

@@ -1,5 +1,4 @@
-// Package secretfile reads files that somebody has named in a setting: small ones,
-// with secrets in them.
+// Package secretfile reads the small files, often with secrets, that settings name.
 package secretfile
 
 import (
@@ -10,19 +9,19 @@ import (
 	"syscall"
 )
 
-// Bounds of what is read.
+// Size limits.
 const (
-	MaxSecret = 64 << 10 // bytes of a secret, a key, credentials
-	MaxText   = 1 << 20  // bytes of a configuration, or of the certificates of all authorities
+	MaxSecret = 64 << 10 // bytes of a secret, key or credentials file
+	MaxText   = 1 << 20  // bytes of a configuration, or of a bundle of all CA certificates
 )
 
-// errIrregular says that a file may never end, or never begin.
+// errIrregular rejects files whose reading may block or never end.
 var errIrregular = errors.New("it is no regular file, but a pipe or a device")
 
-// Read reads a regular file of at most max bytes. A link to one will do. Its errors are
+// Read reads a regular file of at most max bytes; it follows symbolic links. Its errors are
 // [fs.PathError]s.
 func Read(path string, max int64) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would be waited for
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // otherwise opening a pipe blocks
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits that long. If the context ends before, it returns the cause.
+// For waits for d. If the context ends earlier, it returns its cause.
 func For(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -1,6 +1,6 @@
-// Package webhook posts to an HTTP endpoint that a setting names. A path and a query may be
-// secret: of the endpoint's URL only scheme and host are in what this package returns,
-// whatever the endpoint says.
+// Package webhook posts to an HTTP endpoint that a setting names. The URL's path and query may be
+// secret, so what this package returns shows only its scheme and host, whatever the endpoint
+// answers.
 package webhook
 
 import (
@@ -20,20 +20,20 @@ import (
 )
 
 const (
-	// maxAnswer is how many bytes of an answer are read, so that its connection can be used again.
+	// maxAnswer is how many bytes of an answer are read, so that its connection can be reused.
 	maxAnswer = 64 << 10
-	// maxRetryAfter bounds what an endpoint may ask for.
+	// maxRetryAfter bounds the Retry-After of an endpoint.
 	maxRetryAfter = 5 * time.Minute
 )
 
-// NewTransport returns a transport of its own with the usual settings: the proxy of the environment,
-// and the authorities of the system.
+// NewTransport returns a new transport with the usual settings: the environment's proxy and the
+// system's certificate authorities.
 func NewTransport() *http.Transport {
-	return http.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
+	return http.DefaultTransport.(*http.Transport).Clone() // documented to have this type
 }
 
-// NewClient returns a client that follows no redirect: the message would go where nobody has
-// said, and as a GET without its body.
+// NewClient returns a client that follows no redirects: they would send the message to a host that
+// nobody configured, and as a GET without its body.
 func NewClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
 	return &http.Client{
 		Transport: transport, Timeout: timeout,
@@ -41,16 +41,16 @@ func NewClient(transport http.RoundTripper, timeout time.Duration) *http.Client 
 	}
 }
 
-// Refusal is why an attempt did not deliver.
+// Refusal is why an attempt failed.
 type Refusal struct {
-	Code       string        // timeout, connection, or http_ and the status
+	Code       string        // timeout, connection, or http_ and the status code
 	Text       string        // for people
-	OfMessage  bool          // it is about this message, not about the endpoint
-	OfURL      bool          // the endpoint does not know the URL, or no longer lets it in
-	RetryAfter time.Duration // as the endpoint asks, 5 minutes at most
+	OfMessage  bool          // it concerns this message rather than the endpoint
+	OfURL      bool          // the endpoint does not know the URL, or denies access with it
+	RetryAfter time.Duration // as requested by the endpoint, at most 5 minutes
 }
 
-// Post makes one attempt. It is nil if the answer is one of 2xx.
+// Post makes one attempt. It returns nil if the answer is 2xx.
 func Post(ctx context.Context, client *http.Client, to *url.URL, header http.Header, body []byte) *Refusal {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {
@@ -66,7 +66,7 @@ func Post(ctx context.Context, client *http.Client, to *url.URL, header http.Hea
 	return classify(answer)
 }
 
-// classify says what an answer means.
+// classify interprets an answer; nil for 2xx.
 func classify(answer *http.Response) *Refusal {
 	if answer.StatusCode/100 == 2 {
 		return nil
@@ -83,7 +83,7 @@ func classify(answer *http.Response) *Refusal {
 	return r
 }
 
-// retryAfter reads seconds or a date; what is neither, or past, is 0.
+// retryAfter parses seconds or a date; 0 if it is neither, or past.
 func retryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -94,7 +94,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// quoted is what the endpoint has said, in errors of net/http. It may be any part of the URL.
+// quoted matches what net/http's errors quote from the endpoint, which may include any part of the
+// URL.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 func failed(err error) *Refusal {
@@ -104,12 +105,12 @@ func failed(err error) *Refusal {
 	}](err); ok && e.Timeout() {
 		return &Refusal{Code: "timeout", Text: "the endpoint did not answer in time"}
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok { // its text has the URL
+	if e, ok := errors.AsType[*url.Error](err); ok { // its text contains the URL
 		err = e.Err
 	}
 	text := quoted.ReplaceAllString(err.Error(), `"…"`)
 	return &Refusal{Code: "connection", Text: "no connection to the endpoint: " + message.Short(text, message.MaxText)}
 }
 
-// Host is an endpoint as logs may have it.
+// Host formats an endpoint for logs: scheme and host only.
 func Host(to *url.URL) string { return to.Scheme + "://" + to.Host }

@@ -1,9 +1,9 @@
-// Package consumers sees which consumers of the stream are behind: how much they have not
-// processed, how old the oldest of that is, whether a limit of the stream is about to
-// remove it, and whether they get the same messages again and again.
+// Package consumers finds the stream's consumers that are behind: how much they have not processed,
+// how old the oldest such message is, whether a limit of the stream is about to remove it, and
+// whether they keep receiving the same messages.
 //
-// What is unprocessed begins behind the ack floor. A message that was given up
-// (max_deliver) stays there as long as others are unacknowledged, and counts.
+// Everything after the ack floor counts as unprocessed. A message that was given up (max_deliver)
+// stays after the floor, and thus counts, as long as earlier ones are unacknowledged.
 package consumers
 
 import (
@@ -23,19 +23,20 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// Bounds of a round.
+// Limits of one round.
 const (
-	maxNamed   = 100  // durable consumers, each of which may cost a look-up
+	maxNamed   = 100  // durable consumers listed; each may cost a lookup
 	maxRead    = 4096 // consumers of all kinds
-	maxFilters = 16   // of a consumer, each of which costs a look-up
-	maxLookUps = 16   // consumers that are looked up at once
+	maxFilters = 16   // filters of a consumer; each costs a lookup
+	maxLookUps = 16   // consumers looked up concurrently
 )
 
-// Reader reads the consumers of one stream, round by round. It is not safe for concurrent use.
+// Reader reads the consumers of one stream, once per call of Read. It is not safe for concurrent
+// use.
 type Reader struct {
 	js     jetstream.JetStream
 	stream string
-	maxAge time.Duration    // of the stream, at the latest round
+	maxAge time.Duration    // of the stream, as of the latest round
 	stalls map[string]stall // by consumer
 }
 
@@ -44,10 +45,11 @@ func NewReader(js jetstream.JetStream, stream string) *Reader {
 	return &Reader{js: js, stream: stream}
 }
 
-// MaxAge is the stream's as the latest round found it; 0: it has none, or is not known.
+// MaxAge returns the stream's max_age as of the latest round; 0: none, or unknown.
 func (r *Reader) MaxAge() time.Duration { return r.maxAge }
 
-// Read is one round. If the NATS user may not list consumers, the error is a [status.DeniedError].
+// Read makes one round. If the NATS user may not list consumers, the error is a
+// [status.DeniedError].
 func (r *Reader) Read(ctx context.Context) (*status.Consumers, error) {
 	stream, err := r.js.Stream(ctx, r.stream)
 	if err != nil {
@@ -102,14 +104,15 @@ func (r *Reader) list(ctx context.Context, stream jetstream.Stream) (all []*jets
 	for info := range list.Info() {
 		if all = append(all, info); len(all) == maxRead {
 			cancel()
-			for range list.Info() { // ends its goroutine
+			for range list.Info() { // let its goroutine end
 			}
 			return all, nil
 		}
 	}
 	if err := list.Err(); err != nil {
 		subject := "CONSUMER.LIST." + r.stream
-		// The server refuses a request to the connection alone, so the request times out.
+		// The server reports a refused request to the connection only, so the request itself times
+		// out.
 		if last := r.js.Conn().LastError(); last != before && errors.Is(last, nats.ErrPermissionViolation) && strings.Contains(last.Error(), subject) {
 			return nil, &status.DeniedError{Subject: jsapi.Prefix(r.js) + subject}
 		}
@@ -133,7 +136,7 @@ func compareBehind(a, b *jetstream.ConsumerInfo) int {
 	return 0
 }
 
-// position is up to which message of the stream a consumer has processed all.
+// position returns the stream sequence up to which a consumer has processed everything.
 func position(info *jetstream.ConsumerInfo) uint64 {
 	if info.NumAckPending == 0 { // or it acknowledges nothing
 		return max(info.Delivered.Stream, info.AckFloor.Stream)
@@ -141,11 +144,11 @@ func position(info *jetstream.ConsumerInfo) uint64 {
 	return info.AckFloor.Stream
 }
 
-// addOldest finds the oldest message that a consumer has not processed.
+// addOldest finds the oldest unprocessed message of a consumer.
 func (r *Reader) addOldest(ctx context.Context, stream jetstream.Stream, info *jetstream.ConsumerInfo, c *status.Consumer) error {
 	filters := filtersOf(&info.Config)
 	if info.Config.DeliverPolicy == jetstream.DeliverLastPerSubjectPolicy || len(filters) > maxFilters {
-		return nil // nobody can say cheaply
+		return nil // no cheap way to find it
 	}
 	var oldest *jetstream.RawStreamMsg
 	for _, filter := range filters {
@@ -158,10 +161,10 @@ func (r *Reader) addOldest(ctx context.Context, stream jetstream.Stream, info *j
 			oldest = msg
 		}
 	}
-	if oldest == nil { // it was processed, or removed, meanwhile
+	if oldest == nil { // processed or removed meanwhile
 		return nil
 	}
-	age := max(0, info.TimeStamp.Sub(oldest.Time)) // both are the server's
+	age := max(0, info.TimeStamp.Sub(oldest.Time)) // both times are the server's
 	c.Sequence, c.Oldest = oldest.Sequence, age.Seconds()
 	in := stream.CachedInfo()
 	if in.Config.MaxAge > 0 {
@@ -178,8 +181,8 @@ func filtersOf(c *jetstream.ConsumerConfig) []string {
 	return []string{cmp.Or(c.FilterSubject, ">")}
 }
 
-// losesBy names the limit that is about to remove a message: its age has used up four
-// fifths of max_age, or it is in the oldest tenth of a stream that is nine tenths full.
+// losesBy names the limit that is about to remove a message: the message has reached 80 % of
+// max_age, or it is in the oldest 10 % of a stream that is 90 % full.
 func losesBy(stream *jetstream.StreamInfo, sequence uint64, age time.Duration) string {
 	c, s := stream.Config, stream.State
 	if c.MaxAge > 0 && age >= c.MaxAge/5*4 {

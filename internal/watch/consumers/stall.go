@@ -7,23 +7,24 @@ import (
 )
 
 const (
-	// stuckAfter is how long a consumer may acknowledge nothing while it gets messages again.
+	// stuckAfter is how long a consumer may acknowledge nothing while it receives messages
+	// repeatedly.
 	stuckAfter = 5 * time.Minute
-	// stuckDeliveries of one message in that time are too many.
+	// stuckDeliveries is how many redeliveries of one message in that time are too many.
 	stuckDeliveries = 10
 )
 
-// stall is since when a consumer has acknowledged nothing.
+// stall is the state of a consumer at the start of a period without acknowledgements.
 type stall struct {
 	since   time.Time
 	created time.Time // of the consumer
 	acked   time.Time // its last acknowledgement; zero: none since its server started
 	floor   uint64
-	repeats int64 // see repeats, at the beginning
+	repeats int64 // value of repeats at that time
 }
 
-// repeats is how often messages were delivered again, and a number that stays the same as
-// long as nothing is acknowledged.
+// repeats returns the number of redeliveries plus a number that is constant while nothing is
+// acknowledged.
 func repeats(info *jetstream.ConsumerInfo) int64 {
 	return int64(info.Delivered.Consumer) - int64(info.NumAckPending) //nolint:gosec // it counts single messages
 }
@@ -36,8 +37,8 @@ func begin(info *jetstream.ConsumerInfo, now time.Time) stall {
 	return s
 }
 
-// follow compares each consumer with what it was, and returns for how long those are stuck
-// that are.
+// follow compares each consumer with its previous state and returns how long each stuck one has
+// been stuck.
 func (r *Reader) follow(all []*jetstream.ConsumerInfo, now time.Time) map[string]time.Duration {
 	stuck, stalls := make(map[string]time.Duration), make(map[string]stall)
 	for _, info := range all {
@@ -49,8 +50,8 @@ func (r *Reader) follow(all []*jetstream.ConsumerInfo, now time.Time) map[string
 			s = fresh
 		}
 		stalls[info.Name] = s
-		// All that was delivered again is still unacknowledged. So one message was delivered
-		// again as often as all were on average, or oftener.
+		// All redelivered messages are still unacknowledged, so at least one of them was
+		// redelivered as often as the average.
 		again := fresh.repeats - s.repeats
 		if d := now.Sub(s.since); d >= stuckAfter && info.NumRedelivered > 0 && again > stuckDeliveries*int64(info.NumRedelivered) {
 			stuck[info.Name] = d

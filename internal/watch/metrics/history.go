@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// SamplePeriod is how often a subscription is to be sampled.
+	// SamplePeriod is the interval at which a subscription has to be sampled.
 	SamplePeriod = 5 * time.Second
-	// keepSamples is what is kept for the plots, rateSpan and lateSpan are what the
-	// present rate and lateness are taken from.
+	// keepSamples is the length of the plotted history; rateSpan and lateSpan are the periods of
+	// the current rate and latency. The first two are in samples.
 	keepSamples = 15 * 60 / 5
 	rateSpan    = 60 / 5
 	lateSpan    = 5 * time.Minute
 )
 
-// history is what is kept of a subscription's past.
+// history is the recent past of a subscription.
 type history struct {
 	mu      sync.Mutex
-	counts  []counted // latest last, rateSpan and one
+	counts  []counted // latest last, at most rateSpan+1
 	samples []status.Sample
 }
 
@@ -40,7 +40,7 @@ func (c counted) rate(later counted) float64 {
 	return float64(later.events-c.events) / span
 }
 
-// Sample takes a sample.
+// Sample takes a sample. Call it every SamplePeriod.
 func (s *Subscription) Sample(now time.Time) {
 	next := counted{now, count(s.Received)}
 	h := &s.history
@@ -56,7 +56,7 @@ func (s *Subscription) Sample(now time.Time) {
 	h.counts = h.counts[max(0, len(h.counts)-rateSpan-1):]
 }
 
-// Fill writes what was counted, and how it goes now, into a status.
+// Fill writes the counts and the current rate and latencies into a status.
 func (s *Subscription) Fill(to *status.Subscription, now time.Time, withHistory bool) {
 	to.Events, to.Published, to.Malformed = count(s.Received), count(s.Published), count(s.Malformed)
 	to.Duplicates, to.Connects = count(s.RepeatedLocal)+count(s.RepeatedStream), count(s.ready)
@@ -74,8 +74,8 @@ func (s *Subscription) Fill(to *status.Subscription, now time.Time, withHistory 
 	}
 }
 
-// begin is what the present rate is counted from: a minute ago, or since the replica
-// leads, for before that it received nothing.
+// begin returns the start of the current rate's period: a minute ago, or when this replica became
+// leader, since it received nothing before.
 func (h *history) begin(s *status.Subscription, now time.Time) counted {
 	from := h.counts[0]
 	if s.Role != status.Leader || !s.Since.After(from.at) {

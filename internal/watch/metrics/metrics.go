@@ -1,11 +1,10 @@
 // Package metrics has the instruments of one process, for Prometheus
-// (https://prometheus.io/docs/practices/naming/). What is counted is counted here,
-// once, and read from here for the status too; what is a state is read from the
-// status when somebody scrapes. How late events are is kept twice: in histograms, and
-// the latest as they are.
+// (https://prometheus.io/docs/practices/naming/). Counts are kept here only, and the status reads
+// them from here; states are read from the status at each scrape. Latencies are kept twice: in
+// histograms, and the latest ones as exact values.
 //
-// Label values are bounded: subscriptions are the configured ones, reasons, causes
-// and outcomes are constants of the code; of consumers the status has a bounded list.
+// Label values are bounded: subscriptions are the configured ones; reasons, causes and outcomes are
+// constants in the code; the status lists a bounded number of consumers.
 package metrics
 
 import (
@@ -20,7 +19,7 @@ import (
 
 const namespace = "zoomstream"
 
-// Metrics are the instruments of a process. They may be used concurrently.
+// Metrics holds the instruments of a process. It is safe for concurrent use.
 type Metrics struct {
 	registry      *prometheus.Registry
 	subscriptions map[string]*Subscription
@@ -30,8 +29,7 @@ type Metrics struct {
 	notifications *prometheus.CounterVec
 }
 
-// New returns the instruments for the configured subscriptions, on a registry of
-// their own.
+// New returns the instruments for the configured subscriptions, on a separate registry.
 func New(version, commit string, subscriptions []string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), subscriptions: make(map[string]*Subscription)}
 	m.registry.MustRegister(
@@ -44,7 +42,7 @@ func New(version, commit string, subscriptions []string) *Metrics {
 	m.alarms = f.counter("alarms_raised_total", "Times that an alarm was raised.", "alarm")
 	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, refused (or failed; there is another one unless it is dropped), or dropped: the message is given up.", "outcome")
 	for _, outcome := range []string{alarm.Sent, alarm.Refused, alarm.Dropped} {
-		m.notifications.WithLabelValues(outcome) // so that there is a first one to compare with
+		m.notifications.WithLabelValues(outcome) // so that the series exists from the start
 	}
 	v := newVectors(f)
 	for _, id := range subscriptions {
@@ -53,18 +51,17 @@ func New(version, commit string, subscriptions []string) *Metrics {
 	return m
 }
 
-// Registry has all of them, for a scrape.
+// Registry returns the registry of all instruments, for a scrape.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-// Subscription returns the instruments of a configured subscription.
+// Subscription returns the instruments of a configured subscription; nil for any other.
 func (m *Metrics) Subscription(id string) *Subscription { return m.subscriptions[id] }
 
-// Published is told how long a message took from NATS' getting it to its
-// acknowledgement.
+// Published records the time from handing a message to NATS to its acknowledgement.
 func (m *Metrics) Published(took time.Duration) { m.publish.Observe(took.Seconds()) }
 
-// TooLarge counts an event that NATS never takes. That of a subscription that is not
-// configured any more, which an earlier run has left on disk, is not counted.
+// TooLarge counts an event that is too large for NATS. It ignores subscriptions that are no longer
+// configured, whose events an earlier run may have left on disk.
 func (m *Metrics) TooLarge(subscription string) {
 	if s := m.subscriptions[subscription]; s != nil {
 		s.Malformed.Inc()
@@ -74,22 +71,22 @@ func (m *Metrics) TooLarge(subscription string) {
 // Raised counts an alarm.
 func (m *Metrics) Raised(alarm string) { m.alarms.WithLabelValues(alarm).Inc() }
 
-// Notified counts an attempt to post an alarm to the webhook, or a message that is given up.
+// Notified counts an attempt to post an alarm to the webhook, or a message that was given up.
 func (m *Metrics) Notified(outcome string) { m.notifications.WithLabelValues(outcome).Inc() }
 
-// Show has what the status tells scraped too. Call it once.
+// Show adds the metrics that are read from the status. It must be called only once.
 func (m *Metrics) Show(read func() *status.Replica, alarms []string) {
 	m.registry.MustRegister(newStates(read, alarms))
 }
 
-// Buckets of durations in seconds: brief ones from a fraction of a millisecond, and
-// those of what Zoom is known to take, up to hours.
+// Bucket limits in seconds: brief starts at a fraction of a millisecond; long covers delays that
+// Zoom is known to cause, up to hours.
 var (
 	brief = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
 	long  = []float64{.01, .025, .05, .1, .25, .5, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 2700, 3600, 5400, 7200, 10800, 14400, 21600, 43200, 86400}
 )
 
-// family makes instruments under the program's prefix.
+// family creates instruments with the program's prefix.
 type family struct{ registry *prometheus.Registry }
 
 func (f family) counter(name, help string, labels ...string) *prometheus.CounterVec {

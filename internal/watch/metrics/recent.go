@@ -9,15 +9,15 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// keepRecent is how many of the latest durations are kept as they are: a histogram
-// tells quantiles to the width of its buckets only, and 2 h must not look like 3.
+// keepRecent is how many of the latest durations are kept as exact values. A histogram's quantiles
+// are only as precise as its buckets, and 2 h must not look like 3 h.
 const keepRecent = 256
 
-// recent are the latest durations of a kind, in seconds.
+// recent holds the latest durations of one kind, in seconds.
 type recent struct {
 	mu     sync.Mutex
 	latest [keepRecent]timedValue
-	n      int // ever noted
+	n      int // number of all values so far
 }
 
 type timedValue struct {
@@ -34,7 +34,7 @@ func (r *recent) note(at time.Time, took time.Duration) float64 {
 	return value
 }
 
-// quantiles are of those noted after a time.
+// quantiles returns the quantiles of the values noted after a time.
 func (r *recent) quantiles(after time.Time) status.Quantiles {
 	values := make([]float64, 0, keepRecent)
 	r.mu.Lock()

@@ -8,10 +8,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// states are the metrics that are read from the status at a scrape.
+// states is the collector of the metrics that are read from the status at a scrape.
 type states struct {
 	read   func() *status.Replica
-	alarms []string // that there are
+	alarms []string // names of all alarms of a replica
 
 	leader, margin, connected, lastFrame, lastEvent, inFlight  *prometheus.Desc // by subscription
 	nats, direct, queued, spooled, bytes, max, age, diskFailed *prometheus.Desc
@@ -55,7 +55,8 @@ func newStates(read func() *status.Replica, alarms []string) *states {
 	}
 }
 
-// Describe leaves the metrics unchecked: which there are depends on the state.
+// Describe describes nothing, which leaves the metrics unchecked: which ones exist depends on the
+// state.
 func (s *states) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the status once.
@@ -91,20 +92,20 @@ func (s *states) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(s.refreshes, prometheus.CounterValue, float64(now.Token.Refreshes), "ok")
 	to <- prometheus.MustNewConstMetric(s.refreshes, prometheus.CounterValue, float64(now.Token.Failures), "error")
 	s.collectAlarms(now, gauge)
-	if now.Consumers == nil { // another replica knows
+	if now.Consumers == nil { // another replica watches them
 		return
 	}
 	for _, c := range now.Consumers.Durable {
 		gauge(s.pending, float64(c.Pending), c.Name)
-		if c.Sequence > 0 || c.Pending == 0 && c.Unacknowledged == 0 { // else it is not known
+		if c.Sequence > 0 || c.Pending == 0 && c.Unacknowledged == 0 { // otherwise unknown
 			gauge(s.oldest, c.Oldest, c.Name)
 		}
 		gauge(s.redelivered, float64(c.Redelivered), c.Name)
 	}
 }
 
-// collectAlarms shows every alarm of the whole replica, raised or not, so that a
-// rule can tell "not raised" from "not there"; those of subscriptions while raised.
+// collectAlarms exports every alarm of the whole replica, raised or not, so that a rule can tell
+// "not raised" from "no data"; alarms of subscriptions only while raised.
 func (s *states) collectAlarms(now *status.Replica, gauge func(*prometheus.Desc, float64, ...string)) {
 	type key struct{ alarm, subscription string }
 	raised := make(map[key]bool)

@@ -6,29 +6,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Subscription are the instruments of one subscription, over all terms in which
-// this process leads it.
+// Subscription holds the instruments of one subscription, over all terms in which this process
+// leads it.
 type Subscription struct {
-	Received         prometheus.Counter // events, repetitions included
-	Published        prometheus.Counter // events stored, duplicates not
-	RepeatedLocal    prometheus.Counter // recognised here, and not sent
+	Received         prometheus.Counter // events, including repetitions
+	Published        prometheus.Counter // events stored, without duplicates
+	RepeatedLocal    prometheus.Counter // recognised here and not sent
 	RepeatedStream   prometheus.Counter // recognised by the stream
 	Malformed        prometheus.Counter
 	InvalidSignature prometheus.Counter
-	UnknownName      prometheus.Counter // events whose names this version does not know
+	UnknownName      prometheus.Counter // events whose name this version does not know
 	Gaps             prometheus.Counter
 	GapSeconds       prometheus.Counter
 
-	ready prometheus.Counter // connects that were successful
+	ready prometheus.Counter // successful connects
 
 	zoom, delivery, store, late durations
 	roundTrip                   prometheus.Observer
 	history                     history
 
-	transitions, connects, closes *prometheus.CounterVec // the rest of the labels is free
+	transitions, connects, closes *prometheus.CounterVec // with the subscription label set and the other one free
 }
 
-// vectors are the instruments that have a subscription as a label.
+// vectors holds the instruments labelled by subscription.
 type vectors struct {
 	received, published, duplicates, malformed, invalid, unknown, gaps, gapSeconds *prometheus.CounterVec
 	transitions, connects, closes                                                  *prometheus.CounterVec
@@ -37,7 +37,7 @@ type vectors struct {
 
 const label = "subscription"
 
-// ready is the outcome of a connect that succeeded.
+// ready is the outcome of a successful connect.
 const ready = "ready"
 
 func newVectors(f family) *vectors {
@@ -76,7 +76,7 @@ func (v *vectors) subscription(id string) *Subscription {
 	}
 }
 
-// durations are a hop's: for Prometheus, and the latest for the status.
+// durations are those of one hop: a histogram for Prometheus, and the latest values for the status.
 type durations struct {
 	prometheus.Observer
 	recent recent
@@ -84,8 +84,7 @@ type durations struct {
 
 func (d *durations) note(at time.Time, took time.Duration) { d.Observe(d.recent.note(at, took)) }
 
-// Arrived is told of a received event: when it happened and was sent, zero if Zoom
-// does not say.
+// Arrived records a received event. happened and sent are zero if Zoom does not give them.
 func (s *Subscription) Arrived(happened, sent, received time.Time) {
 	if !happened.IsZero() && !sent.IsZero() {
 		s.zoom.note(received, sent.Sub(happened))
@@ -95,7 +94,7 @@ func (s *Subscription) Arrived(happened, sent, received time.Time) {
 	}
 }
 
-// Stored is told of an event in the stream.
+// Stored records that an event is in the stream. happened is zero if Zoom does not give it.
 func (s *Subscription) Stored(happened, received, stored time.Time) {
 	s.store.note(stored, stored.Sub(received))
 	if !happened.IsZero() {
@@ -103,16 +102,16 @@ func (s *Subscription) Stored(happened, received, stored time.Time) {
 	}
 }
 
-// RoundTrip is told of an answered heartbeat.
+// RoundTrip records the round trip of a heartbeat.
 func (s *Subscription) RoundTrip(took time.Duration) { s.roundTrip.Observe(took.Seconds()) }
 
-// Transition counts a beginning or an end of leadership.
+// Transition counts the beginning or end of a leadership.
 func (s *Subscription) Transition(reason string) { s.transitions.WithLabelValues(reason).Inc() }
 
-// Connected counts a connect that succeeded.
+// Connected counts a successful connect.
 func (s *Subscription) Connected() { s.ready.Inc() }
 
-// Connect counts an attempt to connect that failed.
+// Connect counts a failed attempt to connect.
 func (s *Subscription) Connect(outcome string) { s.connects.WithLabelValues(outcome).Inc() }
 
 // Close counts the end of a connection.

@@ -10,13 +10,13 @@ import (
 
 const (
 	heartbeat = 15 * time.Second
-	// writeTimeout drops a viewer that takes nothing for longer. A browser that draws hundreds
-	// of subscriptions on a busy machine takes nothing for seconds.
+	// writeTimeout is how long a viewer may take nothing before it is dropped. A browser that draws
+	// hundreds of subscriptions on a busy machine may take nothing for seconds.
 	writeTimeout = 15 * time.Second
 	pieceSize    = 64 << 10
 )
 
-// serveEvents is a viewer's stream of messages, each one JSON object.
+// serveEvents sends a viewer's stream of messages, each one a JSON object.
 func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -30,9 +30,9 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.leave(v)
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // the server's are for requests that end; where there are none, none is needed
+	_ = out.SetReadDeadline(time.Time{}) // the server's deadlines are for requests that end; an error means that there are none
 	send := func(b []byte) bool {
-		// A first message may have megabytes: what counts is that they go on.
+		// A first message may have megabytes: each piece gets the full timeout.
 		for piece := range slices.Chunk(b, pieceSize) {
 			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
 			if _, err := w.Write(piece); err != nil || p.ended() {
@@ -43,7 +43,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold messages back
+	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx buffers messages
 	if !send([]byte("retry: 1000\n\n")) {
 		return
 	}
@@ -66,8 +66,8 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// message is the server-sent event of a frame, without the parts that were sent
-// before. JSON has no line breaks, so that it is one line.
+// message encodes a frame as a server-sent event, without the parts already sent. It fits on one
+// line, since encoded JSON has no line breaks.
 func (f *frame) message(sent *frame) []byte {
 	var b bytes.Buffer
 	b.WriteString(`data: {"at":`)
@@ -99,7 +99,7 @@ func (f *frame) message(sent *frame) []byte {
 func encode(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // times and texts
+		panic(err) // cannot happen: times and strings
 	}
 	return data
 }

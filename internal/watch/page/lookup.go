@@ -12,32 +12,32 @@ import (
 )
 
 const (
-	// MaxFound is how many events a search tells of.
+	// MaxFound bounds the events that a search returns.
 	MaxFound = 50
 
-	// readAtOnce whole events are read at once, whoever asks.
+	// readAtOnce bounds the whole events that are read concurrently, over all viewers.
 	readAtOnce = 4
 
 	searchTimeout = 15 * time.Second
-	// searchPatience is how long a search waits for the end of the one before.
+	// searchPatience is how long a search waits for the previous one to end.
 	searchPatience = 3 * time.Second
 )
 
-// spans are how far back a search may look.
+// spans are the periods that a search may cover.
 var spans = map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
 
-// Found is what a search has found.
+// Found is the result of a search.
 type Found struct {
 	Events    []Event   `json:"events"` // newest first
 	Malformed []Event   `json:"malformed"`
 	Since     time.Time `json:"since"`
-	Looked    uint64    `json:"looked"`   // messages looked at
-	LeftOut   uint64    `json:"left_out"` // older ones since then that were not
-	More      bool      `json:"more"`     // only the newest are told of
-	Gaps      int       `json:"gaps"`     // since then, if nothing is found
+	Looked    uint64    `json:"looked"`   // number of messages examined
+	LeftOut   uint64    `json:"left_out"` // older messages in the period that were not
+	More      bool      `json:"more"`     // only the newest matches are included
+	Gaps      int       `json:"gaps"`     // number of gaps in the period, if nothing was found
 }
 
-// serveStored serves one message, whole. Who may ask is decided before.
+// serveStored serves one whole message. The caller has checked who may ask.
 func (p *Page) serveStored(w http.ResponseWriter, r *http.Request) {
 	seq, err := strconv.ParseUint(r.PathValue("seq"), 10, 64)
 	if err != nil || seq == 0 {
@@ -61,8 +61,8 @@ func (p *Page) serveStored(w http.ResponseWriter, r *http.Request) {
 	answer(w, stored, err)
 }
 
-// serveSearch searches the stream. Who may ask is decided before. There is one search at a
-// time, whoever asks: it makes NATS read.
+// serveSearch searches the stream. The caller has checked who may ask. Only one search runs at a
+// time, over all viewers, because it makes NATS read a lot.
 func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	what := strings.TrimSpace(query.Get("what"))
@@ -88,7 +88,7 @@ func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	found, err := p.source.Search(ctx, what, time.Now().Add(-span))
-	<-p.searching // the next one need not wait until this one's answer is read
+	<-p.searching // the next search need not wait until this answer is sent
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -98,7 +98,7 @@ func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 	answer(w, found, err)
 }
 
-// answer answers with JSON, or why there is none.
+// answer sends JSON, or the error.
 func answer(w http.ResponseWriter, v any, err error) {
 	text := []byte(nil)
 	if err == nil {

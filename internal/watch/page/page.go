@@ -13,15 +13,14 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// csp lets the page run its own files and nothing else, so that text from the
-// stream stays text whatever it says. uPlot sets styles from a script, which this
-// permits.
+// csp lets the page load its own files and nothing else, so that text from the stream stays text
+// whatever it contains. uPlot sets styles from a script, which this permits.
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// routes serves the page at /, its files below /assets/, /events, and chapters of the
-// runbook; and whole events at /event/ and /search, of which the caller decides who may
-// ask for them: they hold personal data.
+// routes serves the page at /, its files below /assets/, its messages at /events, and chapters of
+// the runbook. Whole events are at /event/ and /search: they hold personal data, so the caller
+// decides who may ask for them.
 func (p *Page) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { serveAsset(w, r, "index.html") })
@@ -51,8 +50,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	h := w.Header()
-	// The files belong together: a browser may keep them, but asks whether they
-	// are still the same.
+	// The files belong to one version: a browser may cache them, but has to revalidate.
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(content)))
 	if path.Ext(name) == ".LICENSE" {

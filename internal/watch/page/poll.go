@@ -19,8 +19,8 @@ const (
 	pollEvery   = time.Second
 	pollTimeout = 5 * time.Second
 	maxViewers  = 100
-	// latest is how many samples of its history a line keeps in messages without
-	// it: enough to bridge messages that a viewer has skipped.
+	// latest is how many samples of its history a line keeps in messages without the full history:
+	// enough to cover messages that a slow viewer has skipped.
 	latest = 5
 )
 
@@ -29,30 +29,30 @@ type Page struct {
 	source Source
 	log    zerolog.Logger
 	mux    http.Handler
-	wake   chan struct{} // there is a first viewer
+	wake   chan struct{} // signalled by the first viewer
 
-	searching chan struct{} // holds one while somebody searches
-	reading   chan struct{} // holds one for each whole event that is read
+	searching chan struct{} // semaphore of one search
+	reading   chan struct{} // semaphore of the whole events being read
 
 	mu      sync.Mutex // not held across I/O
 	viewers map[*viewer]struct{}
 	over    bool
 
-	// Of Run alone.
+	// Below: used by Run only.
 	last frame
-	said [3]string // errors of the source that are logged
+	said [3]string // latest errors of the source, as logged
 }
 
-// viewer is a browser that listens.
+// viewer is a connected browser.
 type viewer struct {
-	slot  chan *frame // holds one; closed at the end
-	fresh bool        // it has no history yet
+	slot  chan *frame // holds one frame; closed at the end
+	fresh bool        // has not been given the history yet
 }
 
-// frame is what a message is made of: JSON, and errors of the source.
+// frame is the content of a message: encoded JSON, and the source's errors.
 type frame struct {
 	at       time.Time
-	full     bool // the overview is with history
+	full     bool // the overview includes the history
 	overview part
 	events   part
 	timeline part
@@ -60,22 +60,22 @@ type frame struct {
 	failed   map[string]failure // by part
 }
 
-// part is sent again only when it has changed.
+// part is one section of a message. It is sent again only when its version has changed.
 type part struct {
 	json    []byte
 	version int
-	read    time.Time // the last time that it was had whole
-	partial bool      // it came with an error
+	read    time.Time // when it was last read without an error
+	partial bool      // it was returned together with an error
 }
 
-// failure says of a part that could not be had how old what is shown of it is.
+// failure describes a part that could not be read, and the age of what is shown instead.
 type failure struct {
 	Error   string    `json:"error"`
 	Read    time.Time `json:"read,omitzero"`
-	Partial bool      `json:"partial,omitempty"` // what is shown is what came with the error
+	Partial bool      `json:"partial,omitempty"` // what is shown was returned together with the error
 }
 
-// set takes what the source has returned at a time, together with an error or none.
+// set stores what the source returned at a time, with its error if any, and returns the error.
 func (p *part) set(v any, at time.Time, err error) error {
 	data, failed := json.Marshal(v)
 	if failed != nil {
@@ -91,15 +91,15 @@ func (p *part) set(v any, at time.Time, err error) error {
 	return err
 }
 
-// New makes a page. Its viewers get nothing before Run runs.
+// New returns a page. Viewers get nothing before Run.
 func New(source Source, log zerolog.Logger) *Page {
 	p := &Page{source: source, log: log, wake: make(chan struct{}, 1), searching: make(chan struct{}, 1), reading: make(chan struct{}, readAtOnce), viewers: make(map[*viewer]struct{})}
 	p.mux = p.routes()
 	return p
 }
 
-// Run asks the source while anybody watches, until ctx is done. Then it ends the
-// viewers' requests, which [http.Server.Shutdown] would wait for.
+// Run queries the source while anybody watches, until ctx is done. Then it ends the viewers'
+// requests, since [http.Server.Shutdown] would wait for them.
 func (p *Page) Run(ctx context.Context) {
 	defer p.end()
 	tick := time.NewTicker(pollEvery)
@@ -126,7 +126,7 @@ func (p *Page) wanted() (watched, history bool) {
 	return len(p.viewers) > 0, history
 }
 
-// poll asks for everything at once and hands it to the viewers.
+// poll queries everything concurrently and passes the result to the viewers.
 func (p *Page) poll(ctx context.Context, history bool) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
@@ -148,7 +148,7 @@ func (p *Page) poll(ctx context.Context, history bool) {
 	if overview != nil {
 		errs[0] = f.overview.set(withLatest(overview), f.at, errs[0])
 		if history {
-			full, _ = json.Marshal(overview) // if it fails, so has the one before
+			full, _ = json.Marshal(overview) // if this fails, set has failed as well
 		}
 	}
 	if events != nil || errs[1] == nil {
@@ -168,7 +168,7 @@ func (p *Page) poll(ctx context.Context, history bool) {
 	p.deliver(f, full)
 }
 
-// tell words the source's errors, and logs those that are new.
+// tell formats the source's errors, and logs new ones.
 func (p *Page) tell(errs [3]error) []string {
 	words := []string{}
 	for i, what := range []string{"the replicas cannot be asked", "the latest events cannot be read", "the timeline cannot be read"} {
@@ -180,7 +180,7 @@ func (p *Page) tell(errs [3]error) []string {
 		text := errs[i].Error()
 		cut(&text)
 		p.said[i] = text
-		if i == 0 || text != p.said[0] { // else one cause is told once
+		if i == 0 || text != p.said[0] { // otherwise the same cause would appear twice
 			words = append(words, fmt.Sprintf("%s: %s", what, text))
 		}
 		if said != text {
@@ -190,7 +190,7 @@ func (p *Page) tell(errs [3]error) []string {
 	return words
 }
 
-// withLatest is an overview without all but the latest of its history.
+// withLatest returns the overview with only the latest samples of its history.
 func withLatest(o *status.Overview) *status.Overview {
 	short := *o
 	short.Subscriptions = append([]status.Line{}, o.Subscriptions...)
@@ -201,7 +201,7 @@ func withLatest(o *status.Overview) *status.Overview {
 	return &short
 }
 
-// deliver leaves a frame to each viewer; with history to those that have none.
+// deliver passes a frame to each viewer; to those without a history, one that includes it.
 func (p *Page) deliver(plain frame, history []byte) {
 	full := plain
 	full.full, full.overview.json = true, history
@@ -212,7 +212,7 @@ func (p *Page) deliver(plain frame, history []byte) {
 		if v.fresh && history != nil {
 			f, v.fresh = &full, false
 		}
-		// One that is slow skips messages, but not its only one with history.
+		// A slow viewer skips frames, but never the only one with the history.
 		select {
 		case old := <-v.slot:
 			if old.full {
@@ -220,11 +220,11 @@ func (p *Page) deliver(plain frame, history []byte) {
 			}
 		default:
 		}
-		v.slot <- f // there is room: nobody else sends
+		v.slot <- f // never blocks: the slot is empty and nobody else sends
 	}
 }
 
-// join adds a viewer, unless there are too many or the end has come.
+// join adds a viewer, unless there are too many or Run has ended.
 func (p *Page) join() (v *viewer, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

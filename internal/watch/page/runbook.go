@@ -9,8 +9,8 @@ import (
 	"github.com/zoomstream/zoomstream/docs"
 )
 
-// serveChapter serves a chapter of the runbook, as it is written: of this very version,
-// and also where nothing but this replica can be reached.
+// serveChapter serves a chapter of the runbook as plain text. It matches this version, and works
+// where nothing but this replica can be reached.
 func serveChapter(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("chapter")
 	text, found := chapter(docs.Runbook, name)
@@ -22,7 +22,7 @@ func serveChapter(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, text) //nolint:errcheck // the reader has gone
 }
 
-// chapter is what a document has below the heading of that name, up to the next one.
+// chapter returns the heading of that name with the text up to the next heading.
 func chapter(document, name string) (text string, found bool) {
 	heading := "## " + name + "\n"
 	_, rest, found := strings.Cut(document, "\n"+heading)

@@ -13,17 +13,17 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// ErrNotThere says that the stream does not have a message.
+// ErrNotThere says that the stream does not have the message.
 var ErrNotThere = errors.New("it is not in the stream any more")
 
-// Stored is a message of the stream, whole: it holds personal data.
+// Stored is a whole message of the stream. It holds personal data.
 type Stored struct {
 	Seq     uint64    `json:"seq"`
 	Subject string    `json:"subject"`
 	At      time.Time `json:"at"`
 	Headers []Header  `json:"headers"` // by name
 	Body    string    `json:"body"`    // for people: JSON is indented
-	Bytes   int       `json:"bytes"`   // of the body, as it is stored
+	Bytes   int       `json:"bytes"`   // size of the body as stored
 	Cut     bool      `json:"cut,omitempty"`
 }
 
@@ -35,13 +35,13 @@ type Header struct {
 
 const (
 	maxHeaders = 100
-	// maxBody is how many bytes of a body a browser gets. JSON is indented if it is no larger,
-	// and no deeper than deepest: indented, it may be as many times larger.
+	// maxBody bounds the bytes of a body that a browser gets. JSON is indented only up to this size
+	// and to a depth of deepest, since indentation can multiply the size by the depth.
 	maxBody = 256 << 10
 	deepest = 64
 )
 
-// NewStored makes a bounded Stored of a message.
+// NewStored makes a Stored of a message, within the limits.
 func NewStored(seq uint64, subject string, at time.Time, headers map[string][]string, body []byte) *Stored {
 	s := &Stored{Seq: seq, Subject: message.Short(subject, MaxText), At: at.UTC(), Headers: []Header{}, Body: pretty(body), Bytes: len(body)}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
@@ -52,16 +52,16 @@ func NewStored(seq uint64, subject string, at time.Time, headers map[string][]st
 		}
 	}
 	if s.Cut = len(s.Body) > maxBody; s.Cut {
-		s.Body = strings.ToValidUTF8(s.Body[:maxBody], "") // not half a letter
+		s.Body = strings.ToValidUTF8(s.Body[:maxBody], "") // do not cut a character in half
 	}
 	return s
 }
 
-// pretty is a body for people.
+// pretty formats a body for people.
 func pretty(body []byte) string {
 	var out bytes.Buffer
 	if len(body) > maxBody {
-		return strings.ToValidUTF8(string(body[:min(len(body), maxBody+utf8.UTFMax)]), "\ufffd") // enough to see that it is cut
+		return strings.ToValidUTF8(string(body[:min(len(body), maxBody+utf8.UTFMax)]), "\ufffd") // longer than maxBody, so that the caller sees the need to cut
 	}
 	if depth(body) > deepest || json.Indent(&out, body, "", "  ") != nil {
 		return strings.ToValidUTF8(string(body), "\ufffd")
@@ -69,7 +69,7 @@ func pretty(body []byte) string {
 	return strings.ToValidUTF8(out.String(), "\ufffd")
 }
 
-// depth is how deep objects and lists are within each other in JSON, at most.
+// depth returns the maximum nesting of objects and lists in JSON.
 func depth(text []byte) (most int) {
 	now, quoted := 0, false
 	for i := 0; i < len(text); i++ {
