@@ -12,7 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/natsconn"
 )
 
-// askSettings are the flags of the commands that ask a running zoomstream.
+// askSettings are the flags of the commands that query a running zoomstream.
 type askSettings struct {
 	Config string `name:"config" placeholder:"FILE" help:"YAML file with settings; keys are the flags' names with underscores."`
 	config.Settings
@@ -21,7 +21,7 @@ type askSettings struct {
 // natsPatience is how long a command waits for NATS.
 const natsPatience = 5 * time.Second
 
-// connect loads the settings and connects to NATS; what Zoom needs may be missing.
+// connect loads the settings and connects to NATS. Zoom's settings may be missing.
 func (c *askSettings) connect(p *process, command string) (*config.Config, jetstream.JetStream, error) {
 	cfg, err := config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
 	if err != nil {
@@ -32,16 +32,16 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, jetst
 	return cfg, js, err
 }
 
-// warnForeign tells of variables that may be a slip or another program's, to a command that
-// needs none of them.
+// warnForeign warns a command that needs none of Zoom's settings about variables that may be
+// mistakes, or another program's.
 func warnForeign(p *process, cfg *config.Config) {
 	for _, foreign := range cfg.Foreign() {
 		fmt.Fprintf(p.stderr, "zoomstream: warning: %v (this command needs none of Zoom's settings and goes on)\n", foreign)
 	}
 }
 
-// connectNATS connects as the connector would. Without a setting of NATS that is
-// to the server which the connector embeds, in another process.
+// connectNATS connects as a replica would. Without NATS settings, it connects to the embedded
+// server of a replica in another process.
 func connectNATS(p *process, cfg *config.Config, name string) (jetstream.JetStream, error) {
 	options := natsOptions(cfg, name)
 	ctx, cancel := context.WithTimeoutCause(p.ctx, natsPatience, fmt.Errorf("no connection within %s", natsPatience))

@@ -13,7 +13,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (completionCmd) Help() string {
 	return `bash: source <(zoomstream completion bash), in ~/.bashrc
 zsh:  source <(zoomstream completion zsh), in ~/.zshrc behind compinit
@@ -32,11 +32,11 @@ func (c *completionCmd) Run(p *process, parsed *kong.Context) error {
 	return fishCompletion(p.stdout, commands)
 }
 
-// completion is what may follow a command. Help is one line of plain words.
+// completion is what may follow a command. help is one line of plain words.
 type completion struct {
 	name, help string
 	flags      []completedFlag
-	words      []string // its subcommands, or the values of its argument
+	words      []string // its subcommands, or values of its argument
 }
 
 type completedFlag struct {
@@ -44,7 +44,7 @@ type completedFlag struct {
 	value      bool // a value follows
 }
 
-// completions are those of the program's commands.
+// completions returns the completions of all commands.
 func completions(program *kong.Node) (all []completion) {
 	for _, node := range program.Children {
 		c := completion{name: node.Name, help: plain(node.Help)}
@@ -85,7 +85,7 @@ func (c *completion) flagWords() string {
 	return b.String()
 }
 
-// plain is the first sentence of a help, without what shells might read as something else.
+// plain returns the first sentence of a help text, without characters that are special to shells.
 func plain(help string) string {
 	first, _, _ := strings.Cut(help, ". ")
 	return strings.Map(func(r rune) rune {

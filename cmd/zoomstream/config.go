@@ -17,7 +17,7 @@ type configCmd struct {
 
 type configCheckCmd struct{ askSettings }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (configCheckCmd) Help() string {
 	return `Exit code 0: the settings can work. 64: the command line is wrong. 78: they cannot; all that is wrong is printed.
 zoomstream doctor asks Zoom and NATS, too.`
@@ -50,7 +50,7 @@ func (c *configCheckCmd) Run(p *process) error {
 	return nil
 }
 
-// httpExposed is what is to be known of a status page beyond loopback.
+// httpExposed is the warning about a status page that is reachable beyond loopback.
 const httpExposed = "other machines may reach the status page and its figures, which ask for no login; put a proxy in front, or use 127.0.0.1:8480"
 
 type configShowCmd struct {

@@ -32,27 +32,27 @@ const (
 	demoClient       = "demo-client"
 	demoSecret       = "demo-secret"
 	demoAccount      = "demo-account"
-	// demoMemory is how many events the demo remembers, to tell which are lost.
+	// demoMemory is how many events the demo remembers to find lost ones.
 	demoMemory = 100_000
 )
 
-// demo is what the parts of one demonstration share.
+// demo is shared by the parts of one demonstration.
 type demo struct {
 	*process
-	log      zerolog.Logger // of warnings
+	log      zerolog.Logger // for warnings
 	nats     *natsconn.Embedded
 	js       jetstream.JetStream
 	listener net.Listener // of the simulated Zoom
 	sim      *zoomsim.Sim
 	replicas []*replica
 	stored   storedMessages
-	faults   chan fault // to be told of
+	faults   chan fault // whose outcome is to be reported
 
 	mu   sync.Mutex
-	acts []act // in their order
+	acts []act // in the order of events
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *demoCmd) Validate() error {
 	if c.Rate <= 0 {
 		return fmt.Errorf("--rate=%v is not above 0", c.Rate)
@@ -63,8 +63,8 @@ func (c *demoCmd) Validate() error {
 	return nil
 }
 
-// Run starts a simulated Zoom and NATS in this process and the replicas as
-// processes of their own, and prints what is stored.
+// Run starts a simulated Zoom and NATS in this process, and the replicas as separate processes, and
+// prints what is stored.
 func (c *demoCmd) Run(p *process) error {
 	ctx := p.ctx
 	if c.Duration > 0 {
@@ -98,7 +98,7 @@ func (c *demoCmd) Run(p *process) error {
 	return d.play(ctx, c)
 }
 
-// startNATS takes the default port, or any if that is taken.
+// startNATS uses the default port, or any other if that is taken.
 func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
 	options := natsconn.EmbeddedOptions{
 		DataDir: dir, Addr: loopback(d.ports.nats), Log: d.log, Readers: &natsconn.Readable{Prefix: "zoom", Stream: "ZOOM", Bucket: "zoomstream"},
@@ -112,7 +112,7 @@ func (d *demo) startNATS(ctx context.Context, dir string) (err error) {
 	return err
 }
 
-// listen does the same for the simulator.
+// listen opens the simulator's port in the same way.
 func (d *demo) listen() (err error) {
 	d.listener, err = net.Listen("tcp", loopback(d.ports.zoom))
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -160,8 +160,8 @@ Make Zoom misbehave (all faults: http://%s/control/):
 `, d.replicas[0].page, d.replicas[1].page, d.nats.ClientURL(), d.listener.Addr(), d.listener.Addr())
 }
 
-// play runs everything until the context ends. The parts end in the order in
-// which events flow, so that nothing on the way is left behind.
+// play runs everything until ctx ends. The parts stop in the order in which events flow, so that
+// none is left in flight.
 func (d *demo) play(ctx context.Context, c *demoCmd) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
@@ -186,11 +186,11 @@ func (d *demo) play(ctx context.Context, c *demoCmd) error {
 		d.watchFaults(ctx)
 		return nil
 	})
-	parts.Go(func() error { // who presses the keys
+	parts.Go(func() error { // the person at the keyboard
 		d.direct(ctx, c, quit)
 		return nil
 	})
-	parts.Go(func() error { // Zoom, and the end of all
+	parts.Go(func() error { // Zoom, and the shutdown of everything
 		d.emit(ctx, c.Rate)
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -206,7 +206,7 @@ func (d *demo) play(ctx context.Context, c *demoCmd) error {
 	return parts.Wait()
 }
 
-// emit sends events from when a replica is connected until the context ends.
+// emit sends events from when a replica is connected until ctx ends.
 func (d *demo) emit(ctx context.Context, rate float64) {
 	if d.sim.WaitReady(ctx, demoSubscription) == nil {
 		d.sim.Traffic(ctx, zoomsim.Traffic{Subscription: demoSubscription, Rate: rate}) //nolint:errcheck // ends with the context

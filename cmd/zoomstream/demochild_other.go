@@ -4,6 +4,6 @@ package main
 
 import "syscall"
 
-// childAttributes leaves the child in the group of the terminal: only Ctrl-C
-// there reaches it if the demo is killed.
+// childAttributes leaves the child in the terminal's process group: if the demo is killed, only
+// Ctrl-C in the terminal reaches it.
 func childAttributes() *syscall.SysProcAttr { return nil }

@@ -10,18 +10,17 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// cost is what a change of leaders cost, by the simulator's ledger and by what
-// is stored.
+// cost is what a change of leader cost, according to the simulator's ledger and the stream.
 type cost struct {
-	hole     time.Duration // without a connection
+	hole     time.Duration // time without a connection
 	gap      message.Gap   // zero: none
-	lost     int           // events that are not stored
-	unstored int           // of these, those that a connection was there for: they may be on their way
-	doubled  int           // events that are stored twice
+	lost     int           // events not stored
+	unstored int           // of these, events sent over a live connection: they may be in flight
+	doubled  int           // events stored twice
 }
 
-// outcome tells who leads now and what the change cost, once what was on its
-// way is stored.
+// outcome returns the new leader and what the change cost, once messages in flight have been
+// stored.
 func (d *demo) outcome(ctx context.Context, began time.Time) (leader string, c cost) {
 	ready := time.Now()
 	leader = "nobody"
@@ -39,7 +38,7 @@ func (d *demo) outcome(ctx context.Context, began time.Time) (leader string, c c
 	}
 }
 
-// cost is that of a change which began and was over at the given times.
+// cost computes the cost of a change that began and ended at the given times.
 func (d *demo) cost(began, over time.Time) (c cost) {
 	ledger := d.sim.Ledger()
 	for _, e := range ledger.Entries {
@@ -57,13 +56,13 @@ func (d *demo) cost(began, over time.Time) (c cost) {
 			}
 		}
 	}
-	var last time.Time // end of the socket before
+	var last time.Time // end of the previous socket
 	for _, k := range ledger.Sockets {
 		if k.Ready.IsZero() {
 			continue
 		}
 		if k.Ready.After(began) && !last.IsZero() {
-			c.hole += max(0, k.Ready.Sub(last)) // a displaced one ends after the readiness of the next
+			c.hole += max(0, k.Ready.Sub(last)) // a displaced socket ends after the next one is ready
 		}
 		last = k.Retired
 	}
@@ -73,7 +72,7 @@ func (d *demo) cost(began, over time.Time) (c cost) {
 	return c
 }
 
-// gapText is the length of the gap, as the marker in the stream has it.
+// gapText formats the length of the gap, according to the marker in the stream.
 func (c cost) gapText(none, before string) string {
 	switch {
 	case c.gap != (message.Gap{}):

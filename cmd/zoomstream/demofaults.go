@@ -10,19 +10,19 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// faultBound is how long a fault may take to be noticed: a frozen connection is found dead
-// after two heartbeats.
+// faultBound bounds the time until a fault is noticed: a frozen connection is detected after two
+// heartbeats.
 const faultBound = 2 * time.Minute
 
-// fault is what the control API has done to the connection.
+// fault is something the control API did to the connection.
 type fault struct {
 	name  string
 	began time.Time
-	ready int64 // connections until then
+	ready int64 // number of ready connections before
 	from  string
 }
 
-// commented says what the control API is made to do, whoever asks it.
+// commented prints what the control API is asked to do, by anybody.
 func (d *demo) commented(control http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, is := strings.CutPrefix(r.URL.Path, "/control/")
@@ -47,13 +47,13 @@ func (d *demo) commented(control http.Handler) http.Handler {
 		if slices.Contains([]string{"cut", "close", "freeze"}, name) {
 			select {
 			case d.faults <- f:
-			default: // one at a time: what the others cost, nobody can tell apart
+			default: // one at a time: overlapping costs could not be told apart
 			}
 		}
 	})
 }
 
-// answered is an answer, and whether it was a refusal.
+// answered is a response that notes whether it is a refusal.
 type answered struct {
 	http.ResponseWriter
 	refused bool
@@ -64,7 +64,7 @@ func (a *answered) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// watchFaults says what came of faults that end a connection, until the context ends.
+// watchFaults reports the cost of faults that end a connection, until ctx ends.
 func (d *demo) watchFaults(ctx context.Context) {
 	for {
 		select {

@@ -24,26 +24,26 @@ import (
 )
 
 const (
-	replicaRestart = 2 * time.Second // pause before a dead replica is started again
+	replicaRestart = 2 * time.Second // pause before a dead replica is restarted
 	replicaYoung   = 5 * time.Second // one that fails sooner would only fail again
-	replicaEnd     = 6 * time.Second // after SIGTERM; then it is killed
+	replicaEnd     = 6 * time.Second // time after SIGTERM until it is killed
 )
 
-// replica is a connector in a process of its own.
+// replica is a replica in a separate process.
 type replica struct {
 	name    string
-	dir     string // for its data; the log is beside it
+	dir     string // its data folder; the log is beside it
 	page    string // address of its status page
 	environ []string
 	say     func(format string, a ...any)
 
-	process atomic.Pointer[os.Process] // the latest
-	killed  atomic.Bool                // on purpose
+	process atomic.Pointer[os.Process] // the current one
+	killed  atomic.Bool                // killed on purpose
 	cancel  context.CancelFunc
 	ended   chan struct{}
 }
 
-// newReplicas makes the replicas, with nothing of this process's own settings.
+// newReplicas creates the replicas, without this process's own settings in their environment.
 func (d *demo) newReplicas(dir string) []*replica {
 	own := slices.DeleteFunc(slices.Clone(d.environ), func(entry string) bool {
 		return strings.HasPrefix(entry, "ZOOM") || strings.HasPrefix(entry, "NATS")
@@ -61,8 +61,8 @@ func (d *demo) newReplicas(dir string) []*replica {
 	return replicas
 }
 
-// freeAddress is the wanted one, or another if that is taken. The replica takes it a
-// moment later, and whenever it is started again.
+// freeAddress returns the wanted address, or another if it is taken, or "off". It is free only now:
+// the replica opens it a moment later, and again at each restart.
 func freeAddress(wanted string) string {
 	for _, address := range []string{wanted, "127.0.0.1:0"} {
 		if l, err := net.Listen("tcp", address); err == nil {
@@ -73,7 +73,7 @@ func freeAddress(wanted string) string {
 	return "off"
 }
 
-// launch keeps the replica running, as one of the parts, until stop.
+// launch keeps the replica running as one of the parts, until stop.
 func (r *replica) launch(ctx context.Context, parts *errgroup.Group) {
 	ctx, r.cancel = context.WithCancel(ctx)
 	parts.Go(func() error {
@@ -87,7 +87,7 @@ func (r *replica) stop() {
 	<-r.ended
 }
 
-// stopReplicas stops the leader last: another one would take over.
+// stopReplicas stops the leader last, so that no other replica takes over.
 func (d *demo) stopReplicas() {
 	leader := d.leader(context.Background())
 	for _, r := range d.replicas {
@@ -100,8 +100,8 @@ func (d *demo) stopReplicas() {
 	}
 }
 
-// keep does what a supervisor does: it starts the process again whenever it
-// has ended, until the context ends. One that fails at its start is an error.
+// keep acts as a supervisor: it restarts the process whenever it ends, until ctx ends. A process
+// that fails right after its start is an error.
 func (r *replica) keep(ctx context.Context) error {
 	runtime.LockOSThread() // on Linux the child dies with the thread that started it
 	defer runtime.UnlockOSThread()
@@ -125,7 +125,7 @@ func (r *replica) keep(ctx context.Context) error {
 	}
 }
 
-// run runs the process once. When the context ends, it is asked to end, too.
+// run runs the process once. When ctx ends, it sends SIGTERM.
 func (r *replica) run(ctx context.Context) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -148,7 +148,7 @@ func (r *replica) run(ctx context.Context) error {
 	return cmd.Wait()
 }
 
-// crash kills the process without a warning.
+// crash kills the process without warning.
 func (r *replica) crash() error {
 	r.killed.Store(true)
 	return r.process.Load().Kill()
@@ -160,7 +160,7 @@ func (r *replica) logEnd() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
-// leader is the replica that holds the lease; nil if none does.
+// leader returns the replica that holds the lease; nil if none does.
 func (d *demo) leader(ctx context.Context) *replica {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -182,8 +182,8 @@ func (d *demo) leader(ctx context.Context) *replica {
 	return nil
 }
 
-// settled reports whether every replica has been connected to NATS for long
-// enough that they know each other.
+// settled reports whether every replica has been connected to NATS long enough for them to know
+// each other.
 func (d *demo) settled() bool {
 	connections, err := d.nats.Server().Connz(nil)
 	if err != nil {

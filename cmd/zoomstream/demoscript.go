@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	takeoverBound = 30 * time.Second       // two lives of a lease
-	inFlight      = 500 * time.Millisecond // what Zoom sent so shortly before may be on its way
-	settleBound   = 3 * time.Second        // for that to be stored
-	lookEvery     = 50 * time.Millisecond  // while waiting
+	takeoverBound = 30 * time.Second       // twice the lease's TTL
+	inFlight      = 500 * time.Millisecond // what Zoom sent this shortly before may be in flight
+	settleBound   = 3 * time.Second        // to let that be stored
+	lookEvery     = 50 * time.Millisecond  // pause between checks
 )
 
-// keys passes the lines of the standard input on. A read from a terminal cannot
-// be interrupted, so the goroutine ends with the input or with the process.
+// keys passes on the lines of the standard input. A read from a terminal cannot be interrupted, so
+// the goroutine ends with the input or the process.
 func keys(ctx context.Context) <-chan string {
 	ignoreBackground()
 	lines := make(chan string)
@@ -36,7 +36,7 @@ func keys(ctx context.Context) <-chan string {
 	return lines
 }
 
-// direct obeys the keys, and plays the script as long as none was pressed.
+// direct executes the keys, and plays the script until one is pressed.
 func (d *demo) direct(ctx context.Context, c *demoCmd, quit func()) {
 	var script []string
 	if c.Script {
@@ -71,7 +71,7 @@ func (d *demo) direct(ctx context.Context, c *demoCmd, quit func()) {
 	}
 }
 
-// act does something to the leader and tells what came of it.
+// act does something to the leader and reports the result.
 func (d *demo) act(ctx context.Context, what, how string, do func(*replica) error) {
 	leader := d.awaitSteady(ctx)
 	if ctx.Err() != nil {
@@ -95,7 +95,7 @@ func (d *demo) act(ctx context.Context, what, how string, do func(*replica) erro
 	waiting, cancel := context.WithTimeout(ctx, takeoverBound)
 	defer cancel()
 	err := d.sim.Wait(waiting, demoSubscription, func(sum zoomsim.Summary) bool { return sum.Ready > ready && sum.Live == 1 })
-	if ctx.Err() != nil { // it was not awaited
+	if ctx.Err() != nil { // the wait was cut short
 		return
 	}
 	if err != nil {
@@ -107,8 +107,8 @@ func (d *demo) act(ctx context.Context, what, how string, do func(*replica) erro
 	}
 }
 
-// awaitSteady waits until a replica leads and is connected, and the other one
-// is up. It returns the leader, or nil.
+// awaitSteady waits until a replica leads and is connected, and the other one is up. It returns the
+// leader, or nil on timeout.
 func (d *demo) awaitSteady(ctx context.Context) *replica {
 	ctx, cancel := context.WithTimeout(ctx, takeoverBound)
 	defer cancel()

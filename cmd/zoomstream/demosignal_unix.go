@@ -10,6 +10,6 @@ import (
 // stepDown asks the replica to hand over.
 func (r *replica) stepDown() error { return r.process.Load().Signal(syscall.SIGUSR2) }
 
-// ignoreBackground lets a demo in the background of a terminal go on without
-// keys; the first read would stop it.
+// ignoreBackground lets a demo in the background of a terminal run on without keys; otherwise the
+// first read would stop it.
 func ignoreBackground() { signal.Ignore(syscall.SIGTTIN) }

@@ -9,16 +9,15 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// What the demo prints has at most so many columns, wherever it goes: it is a show for a
-// usual window.
+// Limits of the demo's output. The width applies wherever it goes: the show is made for a usual
+// window.
 const (
 	demoWidth   = 80
-	demoSubject = 43 // of which a subject has so many
-	demoActs    = 20 // that are summed up, the latest
+	demoSubject = 43 // columns for a subject
+	demoActs    = 20 // acts in the summary, the latest ones
 )
 
-// say prints what is done and what came of it, between lines so that it stands out among
-// the events.
+// say prints what is done and its result, framed by lines so that it stands out among the events.
 func (d *demo) say(format string, a ...any) { d.sayIn(paintOf(d.stdout).Strong, format, a...) }
 
 func (d *demo) sayIn(paint func(string) string, format string, a ...any) {
@@ -43,14 +42,14 @@ func (d *demo) sayIn(paint func(string) string, format string, a ...any) {
 	fmt.Fprintln(d.stdout)
 }
 
-// act is something that was done to a replica or to the connection, and what it cost.
+// act is something done to a replica or to the connection, and what it cost.
 type act struct {
 	what     string
-	from, to string // who led
+	from, to string // the leaders before and after
 	cost     cost
 }
 
-// sayCost says what came of an act, and notes it for the end.
+// sayCost prints the cost of an act, and keeps it for the summary.
 func (d *demo) sayCost(a act) {
 	paint := paintOf(d.stdout)
 	mark := paint.Good
@@ -63,7 +62,7 @@ func (d *demo) sayCost(a act) {
 	d.acts = append(d.acts, a)
 }
 
-// conclude sums up what was done and what became of all events.
+// conclude prints a summary of all acts and events.
 func (d *demo) conclude() {
 	d.mu.Lock()
 	acts := d.acts[max(0, len(d.acts)-demoActs):]

@@ -17,15 +17,15 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// demoPrefix begins all subjects.
+// demoPrefix is the prefix of all subjects.
 const demoPrefix = "zoom"
 
-// storedMessages is what the consumer has read from the stream.
+// storedMessages is what the demo's consumer has read from the stream.
 type storedMessages struct {
-	messages, events, doubled int // the consumer's own; to be read after its end
+	messages, events, doubled int // used by the consumer's goroutine; others may read them after its end
 
 	mu            sync.Mutex
-	bodies, older map[zoomsim.Digest]int // how often each of the latest events, at least demoMemory, is stored
+	bodies, older map[zoomsim.Digest]int // how often each event is stored, for at least the latest demoMemory
 	gap           message.Gap            // the latest
 }
 
@@ -54,7 +54,7 @@ func (s *storedMessages) add(subject string, body []byte, stored time.Time) {
 	s.bodies[digest]++
 }
 
-// times is how often an event is stored.
+// times returns how often an event is stored.
 func (s *storedMessages) times(body zoomsim.Digest) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,12 +67,11 @@ func (s *storedMessages) lastGap() message.Gap {
 	return s.gap
 }
 
-// watch prints the messages of the stream as they are stored, and when the
-// context ends those that are still to come.
+// watch prints the stream's messages as they are stored, and when ctx ends those still missing.
 func (d *demo) watch(ctx context.Context) error {
 	stream, err := d.awaitStream(ctx)
 	if err != nil {
-		return nil // the replicas have failed, and tell why
+		return nil // the replicas have failed, and report why
 	}
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
 	if err != nil {
@@ -95,7 +94,7 @@ func (d *demo) watch(ctx context.Context) error {
 	}
 }
 
-// rest prints what is stored and not yet printed.
+// rest prints the stored messages that are not printed yet.
 func (d *demo) rest(stream jetstream.Stream, messages jetstream.MessagesContext) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -125,11 +124,11 @@ func (d *demo) awaitStream(ctx context.Context) (jetstream.Stream, error) {
 	}
 }
 
-// print shows one stored message: time, subject, lateness, place.
+// print shows one stored message: time, subject, latency, sequence.
 func (d *demo) print(msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return // not from a stream, which cannot be
+		return // cannot happen: it comes from a stream
 	}
 	d.stored.add(msg.Subject(), msg.Data(), meta.Timestamp)
 	at, subject, place := meta.Timestamp.Local().Format("15:04:05.000"), zstatus.Visible(msg.Subject()), meta.Sequence.Stream
@@ -148,7 +147,7 @@ func (d *demo) print(msg jetstream.Msg) {
 	fmt.Fprintf(d.stdout, "%s  %s\n", paint.Faint(at), mark(cut(text, demoWidth-len(at)-2-len(end))+end))
 }
 
-// said tells what a message of the bridge's own says.
+// said describes one of the bridge's own messages.
 func said(kind message.Kind, header nats.Header, body []byte, stored time.Time) string {
 	switch kind {
 	case message.KindGap:
@@ -168,8 +167,8 @@ func said(kind message.Kind, header nats.Header, body []byte, stored time.Time) 
 	return message.ParseMalformed(header, nil).Reason
 }
 
-// lateness is the time from the event to its storage. Some events do not say when they
-// happened, or not in milliseconds.
+// lateness formats the time from the event to its storage. Some events have no time, or not in
+// milliseconds.
 func lateness(body []byte, stored time.Time) string {
 	happened := message.Happened(body, stored)
 	if happened.IsZero() {

@@ -14,7 +14,7 @@ type doctorCmd struct {
 	Connect     bool `name:"connect" help:"Connect to Zoom even if it is not known whether a replica is connected; one that is loses its connection. Never if the lease is held."`
 }
 
-// Help says what kong's one line has no room for.
+// Help is shown below the command's one-line description.
 func (doctorCmd) Help() string {
 	return `The connection to Zoom is tried only if the NATS of these settings knows of nobody who could be connected: Zoom allows one
 connection, and a new one closes the one that is there. So it is not tried while a replica holds the lease, or may be cut off;
@@ -24,12 +24,12 @@ another NATS than NATS_URL names here cannot be noticed: their connection would 
 Exit code 0: nothing fails; there may be warnings. 78: something fails that a restart does not mend. 1: something else fails.`
 }
 
-// Run checks what can be checked, whatever is wrong with the rest. A failed check
-// is an error, a warning is none.
+// Run makes every check that it can, even if others fail. A failed check is an error, a warning is
+// not.
 func (c *doctorCmd) Run(p *process) error {
 	o := doctor.Options{Connect: c.Connect}
 	o.Config, o.Errors = config.Load(c.Settings, c.Config, p.environ)
-	if o.Errors != nil { // without what Zoom needs, NATS can be looked at all the same
+	if o.Errors != nil { // NATS can be checked even without Zoom's settings
 		o.Config, _ = config.LoadWithoutZoom(c.Settings, c.Config, p.environ)
 	}
 	if !c.JSON {
@@ -40,7 +40,7 @@ func (c *doctorCmd) Run(p *process) error {
 		if err := writeJSON(p.stdout, report); err != nil {
 			return err
 		}
-	} else if report.Err() == nil { // else main says it
+	} else if report.Err() == nil { // otherwise main prints it
 		fmt.Fprintln(p.stdout, report.Summary())
 	}
 	return report.Err()

@@ -25,13 +25,13 @@ type findCmd struct {
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (findCmd) Help() string {
 	return `Exit code 0: something is found. 1: nothing is found, and the last line says what that may be due to; or the stream cannot be read;
 --json prints {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *findCmd) Validate(k *kong.Context) error {
 	if strings.TrimSpace(c.What) == "" {
 		return errors.New("nothing to find")
@@ -47,22 +47,22 @@ type found struct {
 	*inspect.Findings
 	Matches     []foundMatch `json:"matches"`
 	Repetitions repetitions  `json:"repetitions"`
-	Waiting     *waiting     `json:"waiting,omitempty"` // if nothing is found
+	Waiting     *waiting     `json:"waiting,omitempty"` // if nothing was found
 }
 
 type foundMatch struct {
 	inspect.Match
 	Body     json.RawMessage `json:"body,omitempty"`      // with --body
-	BodyText string          `json:"body_text,omitempty"` // instead, if it is no JSON
+	BodyText string          `json:"body_text,omitempty"` // used instead if it is not JSON
 }
 
-// repetitions are the messages among those found that replicas received again.
+// repetitions are those found messages that replicas received again.
 type repetitions struct {
 	Known   bool                 `json:"known"` // at least one replica has answered
 	Answers []inspect.SeenAnswer `json:"answers"`
 }
 
-// Run finds an event and tells its way.
+// Run finds an event and shows its path.
 func (c *findCmd) Run(p *process) error {
 	f, err := c.find(p)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// writeMatch shows one message and its way. Of the body there is nothing in it.
+// writeMatch prints one message and its path, but nothing of its body.
 func writeMatch(out io.Writer, m inspect.Match, f *inspect.Findings, again repetitions) {
 	fmt.Fprintf(out, "#%d  %s\n", m.Sequence, zstatus.Visible(m.Subject))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -39,7 +39,7 @@ func writeMatch(out io.Writer, m inspect.Match, f *inspect.Findings, again repet
 	table.Flush() //nolint:errcheck // as any other print
 }
 
-// way is the hops, each with the time since the hop before it that is known.
+// way returns the hops, each with the time since the previous known one.
 func way(h inspect.Hops) (lines [][2]string) {
 	var before time.Time
 	var from string
@@ -61,7 +61,7 @@ func way(h inspect.Hops) (lines [][2]string) {
 	return lines
 }
 
-// apart is a time between two hops. Zoom tells when it sent in whole seconds.
+// apart formats the time between two hops. Zoom gives the time of sending in whole seconds.
 func apart(d time.Duration, coarse bool) string {
 	if coarse {
 		return fmt.Sprintf("%+.1f s (to the second)", d.Seconds())
@@ -69,7 +69,7 @@ func apart(d time.Duration, coarse bool) string {
 	return fmt.Sprintf("%+.3f s", d.Seconds())
 }
 
-// repeated is what the replicas know of repetitions of a message.
+// repeated describes what the replicas know about repetitions of a message.
 func repeated(id string, again repetitions) string {
 	if !again.Known {
 		return "unknown: no replica answers"
@@ -89,8 +89,8 @@ func repeated(id string, again repetitions) string {
 	return strings.Join(lines, "; ")
 }
 
-// companions are the other messages under the match's message id, and those under
-// its tracking id.
+// companions returns the other messages with the same message id, and those with the same tracking
+// id.
 func companions(m inspect.Match, f *inspect.Findings) (copies, others []string) {
 	add := func(sequence uint64, subject, id, tracking string) {
 		place := fmt.Sprintf("#%d %s", sequence, zstatus.Visible(subject))
@@ -111,7 +111,7 @@ func companions(m inspect.Match, f *inspect.Findings) (copies, others []string) 
 	return copies, others
 }
 
-// some are the first of a list.
+// some formats the first elements of a list.
 func some(list []string) string {
 	const shown = 5
 	if len(list) <= shown {

@@ -10,15 +10,14 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// waiting is what replicas have received and the stream has not stored.
+// waiting is what replicas have received but the stream has not stored yet.
 type waiting struct {
 	Known    bool     `json:"known"` // at least one replica has answered
 	Replicas []waiter `json:"replicas"`
 	Silent   []string `json:"silent"` // replicas that do not answer
 }
 
-// waiter is a replica that has something. A message in the spool may be in flight,
-// too.
+// waiter is a replica with waiting messages. A message in the spool may also count as in flight.
 type waiter struct {
 	Replica  string `json:"replica"`
 	Spooled  int    `json:"spool_messages"`
@@ -38,8 +37,7 @@ func (w waiter) String() string {
 	return fmt.Sprintf("%s %s, and %s not in the stream yet", counted(n, "message"), where, are)
 }
 
-// askWaiting asks the replicas for what is not in the stream yet. That it is not
-// known is no error.
+// askWaiting asks the replicas what is not in the stream yet. An unknown answer is no error.
 func askWaiting(ctx context.Context, js jetstream.JetStream, bucket string) *waiting {
 	w := &waiting{Replicas: []waiter{}, Silent: []string{}}
 	overview, err := zstatus.Ask(ctx, js, zstatus.AskOptions{Bucket: bucket})
@@ -58,7 +56,7 @@ func askWaiting(ctx context.Context, js jetstream.JetStream, bucket string) *wai
 	return w
 }
 
-// notFound says in one line what was done, and what to look at next.
+// notFound says in one line what was searched, and what to check next.
 func notFound(f *found) error {
 	reasons := []string{inGaps(f)}
 	for _, w := range f.Waiting.Replicas {

@@ -13,10 +13,10 @@ import (
 
 func quoted(s string) string { return `"` + zstatus.Visible(s) + `"` }
 
-// writeJSON prints JSON that a terminal may show.
+// writeJSON prints indented JSON that is safe for a terminal.
 func writeJSON(out io.Writer, v any) error { return writeIndentedJSON(out, v, "  ") }
 
-// writeJSONLine prints JSON that a terminal may show, in one line.
+// writeJSONLine prints JSON that is safe for a terminal, on one line.
 func writeJSONLine(out io.Writer, v any) error { return writeIndentedJSON(out, v, "") }
 
 func writeIndentedJSON(out io.Writer, v any, indent string) error {
@@ -31,8 +31,8 @@ func writeIndentedJSON(out io.Writer, v any, indent string) error {
 	return err
 }
 
-// failed prints an error that leaves nothing else to print as JSON, if that is
-// wanted: who reads standard output only must see it there.
+// failed also prints the error as JSON, if JSON is wanted and there is nothing else to print:
+// somebody who reads only the standard output must see it there.
 func failed(p *process, asJSON bool, err error) error {
 	if err == nil || !asJSON {
 		return err
@@ -44,7 +44,7 @@ type failure struct {
 	Error string `json:"error"`
 }
 
-// indented is a body for people.
+// indented formats a body for people.
 func indented(body []byte) []byte {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "    ", "  ") != nil {
@@ -53,10 +53,10 @@ func indented(body []byte) []byte {
 	return append([]byte("    "), zstatus.VisibleJSON(b.Bytes())...)
 }
 
-// moment is a time to the millisecond, UTC.
+// moment formats a time in UTC, to the millisecond.
 func moment(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// lasted is a number of seconds for people.
+// lasted formats a number of seconds for people.
 func lasted(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
 	if d < time.Minute {

@@ -33,7 +33,7 @@ type forwardCmd struct {
 	Dead         bool          `help:"Send the dead letters of this delivery again, and end."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (forwardCmd) Help() string {
 	return `The endpoint gets each event as Zoom's webhook would send it: the exact body, Zoom's header names, a fresh time stamp, and a signature made with
 ZOOMSTREAM_FORWARD_SECRET. Answers of 2xx are deliveries. After any other answer, a time-out or a connection that fails, it tries again after growing
@@ -46,7 +46,7 @@ Exit code 0: a signal came, or with --dead: no dead letter is left. 1: restart m
 Its rights in NATS are those of user forwarder in nats.conf.`
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *forwardCmd) Validate(k *kong.Context) error {
 	if c.To == "" {
 		return errors.New("--to=URL is missing")
@@ -102,7 +102,7 @@ func (c *forwardCmd) Run(p *process) error {
 	}
 	warnForeign(p, cfg)
 	log := newLogger(p.stderr, "trace", cfg.LogFormat)
-	setLevel(cfg.LogLevel) // of all loggers, since it may change
+	setLevel(cfg.LogLevel) // global, so that it can change for all loggers
 	var secret atomic.Pointer[string]
 	secret.Store(&cfg.ForwardSecret)
 	options, err := c.options(cfg, log)
@@ -145,7 +145,7 @@ func (c *forwardCmd) Run(p *process) error {
 	return forward.Run(p.ctx, js, options)
 }
 
-// endedBefore leaves out an error if a signal was what ended the wait.
+// endedBefore drops an error if a signal ended the wait.
 func endedBefore(p *process, err error) error {
 	if p.ctx.Err() != nil {
 		return nil
@@ -180,7 +180,7 @@ func (c *forwardCmd) resend(p *process, cfg *config.Config, o forward.Options) e
 		fmt.Fprintf(p.stdout, "No dead letters: %s. forward makes it when it begins.\n", err)
 		return nil
 	}
-	if err != nil && sent.Delivered == 0 { // then nothing is known of what is left
+	if err != nil && sent.Delivered == 0 { // then the number left is unknown
 		return err
 	}
 	fmt.Fprintf(p.stdout, "%s of %s delivered, %d left.\n", counted(sent.Delivered, "dead letter"), o.Name, sent.Left)

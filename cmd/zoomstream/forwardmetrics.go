@@ -15,14 +15,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/guard"
 )
 
-// metricsServer serves the metrics of a command that is no replica, at /metrics.
+// metricsServer serves /metrics for a command that is no replica.
 type metricsServer struct {
 	registry *prometheus.Registry
 	server   *http.Server
 	serving  sync.WaitGroup
 }
 
-// listenForMetrics serves until close is called.
+// listenForMetrics serves the metrics until close is called.
 func listenForMetrics(address string, log zerolog.Logger) (*metricsServer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {

@@ -19,22 +19,22 @@ type gapsCmd struct {
 	JSON         bool   `name:"json" help:"Print JSON."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (gapsCmd) Help() string {
 	return `Exit code 0: the gaps are listed, also if there are some or none. 1: the stream cannot be read; --json prints {"error":"…"} then.
 64: the command line is wrong, or nothing is known of the subscription that it names. 78: settings that cannot work.`
 }
 
-// since is a point in time, given as such or as a duration before now.
+// since is a point in time, given as a time or as a duration before now.
 type since struct{ time.Time }
 
-// UnmarshalText makes a bad value a usage error.
+// UnmarshalText turns an invalid value into a usage error.
 func (s *since) UnmarshalText(text []byte) (err error) {
 	s.Time, err = inspect.ParseSince(string(text), time.Now())
 	return err
 }
 
-// Run lists the gaps, and what to read again for them.
+// Run lists the gaps, and what to read again from Zoom's API.
 func (c *gapsCmd) Run(p *process) error {
 	report, err := c.report(p)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *gapsCmd) report(p *process) (*inspect.GapReport, error) {
 	return stream.GapReport(p.ctx, c.Since.Time, c.Subscription, cfg.Bucket)
 }
 
-// shownGaps are printed at most, the latest; --json has more.
+// shownGaps bounds the gaps printed, the latest ones; --json has more.
 const shownGaps = 200
 
 func writeGaps(out io.Writer, r *inspect.GapReport) {
@@ -98,7 +98,7 @@ func writeGaps(out io.Writer, r *inspect.GapReport) {
 	writeReread(out, r)
 }
 
-// holds is a sentence if the stream does not reach back far enough.
+// holds returns a sentence if the stream does not reach back far enough.
 func holds(since, oldest time.Time) string {
 	if !oldest.After(since) {
 		return ""
@@ -133,7 +133,7 @@ func writeReread(out io.Writer, r *inspect.GapReport) {
 	}
 }
 
-// needs is the scope and the label of a request, in brackets.
+// needs formats the scope and the label of a request, in brackets.
 func needs(q inspect.Request) string {
 	if q.Scope == "" && q.Label == "" {
 		return ""

@@ -7,22 +7,21 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// helpCmd is in the list of commands. What it does, run does by --help.
+// helpCmd exists for the list of commands. run rewrites it to --help.
 type helpCmd struct {
 	Command []string `arg:"" optional:"" help:"Command to show the flags of."`
 }
 
-// connecting are the settings by which a command connects to NATS.
+// connecting are the settings with which a command connects to NATS.
 const connecting = "NATS_URL NATS_CONTEXT NATS_JS_DOMAIN NATS_CREDS NATS_NKEY NATS_USER NATS_PASSWORD NATS_TOKEN NATS_CA NATS_CERT NATS_KEY " +
 	"ZOOMSTREAM_NATS_ADDR ZOOMSTREAM_DATA_DIR"
 
-// usedElsewhere is below the help of a command that does not use all settings.
+// usedElsewhere is shown below the help of a command that does not use all settings.
 const usedElsewhere = "Of the settings, the help lists those that this command uses. It takes all, so that one file or one environment " +
 	"serves every command: zoomstream run --help lists them."
 
-// listUsed hides the settings that a command does not use from its help and its
-// completion. The tag uses has those that it does beside the connecting ones; a command
-// without the tag uses all.
+// listUsed hides the settings that a command does not use from its help and completion. The tag
+// uses names those it uses besides the connecting ones; a command without the tag uses all.
 func listUsed(k *kong.Kong) error {
 	for _, command := range k.Model.Leaves(false) {
 		if !command.Tag.Has("uses") {

@@ -25,13 +25,13 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// The exit codes. A Go panic exits with 2, which a supervisor must restart, so
-// usage has another one (sysexits.h).
+// Exit codes. A Go panic exits with 2, after which a supervisor must restart the process, so usage
+// errors have another code (sysexits.h).
 const (
 	exitOK      = 0
 	exitFailure = 1  // restart me
 	exitUsage   = 64 // the command line is wrong
-	exitConfig  = 78 // configuration or credentials that cannot work
+	exitConfig  = 78 // configuration or credentials that can never work
 )
 
 type cli struct {
@@ -52,18 +52,18 @@ type cli struct {
 	Help       helpCmd       `cmd:"" help:"Show the commands, or the flags of one."`
 }
 
-// process is what a command may use of the process it runs in.
+// process is what a command may use of its process.
 type process struct {
-	ctx            context.Context // ends with the first signal
-	stepDown       <-chan struct{} // SIGUSR2 came
+	ctx            context.Context // ends with the first signal to stop
+	stepDown       <-chan struct{} // receives for each SIGUSR2
 	stdout, stderr io.Writer
 	environ        []string
 	ports          ports
 	log            zerolog.Logger
 }
 
-// ports are those of 127.0.0.1 that the demo, and the simulator, take if they are free.
-// Tests have others.
+// ports are the ports on 127.0.0.1 that the demo and the simulator use if they are free. Tests use
+// others.
 type ports struct {
 	nats, zoom int
 	pages      [2]int // of the demo's replicas
@@ -73,16 +73,16 @@ var usualPorts = ports{nats: 4222, zoom: 8481, pages: [2]int{8480, 8482}}
 
 func main() { begin(usualPorts) }
 
-// begin runs the program to the end of the process.
+// begin runs the program and exits.
 func begin(taken ports) {
 	ctx := untilSignal()
 	p := &process{ctx: ctx, stepDown: stepDowns(ctx), stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), ports: taken}
 	os.Exit(run(p, os.Args[1:]))
 }
 
-// untilSignal returns a context that ends with the first signal to stop. A second one ends
-// the process at once, from the moment at which the first has any effect. (The stop of
-// [signal.NotifyContext] comes after that, and takes a second one that is early.)
+// untilSignal returns a context that ends with the first signal to stop. From the moment that
+// signal has any effect, a second one kills the process. ([signal.NotifyContext] restores the
+// default only after its context has ended, and swallows a second signal before.)
 func untilSignal() context.Context {
 	ctx, end := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -95,7 +95,7 @@ func untilSignal() context.Context {
 	return ctx
 }
 
-// run is the whole program; it returns the exit code.
+// run runs the whole program and returns the exit code.
 func run(p *process, args []string) int {
 	p.stdout, p.stderr = newPrinter(p.stdout, p.environ), newPrinter(p.stderr, p.environ)
 	var c cli
@@ -128,7 +128,7 @@ func run(p *process, args []string) int {
 	p.log = newLogger(p.stderr, "info", "auto")
 	if err := command.Run(p); err != nil {
 		code, text := exitCode(err), err.Error()
-		if code == exitFailure { // one line, the last, for whoever looks at the end of a log
+		if code == exitFailure { // a single last line, for whoever reads the end of a log
 			text = strings.ReplaceAll(text, "\n", "; ")
 		}
 		fmt.Fprintln(p.stderr, "zoomstream:", text)
@@ -137,7 +137,7 @@ func run(p *process, args []string) int {
 	return exitOK
 }
 
-// exitCode tells a supervisor whether starting again can help.
+// exitCode tells a supervisor whether a restart can help.
 func exitCode(err error) int {
 	if failed, ok := errors.AsType[*doctor.Failed](err); ok && failed.Config {
 		return exitConfig

@@ -6,8 +6,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 )
 
-// reload loads the configuration anew with each SIGHUP, until the end, and sets the log level.
-// What is wrong is logged, and all stays as it was; else apply has the rest.
+// reload loads the configuration again at each SIGHUP until ended, and sets the log level. If it is
+// invalid, the error is logged and nothing changes; otherwise apply gets it.
 func reload(log zerolog.Logger, hangUp, ended <-chan struct{}, load func() (*config.Config, error), apply func(*config.Config)) {
 	for {
 		select {

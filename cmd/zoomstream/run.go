@@ -16,7 +16,7 @@ type runCmd struct {
 	config.Settings
 }
 
-// Run runs the connector until a signal comes.
+// Run runs a replica until a signal comes.
 func (c *runCmd) Run(p *process) error {
 	load := func() (*config.Config, error) { return config.Load(c.Settings, c.Config, p.environ) }
 	cfg, err := load()
@@ -24,7 +24,7 @@ func (c *runCmd) Run(p *process) error {
 		return err
 	}
 	log := newLogger(p.stderr, "trace", cfg.LogFormat)
-	setLevel(cfg.LogLevel) // of all loggers, since it may change
+	setLevel(cfg.LogLevel) // global, so that it can change for all loggers
 	log.Debug().Str("code", "settings").Func(func(e *zerolog.Event) {
 		for _, v := range cfg.Effective() {
 			e.Str(v.Name, v.Value+" ("+v.Source+")")
@@ -66,14 +66,13 @@ func (c *runCmd) Run(p *process) error {
 	return nil
 }
 
-// changedSettings are those, besides the secrets and the log level, that are not what
-// they were.
+// changedSettings names the settings that have changed, except secrets and the log level.
 func changedSettings(before, now *config.Config) (names []string) {
 	was := make(map[string]string)
 	for _, v := range before.Effective() {
 		was[v.Name] = v.Value
 	}
-	for _, v := range now.Effective() { // of a secret, the value is not shown, and so the same
+	for _, v := range now.Effective() { // the values of secrets are masked, and thus equal
 		drawn := v.Name == "ZOOMSTREAM_REPLICA" && v.Source == "default"
 		if v.Value != was[v.Name] && v.Name != "ZOOMSTREAM_LOG_LEVEL" && !drawn {
 			names = append(names, v.Name)
@@ -82,7 +81,8 @@ func changedSettings(before, now *config.Config) (names []string) {
 	return names
 }
 
-// notifier tells systemd; nil if it has not started this process so as to be told.
+// notifier returns a function that notifies systemd; nil if systemd did not start this process with
+// notification.
 func notifier() func(state string) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil

@@ -4,7 +4,7 @@ package main
 
 import "context"
 
-// There are no such signals here.
+// This system has no such signals.
 
 func stepDowns(context.Context) <-chan struct{} { return nil }
 

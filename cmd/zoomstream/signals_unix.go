@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// stepDowns passes each SIGUSR2 on until the context ends. Whatever the command, it
-// is caught: its default would kill the process.
+// stepDowns passes on each SIGUSR2 until ctx ends. Every command catches it, since by default it
+// would kill the process.
 func stepDowns(ctx context.Context) <-chan struct{} { return passOn(ctx, syscall.SIGUSR2) }
 
-// hangUps passes each SIGHUP on. Only a daemon catches it: a command on a terminal
-// is to end when that is closed.
+// hangUps passes on each SIGHUP until ctx ends. Only a daemon catches it: a command on a terminal
+// has to end when that is closed.
 func hangUps(ctx context.Context) <-chan struct{} { return passOn(ctx, syscall.SIGHUP) }
 
 func passOn(ctx context.Context, which os.Signal) <-chan struct{} {

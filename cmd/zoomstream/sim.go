@@ -40,7 +40,7 @@ type simCmd struct {
 	Fault         []zoomsim.Order `sep:"none" placeholder:"FAULT" help:"Fault as in the control API, at once or timed: 'late?by=2h', 'cut?after=30s', 'close?code=1001&every=1m'. May be given several times; GET /control/ lists them."`
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *simCmd) Validate() error {
 	if c.Rate < 0 {
 		return fmt.Errorf("--rate=%v is below 0", c.Rate)
@@ -48,7 +48,7 @@ func (c *simCmd) Validate() error {
 	return nil
 }
 
-// Run serves the simulator until the context ends.
+// Run serves the simulator until a signal comes.
 func (c *simCmd) Run(p *process) error {
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c *simCmd) Run(p *process) error {
 	return err
 }
 
-// guarded serves a simulator whose controls no web page gets at.
+// guarded serves a simulator whose controls are out of reach for web pages.
 func guarded(sim *zoomsim.Sim, at net.Addr) http.Handler {
 	checks := []guard.Check{guard.NoPage}
 	if guard.Loopback(at) {
@@ -106,7 +106,7 @@ func guarded(sim *zoomsim.Sim, at net.Addr) http.Handler {
 	return mux
 }
 
-// emit sends the events of one subscription. That the context ends is no error.
+// emit sends the events of one subscription. The end of ctx is no error.
 func (c *simCmd) emit(ctx context.Context, sim *zoomsim.Sim, subscription string) error {
 	var err error
 	switch {
@@ -134,7 +134,7 @@ func (c *simCmd) replay(ctx context.Context, sim *zoomsim.Sim, subscription stri
 	return err
 }
 
-// printSettings prints what a connector needs, ready for a shell.
+// printSettings prints the settings that a replica needs, ready for a shell.
 func (c *simCmd) printSettings(w io.Writer, addr net.Addr) {
 	host := addr.String()
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
@@ -160,7 +160,7 @@ func (c *simCmd) printSettings(w io.Writer, addr net.Addr) {
 	fmt.Fprintln(w)
 }
 
-// printLedger prints what became of the events.
+// printLedger prints what happened to the events.
 func printLedger(w io.Writer, sum zoomsim.Summary) {
 	fmt.Fprintf(w, "Emitted %d: %d written, %d found nobody, %d lost with their socket. Sockets: %d, %d ready; heartbeats: %d.\n",
 		sum.Emitted, sum.Written, sum.Nobody, sum.Lost, sum.Sockets, sum.Ready, sum.Heartbeats)

@@ -18,7 +18,7 @@ type statusCmd struct {
 	Interval    time.Duration `default:"1s" placeholder:"DURATION" help:"How often --watch asks. Default 1s."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (statusCmd) Help() string {
 	return `Exit code 0: replicas answer, and each subscription has a leader that is connected. 1: that is not so, or NATS cannot be
 reached; what is known is printed all the same, with --json at least {"error":"…"}. So it serves as a check. With --watch the
@@ -26,7 +26,7 @@ exit code is 0. 64: the command line is wrong. 78: settings that cannot work. A 
 still knows, and no replica is set up for, is shown as unused and does not count.`
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *statusCmd) Validate() error {
 	if c.Interval <= 0 {
 		return fmt.Errorf("--interval=%s is not above 0", c.Interval)
@@ -34,7 +34,7 @@ func (c *statusCmd) Validate() error {
 	return nil
 }
 
-// Run prints what the replicas say.
+// Run prints what the replicas report.
 func (c *statusCmd) Run(p *process) error {
 	cfg, js, err := c.connect(p, "status")
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *statusCmd) Run(p *process) error {
 	return err
 }
 
-// ask returns what is known, and what is wrong.
+// ask returns what is known, as text, and what is wrong, as an error.
 func (c *statusCmd) ask(p *process, js jetstream.JetStream, bucket string) ([]byte, error) {
 	overview, err := zstatus.Ask(p.ctx, js, zstatus.AskOptions{Bucket: bucket})
 	if err != nil {

@@ -13,12 +13,11 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// The escape sequences that a terminal is repainted with: home, and clear from
-// there to the end.
+// repaint moves a terminal's cursor home and clears the screen from there.
 const repaint = "\x1b[H\x1b[J"
 
-// watch prints until the context ends: over the last output on a terminal, else
-// below it. Trouble is shown and does not end it.
+// watch prints until ctx ends: over the previous output on a terminal, otherwise below it. Errors
+// are shown and do not end it.
 func (c *statusCmd) watch(p *process, js jetstream.JetStream, bucket string) error {
 	again := time.NewTicker(c.Interval)
 	defer again.Stop()
@@ -39,7 +38,7 @@ func (c *statusCmd) watch(p *process, js jetstream.JetStream, bucket string) err
 }
 
 func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
-	if c.JSON { // a line each time
+	if c.JSON { // one line each time
 		if text == nil {
 			return writeJSONLine(out, failure{wrong.Error()})
 		}
@@ -58,12 +57,12 @@ func (c *statusCmd) show(out io.Writer, text []byte, wrong error) error {
 		text = fit(text, rows, columns)
 	}
 	shown, _ := out.(printer)
-	_, err := screen.Write(append([]byte(repaint), shown.visible(text)...)) // at once, or it flickers
+	_, err := screen.Write(append([]byte(repaint), shown.visible(text)...)) // in a single write, or it flickers
 	return err
 }
 
-// fit is as much of a text as a window shows without scrolling, and a last line
-// that tells of the rest. The line below the text is the cursor's.
+// fit returns as much of a text as a window shows without scrolling, and a last line that counts
+// the rest. The line below the text is for the cursor.
 func fit(text []byte, rows, columns int) []byte {
 	var heights []int
 	all := 0

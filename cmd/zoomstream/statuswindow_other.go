@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// windowSize is not known here.
+// windowSize is unknown on this system.
 func windowSize(*os.File) (rows, columns int) { return 0, 0 }

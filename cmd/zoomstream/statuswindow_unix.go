@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// windowSize is the size of a terminal, 0 if it does not tell.
+// windowSize returns the size of a terminal; 0 if it is unknown.
 func windowSize(f *os.File) (rows, columns int) {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {

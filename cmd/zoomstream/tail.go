@@ -27,7 +27,7 @@ type tailCmd struct {
 	Anonymize bool `help:"With --json: print the events alone, without personal data and secrets, as data for tests. Ids, addresses, names and other texts are replaced, the same one by the same one within one run."`
 }
 
-// Help is shown below the command's one line.
+// Help is shown below the command's one-line description.
 func (tailCmd) Help() string {
 	return `A line has the time at which the connector received the event, its name, the id of its object (else the uuid) and its topic, cut to
 the terminal's width or 80 columns. Lines of the bridge's own messages begin with "--" behind the time: gaps, alarms, malformed frames.
@@ -39,7 +39,7 @@ Exit code 0: everything is printed, also if that is nothing; with --follow: a si
 {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 
-// Validate makes a bad flag a usage error.
+// Validate turns an invalid flag into a usage error.
 func (c *tailCmd) Validate(k *kong.Context) error {
 	kinds := []message.Kind{message.KindEvent, message.KindGap, message.KindAlarm, message.KindMalformed}
 	for _, kind := range c.Kind {

@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	tailTopic = 8       // columns that a topic must have
-	tailName  = 200     // bytes of a name or an id at most
-	tailBody  = 4 << 10 // bytes of a body at most
+	tailTopic = 8       // minimum columns for a topic
+	tailName  = 200     // maximum bytes of a name or an id
+	tailBody  = 4 << 10 // maximum bytes of a body
 )
 
-// tailLine is a message as --json prints it. Of the three bodies it has one.
+// tailLine is a message as --json prints it. It has one of the three kinds of body.
 type tailLine struct {
 	Sequence uint64            `json:"stream_seq"`
 	Stored   time.Time         `json:"stored_at"`
@@ -34,11 +34,11 @@ type tailLine struct {
 	Subject  string            `json:"subject"`
 	Headers  map[string]string `json:"headers"`
 	Body     json.RawMessage   `json:"body,omitempty"`
-	Text     *string           `json:"body_text,omitempty"`   // it is no JSON
-	Bytes    []byte            `json:"body_base64,omitempty"` // it is no UTF-8
+	Text     *string           `json:"body_text,omitempty"`   // if it is not JSON
+	Bytes    []byte            `json:"body_base64,omitempty"` // if it is not UTF-8
 }
 
-// printer prints messages as the flags say.
+// printer returns a function that prints messages as the flags say.
 func (c *tailCmd) printer(out io.Writer, prefix string, notice func(string)) func(*inspect.Message) error {
 	if c.Anonymize {
 		key := anonymize.NewKey()
@@ -87,8 +87,8 @@ func newTailLine(m *inspect.Message, prefix string) tailLine {
 	return line
 }
 
-// anonymized is an event without personal data. What checks or identifies the exact bytes goes,
-// as they are others now.
+// anonymized returns an event without personal data. It drops what verifies or identifies the exact
+// bytes, since they differ now.
 func (l tailLine) anonymized(key anonymize.Key, prefix string) (tailLine, error) {
 	body, err := key.Body(l.Body)
 	if err != nil {
@@ -116,7 +116,7 @@ func kindName(kind message.Kind) string {
 	return string(kind)
 }
 
-// tailText is a message in one line. Its topic is cut to the width.
+// tailText formats a message as one line, and cuts its topic to the width.
 func tailText(m *inspect.Message, prefix string, width int) string {
 	h := message.ParseHeaders(m.Header)
 	at := h.Received
@@ -138,7 +138,7 @@ func tailText(m *inspect.Message, prefix string, width int) string {
 	return strings.TrimRight(line, " ")
 }
 
-// tailBridge is what a message of the bridge's own says, and of which subscription.
+// tailBridge describes one of the bridge's own messages, with its subscription.
 func tailBridge(m *inspect.Message, kind message.Kind, subscription string) string {
 	text := said(kind, m.Header, m.Body, m.Stored)
 	if kind == message.KindUnknown {
@@ -152,7 +152,7 @@ func tailBridge(m *inspect.Message, kind message.Kind, subscription string) stri
 
 func short(text string) string { return zstatus.Visible(message.Short(text, tailName)) }
 
-// cut is as much of a text as so many columns show.
+// cut returns as much of a text as the columns show.
 func cut(text string, columns int) string {
 	if utf8.RuneCountInString(text) <= columns {
 		return text

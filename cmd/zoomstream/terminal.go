@@ -13,12 +13,11 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// printer is what commands print with. Much of what they print came from Zoom or
-// NATS: what a terminal would obey is made visible here, whoever forgot to do so.
-// Line breaks and tabs pass, so a text that must stay on its line needs
-// [zstatus.Visible] as well.
+// printer is the output of commands. Much of what they print came from Zoom or NATS, so whatever a
+// terminal would act on is escaped here, even if a command forgot to. Line breaks and tabs pass, so
+// a text that must stay on its line also needs [zstatus.Visible].
 //
-// On a terminal that shows colours it passes those of package colour, and nothing else.
+// On a terminal that shows colours, the sequences of package colour pass, and no others.
 type printer struct {
 	out   io.Writer
 	paint colour.Paint
@@ -42,13 +41,13 @@ func (p printer) visible(text []byte) []byte {
 	return zstatus.VisibleJSON(text)
 }
 
-// paintOf is how to colour what is printed to a writer.
+// paintOf returns how to colour what is printed to a writer.
 func paintOf(out io.Writer) colour.Paint {
 	p, _ := out.(printer)
 	return p.paint
 }
 
-// colourful reports whether a terminal is to have colours, by its kind and by
+// colourful reports whether a terminal should get colours, by its type (TERM) and
 // https://no-color.org.
 func colourful(environ []string) bool {
 	kind := ""
@@ -65,10 +64,10 @@ func colourful(environ []string) bool {
 	return kind != "" && kind != "dumb"
 }
 
-// usualWidth is that of a terminal which does not tell, in columns.
+// usualWidth is the width assumed for a terminal of unknown size, in columns.
 const usualWidth = 80
 
-// columns is how many columns the terminal has that a writer writes to; 0: it is none.
+// columns returns the width of a writer's terminal; 0 if it is none.
 func columns(out io.Writer) int {
 	screen := terminal(out)
 	if screen == nil {
@@ -80,7 +79,7 @@ func columns(out io.Writer) int {
 	return usualWidth
 }
 
-// terminal is the terminal that a writer writes to; nil if it is none.
+// terminal returns the terminal that a writer writes to; nil if it is none.
 func terminal(w io.Writer) *os.File {
 	if p, ok := w.(printer); ok {
 		w = p.out
@@ -95,8 +94,8 @@ func terminal(w io.Writer) *os.File {
 	return f
 }
 
-// visibleEvent makes visible what zerolog's console leaves as it is: the message, and
-// what is neither a text, which it quotes, nor a number.
+// visibleEvent escapes what zerolog's console writer prints as it is: the message, and values that
+// are neither strings, which it quotes, nor numbers.
 func visibleEvent(event map[string]any) error {
 	for name, value := range event {
 		switch v := value.(type) {

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Set by the linker (see the Makefile); a plain go build or go install leaves them empty.
+// Set by the linker (see the Makefile); empty after a plain go build or go install.
 var version, commit string
 
 type versionCmd struct{}
@@ -23,7 +23,7 @@ func (versionCmd) Run(p *process) error {
 // versionFlag is --version.
 type versionFlag bool
 
-// BeforeReset prints the version and ends, whatever else is on the command line.
+// BeforeReset prints the version and exits, whatever else is on the command line.
 func (versionFlag) BeforeReset(app *kong.Kong) error {
 	fmt.Fprintln(app.Stdout, currentVersion())
 	app.Exit(exitOK)
@@ -46,10 +46,10 @@ func currentVersion() build {
 	return b
 }
 
-// pseudoVersion has the commit, if no version was released there.
+// pseudoVersion matches the version of a commit without a release, and extracts the commit.
 var pseudoVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+-.*\d{14}-([0-9a-f]{12})\b`)
 
-// fill takes what the linker was not told from what Go knows: go install knows the
+// fill adds what the linker did not set from Go's build information: go install records the
 // module's version, go build in a clone the commit.
 func (b *build) fill(info *debug.BuildInfo) {
 	if v := info.Main.Version; v != "(devel)" {

@@ -8,10 +8,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// repliesWait is for replicas that are known and have not answered.
+// repliesWait is how long to wait for known replicas that have not answered.
 const repliesWait = 500 * time.Millisecond
 
-// askReplicas keeps what the replicas say of themselves.
+// askReplicas asks the replicas for their status.
 func (e *exam) askReplicas(ctx context.Context, s *site) {
 	if s.missing[hearing] {
 		return
@@ -21,7 +21,7 @@ func (e *exam) askReplicas(ctx context.Context, s *site) {
 	}
 }
 
-// running is how many replicas answer.
+// running returns how many replicas answered.
 func (s *site) running() (answered int) {
 	if s.overview == nil {
 		return 0
@@ -34,7 +34,7 @@ func (s *site) running() (answered int) {
 	return answered
 }
 
-// alarms tells of those that replicas have raised.
+// alarms reports the alarms that replicas have raised.
 func (e *exam) alarms(s *site) {
 	if s.missing[hearing] {
 		e.skip(Alarms, "needs the right to get answers")
@@ -58,7 +58,7 @@ func (e *exam) alarms(s *site) {
 	}
 }
 
-// answer is what the holder of a lease says of its subscription; nil: nothing.
+// answer returns what the holder of the lease reports of its subscription; nil: nothing.
 func (p *probe) answer(nonce string) *status.Subscription {
 	if p.site.overview == nil {
 		return nil

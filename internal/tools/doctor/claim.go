@@ -16,36 +16,36 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// claim is a lease held for the moment of a check, so that no replica connects
-// meanwhile whose connection the check would end.
+// claim is a lease held during a check, so that no replica connects meanwhile, whose connection the
+// check would close.
 type claim struct {
 	bucket   *kv.Bucket
 	key      string
 	revision uint64
-	until    time.Time // the connection must be about to end by then
+	until    time.Time // by then the connection must have been told to end
 	alive    *nats.Subscription
 }
 
-// goodbye is what a connection may take to end once its context has (2 s), and the
-// lease to be given back.
+// goodbye is the time allowed for a connection to end after its context (2 s), and for releasing
+// the lease.
 const goodbye = 2250 * time.Millisecond
 
-// takenError says that a replica was faster.
+// takenError says that a replica took the lease first.
 type takenError struct{ replica string }
 
 func (e *takenError) Error() string { return "replica " + e.replica + " has just taken the lease" }
 
-// take takes a lease that nobody holds, at the revision at which that was seen. It
-// expires by itself like any other.
+// take takes a lease that nobody holds, by compare-and-swap at the revision at which that was seen.
+// It expires by itself like any other.
 func take(ctx context.Context, s *site, c *config.Config, bucket *kv.Bucket, subscription string, revision uint64) (*claim, error) {
-	host, _ := os.Hostname() // only for people
+	host, _ := os.Hostname() // for people only
 	nonce := nuid.Next()
 	began := time.Now()
 	value, err := json.Marshal(record.Lease{Replica: "doctor-" + c.Replica, Nonce: nonce, Host: host, PID: os.Getpid(), Since: began.UTC()})
 	if err != nil {
 		return nil, fmt.Errorf("encode the lease: %w", err)
 	}
-	// Replicas ask the holder whether it lives, and take over from a dead one.
+	// Replicas ask the holder whether it is alive, and take over from a dead one.
 	alive, err := s.nc.Subscribe(record.ReplicaSubject(c.Bucket, nonce), func(m *nats.Msg) { m.Respond(nil) }) //nolint:errcheck // who asks, asks again
 	if err != nil {
 		return nil, err
@@ -58,7 +58,8 @@ func take(ctx context.Context, s *site, c *config.Config, bucket *kv.Bucket, sub
 	return held, nil
 }
 
-// write may have been made although it gives an error.
+// write writes the lease. After an error it reads the entry, since the write may have succeeded all
+// the same.
 func (c *claim) write(ctx context.Context, value []byte, nonce string, revision uint64, ttl time.Duration) error {
 	written, err := c.bucket.Put(ctx, c.key, value, revision, ttl)
 	if err == nil {
@@ -70,7 +71,7 @@ func (c *claim) write(ctx context.Context, value []byte, nonce string, revision 
 		return errors.Join(err, look)
 	}
 	holder, unread := record.ReadLease(entry.Value)
-	if unread != nil { // or there is none
+	if unread != nil { // or nobody holds it
 		return err
 	}
 	if holder.Nonce != nonce {
@@ -82,16 +83,17 @@ func (c *claim) write(ctx context.Context, value []byte, nonce string, revision 
 
 var errExpiring = errors.New("the lease that was taken for the check is about to expire")
 
-// permit is asked right before the connection is opened.
+// permit is called right before the connection is opened.
 func (c *claim) permit(context.Context) error {
-	// The wall clock too: the monotonic one stands still in a suspended machine.
+	// Checks the wall clock as well, because the monotonic clock stops while a machine is
+	// suspended.
 	if now := time.Now(); now.Before(c.until) && now.Round(0).Before(c.until.Round(0)) {
 		return nil
 	}
 	return errExpiring
 }
 
-// release gives the lease back.
+// release releases the lease.
 func (c *claim) release(ctx context.Context) error {
 	defer c.alive.Unsubscribe() //nolint:errcheck // the connection ends soon
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)

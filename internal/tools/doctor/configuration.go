@@ -7,7 +7,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 )
 
-// configuration makes a line of each error.
+// configuration reports each error of the configuration as a check.
 func (e *exam) configuration() {
 	if e.o.Errors == nil {
 		e.pass(Configuration, "all settings are valid, %s", count(len(e.cfg.Zoom.Endpoints), "subscription"))
@@ -17,7 +17,7 @@ func (e *exam) configuration() {
 		if missing, ok := errors.AsType[*config.MissingError](err); ok {
 			problem = "not set: " + strings.Join(missing.Settings, ", ")
 			fix = "set them in the environment, as flags or in the --config file; zoomstream run says where Zoom shows them"
-		} else if before, after, found := cutLast(problem, "; "); found { // so the settings' errors are written
+		} else if before, after, found := cutLast(problem, "; "); found { // the settings' errors have this form
 			problem, fix = before, after
 		}
 		e.reject(Configuration, fix, "%s", problem)
@@ -27,7 +27,7 @@ func (e *exam) configuration() {
 	}
 }
 
-// flatten lists what was joined.
+// flatten lists the errors that were joined.
 func flatten(err error) []error {
 	if err == nil {
 		return nil

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// zoomTimeout bounds the whole of a connection.
+	// zoomTimeout bounds the whole check of a connection.
 	zoomTimeout = 20 * time.Second
 	// heartbeatTimeout is how long Zoom may take to answer the first heartbeat.
 	heartbeatTimeout = 5 * time.Second
 )
 
-// try connects while holding the lease, and gives it back.
+// try connects while it holds the lease, and releases it.
 func (p *probe) try(ctx context.Context, a *app, who holder) {
 	ctx, cancel := context.WithTimeout(ctx, zoomTimeout)
 	defer cancel()
@@ -51,7 +51,7 @@ func (p *probe) try(ctx context.Context, a *app, who holder) {
 	}
 }
 
-// stillNoBucket forbids to connect once replicas have made their bucket.
+// stillNoBucket refuses the connection once replicas have created their bucket.
 func (p *probe) stillNoBucket(ctx context.Context) error {
 	_, err := p.site.js.Stream(ctx, "KV_"+p.cfg.Bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -63,11 +63,11 @@ func (p *probe) stillNoBucket(ctx context.Context) error {
 	return errors.New("a replica has just started")
 }
 
-// connect opens the connection, awaits the answer to a heartbeat, and closes it.
+// connect opens the connection, waits for the answer to a heartbeat, and closes it.
 func (p *probe) connect(ctx context.Context, a *app, permit func(context.Context) error) {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
-	var roundTrip atomic.Int64 // of the heartbeat; 0: it is not answered
+	var roundTrip atomic.Int64 // of the heartbeat, in ns; 0: not answered
 	dialer := zoom.NewDialer(zoom.Config{
 		Endpoint: p.endpoint.URL, Tokens: a.tokens, HTTP: p.o.HTTP, Heartbeat: p.cfg.Heartbeat, Log: zerolog.Nop(),
 		Permit: func(ctx context.Context) (context.Context, func(), error) {
@@ -80,7 +80,7 @@ func (p *probe) connect(ctx context.Context, a *app, permit func(context.Context
 	})
 	began := time.Now()
 	session, err := dialer.Dial(ctx)
-	if token := a.tokens.Cached(); token != "" { // a refused one was replaced
+	if token := a.tokens.Cached(); token != "" { // a refused token was replaced
 		p.secrets = append(p.secrets, token)
 	}
 	if err != nil {
@@ -121,7 +121,7 @@ func (p *probe) refused(a *app, err error) {
 		return
 	}
 	failed, ok := errors.AsType[*zoom.Error](err)
-	if !ok { // the permit's, or the time is over
+	if !ok { // from the permit, or a timeout
 		p.add(Connection, Fail, "run doctor again", "not connected: %v", err)
 		return
 	}

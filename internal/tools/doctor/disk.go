@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// disk looks at the folders. It makes none of them, and takes no lock: a zoomstream
-// that starts at this moment would take it for another one.
+// disk checks the folders. It creates none and takes no lock: a zoomstream that starts at this
+// moment would take doctor for another one.
 func (e *exam) disk() {
 	if e.cfg.NATS.Embedded() {
 		e.folder(DataFolder, e.cfg.DataDir, "ZOOMSTREAM_DATA_DIR", natsLock(e.cfg.DataDir))
@@ -31,10 +31,10 @@ func (e *exam) disk() {
 		"the spool in %s holds %s, left from an earlier run unless a zoomstream runs with it now", e.cfg.SpoolDir, size(used))
 }
 
-// natsLock is what a zoomstream locks that runs its own NATS server (see natsconn).
+// natsLock is the file that a zoomstream with an embedded server locks (see natsconn).
 func natsLock(dataDir string) string { return filepath.Join(dataDir, "nats.lock") }
 
-// folder reports whether files can be made in a folder, or where it will be made.
+// folder reports whether files can be created in a folder, or where the folder will be created.
 func (e *exam) folder(code Code, dir, setting, lock string) bool {
 	at, err := existing(dir)
 	if err == nil {
@@ -58,7 +58,7 @@ func (e *exam) folder(code Code, dir, setting, lock string) bool {
 	return err == nil
 }
 
-// existing is the folder, or the nearest one above it that is there.
+// existing returns the folder, or its nearest parent that exists.
 func existing(dir string) (string, error) {
 	dir = filepath.Clean(dir)
 	for {
@@ -75,7 +75,7 @@ func existing(dir string) (string, error) {
 	}
 }
 
-// plain drops the path, which is the probe's.
+// plain drops the error's path, which is that of a temporary file.
 func plain(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -101,8 +101,8 @@ func (e *exam) space(used int64) {
 	e.pass(SpoolSpace, "%s free, the spool may take %s", size(free), size(e.cfg.SpoolMax))
 }
 
-// stored is what the records of a spool take on disk, and whether there are any. It
-// is removed with the last of them.
+// stored returns the size of a spool's records on disk, and whether there are any. The files are
+// removed with the last record.
 func stored(dir string) (bytes int64, any bool) {
 	filepath.WalkDir(filepath.Join(dir, "jetstream"), func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what cannot be read does not count
 		if err != nil || d.IsDir() || filepath.Ext(d.Name()) != ".blk" {
@@ -116,7 +116,7 @@ func stored(dir string) (bytes int64, any bool) {
 	return bytes, bytes > 0
 }
 
-// size is a number of bytes for people.
+// size formats a number of bytes for people.
 func size(n int64) string {
 	for _, unit := range []struct {
 		name  string

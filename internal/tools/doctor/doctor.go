@@ -1,16 +1,16 @@
-// Package doctor checks, one thing after the other, what zoomstream needs:
-// configuration, disk, Zoom's token, NATS with its permissions, the stream and
-// the buckets, and the connection of each subscription up to the first heartbeat.
+// Package doctor checks, one by one, what zoomstream needs: configuration, disk, Zoom's token, NATS
+// with its permissions, the stream and the buckets, and each subscription's connection up to the
+// first heartbeat.
 //
-// It changes nothing, but for the lease of a subscription that nobody holds: it
-// takes that for the moment in which it is connected itself, since Zoom closes the
-// connection of whoever was connected before. Where the NATS that it is told to ask
-// knows of a replica that is connected, or might be, it does not connect. On a NATS
-// without leases it connects only if nothing there speaks of zoomstream. A connection
-// of replicas that use another NATS cannot be noticed, and would be closed.
+// It changes nothing, with one exception: while it is connected to Zoom itself, it takes the lease
+// of the subscription, which nobody holds. Zoom closes the connection of whoever was connected
+// before, so doctor does not connect if the configured NATS knows of a replica that is or might be
+// connected. On a NATS without leases it connects only if there is no trace of zoomstream. It
+// cannot detect replicas that use another NATS: their connection would be closed.
 //
-// A right to publish is tested by messages that the server traces and delivers to
-// nobody (Nats-Trace-Only, https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-41.md).
+// A permission to publish is tested with messages that the server traces but delivers to nobody
+// (Nats-Trace-Only,
+// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-41.md).
 package doctor
 
 import (
@@ -24,45 +24,45 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 )
 
-// Code names a check. The names are stable.
+// Code names a check. Codes are stable.
 type Code string
 
 // The checks.
 const (
 	Configuration Code = "config"
-	AlarmWebhook  Code = "alarms.webhook" // only with one
+	AlarmWebhook  Code = "alarms.webhook" // only if one is configured
 
-	DataFolder    Code = "disk.data"     // writable; of the embedded NATS server
-	SpoolFolder   Code = "disk.spool"    // writable
-	SpoolSpace    Code = "disk.space"    // for a full spool
-	SpoolLeftOver Code = "disk.leftover" // messages that wait in the spool
+	DataFolder    Code = "disk.data"     // that of the embedded NATS server is writable
+	SpoolFolder   Code = "disk.spool"    // is writable
+	SpoolSpace    Code = "disk.space"    // suffices for a full spool
+	SpoolLeftOver Code = "disk.leftover" // messages waiting in the spool
 
 	Token  Code = "token.grant"
 	Scopes Code = "token.scopes"
-	Clock  Code = "token.clock" // this machine's against Zoom's
+	Clock  Code = "token.clock" // this machine's clock compared with Zoom's
 
 	Server      Code = "nats.server"
 	Permissions Code = "nats.permissions"
 	JetStream   Code = "nats.jetstream"
 
-	Stream        Code = "stream.settings" // also that it exists, or can be created
+	Stream        Code = "stream.settings" // including that it exists or can be created
 	StreamState   Code = "stream.state"
-	StreamFilters Code = "stream.filters" // of consumers that leave out the keys in the subjects; only with such
+	StreamFilters Code = "stream.filters" // of consumers that do not match the keys in the subjects; only if there are some
 	LeaseBucket   Code = "bucket.leases"
 	StateBucket   Code = "bucket.states"
-	OtherLeases   Code = "bucket.others"   // leases of subscriptions that are not in this configuration
-	Alarms        Code = "replicas.alarms" // that running replicas have raised
+	OtherLeases   Code = "bucket.others"   // leases of subscriptions not in this configuration
+	Alarms        Code = "replicas.alarms" // raised by running replicas
 	Endpoint      Code = "subscription.url"
 	Lease         Code = "subscription.lease"
 	Connection    Code = "subscription.connection"
 	Heartbeat     Code = "subscription.heartbeat"
-	EventsMissed  Code = "subscription.events" // that came meanwhile and are not stored
+	EventsMissed  Code = "subscription.events" // received during the check and not stored
 )
 
-// Result of a check, or of all.
+// Result of a check, or of all checks.
 type Result string
 
-// The results, from good to bad. What is skipped is neither.
+// The results. Pass, Warn and Fail are in the order of severity; Skip has none.
 const (
 	Skip Result = "skip"
 	Pass Result = "pass"
@@ -70,7 +70,7 @@ const (
 	Fail Result = "fail"
 )
 
-// Check is one thing that was looked at.
+// Check is one check and its result.
 type Check struct {
 	Check        Code   `json:"check"`
 	Subscription string `json:"subscription,omitempty"`
@@ -78,16 +78,16 @@ type Check struct {
 	Detail       string `json:"detail"`
 	Fix          string `json:"fix,omitempty"`
 
-	final bool // it failed for what stays so until somebody changes a setting or a right
+	final bool // failed until somebody changes a setting or a permission
 }
 
-// Report is all of them.
+// Report holds all checks.
 type Report struct {
 	Result Result  `json:"result"`
 	Checks []Check `json:"checks"`
 }
 
-// Summary is the whole in a line.
+// Summary returns the report in one line.
 func (r Report) Summary() string {
 	count := make(map[Result]int)
 	for _, c := range r.Checks {
@@ -105,7 +105,7 @@ func (r Report) Summary() string {
 	return "doctor: " + string(r.Result) + " (checks: " + text + ")"
 }
 
-// Err is a *Failed if any check failed.
+// Err returns a *Failed if any check failed.
 func (r Report) Err() error {
 	if r.Result != Fail {
 		return nil
@@ -119,7 +119,7 @@ func (r Report) Err() error {
 
 // Failed says that a check failed.
 type Failed struct {
-	Config  bool // one of them for configuration or credentials that cannot work
+	Config  bool // at least one failed for configuration or credentials that can never work
 	Summary string
 }
 
@@ -127,14 +127,14 @@ func (e *Failed) Error() string { return e.Summary }
 
 // Options of a Run.
 type Options struct {
-	Config  *config.Config // nil: it cannot be read
+	Config  *config.Config // nil: it could not be loaded
 	Errors  error          // what is wrong with the configuration
-	Connect bool           // to Zoom, even if it is not known whether a replica is connected
+	Connect bool           // connect to Zoom even if it is unknown whether a replica is connected
 	HTTP    *http.Client   // to Zoom; nil: the default
-	Each    func(Check)    // is told of each check as it is done; may be nil
+	Each    func(Check)    // called for each check when it is done; may be nil
 }
 
-// Run does all checks that can be done.
+// Run makes all checks that it can.
 func Run(ctx context.Context, o Options) Report {
 	e := &exam{o: o, cfg: o.Config, report: Report{Result: Pass, Checks: []Check{}}}
 	e.configuration()
@@ -153,7 +153,7 @@ func Run(ctx context.Context, o Options) Report {
 	return e.report
 }
 
-// exam is one Run.
+// exam is one call of Run.
 type exam struct {
 	o       Options
 	cfg     *config.Config
@@ -173,7 +173,7 @@ func (e *exam) warn(code Code, fix, format string, args ...any) {
 	e.add(Check{Check: code, Result: Warn, Fix: fix, Detail: fmt.Sprintf(format, args...)})
 }
 
-// fail is for what may pass by itself, reject for what cannot work as it is.
+// fail reports what may go away by itself, reject what can never work as it is.
 func (e *exam) fail(code Code, fix, format string, args ...any) {
 	e.add(Check{Check: code, Result: Fail, Fix: fix, Detail: fmt.Sprintf(format, args...)})
 }
@@ -193,8 +193,8 @@ func (e *exam) add(c Check) {
 	}
 }
 
-// clean makes one printable line of what may hold texts of Zoom, NATS and other
-// people's streams.
+// clean turns a text that may come from Zoom, NATS or other people's streams into one printable
+// line without secrets.
 func (e *exam) clean(text string) string {
 	for _, secret := range e.secrets {
 		text = strings.ReplaceAll(text, secret, "***")
@@ -202,8 +202,8 @@ func (e *exam) clean(text string) string {
 	return printable(text)
 }
 
-// secrets are what no text may hold, whoever wrote it. Zoom's and sensible
-// passwords are longer than what is left out here, which may be part of a word.
+// secrets returns what no text may contain, whoever wrote it. It leaves out values shorter than 8
+// bytes, which may be part of a word; Zoom's secrets and sensible passwords are longer.
 func secrets(c *config.Config) []string {
 	var all []string
 	for _, s := range []string{c.Zoom.ClientID, c.Zoom.ClientSecret, c.Zoom.AccountID, c.Zoom.SecretToken, c.NATS.Password, c.NATS.Token, c.AlarmWebhookURL} {
@@ -214,7 +214,7 @@ func secrets(c *config.Config) []string {
 	return all
 }
 
-// printable keeps control characters, also invisible ones, from a terminal.
+// printable escapes control and other unprintable characters.
 func printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -230,10 +230,10 @@ func printable(text string) string {
 	return b.String()
 }
 
-// clock is a time for people.
+// clock formats a time for people.
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// round drops digits that nobody wants to read.
+// round drops digits that nobody needs.
 func round(d time.Duration) time.Duration {
 	if d < time.Second {
 		return d.Round(10 * time.Microsecond)

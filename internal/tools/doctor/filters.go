@@ -10,11 +10,11 @@ import (
 	"github.com/zoomstream/zoomstream/internal/eventnames"
 )
 
-// maxFilters are told of one by one.
+// maxFilters bounds the consumers that are reported one by one.
 const maxFilters = 10
 
-// filters tells of consumers that ask for events by names without the keys that stand
-// behind them.
+// filters warns of consumers that filter by event names but not for the keys that follow them in
+// the subjects.
 func (e *exam) filters(ctx context.Context, s *site) {
 	name, keys := e.cfg.Stream, e.cfg.SubjectKeys.Count()
 	if keys == 0 {
@@ -54,8 +54,8 @@ func (e *exam) filters(ctx context.Context, s *site) {
 	}
 }
 
-// missedFilters are a consumer's filters that match events without keys, and none with so
-// many, unless another one of its filters is there for those.
+// missedFilters returns a consumer's filters that match events without keys but none with this
+// number of keys, unless another of its filters matches those.
 func missedFilters(c jetstream.ConsumerConfig, prefix string, keys int) (missed []string) {
 	filters := filtersOf(c)
 	for _, filter := range filters {
@@ -73,8 +73,8 @@ func filtersOf(c jetstream.ConsumerConfig) []string {
 	return c.FilterSubjects
 }
 
-// missesKeys reports whether a filter for events below a prefix has no room for so many
-// keys behind the event's name.
+// missesKeys reports whether a filter for events below a prefix has no room for this number of keys
+// after the event's name.
 func missesKeys(filter, prefix string, keys int) bool {
 	tokens := strings.Split(filter, ".")
 	for want := range strings.SplitSeq(prefix, ".") {
@@ -83,20 +83,20 @@ func missesKeys(filter, prefix string, keys int) bool {
 		}
 		tokens = tokens[1:]
 	}
-	if tokens[len(tokens)-1] == ">" || strings.HasPrefix(tokens[0], "_") { // no event begins so
+	if tokens[len(tokens)-1] == ">" || strings.HasPrefix(tokens[0], "_") { // no event's name begins like this
 		return false
 	}
-	name := 2 // tokens; so have all known names but those of a single one
+	name := 2 // tokens in an event's name; a few known names have a single one
 	if eventnames.Known(tokens[0]) {
 		name = 1
 	}
 	return len(tokens) < name+keys
 }
 
-// filterFix is how a consumer gets events with keys, and those without that are stored
-// already.
+// filterFix says how a consumer can get events with keys in addition to those without, which may
+// already be stored.
 func filterFix(stream string, info *jetstream.ConsumerInfo, missed []string) string {
-	if info.Config.Durable == "" { // its program makes it anew
+	if info.Config.Durable == "" { // its program recreates it
 		return "have its program ask for '" + missed[0] + ".>' besides"
 	}
 	filters := slices.Clone(filtersOf(info.Config))
@@ -110,7 +110,7 @@ func filterFix(stream string, info *jetstream.ConsumerInfo, missed []string) str
 	return fix
 }
 
-// quoted is a text that others chose as one word of a shell.
+// quoted returns a text as a single word for a shell.
 func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	pingWait     = 500 * time.Millisecond  // for an answer to a ping of the service
-	presenceWait = 1500 * time.Millisecond // a replica announces itself every second
+	pingWait     = 500 * time.Millisecond  // for an answer to a ping of the micro service
+	presenceWait = 1500 * time.Millisecond // a replica announces itself once a second
 )
 
-// traces are what tells that zoomstream is, or was, on a NATS that has no bucket of
-// leases: under another name of the bucket, somebody may be connected.
+// traces are signs that zoomstream is, or was, on a NATS without the bucket of leases: with another
+// bucket, a replica may be connected.
 type traces struct {
 	found   []string
-	unknown string // why there may be more; "": all was looked at
+	unknown string // why there may be more; "": everything was checked
 }
 
-// fresh reports whether NATS knows of no zoomstream.
+// fresh reports whether this NATS certainly knows of no zoomstream.
 func (t traces) fresh() bool { return len(t.found) == 0 && t.unknown == "" }
 
-// traces looks for them.
+// traces looks for such signs.
 func (e *exam) traces(ctx context.Context, s *site) (t traces) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -56,10 +56,10 @@ func (e *exam) traces(ctx context.Context, s *site) (t traces) {
 	return t
 }
 
-// bucketPairs finds buckets whose names are like those of zoomstream.
+// bucketPairs finds pairs of buckets whose names fit zoomstream.
 func bucketPairs(ctx context.Context, s *site) (found []string, err error) {
 	if !s.may("STREAM.NAMES") {
-		return nil, nil // so is the stream
+		return nil, nil // the missing permission is reported with the stream
 	}
 	all := make(map[string]bool)
 	names := s.js.StreamNames(ctx, jetstream.WithStreamListSubject("$KV.>"))
@@ -75,9 +75,9 @@ func bucketPairs(ctx context.Context, s *site) (found []string, err error) {
 	return found, names.Err()
 }
 
-// anyReplica finds one, whatever its bucket. The connector's user may not ping the
-// service, but may hear what replicas announce; that takes longer, and is for patient
-// callers. heard is whether one would have been found.
+// anyReplica finds a replica, whatever its bucket. A replica's NATS user may not ping the micro
+// service, but may hear announcements; that takes longer, and happens only if patient. heard is
+// whether a replica would have been found.
 func anyReplica(ctx context.Context, s *site, patient bool) (found []string, heard bool, err error) {
 	in := make(chan *nats.Msg, 64)
 	inbox := s.nc.NewInbox()
@@ -109,7 +109,7 @@ func anyReplica(ctx context.Context, s *site, patient bool) (found []string, hea
 			if replica := announced(msg); replica != "" {
 				return []string{replica}, true, nil
 			}
-			if msg.Subject == inbox && msg.Header.Get("Status") == "503" { // nobody has the service
+			if msg.Subject == inbox && msg.Header.Get("Status") == "503" { // no instance of the service
 				return nil, true, nil
 			}
 		case <-over:
@@ -120,7 +120,7 @@ func anyReplica(ctx context.Context, s *site, patient bool) (found []string, hea
 	}
 }
 
-// announced is a replica that says that it is there; "": it is something else.
+// announced describes the replica that a message announces; "": it is another message.
 func announced(msg *nats.Msg) string {
 	replica, bucket := "", ""
 	if subject := strings.Split(msg.Subject, "."); len(subject) == 3 && msg.Subject == record.PresenceSubject(subject[1]) {

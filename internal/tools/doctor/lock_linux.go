@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// locker is the process that has a lock on a file, if this system says so. To try
-// the lock would keep it from a zoomstream that starts at this moment, so that the
-// kernel's list is read (proc_locks(5)). A process in another container is not on it,
-// nor is a lock on some kinds of file systems: false may mean that nobody knows.
+// locker returns the process that holds a lock on a file, if the system shows it. Trying the lock
+// could make a zoomstream that starts at this moment fail, so it reads the kernel's list instead
+// (proc_locks(5)). The list lacks processes in other containers and locks on some file systems, so
+// false may mean unknown.
 func locker(file string) (pid int, known bool) {
 	var st syscall.Stat_t
 	if syscall.Stat(file, &st) != nil {

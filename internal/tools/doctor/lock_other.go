@@ -2,6 +2,6 @@
 
 package doctor
 
-// locker cannot be known here without trying the lock, which would keep it from a
-// zoomstream that starts at this moment.
+// locker is not implemented here: the only way is to try the lock, which could make a zoomstream
+// that starts at this moment fail.
 func locker(string) (pid int, known bool) { return 0, false }

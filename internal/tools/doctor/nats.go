@@ -17,31 +17,30 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// connectTimeout is how long a NATS server may take to be there.
+// connectTimeout bounds the wait for a NATS server.
 const connectTimeout = 3 * time.Second
 
-// site is NATS as it was found.
+// site is what was found of NATS.
 type site struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	at      place
-	missing map[string]bool // rights
+	missing map[string]bool // permissions, such as "publish <subject>"
 	survey  *provision.Survey
 	stream  bucketState
 	leases  bucketState
 	states  bucketState
 	traces  traces // if there is no bucket of leases
 
-	overview *status.Overview // what the replicas say; nil: nothing
+	overview *status.Overview // what the replicas report; nil: nothing
 }
 
-// may reports whether the user may ask JetStream something.
+// may reports whether the user may send a request to the JetStream API.
 func (s *site) may(api string) bool {
 	return !s.missing["publish "+s.at.api+api] && !s.missing[hearing]
 }
 
-// nats looks at NATS and what is kept there. The site is nil if there is no
-// JetStream to be asked.
+// nats checks NATS and what is stored there. The site is nil if JetStream cannot be asked.
 func (e *exam) nats(ctx context.Context) (found *site, leave func()) {
 	js := e.dial(ctx)
 	if js == nil {
@@ -99,8 +98,8 @@ func (e *exam) dial(ctx context.Context) jetstream.JetStream {
 	return nil
 }
 
-// embedded is where a connector with this data folder runs its NATS server; "": it
-// does not run.
+// embedded returns the URL of the embedded server that a replica with this data folder runs; "":
+// none runs.
 func (e *exam) embedded() string {
 	usual := "nats://" + e.cfg.NATSAddr
 	address, runs := natsconn.EmbeddedURL(e.cfg.DataDir, e.cfg.NATSAddr)
@@ -134,7 +133,7 @@ func listens(address string) bool {
 	return true
 }
 
-// server reports whether the server can do what is needed.
+// server reports whether the server meets the requirements.
 func (e *exam) server(ctx context.Context, nc *nats.Conn) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -154,7 +153,7 @@ func (e *exam) server(ctx context.Context, nc *nats.Conn) bool {
 	return true
 }
 
-// jetStream reports whether JetStream is there.
+// jetStream reports whether JetStream is available.
 func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	if !s.may("INFO") {
 		e.skip(JetStream, "needs the right to ask %sINFO", s.at.api)
@@ -185,16 +184,16 @@ func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	return true
 }
 
-// nearlyFull is the part of a limit from which it is worth a word.
+// nearlyFull is the share of a limit from which to warn.
 const nearlyFull = 0.9
 
-// older reports whether a version is below another one.
+// older reports whether a version is lower than major.minor.
 func older(version string, major, minor int) bool {
 	var got [2]int
 	for i, part := range strings.SplitN(version, ".", 3)[:min(2, strings.Count(version, ".")+1)] {
 		for _, digit := range part {
 			if digit < '0' || digit > '9' {
-				return false // a version of somebody's own
+				return false // a custom version
 			}
 			got[i] = got[i]*10 + int(digit-'0')
 		}

@@ -18,22 +18,21 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// need is a right that the connector's NATS user needs, as a server's configuration
-// states it.
+// need is a permission that a replica's NATS user needs, as in a server's configuration.
 type need struct {
 	right   string // publish or subscribe
 	subject string
-	samples []string // subjects that it must cover
+	samples []string // subjects that the permission must cover; nil: subject itself
 	purpose string
 	weight  weight
 }
 
-// weight is what comes of a right that is missing.
+// weight is the consequence of a missing permission.
 type weight int
 
 const (
 	vital    weight = iota // zoomstream does not work
-	creating               // it works, while the stream and the buckets exist
+	creating               // zoomstream works once the stream and the buckets exist
 	comfort                // something for people does not work
 )
 
@@ -46,11 +45,11 @@ func (n need) of(w weight) need {
 	return n
 }
 
-// place is what subjects begin with as a connection sees them.
+// place holds the subject prefixes that a connection uses.
 type place struct {
-	api   string // of requests to JetStream
-	kv    string // of entries that are written
-	inbox string // of answers, without the dot at its end: a context of the nats tool may name its own
+	api   string // for requests to JetStream
+	kv    string // for writes to buckets
+	inbox string // for answers, without the trailing dot; a context of the nats CLI may set its own
 }
 
 func placeOf(js jetstream.JetStream) place {
@@ -60,7 +59,7 @@ func placeOf(js jetstream.JetStream) place {
 	}
 }
 
-// needs lists them, in the order of nats.conf.
+// needs lists the permissions, in the order of nats.conf.
 func needs(c *config.Config, at place, nonce string) []need {
 	sub := "doctor"
 	if len(c.Zoom.Endpoints) > 0 {
@@ -109,22 +108,22 @@ func needs(c *config.Config, at place, nonce string) []need {
 		subscribe("$SRV.>", "to be found by nats micro", "$SRV.PING.zoomstream."+nonce).of(comfort))
 }
 
-// rights tests them one by one. The server reports a violation before it answers
-// the ping of the flush.
+// rights tests permissions one by one. The server reports a violation before it answers the ping of
+// the flush.
 type rights struct {
 	nc    *nats.Conn
 	at    place
 	nonce string
-	dest  string // where traces go, which must be a subject that may be published to
+	dest  string // destination of traces, which must be a subject that the user may publish to
 }
 
 const (
-	answering = "allow_responses" // names the right to answer requests as nats-server's option does
-	hearing   = "answers"         // the right to get answers to one's own
+	answering = "allow_responses" // stands for the permission to answer requests; named like nats-server's option
+	hearing   = "answers"         // stands for the permission to receive answers
 )
 
-// permissions reports what is missing, by subject of the right. It returns nil if
-// the server cannot be asked.
+// permissions reports the missing permissions, and returns them by their subjects. It returns nil
+// if the server cannot be asked.
 func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[string]bool {
 	r := &rights{nc: nc, at: at, nonce: nuid.Next()}
 	list := needs(e.cfg, at, r.nonce)
@@ -136,7 +135,7 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[str
 	var unneeded []string
 	for _, n := range list {
 		if n.right == "publish" && r.dest == "" && n.subject != "zoomstream.>" && n.subject != at.api+"INFO" {
-			continue // cannot be tested before one of these is granted
+			continue // cannot be tested until one of these is granted
 		}
 		tested++
 		denied, err := r.denied(ctx, n)
@@ -151,7 +150,7 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[str
 		if n.subject == at.inbox+".>" {
 			missing[hearing] = true
 		}
-		if n.weight == creating { // whether it is needed is seen when the stream is looked at
+		if n.weight == creating { // the check of the stream shows whether it is needed
 			unneeded = append(unneeded, n.subject)
 			continue
 		}
@@ -190,14 +189,14 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[str
 	return missing
 }
 
-// answers reports whether the right to answer is missing: for replicas' questions,
-// and for JetStream's flow control. It may be given by subjects too.
+// answers reports whether the permission to answer is missing: to replicas' questions, and to
+// JetStream's flow control. It may also be granted by subject.
 func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 	may, err := r.mayAnswer(ctx, record.ReplicaSubject(e.cfg.Bucket, r.nonce))
 	if err == nil && may {
 		var closed, stalls bool
 		closed, err = r.mayNotPublish(ctx, r.at.inbox+"."+r.nonce)
-		if err == nil && !closed { // it is given by subjects
+		if err == nil && !closed { // granted by subject
 			stalls, err = r.mayNotPublish(ctx, "$JS.FC.KV_"+e.cfg.Bucket+".doctor."+r.nonce)
 		}
 		may = !stalls
@@ -213,8 +212,8 @@ func (e *exam) answers(ctx context.Context, r *rights) (missing bool) {
 	return !may
 }
 
-// trace looks for a subject for traces: one that nobody hears, or one where
-// JetStream answers nothing to what is no request.
+// trace finds a destination for traces: a subject that nobody listens to, or one where JetStream
+// does not answer what is no request.
 func (r *rights) trace(ctx context.Context, c *config.Config) error {
 	for _, dest := range []string{"zoomstream." + c.Bucket + ".doctor." + r.nonce, r.at.api + "INFO"} {
 		denied, err := r.violates(ctx, "Publish", dest, func() error { return r.nc.Publish(dest, nil) })
@@ -229,7 +228,7 @@ func (r *rights) trace(ctx context.Context, c *config.Config) error {
 	return nil
 }
 
-// denied lists the samples that the user has no right to.
+// denied lists the samples that the user has no permission for.
 func (r *rights) denied(ctx context.Context, n need) (denied []string, err error) {
 	samples := n.samples
 	if samples == nil {
@@ -252,8 +251,8 @@ func (r *rights) denied(ctx context.Context, n need) (denied []string, err error
 	return denied, nil
 }
 
-// mayNotPublish sends a message that is traced only. Should a server deliver it all
-// the same, no stream takes it, and no request can be read from it.
+// mayNotPublish sends a message that is only traced. Should a server deliver it nevertheless, no
+// stream accepts it, and it is no valid request.
 func (r *rights) mayNotPublish(ctx context.Context, subject string) (bool, error) {
 	if r.dest == "" {
 		return true, nil // trace has found that it is denied
@@ -278,8 +277,7 @@ func (r *rights) mayNotSubscribe(ctx context.Context, subject string) (bool, err
 	return denied, sub.Unsubscribe()
 }
 
-// violates reports whether the server says that what f does to a subject is not
-// permitted.
+// violates reports whether the server calls what f does with a subject a permission violation.
 func (r *rights) violates(ctx context.Context, what, subject string, f func() error) (bool, error) {
 	if err := f(); err != nil {
 		return false, err
@@ -293,7 +291,7 @@ func (r *rights) violates(ctx context.Context, what, subject string, f func() er
 	return last != nil && strings.Contains(last.Error(), what+" to "+strconv.Quote(subject)), nil
 }
 
-// mayAnswer asks itself.
+// mayAnswer sends a request to itself.
 func (r *rights) mayAnswer(ctx context.Context, subject string) (bool, error) {
 	inbox := r.nc.NewInbox()
 	answers, err := r.nc.SubscribeSync(inbox)
@@ -317,5 +315,5 @@ func (r *rights) mayAnswer(ctx context.Context, subject string) (bool, error) {
 	return !denied, err
 }
 
-// answerTimeout is how long NATS may take to answer one question.
+// answerTimeout is how long NATS may take to answer one request.
 const answerTimeout = 3 * time.Second

@@ -4,7 +4,7 @@ package doctor
 
 import "syscall"
 
-// freeBytes is what this user may still write to the disk of a folder.
+// freeBytes returns how many bytes this user may still write to a folder's disk.
 func freeBytes(dir string) (int64, bool) {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {

@@ -17,10 +17,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// stream looks at the stream of the events.
+// stream checks the event stream.
 func (e *exam) stream(ctx context.Context, s *site) {
 	name := e.cfg.Stream
-	states := "KV_" + record.StateBucket(e.cfg.Bucket) // it tells whose a stream was that is gone
+	states := "KV_" + record.StateBucket(e.cfg.Bucket) // records whether a missing stream was somebody else's
 	for _, api := range []string{"STREAM.INFO." + name, "STREAM.INFO." + states, "STREAM.MSG.GET." + states} {
 		if !s.may(api) {
 			e.skip(Stream, "needs the right to ask %s%s", s.at.api, api)
@@ -39,8 +39,9 @@ func (e *exam) stream(ctx context.Context, s *site) {
 	e.filters(ctx, s)
 }
 
-// part looks at the stream or a bucket (stream is the name of the stream that holds it) as run does, and tells of all
-// that is wrong; good is whether nothing is. Without info, there is no more to say.
+// part checks the stream or a bucket as run does, and reports everything that is wrong. stream is
+// the name of the stream, or of the one that stores the bucket; good is whether nothing is wrong.
+// Without info, there is nothing more to report.
 func (e *exam) part(ctx context.Context, s *site, code Code, stream string, look func(context.Context) (provision.Part, error)) (info *jetstream.StreamInfo, good bool, state bucketState) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -67,12 +68,12 @@ func (e *exam) part(ctx context.Context, s *site, code Code, stream string, look
 	return part.Info, len(part.Findings) == 0, bucketState{known: true, exists: true}
 }
 
-// absent tells whether run will create what is missing.
+// absent reports whether run will create what is missing.
 func (e *exam) absent(s *site, code Code, stream string, part provision.Part) {
 	gone, _ := errors.AsType[*provision.GoneError](part.Refused)
 	refused, _ := errors.AsType[*natsconn.ConfigError](part.Refused)
 	switch {
-	case gone != nil: // run waits
+	case gone != nil: // run would wait
 		e.fail(code, "restore it; or have zoomstream make one of its own: "+gone.Fix(), "%v", gone)
 	case refused != nil:
 		e.reject(code, "correct "+refused.Setting+" or what it depends on", "%s does not exist yet: %v", part.Name, refused)
@@ -121,14 +122,14 @@ func (e *exam) streamState(info *jetstream.StreamInfo) {
 	e.pass(StreamState, "%s", detail)
 }
 
-// bound is one at which a stream refuses messages.
+// bound is a limit at which a stream refuses messages.
 type bound struct {
-	name    string  // also of the flag of nats stream edit
-	part    float64 // of it that is in use
-	reached bool    // a message of the usual size would be refused
+	name    string  // as in the flag of nats stream edit
+	part    float64 // share of it in use
+	reached bool    // a message of average size would be refused
 }
 
-// bounds are those of a stream, the ones that are reached first.
+// bounds returns a stream's limits at which it refuses messages, the fullest first.
 func bounds(info *jetstream.StreamInfo) (all []bound) {
 	c, st := info.Config, info.State
 	if c.Discard != jetstream.DiscardNew {
@@ -144,7 +145,7 @@ func bounds(info *jetstream.StreamInfo) (all []bound) {
 	return all
 }
 
-// missingPeers says which servers do not hold what they should.
+// missingPeers names the servers whose replica of a stream is offline or behind.
 func missingPeers(c *jetstream.ClusterInfo) string {
 	if c == nil {
 		return ""
@@ -160,14 +161,14 @@ func missingPeers(c *jetstream.ClusterInfo) string {
 	return strings.Join(gone, ", ")
 }
 
-// bucketState is a bucket, or the stream, as it was found.
+// bucketState is what was found of a bucket or the stream.
 type bucketState struct {
-	known  bool // whether it exists
+	known  bool // it is known whether it exists
 	exists bool
-	usable bool // it can be read as what it is
+	usable bool // it can be read as intended
 }
 
-// buckets looks at the buckets of leases and states. It makes none of them.
+// buckets checks the buckets of leases and states, and creates neither.
 func (e *exam) buckets(ctx context.Context, s *site) {
 	s.leases = e.bucket(ctx, s, LeaseBucket, e.cfg.Bucket, s.survey.Leases)
 	s.states = e.bucket(ctx, s, StateBucket, record.StateBucket(e.cfg.Bucket), s.survey.States)
@@ -202,7 +203,7 @@ func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, look
 	return state
 }
 
-// withoutWrites is what comes of a bucket that takes none.
+// withoutWrites returns the consequence of a bucket that takes no writes.
 func withoutWrites(code Code) string {
 	if code == LeaseBucket {
 		return "no replica can lead"
@@ -210,7 +211,7 @@ func withoutWrites(code Code) string {
 	return "events are withheld, since it cannot be stored who is connected"
 }
 
-// otherLeases tells of subscriptions that are led here and not in this configuration.
+// otherLeases reports subscriptions that are led here but are not in this configuration.
 func (e *exam) otherLeases(ctx context.Context, s *site) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

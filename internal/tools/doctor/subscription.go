@@ -16,12 +16,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// probe is a subscription under examination.
+// probe is the check of one subscription.
 type probe struct {
 	*exam
 	endpoint config.Endpoint
 	site     *site  // nil: NATS cannot be asked
-	because  string // why the connection was tried all the same
+	because  string // why the connection was tried nevertheless
 }
 
 func (p *probe) add(code Code, result Result, fix, format string, args ...any) {
@@ -47,7 +47,7 @@ func (e *exam) subscription(ctx context.Context, endpoint config.Endpoint, a *ap
 
 func (p *probe) url() {
 	u, err := url.Parse(p.endpoint.URL)
-	if err != nil { // the configuration has been checked
+	if err != nil { // cannot happen: the configuration has been checked
 		p.add(Endpoint, Fail, "copy it again from Zoom's page", "the endpoint URL cannot be read")
 		return
 	}
@@ -58,17 +58,17 @@ func (p *probe) url() {
 	p.add(Endpoint, Pass, "", "%s", detail)
 }
 
-// holder is who has a subscription.
+// holder says who holds a subscription.
 type holder struct {
-	held    string // why that forbids to connect; "": nobody has it
+	held    string // reason not to connect; "": nobody holds it
 	unknown bool   // somebody may be connected
 	fresh   bool   // NATS knows of no zoomstream
 
-	leases   *kv.Bucket // nil: there is none
-	revision uint64     // at which nobody held the lease
+	leases   *kv.Bucket // nil: there is no bucket
+	revision uint64     // revision at which nobody held the lease
 }
 
-// holder reads the lease, and the state that the last connection has left.
+// holder reads the lease, and the state that the last connection left.
 func (p *probe) holder(ctx context.Context) holder {
 	if p.site == nil || !p.site.leases.known || p.site.leases.exists && !p.site.leases.usable {
 		p.add(Lease, Skip, "", "NATS cannot be asked which replica holds it")
@@ -107,8 +107,8 @@ func (p *probe) holder(ctx context.Context) holder {
 	return who
 }
 
-// noBucket is a NATS without leases: one that zoomstream never ran on, or the wrong
-// name.
+// noBucket handles a NATS without the bucket of leases: zoomstream never ran there, or the bucket's
+// name is wrong.
 func (p *probe) noBucket() holder {
 	t := p.site.traces
 	if t.fresh() {
@@ -125,7 +125,7 @@ func (p *probe) noBucket() holder {
 	return holder{unknown: true}
 }
 
-// read reads an entry of a bucket that exists.
+// read reads the subscription's entry from an existing bucket.
 func (p *probe) read(ctx context.Context, bucket, prefix string, ttls bool) (*kv.Bucket, kv.Entry, error) {
 	b, err := kv.Open(ctx, p.site.js, kv.Options{Name: bucket, TTLs: ttls})
 	if err != nil {
@@ -135,7 +135,7 @@ func (p *probe) read(ctx context.Context, bucket, prefix string, ttls bool) (*kv
 	return b, entry, err
 }
 
-// state is that of the last connection, as its replica stored it.
+// state returns the state of the last connection, as stored by its replica.
 func (p *probe) state(ctx context.Context) (state record.State, known bool) {
 	if !p.site.states.exists {
 		return state, p.site.states.known
@@ -151,7 +151,7 @@ func (p *probe) state(ctx context.Context) (state record.State, known bool) {
 	return state, err == nil
 }
 
-// leader tells of the replica that holds the lease.
+// leader reports on the replica that holds the lease.
 func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State) holder {
 	held, err := record.ReadLease(entry.Value)
 	if err != nil {
@@ -159,7 +159,7 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 	}
 	detail := fmt.Sprintf("replica %s holds the lease since %s", held.Replica, clock(held.Since))
 	if stored.Nonce == "" || stored.Nonce != held.Nonce {
-		stored = record.State{} // of somebody before
+		stored = record.State{} // stored by another process before
 	}
 	told := p.answer(held.Nonce)
 	if told == nil && !p.alive(ctx, held.Nonce) {
@@ -170,8 +170,8 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 	if told == nil {
 		p.raised(stored)
 	}
-	// What replicas say and what they have stored was read one after the other: of
-	// the two, what began later is the present state.
+	// What replicas report and what they have stored were read at different times: of the two, the
+	// one that began later is current.
 	state, since, why := stored.State, stored.Since, stored.End
 	if told != nil && !stored.Since.After(told.StateSince) {
 		state, since, why = record.ConnState(told.State), told.StateSince, cmp.Or(told.Trouble, stored.End)
@@ -197,14 +197,14 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 	return holder{held: "replica " + held.Replica + " leads and is trying to"}
 }
 
-// raised tells of the alarms of a replica that does not say so itself.
+// raised reports the stored alarms of a replica that does not report them itself.
 func (p *probe) raised(stored record.State) {
 	if len(stored.Raised) > 0 {
 		p.add(Lease, Warn, "zoomstream status shows since when; docs/runbook.md says what to do about each", "alarms are raised: %s", strings.Join(stored.Raised, ", "))
 	}
 }
 
-// alive reports whether a replica answers, or may be there and unable to.
+// alive reports whether a replica answers, or may be alive but unable to.
 func (p *probe) alive(ctx context.Context, nonce string) bool {
 	if nonce == "" || p.site.missing["publish zoomstream.>"] {
 		return nonce != ""

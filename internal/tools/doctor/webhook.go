@@ -7,14 +7,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/webhook"
 )
 
-// webhook says where alarms go. It posts nothing there, since people would read it.
+// webhook reports where alarms are posted. It posts nothing, since people would read it.
 func (e *exam) webhook() {
 	if e.cfg.AlarmWebhookURL == "" {
 		return
 	}
 	to, err := url.Parse(e.cfg.AlarmWebhookURL)
 	switch {
-	case err != nil: // the settings were checked; the error has the URL
+	case err != nil: // cannot happen: the settings were checked; the error contains the URL
 		e.reject(AlarmWebhook, "copy it again to ZOOMSTREAM_ALARM_WEBHOOK_URL", "the URL of the alarms' webhook cannot be read")
 	case strings.Trim(to.Path, "/") == "" && to.RawQuery == "":
 		e.warn(AlarmWebhook, "copy the whole URL to ZOOMSTREAM_ALARM_WEBHOOK_URL", "alarms are posted to %s, and the URL has no path; those of Slack and the like have one", webhook.Host(to))

@@ -12,19 +12,19 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// app is the Zoom app whose credentials were accepted.
+// app is a Zoom app whose credentials were accepted.
 type app struct {
 	tokens *zoom.TokenSource
 	info   zoom.TokenInfo
 }
 
-// webSocketScope is what Zoom's own texts ask of an app for connections that are
-// its own, not an account's.
+// webSocketScope is the scope that Zoom's own texts require of an app for connections that belong
+// to the app rather than an account.
 const webSocketScope = "marketplace:write:websocket_connection"
 
-// token fetches one token. That harms no replica: it uses a token to connect only,
-// and fetches another if Zoom refuses the one it has, which older reports say a new
-// token may cause. It returns nil if there is none to be had.
+// token fetches one token. That harms no replica: a replica uses its token only to connect, and
+// fetches another if Zoom refuses it, which according to older reports a new token may cause. It
+// returns nil if no token can be obtained.
 func (e *exam) token(ctx context.Context) *app {
 	z := e.cfg.Zoom
 	if z.ClientID == "" || z.ClientSecret == "" {
@@ -77,7 +77,7 @@ func (e *exam) grant(info zoom.TokenInfo, err error) {
 	e.pass(Token, "%s; running replicas keep their connections", detail)
 }
 
-// The clock tells how late events are, and Zoom's signatures their age.
+// Limits of the clock's error. Latencies and the age of Zoom's signatures depend on the clock.
 const (
 	clockWarn = 2 * time.Second
 	clockFail = 5 * time.Minute
@@ -105,7 +105,7 @@ func (e *exam) clock(info zoom.TokenInfo) {
 	}
 }
 
-// dialFix is what to do about a connection that Zoom did not let become ready.
+// dialFix says how to fix a connection that Zoom did not let become ready.
 func (a *app) dialFix(err *zoom.Error) string {
 	switch err.Cause {
 	case zoom.CauseRefused:
