@@ -1,13 +1,13 @@
-// Package anonymize takes personal data and secrets out of events, so that they can be kept
-// as data for tests.
+// Package anonymize removes personal data and secrets from events, so that they can be kept as test
+// data.
 //
-// What is not known to be harmless is replaced: all texts but times, numbers with units and
-// the values of members such as type, status or timezone; of numbers, ids and phone numbers
-// and other long ones. True, false, null, empty texts, times, durations, counts and sizes
-// stay, and so do the names of members that are no addresses. The same value is replaced by the same one
-// everywhere, also where it is a text here and a number there, so that events still belong
-// together: ids and tokens keep their length and which of their characters are digits, small
-// and capital letters. Who has the key can undo the replacement of ids.
+// Everything not known to be harmless is replaced. Of texts, that is all but times, numbers with
+// units, and the values of members such as type, status or timezone. Of numbers, it is ids, phone
+// numbers and other long ones. True, false, null, empty texts, times, durations, counts and sizes
+// stay, and so do the names of members that are no addresses. The same value always gets the same
+// replacement, even if it is a text in one place and a number in another, so that related events
+// stay related. Ids and tokens keep their length, and which of their characters are digits,
+// lower-case and upper-case letters. Whoever has the key can undo the replacement of ids.
 package anonymize
 
 import (
@@ -27,10 +27,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Key says what is replaced by what. Events that belong together need the same one.
+// Key determines the replacements. Related events need the same key.
 type Key struct{ secret []byte }
 
-// NewKey makes a random key.
+// NewKey returns a random key.
 func NewKey() Key {
 	secret := make([]byte, 32)
 	rand.Read(secret)
@@ -39,7 +39,7 @@ func NewKey() Key {
 
 var asZooms = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// Body is an event's body without personal data, or an error if it is no JSON.
+// Body returns an event's body without personal data, or an error if it is not JSON.
 func (k Key) Body(body []byte) ([]byte, error) {
 	var out bytes.Buffer
 	dec, enc := jsontext.NewDecoder(bytes.NewReader(body), asZooms...), jsontext.NewEncoder(&out, asZooms...)
@@ -49,7 +49,8 @@ func (k Key) Body(body []byte) ([]byte, error) {
 	return bytes.TrimSpace(out.Bytes()), nil
 }
 
-// copyValue copies the next value, that of a member; elements of an array go by its name.
+// copyValue copies the next value, that of the named member; elements of an array use the array's
+// name.
 func (k Key) copyValue(enc *jsontext.Encoder, dec *jsontext.Decoder, name string) error {
 	token, err := dec.ReadToken()
 	if err != nil {
@@ -77,7 +78,7 @@ func (k Key) copyValue(enc *jsontext.Encoder, dec *jsontext.Decoder, name string
 			if err != nil {
 				return err
 			}
-			if name = token.String(); strings.Contains(name, "@") { // an object with a member for each user
+			if name = token.String(); strings.Contains(name, "@") { // an object with one member per user
 				name = k.Text("", name)
 			}
 			if err := enc.WriteToken(jsontext.String(name)); err != nil {
@@ -94,7 +95,7 @@ func (k Key) copyValue(enc *jsontext.Encoder, dec *jsontext.Decoder, name string
 	return enc.WriteToken(end)
 }
 
-// harmless are the last words of names whose values tell nothing of a person.
+// harmless are last words of names whose values reveal nothing about a person.
 var harmless = strings.Fields("action audio cause codec country currency direction encoding event extension format industry kind language level method metric mode " +
 	"module operation orientation os platform priority quality recording resolution result rule scope service severity source status style subtype " +
 	"timezone type unit version zone")
@@ -104,13 +105,13 @@ var (
 	ids     = strings.Fields("account guid id jid number operator pmi serial udid uuid user")
 	phones  = strings.Fields("callee caller did from number phone to")
 	counts  = strings.Fields("bytes count date duration modified offset position seq sequence size stamp time timestamp total ts")
-	// What is a time or a number, and yet tells who somebody is.
+	// personal are names of times and numbers that identify people nevertheless.
 	personal = strings.Fields("birth birthday dob lat latitude lng lon longitude")
-	// technical are those of harmless whose values may look like a person's name.
+	// technical are those in harmless whose values may look like a person's name.
 	technical = strings.Fields("codec country currency language mode os platform result status subtype timezone type version")
-	// numbered is what people have numbers for that are no ids of Zoom's.
+	// numbered are things with numbers that identify people but are no ids of Zoom.
 	numbered = strings.Fields("badge employee extension number phone")
-	// texts are about people and places, whatever the last word is.
+	// texts describe people and places, whatever the last word is.
 	texts = strings.Fields("address city description display message name note street summary text title topic zip")
 
 	timeText  = regexp.MustCompile(`^\d{4}-\d\d-\d\d([T ]\d\d:\d\d[\d:.]*(Z|[+-]\d\d:?\d\d)?)?$`)
@@ -122,7 +123,7 @@ var (
 	phoneText = regexp.MustCompile(`^\+?[0-9() .-]{7,20}$`)
 )
 
-// Text is what stands for the value of a member, a text.
+// Text returns the replacement of a member's text.
 func (k Key) Text(name, value string) string {
 	words := wordsOf(name)
 	last := words[len(words)-1]
@@ -140,7 +141,7 @@ func (k Key) Text(name, value string) string {
 		return before + "://zoom.example.test/" + k.digest("url", value)
 	case addressErr == nil && address.Is4():
 		sum := k.sum("ip", value)
-		return fmt.Sprintf("198.18.%d.%d", sum[0], sum[1]) // of a net for tests (RFC 2544)
+		return fmt.Sprintf("198.18.%d.%d", sum[0], sum[1]) // from a network for tests (RFC 2544)
 	case addressErr == nil:
 		return fmt.Sprintf("2001:db8::%x", k.sum("ip", value)[:2])
 	case phoneText.MatchString(value) && (value[0] == '+' || last != "id" && has(phones)) && !timeText.MatchString(value):
@@ -160,7 +161,7 @@ func (k Key) Text(name, value string) string {
 	return k.label(name, value)
 }
 
-// number is what stands for a number.
+// number returns the replacement of a number.
 func (k Key) number(name, value string) string {
 	words := wordsOf(name)
 	last := words[len(words)-1]
@@ -176,12 +177,13 @@ func (k Key) number(name, value string) string {
 	return k.id(value)
 }
 
-// ID is what stands for an id, wherever it is.
+// ID returns the replacement of an id, which is the same everywhere.
 func (k Key) ID(value string) string { return k.Text("id", value) }
 
-// id replaces each digit by a digit and each letter by one of its case. Two different ids stay
-// different: what a character is moved by depends on those before it alone, first from the
-// left and then from the right, so that it can be undone, and depends on all others at last.
+// id replaces each digit by a digit and each letter by one of the same case. Different ids stay
+// different: it goes over the text from the left and then from the right, and shifts each character
+// by an amount that depends only on the characters before it. So it can be undone, and in the end
+// each character depends on all others.
 func (k Key) id(value string) string {
 	text := []byte(value)
 	for _, way := range []string{"from the left", "from the right"} {
@@ -214,7 +216,7 @@ func (k Key) id(value string) string {
 	return string(text)
 }
 
-// phone is a number of an area code that nobody has.
+// phone returns a phone number in an unassigned area code.
 func (k Key) phone(value string) string {
 	digits := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
@@ -226,12 +228,12 @@ func (k Key) phone(value string) string {
 	return fmt.Sprintf("+1555%07d", (int(sum[0])<<24|int(sum[1])<<16|int(sum[2])<<8|int(sum[3]))%10_000_000)
 }
 
-// label is the name of the member, and what tells its values apart.
+// label returns the member's name with a digest that distinguishes its values.
 func (k Key) label(name, value string) string {
 	return strings.TrimSpace(strings.ReplaceAll(name, "_", " ") + " " + k.digest("text", value))
 }
 
-// TrackingID is what stands for Zoom's tracking id.
+// TrackingID returns the replacement of Zoom's tracking id.
 func (k Key) TrackingID(value string) string {
 	return "v=2.0;clid=us02;rid=WEB_" + hex.EncodeToString(k.sum("tracking", value)[:16])
 }
@@ -246,8 +248,8 @@ func (k Key) digest(kind, value string) string {
 	return strings.ToLower(strings.NewReplacer("-", "x", "_", "y").Replace(base64.RawURLEncoding.EncodeToString(k.sum(kind, value)[:9])))
 }
 
-// wordsOf are the words of a member's name, in small letters and without the plural's s:
-// phone_numbers is phone number, userJid is user jid.
+// wordsOf splits a member's name into lower-case words, without the plural's s: phone_numbers is
+// phone number, userJid is user jid.
 func wordsOf(name string) []string {
 	var b strings.Builder
 	small := false

@@ -10,15 +10,15 @@ import (
 	"github.com/zoomstream/zoomstream/internal/webhook"
 )
 
-// attemptsOfEvent are made at most for an event that the endpoint finds wrong (400, 413,
-// 415, 422). To repeat the same bytes seldom helps, and all later events wait for it.
-// Every other refusal is about the endpoint: one that answers 404 during a roll-out
-// would lose its events to the dead letters at once.
+// attemptsOfEvent bounds the attempts for an event that the endpoint rejects as wrong (400, 413,
+// 415, 422). Repeating the same bytes seldom helps, and all later events wait meanwhile. Any other
+// refusal concerns the endpoint: otherwise one that answers 404 during a roll-out would at once
+// lose its events to the dead letters.
 const attemptsOfEvent = 3
 
-// attempt delivers a message. The refusal is the last one, once it is given up; the
-// error says that it was stopped before. Stopping ends what is between attempts, work
-// also the attempt.
+// attempt delivers a message. It returns the last refusal when it gives the message up, or an error
+// when it was stopped before. stopping ends the pauses and prevents further attempts; work also
+// ends the attempt in progress.
 func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) (*webhook.Refusal, error) {
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMultiplier(2),
 		backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
@@ -31,7 +31,7 @@ func (f *forwarder) attempt(stopping, work context.Context, m *inspect.Message) 
 			f.progress.delivery(m)
 			return nil, nil
 		}
-		if work.Err() != nil { // it is no fault of the endpoint's
+		if work.Err() != nil { // not the endpoint's fault
 			return nil, context.Cause(work)
 		}
 		f.progress.refusal(f.Log, m, n, r)

@@ -13,40 +13,41 @@ import (
 )
 
 const (
-	// priorityGroup is the one whose pinned client gets the messages.
+	// priorityGroup is the consumer's group whose pinned client gets the messages.
 	priorityGroup = "forward"
-	// endpointKey is the consumer's note of where it delivers.
+	// endpointKey is the consumer's metadata key for the endpoint that it delivers to.
 	endpointKey = "zoomstream-endpoint"
-	// perLane is how many messages a lane may have in flight: while one is on its way, the next ones wait here.
+	// perLane is how many messages a lane may have in flight: while one is being delivered, the
+	// next ones wait here.
 	perLane = 8
-	// maxWindows bounds what is in flight, in windows.
+	// maxWindows bounds the messages in flight, in multiples of the window.
 	maxWindows = 4
 )
 
-// SetupError says what is there in NATS that a delivery cannot work with.
+// SetupError describes something existing in NATS that the delivery cannot work with.
 type SetupError struct{ problem string }
 
 func (e *SetupError) Error() string { return e.problem }
 
-// window is how many messages may be in flight.
+// window returns how many messages may be in flight.
 func (f *forwarder) window() int {
 	if f.Parallel == 1 {
-		return 1 // the server itself keeps the order then
+		return 1 // then the server itself keeps the order
 	}
 	return perLane * f.Parallel
 }
 
-// leastAsked is how many messages are asked for at a time at least. nats.go (1.55) asks for no more
-// if a message comes before it has noted that it asked for that one, and looks again only when the
-// next one comes: who asks for one at a time then gets nothing until the request has expired. The
-// window bounds what comes, by the consumer's MaxAckPending.
+// leastAsked is the minimum number of messages per pull request. nats.go (1.55) does not ask again
+// if a message arrives before it has recorded the request, and checks again only at the next
+// message. With one message per request it would thus get nothing until the request expires. The
+// consumer's MaxAckPending still limits what arrives to the window.
 const leastAsked = 16
 
-// asked is how many messages are asked for at a time.
+// asked returns the number of messages per pull request.
 func (f *forwarder) asked() int { return max(leastAsked, f.window()) }
 
-// ensureConsumer creates the consumer, or adapts the one that is there. Where that is in the
-// stream is never changed.
+// ensureConsumer creates the consumer, or updates the existing one. It never changes the consumer's
+// position in the stream.
 func (f *forwarder) ensureConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	name := consumerName(f.Name)
 	cfg := f.consumerConfig()
@@ -99,7 +100,7 @@ func (f *forwarder) consumerConfig() jetstream.ConsumerConfig {
 	return cfg
 }
 
-// pinOf is the pin of the instance that gets the messages; "": none.
+// pinOf returns the pin of the instance that gets the messages; "": none.
 func pinOf(info *jetstream.ConsumerInfo) string {
 	i := slices.IndexFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.Group == priorityGroup })
 	if i < 0 {

@@ -19,31 +19,31 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// The dead letters have a stream of their own. The one of the events is the
-// connector's: who forwards needs no right to write there, other consumers do not get
-// them, and an age or a size that is right for events would remove them unseen.
+// The dead letters have a stream of their own rather than that of the events: a forwarder needs no
+// permission to write to the latter, other consumers do not receive dead letters, and an age or
+// size limit that suits events would silently remove them.
 
-// deadBytes bounds the dead letters' stream when it is created.
+// deadBytes is the size limit of the dead letters' stream when it is created.
 const deadBytes = 256 << 20
 
-// deadDuplicates is the duplicate window: an event that is given up again after a crash, all
-// attempts later, is one letter.
+// deadDuplicates is the duplicate window. An event that is given up again after a crash, all
+// attempts later, must not become a second letter.
 const deadDuplicates = time.Hour
 
-// deadStream is the dead letters' stream; its subjects are below deadPrefix.
+// deadStream returns the name of the dead letters' stream. Its subjects begin with deadPrefix.
 func (o *Options) deadStream() string { return o.Stream + "_DEAD" }
 
 func (o *Options) deadPrefix() string { return o.Prefix + "-dead" }
 
-// deadSubject is where the dead letter of a message goes.
+// deadSubject returns the subject of a message's dead letter.
 func (o *Options) deadSubject(subject string) string {
 	return o.deadPrefix() + "." + o.Name + "." + strings.TrimPrefix(subject, o.Prefix+".")
 }
 
-// deadID is the id of the dead letter of a message.
+// deadID returns the id of a message's dead letter.
 func (o *Options) deadID(id string) string { return o.Name + ":" + id }
 
-// ensureDeadStream creates the stream, or checks that the one that is there loses nothing.
+// ensureDeadStream creates the stream, or checks that the existing one loses nothing.
 func (f *forwarder) ensureDeadStream(ctx context.Context) error {
 	name, subjects := f.deadStream(), f.deadPrefix()+".>"
 	stream, err := f.js.Stream(ctx, name)
@@ -76,8 +76,8 @@ func (f *forwarder) ensureDeadStream(ctx context.Context) error {
 	return nil
 }
 
-// storeDead stores the dead letter of a message. It repeats that until it is stored, or the
-// context ends: nothing is dropped, also when the stream is full.
+// storeDead stores the dead letter of a message, and retries until that succeeds or ctx ends:
+// nothing is dropped, not even when the stream is full.
 func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *webhook.Refusal) error {
 	letter := f.deadLetter(m, r)
 	pauses := backoff.NewExponentialBackOff(backoff.WithInitialInterval(f.pace.firstPause), backoff.WithMaxInterval(f.pace.longestPause), backoff.WithMaxElapsedTime(0))
@@ -109,16 +109,16 @@ func (f *forwarder) publishDead(ctx context.Context, letter *nats.Msg) error {
 	return err
 }
 
-// deadLetter is the message with its headers, and why it could not be delivered.
+// deadLetter returns the message with its headers, and why it could not be delivered.
 func (f *forwarder) deadLetter(m *inspect.Message, r *webhook.Refusal) *nats.Msg {
 	letter := &nats.Msg{Subject: f.deadSubject(m.Subject), Header: nats.Header{}, Data: m.Body}
 	for name, values := range m.Header {
-		if !strings.HasPrefix(name, "Nats-") { // the server's own, and what would have the server do something
+		if !strings.HasPrefix(name, "Nats-") { // set by the server, or instructions to it
 			letter.Header[name] = values
 		}
 	}
 	id := m.Header.Get(message.HeaderID)
-	if id == "" { // it is not zoomstream's
+	if id == "" { // not published by zoomstream
 		id = strconv.FormatUint(m.Sequence, 10)
 	}
 	letter.Header[message.HeaderID] = []string{f.deadID(id)}
@@ -127,15 +127,15 @@ func (f *forwarder) deadLetter(m *inspect.Message, r *webhook.Refusal) *nats.Msg
 	return letter
 }
 
-// tooLarge reports whether a letter can never be stored as it is: with its own headers it is
+// tooLarge reports whether a letter can never be stored as it is: its additional headers make it
 // larger than the event.
 func tooLarge(err error) bool {
-	const exceedsMaximum = 10054 // of a stream's max_msg_size
+	const exceedsMaximum = 10054 // exceeds a stream's max_msg_size
 	refused, ok := errors.AsType[*jetstream.APIError](err)
 	return errors.Is(err, nats.ErrMaxPayload) || ok && refused.ErrorCode == exceedsMaximum
 }
 
-// withoutBody is a letter of its headers alone. It cannot be sent again, but says where the
+// withoutBody returns a letter with the headers only. It cannot be sent again, but says where the
 // event is.
 func withoutBody(letter *nats.Msg, stream string, m *inspect.Message) *nats.Msg {
 	cut := &nats.Msg{Subject: letter.Subject, Header: maps.Clone(letter.Header)}
@@ -144,14 +144,14 @@ func withoutBody(letter *nats.Msg, stream string, m *inspect.Message) *nats.Msg 
 	return cut
 }
 
-// Resent is what became of the dead letters. Those without their bodies are left.
+// Resent is the result of [ResendDead]. Letters without bodies cannot be sent and count as left.
 type Resent struct{ Delivered, Left, WithoutBody int }
 
 // ErrNoDeadStream says that no event was ever given up, or that the stream has another name.
 var ErrNoDeadStream = errors.New("there is no such stream")
 
-// ResendDead sends the dead letters of a delivery again, in order. What is delivered is removed,
-// the rest stays. It ends early if the refusal is about the endpoint.
+// ResendDead sends a delivery's dead letters again, in order. It removes those delivered and leaves
+// the others. It stops early if a refusal concerns the endpoint rather than the message.
 func ResendDead(ctx context.Context, js jetstream.JetStream, o Options) (Resent, error) {
 	o.Parallel = 1
 	f := newForwarder(js, o)
@@ -168,9 +168,9 @@ func ResendDead(ctx context.Context, js jetstream.JetStream, o Options) (Resent,
 	return f.resend(ctx, consumer, int(consumer.CachedInfo().NumPending)) //nolint:gosec // it is no more than fits the stream
 }
 
-// deadConsumer makes the consumer of the dead letters, also if one is left.
+// deadConsumer creates the consumer of the dead letters, in place of one left behind.
 func (f *forwarder) deadConsumer(ctx context.Context) (jetstream.Consumer, error) {
-	const longerThanAll = 24 * time.Hour // a letter that stays is not handed out again
+	const longerThanAll = 24 * time.Hour // so that a letter that stays is not delivered again
 	name := consumerName(f.Name)
 	err := f.js.DeleteConsumer(ctx, f.deadStream(), name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -223,7 +223,7 @@ func (f *forwarder) resend(ctx context.Context, consumer jetstream.Consumer, tot
 	return sent, nil
 }
 
-// fromDead is the message that a dead letter was.
+// fromDead restores the message of a dead letter.
 func (f *forwarder) fromDead(msg jetstream.Msg) *inspect.Message {
 	m := &inspect.Message{Subject: f.Prefix + strings.TrimPrefix(msg.Subject(), f.deadPrefix()+"."+f.Name), Header: nats.Header{}, Body: msg.Data()}
 	for name, values := range msg.Headers() {

@@ -13,38 +13,38 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Options says what to deliver where.
+// Options says what to deliver, and where.
 type Options struct {
 	Stream string
-	Prefix string // of the events' subjects
+	Prefix string // prefix of the events' subjects
 
-	Name  string   // of the delivery, see [CheckName]
-	Moved bool     // this endpoint takes the place of the one that the delivery had
+	Name  string   // of the delivery; see [CheckName]
+	Moved bool     // this endpoint replaces the delivery's previous one
 	To    *url.URL // the endpoint
-	// Secret returns the endpoint's secret token. It is safe for concurrent use.
+	// Secret returns the endpoint's secret token. It must be safe for concurrent use.
 	Secret    func() string
 	UserAgent string
 
-	Events   []string  // patterns of names, with * and ?; none: all events
-	Since    time.Time // where a new delivery begins; zero: with what comes
-	Parallel int       // lanes; 1: strictly in order
-	Attempts int       // per message, until it is given up
+	Events   []string  // patterns of event names, with * and ?; none: all events
+	Since    time.Time // where a new delivery starts; zero: with new events
+	Parallel int       // number of lanes; 1: strictly in order
+	Attempts int       // attempts per message before it is given up
 	Timeout  time.Duration
 
-	DeadReplicas int // of the dead letters' stream, when it is created
+	DeadReplicas int // replicas of the dead letters' stream when it is created
 	Log          zerolog.Logger
-	Metrics      prometheus.Registerer // gets the delivery's; nil: nobody asks
+	Metrics      prometheus.Registerer // gets the delivery's metrics; nil: none
 
-	pace pace // zero: the usual one
+	pace pace // zero: usualPace
 }
 
-// pace is what tests shorten.
+// pace holds the durations that tests shorten.
 type pace struct {
-	firstPause, longestPause time.Duration // between attempts
-	ackWait                  time.Duration // how long a crashed instance's messages are withheld
-	pull                     time.Duration // life of a pull request
-	stop                     time.Duration // for what is in flight at a stop
-	loss                     time.Duration // between looks for events that the stream has removed
+	firstPause, longestPause time.Duration // pauses between attempts
+	ackWait                  time.Duration // how long the messages of a crashed instance are withheld
+	pull                     time.Duration // expiry of a pull request
+	stop                     time.Duration // how long to finish what is in flight at a stop
+	loss                     time.Duration // interval of the checks for events that the stream has removed
 }
 
 var usualPace = pace{
@@ -52,7 +52,7 @@ var usualPace = pace{
 	ackWait: 15 * time.Second, pull: 3 * time.Second, stop: 10 * time.Second, loss: 10 * time.Second,
 }
 
-// pin is how long an instance may ask for nothing before another one gets the messages.
+// pin is how long an instance may send no pull request before another one gets the messages.
 func (p pace) pin() time.Duration { return 3 * p.pull }
 
 // forwarder is one call of [Run] or [ResendDead].
@@ -76,8 +76,8 @@ func newForwarder(js jetstream.JetStream, o Options) *forwarder {
 	return f
 }
 
-// Run delivers until the context ends. Then it finishes what is in flight, within a bound,
-// hands back the rest and returns nil.
+// Run delivers until ctx ends. Then it finishes what is in flight, within a time limit, hands back
+// the rest and returns nil.
 func Run(ctx context.Context, js jetstream.JetStream, o Options) error {
 	f := newForwarder(js, o)
 	defer f.client.CloseIdleConnections()
@@ -91,7 +91,7 @@ func Run(ctx context.Context, js jetstream.JetStream, o Options) error {
 	return f.deliverAll(ctx, consumer)
 }
 
-// stopped leaves out an error that comes of the end of the context.
+// stopped drops an error that is due to the end of ctx.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil

@@ -9,30 +9,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A limit of the stream, or a purge, may remove events before they were handed out. The
-// consumer passes over them without a word: it goes on with the first message that is
-// left. So what it passes over is compared with where the stream begins.
+// A limit of the stream, or a purge, may remove events before they are handed out. The consumer
+// silently skips them and continues with the first message left. So what it skips is compared with
+// the stream's first sequence.
 
 const (
 	lossTimeout = 2 * time.Second
-	// maxPassed bounds what is compared at once. With a filter, each message may have some before it.
+	// maxPassed bounds the ranges compared in one check. With a filter, there may be one before
+	// each message.
 	maxPassed = 10_000
 )
 
-// span are messages of the stream by number, both included.
+// span is a range of sequences in the stream, both ends included.
 type span struct{ from, to uint64 }
 
-// lossWatch notices events that the stream removed before they were handed out. It does not notice
-// messages removed from the stream's midst, one by one or by subject; nor a purge while no
-// instance runs, since the server then moves the consumer's ack floor. What was handed out
-// before it was removed is delivered all the same, unless that is more than fits (see
-// giveUpRemoved), or the process is killed.
+// lossWatch detects events that the stream removed before they were handed out. It does not detect
+// messages removed from the middle of the stream, one by one or by subject; nor a purge while no
+// instance runs, because the server then moves the consumer's ack floor. What was handed out before
+// its removal is delivered nevertheless, unless there is too much of it (see giveUpRemoved) or the
+// process is killed.
 type lossWatch struct {
-	position uint64 // up to this one all were handed out
-	passed   []span // behind earlier positions, and not handed out: others than are asked for, or removed
+	position uint64 // everything up to this sequence was handed out or accounted for
+	passed   []span // ranges that were skipped: filtered out, or removed
 }
 
-// begin starts anew behind what the consumer knows to be delivered.
+// begin starts again from what the consumer knows to be delivered.
 func (l *lossWatch) begin(info *jetstream.ConsumerInfo) {
 	*l = lossWatch{position: info.AckFloor.Stream}
 	if info.NumAckPending == 0 {
@@ -40,9 +41,9 @@ func (l *lossWatch) begin(info *jetstream.ConsumerInfo) {
 	}
 }
 
-// handedOut notes a message, and what the consumer passed over before it.
+// handedOut records a message, and what the consumer skipped before it.
 func (l *lossWatch) handedOut(sequence uint64) {
-	if sequence <= l.position { // again
+	if sequence <= l.position { // a redelivery
 		return
 	}
 	if sequence > l.position+1 && len(l.passed) < maxPassed {
@@ -51,8 +52,8 @@ func (l *lossWatch) handedOut(sequence uint64) {
 	l.position = sequence
 }
 
-// removed are those that were passed over and that the stream does not have any more, now that
-// it begins with a message.
+// removed returns the skipped messages that are no longer in the stream, whose first sequence is
+// given.
 func (l *lossWatch) removed(first uint64) (all []span) {
 	for _, s := range l.passed {
 		if s.from < first {
@@ -60,15 +61,15 @@ func (l *lossWatch) removed(first uint64) (all []span) {
 		}
 	}
 	l.passed = nil
-	if l.position+1 < first { // before the consumer came to them
+	if l.position+1 < first { // removed before the consumer reached them
 		all = append(all, span{l.position + 1, first - 1})
 		l.position = first - 1
 	}
 	return all
 }
 
-// checkLoss tells of events that the stream has removed, unless another instance gets them
-// and does.
+// checkLoss reports events that the stream has removed, unless another instance gets the messages
+// and reports them.
 func (w *window) checkLoss() {
 	if !w.nc.IsConnected() {
 		return
@@ -77,7 +78,7 @@ func (w *window) checkLoss() {
 	defer cancel()
 	stream, err := w.js.Stream(ctx, w.Stream)
 	if err != nil {
-		return // the next check tells
+		return // left to the next check
 	}
 	consumer, err := w.consumer.Info(ctx)
 	if err != nil {
@@ -91,14 +92,15 @@ func (w *window) checkLoss() {
 	state := stream.CachedInfo().State
 	w.reportLoss(w.loss.removed(state.FirstSeq), len(w.Events) > 0)
 	w.reportLoss(w.giveUpRemoved(state.FirstSeq), false)
-	if consumer.NumPending == 0 { // what the stream held is handed out, or was not asked for
+	if consumer.NumPending == 0 { // everything in the stream was handed out or filtered out
 		w.loss.position = max(w.loss.position, state.LastSeq)
 	}
 }
 
-// giveUpRemoved bounds what is in flight. The server does not count what the stream has removed, and
-// hands out more: with an endpoint that is away for longer than max_age, all that comes would be
-// held in memory. Then the oldest of those are given up.
+// giveUpRemoved bounds what is in flight. The server hands out more messages for those that the
+// stream has removed, since it no longer counts them: while an endpoint is away for longer than
+// max_age, everything new would be held in memory. Above the limit, the oldest removed messages are
+// given up.
 func (w *window) giveUpRemoved(first uint64) []span {
 	var given []uint64
 	for _, sequence := range slices.Sorted(maps.Keys(w.inFlight)) {
@@ -113,8 +115,8 @@ func (w *window) giveUpRemoved(first uint64) []span {
 	return spans(given)
 }
 
-// reportAbandoned tells of what is in flight at the end and cannot be handed back: the stream has
-// removed it meanwhile.
+// reportAbandoned reports what is in flight at the end and cannot be handed back, since the stream
+// has removed it.
 func (w *window) reportAbandoned() {
 	if len(w.inFlight) == 0 || !w.nc.IsConnected() {
 		return
@@ -130,7 +132,7 @@ func (w *window) reportAbandoned() {
 	w.reportLoss(spans(gone), false)
 }
 
-// spans joins sorted numbers that follow each other.
+// spans joins consecutive numbers into ranges.
 func spans(sorted []uint64) (all []span) {
 	for _, n := range sorted {
 		if last := len(all) - 1; last >= 0 && all[last].to+1 == n {
@@ -142,8 +144,8 @@ func spans(sorted []uint64) (all []span) {
 	return all
 }
 
-// reportLoss never leaves a loss silent. If the consumer has a filter, nobody may know how many of
-// these messages were asked for.
+// reportLoss logs every loss. If the consumer has a filter, nobody may know how many of the
+// messages matched it.
 func (f *forwarder) reportLoss(removed []span, filtered bool) {
 	for _, s := range removed {
 		f.progress.removed.Add(s.to - s.from + 1)

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// register has a registry tell how far a delivery is. Each value is that of this instance,
-// since it began.
+// register exports the progress of a delivery. All values are those of this instance since its
+// start.
 func (p *progress) register(registry prometheus.Registerer, name string) {
 	registry = prometheus.WrapRegistererWith(prometheus.Labels{"delivery": name}, registry)
 	counter := func(metric, help string, value *atomic.Uint64) {

@@ -16,20 +16,20 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// newClient makes a client with a connection for each lane.
+// newClient returns a client that keeps a connection for each lane.
 func newClient(timeout time.Duration, lanes int) *http.Client {
 	transport := webhook.NewTransport()
 	transport.MaxIdleConnsPerHost = lanes
 	return webhook.NewClient(transport, timeout)
 }
 
-// post makes one attempt; nil: it is delivered.
+// post makes one attempt; nil: delivered.
 func (f *forwarder) post(ctx context.Context, m *inspect.Message) *webhook.Refusal {
 	return webhook.Post(ctx, f.client, f.To, f.header(m, time.Now()), m.Body)
 }
 
-// header is that of Zoom's webhook, in its lower-case names, and the message's id. Of what
-// Zoom sent with the event, the time stamp and the signature are made anew.
+// header returns the headers of Zoom's webhook, with its lower-case names, and the message's id.
+// The time stamp and the signature are new.
 func (f *forwarder) header(m *inspect.Message, now time.Time) http.Header {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	h := http.Header{
@@ -44,7 +44,7 @@ func (f *forwarder) header(m *inspect.Message, now time.Time) http.Header {
 	return h
 }
 
-// sign is Zoom's signature of a webhook.
+// sign computes the signature of a Zoom webhook.
 func sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	fmt.Fprintf(mac, "v0:%s:", timestamp)

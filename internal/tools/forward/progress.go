@@ -18,20 +18,20 @@ const (
 	refusalEvery = time.Minute
 )
 
-// progress is how far a delivery is.
+// progress records how far a delivery is.
 type progress struct {
-	delivered atomic.Uint64 // events
-	refused   atomic.Uint64 // attempts
-	dead      atomic.Uint64 // letters
-	pending   atomic.Uint64 // in the stream, not handed out
-	removed   atomic.Uint64 // messages that the stream has removed before they were handed out
-	stored    atomic.Int64  // when the stream stored the last event that was delivered, in nanoseconds
+	delivered atomic.Uint64 // number of events
+	refused   atomic.Uint64 // number of attempts
+	dead      atomic.Uint64 // number of dead letters
+	pending   atomic.Uint64 // messages in the stream, not handed out
+	removed   atomic.Uint64 // messages that the stream removed before they were handed out
+	stored    atomic.Int64  // when the stream stored the last delivered event, in Unix nanoseconds
 	load      atomic.Pointer[load]
 
-	reported uint64 // what was delivered at the last report
+	reported uint64 // value of delivered at the last report
 
 	mu     sync.Mutex
-	warned time.Time // of a refusal
+	warned time.Time // when a refusal was last logged
 	unsaid int       // refusals since
 }
 
@@ -44,7 +44,7 @@ func (p *progress) delivery(m *inspect.Message) {
 	}
 }
 
-// refusal logs a refused attempt, at most one a minute.
+// refusal counts a refused attempt, and logs at most one a minute.
 func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, r *webhook.Refusal) {
 	p.refused.Add(1)
 	p.mu.Lock()
@@ -58,13 +58,13 @@ func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, 
 	p.warned, p.unsaid = time.Now(), 0
 }
 
-// load is what is in flight.
+// load summarises what is in flight.
 type load struct {
 	inFlight int
-	oldest   time.Time // when the stream stored it; zero: there is none
+	oldest   time.Time // when the stream stored the oldest event; zero: none
 }
 
-// lag is the age of the oldest event that is not delivered.
+// lag returns the age of the oldest event in flight.
 func (l load) lag() time.Duration {
 	if l.oldest.IsZero() {
 		return 0
@@ -72,7 +72,7 @@ func (l load) lag() time.Duration {
 	return max(0, time.Since(l.oldest))
 }
 
-// report logs how far it is, unless nothing happens.
+// report logs the progress, unless there is none and nothing is in flight.
 func (p *progress) report(log zerolog.Logger, name string) {
 	delivered := p.delivered.Load()
 	if delivered == p.reported && p.load.Load().inFlight == 0 {

@@ -24,14 +24,15 @@ const (
 	apiTimeout       = 5 * time.Second
 )
 
-// delivery is a message in flight: the consumer has handed it out to this instance, and has no acknowledgement of it yet.
+// delivery is a message in flight: the consumer has handed it out to this instance and has no
+// acknowledgement yet.
 type delivery struct {
 	m    *inspect.Message
 	lane int
-	busy bool // a goroutine delivers it
+	busy bool // a goroutine is delivering it
 
 	mu    sync.Mutex
-	reply string // where to acknowledge it: the latest, if it was handed out twice
+	reply string // subject of its acknowledgement; the latest one after a redelivery
 }
 
 func (d *delivery) answerTo() string {
@@ -44,26 +45,26 @@ func (d *delivery) answerTo() string {
 type window struct {
 	*forwarder
 	consumer jetstream.Consumer
-	stopping context.Context // ends with the first wish to stop
-	work     context.Context // ends what is in flight, too
+	stopping context.Context // ends at the first request to stop
+	work     context.Context // ends attempts in progress, too
 
-	inFlight map[uint64]*delivery // by number in the stream
-	lanes    [][]*delivery        // of those the ones that wait or are delivered, in the stream's order
+	inFlight map[uint64]*delivery // by sequence in the stream
+	lanes    [][]*delivery        // the same, per lane and in the stream's order
 	done     chan result
-	running  sync.WaitGroup // deliveries
+	running  sync.WaitGroup // delivering goroutines
 
-	pin      string // under which the consumer hands out
+	pin      string // the consumer's current pin
 	loss     lossWatch
-	complete bool // all that the consumer has handed out is in flight
+	complete bool // everything that the consumer has handed out is in flight here
 }
 
-// result is what became of a message.
+// result is the outcome of a delivery.
 type result struct {
 	delivery       *delivery
-	unacknowledged bool // it was stopped before
+	unacknowledged bool // stopped before it was acknowledged
 }
 
-// deliverAll delivers what the consumer hands out, until the context ends.
+// deliverAll delivers what the consumer hands out, until ctx ends.
 func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer) error {
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(f.asked()), jetstream.PullExpiry(f.pace.pull), jetstream.PullPriorityGroup(priorityGroup))
 	if err != nil {
@@ -92,15 +93,15 @@ func (f *forwarder) deliverAll(ctx context.Context, consumer jetstream.Consumer)
 	return stopped(ctx, err)
 }
 
-// receive passes on what is handed out. It asks for more also while nothing is wanted:
-// that keeps this instance the pinned one.
+// receive passes on what is handed out. It keeps sending pull requests even while the window is
+// full, which keeps this instance pinned.
 func (w *window) receive(messages jetstream.MessagesContext, handedOut chan<- jetstream.Msg) error {
 	for {
 		msg, err := messages.Next(jetstream.NextContext(w.stopping))
 		switch {
 		case w.stopping.Err() != nil:
 			return w.stopping.Err()
-		case errors.Is(err, jetstream.ErrNoHeartbeat): // NATS is away; or the consumer is
+		case errors.Is(err, jetstream.ErrNoHeartbeat): // NATS or the consumer is gone
 			if err := w.checkConsumer(); err != nil {
 				return err
 			}
@@ -129,7 +130,7 @@ func (w *window) gone(err error) error {
 	return fmt.Errorf("%w; if somebody has removed it, a new start makes it anew, which begins with what comes, or where --since says", w.consumerError(err))
 }
 
-// loop works until there is a reason to stop.
+// loop works until it has to stop.
 func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error {
 	extend, outstanding, loss, report := time.NewTicker(w.pace.ackWait/3), time.NewTicker(outstandingEvery), time.NewTicker(w.pace.loss), time.NewTicker(reportEvery)
 	defer extend.Stop()
@@ -159,11 +160,12 @@ func (w *window) loop(handedOut <-chan jetstream.Msg, ended <-chan error) error 
 	}
 }
 
-// take takes a message into flight, or passes over what is no event, or not wanted.
+// take adds a message to those in flight, or acknowledges it unsent if it is no event or does not
+// match.
 func (w *window) take(msg jetstream.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return // it is none of a consumer's
+		return // not from a consumer
 	}
 	w.progress.handedOut(meta)
 	w.loss.handedOut(meta.Sequence.Stream)
@@ -189,18 +191,18 @@ func (w *window) take(msg jetstream.Msg) {
 	*lane = slices.Insert(*lane, at, d)
 }
 
-// matches reports whether a message is to be delivered.
+// matches reports whether a message has to be delivered.
 func (f *forwarder) matches(m *inspect.Message) bool {
 	return message.KindOf(f.Prefix, m.Subject) == message.KindEvent && inspect.MatchesEvent(f.Events, m.EventName(f.Prefix))
 }
 
-// laneOf is the same for all messages about one object.
+// laneOf returns the lane of a message, which is the same for all messages about one object.
 func (f *forwarder) laneOf(m *inspect.Message) int {
 	if f.Parallel == 1 {
 		return 0
 	}
 	key := m.Header.Get(message.HeaderObjectID)
-	if key == "" { // else nobody need read the body
+	if key == "" { // only then is the body parsed
 		key, _ = m.Object()
 	}
 	if key == "" {
@@ -211,9 +213,10 @@ func (f *forwarder) laneOf(m *inspect.Message) int {
 	return int(hash.Sum32() % uint32(f.Parallel))
 }
 
-// checkOutstanding finds out whether all that the consumer has handed out to anybody is in flight. As
-// long as something may be missing, nothing is delivered, lest a later one go first. It matters with
-// one lane, too: what another instance had in flight for more lanes is handed out again all at once.
+// checkOutstanding finds out whether everything that the consumer has handed out, to any instance,
+// is in flight here. While something may be missing nothing is delivered, since a later message
+// could overtake it. This matters with one lane too: what another instance had in flight on several
+// lanes is redelivered all at once.
 func (w *window) checkOutstanding() {
 	if w.complete || len(w.inFlight) == 0 {
 		return
@@ -229,7 +232,7 @@ func (w *window) checkOutstanding() {
 	w.complete = err == nil && info.NumAckPending <= len(w.inFlight)
 }
 
-// dispatch delivers the first message of each lane that is free.
+// dispatch starts the delivery of the first message of each free lane.
 func (w *window) dispatch() {
 	if !w.complete {
 		return
@@ -244,7 +247,7 @@ func (w *window) dispatch() {
 	}
 }
 
-// deliver delivers a message, or stores its dead letter, and acknowledges it. It is false if
+// deliver delivers a message, or stores its dead letter, and acknowledges it. It returns false if
 // it was stopped before.
 func (w *window) deliver(d *delivery) bool {
 	refusal, err := w.attempt(w.stopping, w.work, d.m)
@@ -257,7 +260,8 @@ func (w *window) deliver(d *delivery) bool {
 	return w.acknowledge(d)
 }
 
-// acknowledge repeats the acknowledgement until the server confirms it.
+// acknowledge repeats the acknowledgement until the server confirms it. It returns false if it was
+// stopped before.
 func (w *window) acknowledge(d *delivery) bool {
 	for {
 		ctx, cancel := context.WithTimeout(w.work, apiTimeout)
@@ -273,7 +277,7 @@ func (w *window) acknowledge(d *delivery) bool {
 func (w *window) release(r result) {
 	d := r.delivery
 	d.busy = false
-	if r.unacknowledged { // it is handed back at the end
+	if r.unacknowledged { // finish hands it back
 		return
 	}
 	w.remove(d)
@@ -284,7 +288,7 @@ func (w *window) remove(d *delivery) {
 	w.lanes[d.lane] = slices.DeleteFunc(w.lanes[d.lane], func(other *delivery) bool { return other == d })
 }
 
-// The answers to a consumer.
+// Replies to a consumer.
 const (
 	ack        = "+ACK"
 	inProgress = "+WPI"
@@ -293,7 +297,7 @@ const (
 
 func (w *window) answer(reply, what string) error { return w.nc.Publish(reply, []byte(what)) }
 
-// noteLoad has others see what is in flight.
+// noteLoad publishes what is in flight to other goroutines.
 func (w *window) noteLoad() {
 	l := load{inFlight: len(w.inFlight)}
 	for _, d := range w.inFlight {
@@ -304,15 +308,15 @@ func (w *window) noteLoad() {
 	w.progress.load.Store(&l)
 }
 
-// extendAckWait has the consumer wait longer for all that is in flight.
+// extendAckWait restarts the ack wait of everything in flight.
 func (w *window) extendAckWait() {
 	for _, d := range w.inFlight {
 		w.answer(d.answerTo(), inProgress) //nolint:errcheck // it would come again
 	}
 }
 
-// finish waits for what is in flight, hands back what is not delivered, and lets another instance have
-// the rest at once.
+// finish waits for deliveries in progress, hands back what is not delivered, and passes the rest to
+// another instance at once.
 func (w *window) finish() {
 	go func() {
 		w.running.Wait()
@@ -340,8 +344,8 @@ func (w *window) finish() {
 	w.nc.FlushWithContext(ctx) //nolint:errcheck // it would come again
 }
 
-// unpin fails if nobody holds the pin any more, or for want of the right; then others wait until
-// the pin expires.
+// unpin releases the pin. It fails if the pin has expired or the permission is missing; in the
+// latter case others wait until it expires.
 func (w *window) unpin(ctx context.Context) {
 	stream, err := w.js.Stream(ctx, w.Stream)
 	if err == nil {

@@ -10,57 +10,56 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Query is what to find.
+// Query says what to find.
 type Query struct {
-	// What is an event's name, a tracking id, a message id or a request id, or a string
-	// that stands anywhere in an event's payload, or the number payload.object.id. It may
-	// be percent-encoded, once or twice.
+	// What is an event's name, a tracking id, a message id, a request id, any string in an event's
+	// payload, or the number payload.object.id. It may be percent-encoded, once or twice.
 	What  string
-	Since time.Time // stored since
-	Limit int       // of the messages told of; at least 1
-	// MaxBytes, if above 0, has only the latest messages looked at, as many as have about
-	// so many bytes, and the newest of those found told of instead of the oldest, without
-	// siblings and without bodies over 256 KiB.
+	Since time.Time // stored at or after this time
+	Limit int       // maximum number of messages returned; at least 1
+	// MaxBytes, if above 0, restricts the search to the latest messages, about this many bytes of
+	// them. Of the matches, the newest are then returned instead of the oldest, without siblings
+	// and without bodies over 256 KiB.
 	MaxBytes int64
 }
 
-// largeBody is how many bytes a body has at least that [Query.MaxBytes] leaves out of what is
-// told. Zoom's have a few kilobytes.
+// largeBody is the size in bytes above which [Query.MaxBytes] drops a body from the result. Zoom's
+// bodies have a few kilobytes.
 const largeBody = 256 << 10
 
-// Findings are the messages found.
+// Findings is the result of a search.
 type Findings struct {
 	Searched string    `json:"searched"`
 	Stream   string    `json:"stream"`
 	Since    time.Time `json:"since"`
-	Holds    time.Time `json:"stream_from,omitzero"` // the stream's oldest message
+	Holds    time.Time `json:"stream_from,omitzero"` // time of the stream's oldest message
 	Looked   uint64    `json:"messages_looked_at"`
-	LeftOut  uint64    `json:"-"`    // older messages, by MaxBytes
-	More     bool      `json:"more"` // there may be more: the limit is reached
+	LeftOut  uint64    `json:"-"`    // older messages skipped because of MaxBytes
+	More     bool      `json:"more"` // the limit is reached, so there may be more
 
 	Matches []Match `json:"matches"` // oldest first
-	// Siblings are other messages under the tracking id of a match: events of the
-	// same operation. They are looked for in the hour around the matches.
+	// Siblings are other messages with the tracking id of a match: events of the same operation.
+	// They are searched within an hour of the matches.
 	Siblings []Sibling `json:"same_tracking_id"`
-	// Malformed are frames that are no events, under the same tracking id or with
-	// what is searched for in them.
+	// Malformed are malformed frames with the same tracking id, or that contain what was searched
+	// for.
 	Malformed []Malformed `json:"malformed"`
-	// Gaps are those since then, if nothing is found.
+	// Gaps are the gaps since then, if nothing was found.
 	Gaps []Gap `json:"gaps,omitempty"`
 }
 
-// Match is a message found.
+// Match is a matching message.
 type Match struct {
 	Sequence     uint64 `json:"stream_seq"`
 	Subject      string `json:"subject"`
 	Event        string `json:"event,omitempty"`
-	Matched      string `json:"matched"` // the header, or the place in the body
+	Matched      string `json:"matched"` // matching header, or place in the body
 	MessageID    string `json:"message_id"`
 	TrackingID   string `json:"tracking_id,omitempty"`
 	RequestID    string `json:"request_id,omitempty"`
 	Subscription string `json:"subscription,omitempty"`
 	Epoch        uint64 `json:"epoch,omitempty"`
-	Seq          uint64 `json:"seq,omitempty"`       // in the epoch
+	Seq          uint64 `json:"seq,omitempty"`       // number within the epoch
 	Signature    string `json:"signature,omitempty"` // valid or invalid; empty: not checked
 	Bytes        int    `json:"bytes"`
 	Hops         Hops   `json:"hops"`
@@ -68,7 +67,7 @@ type Match struct {
 	Body []byte `json:"-"`
 }
 
-// Sibling is a message under the same tracking id as a match.
+// Sibling is another message with the tracking id of a match.
 type Sibling struct {
 	Sequence   uint64    `json:"stream_seq"`
 	Subject    string    `json:"subject"`
@@ -77,7 +76,7 @@ type Sibling struct {
 	Stored     time.Time `json:"stored_at"`
 }
 
-// Malformed is a frame that is no event.
+// Malformed is a malformed frame.
 type Malformed struct {
 	Sequence   uint64    `json:"stream_seq"`
 	MessageID  string    `json:"message_id"`
@@ -88,10 +87,10 @@ type Malformed struct {
 	Stored     time.Time `json:"stored_at"`
 }
 
-// operation is how far from a match the others of its operation are looked for.
+// operation is the maximum distance between a match and the other events of its operation.
 const operation = time.Hour
 
-// hit is where something was found.
+// hit is a match, before the message is read.
 type hit struct {
 	seq      uint64
 	matched  string
@@ -99,11 +98,11 @@ type hit struct {
 	tracking string
 }
 
-// Found reports whether there is anything.
+// Found reports whether anything was found.
 func (f *Findings) Found() bool { return len(f.Matches)+len(f.Malformed) > 0 }
 
-// Find looks for messages stored since a time. The headers are read first, and
-// the bodies only if that gives nothing.
+// Find searches messages stored since a time. It reads the headers first, and the bodies only if
+// that finds nothing.
 func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	f := &Findings{Searched: q.What, Stream: s.name, Since: q.Since.UTC(), Matches: []Match{}, Siblings: []Sibling{}, Malformed: []Malformed{}}
 	state, err := s.state(ctx)
@@ -153,8 +152,8 @@ func (s *Stream) Find(ctx context.Context, q Query) (*Findings, error) {
 	return f, err
 }
 
-// latest narrows a look to the latest messages, as many as have about so many bytes. It
-// returns how many it leaves out.
+// latest restricts a look to the latest messages, about the given number of bytes. It also returns
+// how many messages that skips.
 func (s *Stream) latest(ctx context.Context, l look, state jetstream.StreamState, bytes int64) (look, uint64, error) {
 	most := max(1, uint64(float64(bytes)/float64(max(state.Bytes, 1))*float64(state.Msgs)))
 	counter, err := s.stream.CreateConsumer(ctx, l.consumer())
@@ -170,8 +169,8 @@ func (s *Stream) latest(ctx context.Context, l look, state jetstream.StreamState
 	return l, pending - most, nil
 }
 
-// hits are the places of what is wanted, one more than the limit at most: the first ones,
-// or with a bound of what is looked at the last.
+// hits returns the matches, at most one more than the limit: the first ones, or with MaxBytes the
+// last ones.
 func (s *Stream) hits(ctx context.Context, l look, w wanted, q Query) (hits []hit, looked uint64, err error) {
 	looked, err = s.scan(ctx, l, func(m *Message) bool {
 		matched := w.header(m.Header)
@@ -186,8 +185,8 @@ func (s *Stream) hits(ctx context.Context, l look, w wanted, q Query) (hits []hi
 	return hits, looked, err
 }
 
-// goesOn reports whether a scan goes on, until one more than the limit is found. With a bound
-// of what is looked at it does in any case, and so many of the last ones are kept.
+// goesOn reports whether a scan continues. It stops at one match more than the limit. With MaxBytes
+// it always continues, and keeps that many of the last matches.
 func goesOn[T any](found *[]T, q Query) bool {
 	if q.MaxBytes > 0 {
 		*found = (*found)[max(0, len(*found)-q.Limit-1):]
@@ -196,7 +195,7 @@ func goesOn[T any](found *[]T, q Query) bool {
 	return len(*found) <= q.Limit
 }
 
-// limited is found without the one over the limit, and whether there was one.
+// limited removes the match above the limit, and reports whether there was one.
 func limited[T any](found []T, q Query) (kept []T, more bool) {
 	switch {
 	case len(found) <= q.Limit:
@@ -207,7 +206,7 @@ func limited[T any](found []T, q Query) (kept []T, more bool) {
 	return found[:q.Limit], true
 }
 
-// matches reads what was found, whole; where bytes are bounded, without the large bodies.
+// matches reads the matching messages; with MaxBytes it drops large bodies.
 func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, error) {
 	all := []Match{}
 	for _, found := range hits {
@@ -216,7 +215,7 @@ func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, err
 			return nil, err
 		}
 		if m == nil || m.Sequence != found.seq {
-			continue // it was removed meanwhile
+			continue // removed meanwhile
 		}
 		h := message.ParseHeaders(m.Header)
 		match := Match{
@@ -231,8 +230,8 @@ func (s *Stream) matches(ctx context.Context, hits []hit, q Query) ([]Match, err
 	return all, nil
 }
 
-// malformed are the frames that are no events and belong to what is wanted, one more than the
-// limit at most, as in hits.
+// malformed returns the malformed frames that match or belong to a match, at most one more than the
+// limit, as in hits.
 func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, q Query) ([]Malformed, error) {
 	all := []Malformed{}
 	l.subject, l.headers = message.KindMalformed.Subject(s.prefix), false
@@ -250,14 +249,14 @@ func (s *Stream) malformed(ctx context.Context, l look, w wanted, hits []hit, q 
 	return all, err
 }
 
-// siblings are the other messages under the tracking ids of what was found.
+// siblings returns the other messages with the tracking ids of the matches.
 func (s *Stream) siblings(ctx context.Context, last uint64, hits []hit, limit int) ([]Sibling, error) {
 	all := []Sibling{}
 	tracked := map[string]bool{}
 	found := map[uint64]bool{}
 	for _, h := range hits {
 		found[h.seq] = true
-		if h.tracking != "" && h.matched != message.HeaderTrackingID { // else all under it are found
+		if h.tracking != "" && h.matched != message.HeaderTrackingID { // otherwise all of them match already
 			tracked[h.tracking] = true
 		}
 	}

@@ -27,8 +27,8 @@ type Gap struct {
 	Cause        string    `json:"cause"`
 	Detail       string    `json:"detail,omitempty"`
 	Certain      bool      `json:"certain"`
-	// Impossible says that the marker's times cannot be: From and To are those that
-	// come closest to it.
+	// Impossible says that the marker's times are impossible: From and To are the closest possible
+	// ones.
 	Impossible      bool      `json:"impossible,omitempty"`
 	PreviousReplica string    `json:"previous_replica"`
 	Replica         string    `json:"replica"`
@@ -38,60 +38,60 @@ type Gap struct {
 	Stored          time.Time `json:"stored_at"`
 }
 
-// Family is the events whose names begin alike, as meeting.started and
-// meeting.ended do.
+// Family is a group of events whose names have the same first part, such as meeting.started and
+// meeting.ended.
 type Family struct {
 	Family string `json:"family"`
-	Events uint64 `json:"events"` // that the stream holds
+	Events uint64 `json:"events"` // number in the stream
 }
 
-// GapReport is the gaps since a time, and what would fill them.
+// GapReport lists the gaps since a time, and what to read again from Zoom's API.
 type GapReport struct {
 	Stream       string    `json:"stream"`
 	Since        time.Time `json:"since"`
-	Holds        time.Time `json:"stream_from,omitzero"`   // the stream's oldest message
-	Subscription string    `json:"subscription,omitempty"` // that was asked for; empty: all
+	Holds        time.Time `json:"stream_from,omitzero"`   // time of the stream's oldest message
+	Subscription string    `json:"subscription,omitempty"` // as requested; empty: all
 
-	Gaps  []Gap   `json:"gaps"`            // oldest first; the latest markers, if there are too many
-	Older int     `json:"older,omitempty"` // gaps whose markers are older, and left out of everything here
+	Gaps  []Gap   `json:"gaps"`            // oldest first; if there are too many, those with the latest markers
+	Older int     `json:"older,omitempty"` // gaps with older markers, which are left out everywhere here
 	Count int     `json:"count"`
-	Total float64 `json:"total_s"` // overlaps of one subscription's count once
+	Total float64 `json:"total_s"` // overlapping gaps of one subscription count once
 
-	Families     []Family `json:"families"`                // of the events in the stream, by name
-	MoreFamilies int      `json:"more_families,omitempty"` // left out: no event that is known
-	// Sharing are the subscriptions known to store in the stream. With several,
-	// which of the families are one's is not known.
+	Families     []Family `json:"families"`                // families of the events in the stream, by name
+	MoreFamilies int      `json:"more_families,omitempty"` // families left out; none of them has a known event
+	// Sharing are the subscriptions known to publish to the stream. If there are several, it is
+	// unknown which families belong to which.
 	Sharing []string `json:"subscriptions"`
-	Reread  []Reread `json:"reread"` // oldest first; the latest, if there are too many
+	Reread  []Reread `json:"reread"` // oldest first; if there are too many, the latest
 }
 
-// Anybody with the right to publish can forge a marker and an event's name, so each
-// is bounded by what a person can read, too.
+// Whoever may publish can forge markers and names of events, so their numbers and sizes are
+// limited, also to what a person can read.
 const (
-	// clockSkew is how much later than by the server's clock a replica may say that
-	// a gap has ended.
+	// clockSkew is how far the end of a gap, by a replica's clock, may be ahead of the server's
+	// clock.
 	clockSkew = time.Minute
 
-	maxGaps     = 10_000 // that are kept
-	maxText     = 200    // bytes of a text in a marker, and of a subscription's name
+	maxGaps     = 10_000 // gaps kept
+	maxText     = 200    // bytes of a text in a marker, or of a subscription's name
 	maxFamily   = 64     // bytes of a family's name
-	maxFamilies = 50     // that Zoom is not known to have
+	maxFamilies = 50     // families that Zoom is not known to have
 	maxSharing  = 1000   // subscriptions
-	maxReread   = 12     // spans of time to read again
+	maxReread   = 12     // periods to read again
 )
 
-// earliest is before any gap; times before it cannot be written as JSON in each zone.
+// earliest is before any gap. Earlier times may have no JSON form in some zones.
 var earliest = time.Unix(0, 0)
 
-// Gaps are the gaps that ended since a time, of one subscription or of all, oldest
-// first. Of too many, it leaves out those whose markers are older, and says how many.
+// Gaps returns the gaps that ended since a time, of one subscription or of all, oldest first. If
+// there are too many, those with older markers are left out and counted in older.
 func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string) (gaps []Gap, older int, err error) {
 	state, err := s.state(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	gaps = []Gap{}
-	known := map[string]bool{} // stored again after the duplicate window
+	known := map[string]bool{} // ids seen: a marker may be stored again after the duplicate window
 	l := look{subject: message.KindGap.Subject(s.prefix), since: later(since, earliest).Add(-clockSkew), last: state.LastSeq}
 	_, err = s.scan(ctx, l, func(m *Message) bool {
 		g, ok := gapOf(m)
@@ -115,7 +115,7 @@ func (s *Stream) Gaps(ctx context.Context, since time.Time, subscription string)
 	return gaps, older, err
 }
 
-// gapOf is a marker's gap; it is false if that is none.
+// gapOf returns the gap of a marker; false if the message is none.
 func gapOf(m *Message) (Gap, bool) {
 	g, err := message.ParseGap(m.Body, m.Stored)
 	return Gap{
@@ -133,10 +133,10 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// UnknownSubscriptionError says that a stream has nothing of a subscription.
+// UnknownSubscriptionError says that NATS has nothing about a subscription.
 type UnknownSubscriptionError struct {
 	Subscription string
-	Known        []string // those of which there is a lease, a state or a gap
+	Known        []string // subscriptions that have a lease, a state or a gap
 }
 
 func (e *UnknownSubscriptionError) Error() string {
@@ -151,9 +151,9 @@ func (e *UnknownSubscriptionError) Error() string {
 	return fmt.Sprintf("there is no subscription %s: it has no lease, no state and no gap; %s", status.Visible(e.Subscription), known)
 }
 
-// GapReport tells of the gaps that ended since a time, of one subscription or of
-// all. The bucket is that of the leases. A subscription that nothing is known of is
-// an [*UnknownSubscriptionError].
+// GapReport reports the gaps that ended since a time, of one subscription or of all. bucket is that
+// of the leases. For a subscription of which nothing is known, the error is an
+// [*UnknownSubscriptionError].
 func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, bucket string) (*GapReport, error) {
 	r := &GapReport{Stream: s.name, Since: later(since, earliest).UTC(), Subscription: subscription, Reread: []Reread{}}
 	var err error
@@ -179,8 +179,8 @@ func (s *Stream) GapReport(ctx context.Context, since time.Time, subscription, b
 	return r, nil
 }
 
-// known are the subscriptions that have a lease, a state or a gap at any time. It is
-// an error if a certain one is not among them.
+// known returns the subscriptions that have a lease, a state or a gap at any time. It is an error
+// if the given one is not among them.
 func (s *Stream) known(ctx context.Context, subscription, bucket string) ([]string, error) {
 	gaps, _, err := s.Gaps(ctx, earliest, "")
 	if err != nil {
@@ -193,8 +193,8 @@ func (s *Stream) known(ctx context.Context, subscription, bucket string) ([]stri
 	return known, err
 }
 
-// covered is how long gaps, oldest first, last in all; where those of one
-// subscription overlap, that time counts once.
+// covered returns the total length of gaps, which are oldest first. Time in overlapping gaps of one
+// subscription counts once.
 func covered(gaps []Gap) (total time.Duration) {
 	until := make(map[string]time.Time)
 	for _, g := range gaps {
@@ -210,9 +210,9 @@ func covered(gaps []Gap) (total time.Duration) {
 	return total
 }
 
-// families are those of all events in the stream, which one request tells, and
-// since when it holds messages. Of those that Zoom is not known to have there may be
-// any number: the ones with the most events are kept.
+// families returns the families of all events in the stream, from a single request, and the time of
+// the oldest message. The number of families that Zoom is not known to have is unlimited: those
+// with the most events are kept.
 func (s *Stream) families(ctx context.Context) (all []Family, more int, holds time.Time, err error) {
 	info, err := s.stream.Info(ctx, jetstream.WithSubjectFilter(s.all()))
 	if err != nil {
@@ -242,19 +242,19 @@ func (s *Stream) families(ctx context.Context) (all []Family, more int, holds ti
 	return all, len(strange) - kept, info.State.FirstTime.UTC(), nil
 }
 
-// family is what the name of an event's subject begins with. Nothing behind its first token
-// counts: there may be keys, of whatever setting.
+// family returns the first part of an event's name, from its subject. It uses the first token only,
+// since the others may be keys, from any setting.
 func (s *Stream) family(subject string) string {
 	token, _, _ := strings.Cut(strings.TrimPrefix(subject, s.prefix+"."), ".")
 	name, ok := subjects.Event(s.prefix, s.prefix+"."+token)
 	if !ok {
-		return token // a cut name begins as it did
+		return token // a shortened name keeps its beginning
 	}
 	family, _, _ := strings.Cut(name, ".")
 	return family
 }
 
-// subscriptions are those that have a lease, a connection's state or a gap, by name.
+// subscriptions returns those that have a lease, a state or a gap, by name.
 func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) ([]string, error) {
 	names := map[string]bool{}
 	for _, g := range gaps {
@@ -280,5 +280,5 @@ func (s *Stream) subscriptions(ctx context.Context, bucket string, gaps []Gap) (
 	return append([]string{}, slices.Sorted(maps.Keys(names))...), nil
 }
 
-// seconds is a duration to the microsecond.
+// seconds rounds a duration to the microsecond.
 func seconds(d time.Duration) float64 { return float64(d.Round(time.Microsecond).Microseconds()) / 1e6 }

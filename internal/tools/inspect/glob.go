@@ -7,15 +7,15 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// MatchesEvent reports whether a name has the form of one of the patterns, or there are none.
+// MatchesEvent reports whether a name matches one of the patterns, or there are none.
 func MatchesEvent(patterns []string, name string) bool {
 	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool { return matchGlob(pattern, name) })
 }
 
-// matchGlob reports whether a name has the form of a pattern, in which * stands for any
-// text, dots included, and ? for one byte.
+// matchGlob reports whether a name matches a pattern, in which * matches any text, including dots,
+// and ? any single byte.
 func matchGlob(pattern, name string) bool {
-	star, retry := -1, 0 // the last * in the pattern, and where what it stands for ends
+	star, retry := -1, 0 // position of the last * in pattern, and the end of what it matches in name
 	p, n := 0, 0
 	for n < len(name) {
 		switch {
@@ -24,7 +24,7 @@ func matchGlob(pattern, name string) bool {
 			p++
 		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
 			p, n = p+1, n+1
-		case star >= 0: // the * stands for one byte more
+		case star >= 0: // let the * match one more byte
 			retry++
 			p, n = star+1, retry
 		default:
@@ -34,14 +34,14 @@ func matchGlob(pattern, name string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// maxFamilyToken is how long the beginning of a name may be to be looked for by its
-// subject: that of a longer name may be cut.
+// maxFamilyToken is the maximum length of a family in a subject filter: the subject of a longer
+// name may be shortened.
 const maxFamilyToken = 64
 
-// EventSubjects are filters for the subjects of all events whose names have the form of
-// one of the patterns, with keys behind the names or without. No filter overlaps another.
+// EventSubjects returns filters for the subjects of all events whose names match one of the
+// patterns, with or without keys after the name. The filters do not overlap.
 func EventSubjects(prefix string, patterns []string) []string {
-	var filters, whole []string // whole: subjects of names
+	var filters, whole []string // whole: subjects of complete names
 	for _, pattern := range patterns {
 		if !strings.ContainsAny(pattern, "*?") {
 			whole = append(whole, subjects.Subject(prefix, pattern))
@@ -54,7 +54,7 @@ func EventSubjects(prefix string, patterns []string) []string {
 		filters = append(filters, prefix+"."+family+".>")
 		whole = append(whole, subjects.Subject(prefix, family+"."))
 	}
-	slices.Sort(whole) // what is below another one is behind it
+	slices.Sort(whole) // a parent subject sorts before those below it
 	for _, subject := range whole {
 		has := func(filter string) bool {
 			above, all := strings.CutSuffix(filter, ">")
@@ -68,7 +68,7 @@ func EventSubjects(prefix string, patterns []string) []string {
 	return slices.Compact(filters)
 }
 
-// plainToken reports whether a text is a subject's token of its own.
+// plainToken reports whether a text appears unchanged as a subject token.
 func plainToken(prefix, text string) bool {
 	return text != "" && len(text) <= maxFamilyToken && subjects.Subject(prefix, text) == prefix+"."+text
 }

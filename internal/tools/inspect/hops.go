@@ -7,14 +7,13 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Hops are the times of an event on its way, and between them. What is missing is
-// unknown. Zoom tells when it sent an event in whole seconds, so the times before
-// and after that are exact to a second only.
+// Hops are the times of an event on its path, and the differences. Missing values are unknown. Zoom
+// gives the time of sending in whole seconds, so differences to it are exact to a second only.
 type Hops struct {
-	Event    time.Time `json:"event_at,omitzero"`    // event_ts of the body
+	Event    time.Time `json:"event_at,omitzero"`    // event_ts in the body
 	Sent     time.Time `json:"sent_at,omitzero"`     // x-zm-request-timestamp
 	Received time.Time `json:"received_at,omitzero"` // Zoom-Received-At
-	Stored   time.Time `json:"stored_at"`            // the stream's time of the message
+	Stored   time.Time `json:"stored_at"`            // time of storage in the stream
 
 	EventToSent      *float64 `json:"event_to_sent_s,omitempty"`
 	SentToReceived   *float64 `json:"sent_to_received_s,omitempty"`

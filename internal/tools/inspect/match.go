@@ -14,10 +14,10 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// wanted is what is searched for.
+// wanted is what is being searched for.
 type wanted struct {
-	forms  []string // as it was given, and with percent-encoding undone once and twice
-	hidden bool     // JSON must write it with an escape
+	forms  []string // as given, and with percent-encoding undone once and twice
+	hidden bool     // its JSON form needs an escape
 }
 
 func newWanted(what string) wanted {
@@ -45,10 +45,10 @@ func (w wanted) is(value string) bool {
 	return false
 }
 
-// headersSearched are the headers of which one must be what is searched for.
+// headersSearched are the headers compared with what is searched for.
 var headersSearched = []string{message.HeaderID, message.HeaderTrackingID, message.HeaderRequestID, message.HeaderEvent}
 
-// header is the name of the header that is what is searched for; empty: none.
+// header returns the name of the first matching header; empty: none.
 func (w wanted) header(h nats.Header) string {
 	for _, name := range headersSearched {
 		if values := h[name]; len(values) > 0 && w.is(values[0]) {
@@ -58,11 +58,10 @@ func (w wanted) header(h nats.Header) string {
 	return ""
 }
 
-// inBodies are the shapes that no header searched has: the uuid and the number of
-// a meeting.
+// inBodies matches what none of these headers can be: the uuid and the number of a meeting.
 var inBodies = regexp.MustCompile(`^([A-Za-z0-9+/]{22}==|[0-9]{8,12})$`)
 
-// onlyInBodies reports whether a look at the headers would be in vain.
+// onlyInBodies reports whether searching the headers is pointless.
 func (w wanted) onlyInBodies() bool {
 	for _, form := range w.forms {
 		if inBodies.MatchString(form) {
@@ -72,8 +71,8 @@ func (w wanted) onlyInBodies() bool {
 	return false
 }
 
-// contained reports whether the text may hold what is searched for. It is quick,
-// and never wrong if it says no.
+// contained reports whether the text may contain what is searched for. It is fast, and has no false
+// negatives.
 func (w wanted) contained(text []byte) bool {
 	for _, form := range w.forms {
 		if bytes.Contains(text, []byte(form)) {
@@ -83,9 +82,8 @@ func (w wanted) contained(text []byte) bool {
 	return w.hidden || bytes.Contains(text, []byte(`\u`)) || bytes.Contains(text, []byte(`\/`))
 }
 
-// body is the place in an event's body, such as payload.object.uuid, of the first
-// value that is what is searched for; empty: there is none. Values are the strings
-// anywhere in payload, and payload.object.id if it is a number.
+// body returns the place in an event's body, such as payload.object.uuid, of the first matching
+// value; empty: none. It compares all strings in payload, and payload.object.id if it is a number.
 func (w wanted) body(body []byte) string {
 	place := w.place(body, func(kind jsontext.Kind, place jsontext.Pointer) bool {
 		return kind == '"' && strings.HasPrefix(string(place), "/payload/") || place == "/payload/object/id"
@@ -93,8 +91,7 @@ func (w wanted) body(body []byte) string {
 	return strings.Join(slices.Collect(place.Tokens()), ".")
 }
 
-// place is the first of the places in an event's body that count and have what is
-// searched for; empty: there is none.
+// place returns the first place in an event's body that counts and matches; empty: none.
 func (w wanted) place(body []byte, counts func(jsontext.Kind, jsontext.Pointer) bool) jsontext.Pointer {
 	if !w.contained(body) {
 		return ""
@@ -107,15 +104,15 @@ func (w wanted) place(body []byte, counts func(jsontext.Kind, jsontext.Pointer) 
 	return ""
 }
 
-// values are the strings and numbers of a body, up to where it is no JSON any more.
-// The decoder is where the value stands.
+// values yields the strings and numbers of a body, up to where it stops being JSON. The decoder is
+// positioned at the value.
 func values(body []byte) iter.Seq2[*jsontext.Decoder, jsontext.Token] {
 	return func(yield func(*jsontext.Decoder, jsontext.Token) bool) {
 		dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 		for {
 			token, err := dec.ReadToken()
 			if err != nil {
-				return // the end, or no JSON from here on
+				return // end of the body, or no JSON from here on
 			}
 			if kind := token.Kind(); kind != '"' && kind != '0' || isName(dec) {
 				continue
@@ -127,18 +124,17 @@ func values(body []byte) iter.Seq2[*jsontext.Decoder, jsontext.Token] {
 	}
 }
 
-// isName reports whether the token just read is the name of a member.
+// isName reports whether the token just read is a member's name.
 func isName(dec *jsontext.Decoder) bool {
 	kind, length := dec.StackIndex(dec.StackDepth())
 	return kind == '{' && length%2 == 1
 }
 
-// shortest is the length from which on a text that stands somewhere in a frame is
-// taken for what is searched for.
+// shortest is the minimum length, in bytes, of what is searched for anywhere in a frame.
 const shortest = 6
 
-// in reports whether what is searched for stands in a frame that need be no JSON:
-// as it is, or with the slashes as some write them in JSON.
+// in reports whether a frame, which need not be JSON, contains what is searched for: as it is, or
+// with slashes escaped as in some JSON.
 func (w wanted) in(frame []byte) bool {
 	for _, form := range w.forms {
 		if len(form) < shortest {

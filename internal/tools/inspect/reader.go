@@ -8,18 +8,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// reader reads the messages of a look from an ephemeral consumer of its own, in the
-// stream's order. A message that got lost on the way is an error: who reads on makes a
-// new reader from there.
+// reader reads the messages of a look from an ephemeral consumer of its own, in the stream's order.
+// A lost message is an error: to continue, create a new reader from there.
 //
-// The client's ordered consumer is not used: while NATS is away it waits for as
-// long as that lasts, and no context ends it.
+// It does not use nats.go's ordered consumer, which waits as long as NATS is away and ignores the
+// end of its context.
 type reader struct {
 	stream   *Stream
 	consumer string
 	messages jetstream.MessagesContext
-	read     uint64 // messages
-	pending  uint64 // messages that the stream holds beyond these
+	read     uint64 // number of messages read
+	pending  uint64 // number of further messages in the stream
 }
 
 func (s *Stream) newReader(ctx context.Context, l look) (*reader, error) {
@@ -38,7 +37,7 @@ func (s *Stream) newReader(ctx context.Context, l look) (*reader, error) {
 
 // next waits for the next message.
 func (r *reader) next(ctx context.Context) (*Message, error) {
-	if ctx.Err() != nil { // also while messages are at hand
+	if ctx.Err() != nil { // even if messages are buffered
 		return nil, r.stream.failed(ctx, ctx.Err())
 	}
 	msg, err := r.messages.Next(jetstream.NextContext(ctx))
@@ -64,13 +63,12 @@ func (r *reader) close(ctx context.Context) {
 	r.stream.removeConsumer(ctx, r.consumer)
 }
 
-// removeConsumer removes a consumer of a reader. One that stays for want of a connection
-// is removed by the server.
+// removeConsumer removes a reader's consumer. Without a connection, the server removes it later.
 func (s *Stream) removeConsumer(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	s.stream.DeleteConsumer(ctx, name) //nolint:errcheck // see above
 }
 
-// ahead is how many bytes are on their way at a time; the largest message must fit.
+// ahead is how many bytes may be in transit; the largest message must fit.
 func (s *Stream) ahead() int { return max(aheadBytes, 2*int(s.js.Conn().MaxPayload())) }

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// RESTBase is where the paths of Zoom's lists begin.
+// RESTBase is the base URL of Zoom's lists.
 const RESTBase = "https://api.zoom.us/v2"
 
-// Reread is what to read again for gaps that are close to each other.
+// Reread is what to read again for gaps that are close together.
 type Reread struct {
-	From     string    `json:"from"` // a date, UTC
-	To       string    `json:"to"`   // a date, included
+	From     string    `json:"from"` // first date, UTC
+	To       string    `json:"to"`   // last date, included
 	Gaps     int       `json:"gaps"`
 	Requests []Request `json:"requests"`
-	Nothing  []string  `json:"no_list_known"` // families
+	Nothing  []string  `json:"no_list_known"` // families without a known list
 }
 
 // Request is a request to Zoom's REST API.
 type Request struct {
 	Family string `json:"family"`
 	Method string `json:"method"`
-	URL    string `json:"url"` // {…} stands for what the caller knows
+	URL    string `json:"url"` // {…} is for the caller to fill in
 	Lists  string `json:"lists"`
-	Scope  string `json:"scope,omitempty"`      // that the token needs; empty: not known
-	Label  Label  `json:"rate_label,omitempty"` // of Zoom's rate limits; empty: not known
+	Scope  string `json:"scope,omitempty"`      // required of the token; empty: unknown
+	Label  Label  `json:"rate_label,omitempty"` // rate limit; empty: unknown
 }
 
 func reread(d span, families []Family) Reread {
@@ -41,20 +41,20 @@ func reread(d span, families []Family) Reread {
 
 const (
 	day = 24 * time.Hour
-	// month is how many days one request of Zoom's may cover, if nothing else is said.
+	// month is how many days one of Zoom's requests may cover by default.
 	month = 30
-	// margin is asked for around a gap: lists go to the second and may be a minute late.
+	// margin is added around a gap: lists have a resolution of seconds and may be a minute late.
 	margin = time.Minute
 )
 
-// span is a time, UTC, in which there are gaps: at most a month.
+// span is a period, in UTC, that contains gaps: at most a month.
 type span struct {
 	from, to time.Time
-	gaps     int // that begin in it
+	gaps     int // number of gaps that start in it
 }
 
-// days are as few spans as cover gaps, oldest first, where those of one day and of
-// the next one are together. Of too many, the latest are returned.
+// days groups gaps, which are oldest first, into as few spans as possible: gaps on the same or on
+// consecutive days share one. If there are too many, it returns the latest.
 func days(gaps []Gap) []span {
 	var spans []span
 	for _, g := range gaps {
@@ -78,7 +78,7 @@ func days(gaps []Gap) []span {
 	return spans[max(0, len(spans)-maxReread):]
 }
 
-// windows are a time in pieces that touch so many days, UTC, at most.
+// windows splits a period into pieces that touch at most the given number of days, in UTC.
 func windows(from, to time.Time, days int) (all []span) {
 	for {
 		end := from.Truncate(day).Add(time.Duration(days)*day - time.Second)
@@ -90,11 +90,11 @@ func windows(from, to time.Time, days int) (all []span) {
 	}
 }
 
-// requests are the requests for a family and a time; none if no list is known.
+// requests returns the requests for a family and a period; none if no list is known.
 func requests(family string, from, to time.Time) (all []Request) {
 	for _, l := range restLists[family] {
 		pieces := windows(from.Add(-margin-l.before()), to.Add(margin), l.longest())
-		if !strings.Contains(l.path, "{from") { // not by time
+		if !strings.Contains(l.path, "{from") { // the list has no time range
 			pieces = pieces[:1]
 		}
 		for _, w := range pieces {

@@ -2,7 +2,7 @@ package inspect
 
 import "time"
 
-// Label is one of Zoom's rate limits.
+// Label is one of Zoom's rate limit labels.
 type Label string
 
 // The labels.
@@ -12,18 +12,17 @@ const (
 	ResourceIntensive Label = "RESOURCE-INTENSIVE"
 )
 
-// list is one of Zoom's REST lists, from which what happened in a gap can be read
-// afterwards.
+// list is one of Zoom's REST lists, from which events missed in a gap can be recovered.
 type list struct {
-	// path may have {from} and {to}, which stand for dates, UTC, both included, or
-	// {fromTime} and {toTime}, for times to the second.
+	// path may contain {from} and {to} for dates, UTC, both included, or {fromTime} and {toTime}
+	// for times to the second.
 	path  string
-	note  string // what of the family it tells, if not all
-	scope string // granular; empty: not known
+	note  string // which part of the family it covers, if not all
+	scope string // granular scope; empty: unknown
 	label Label
 
-	days    int  // that one request may cover; 0: a month
-	byStart bool // it goes by when something began, so what ended in a gap may have begun before
+	days    int  // maximum days per request; 0: a month
+	byStart bool // filters by start time, so what ended in a gap may have started before
 }
 
 func (l list) longest() int {
@@ -33,7 +32,7 @@ func (l list) longest() int {
 	return month
 }
 
-// before is how much earlier than a gap the list must be asked for.
+// before returns how much earlier than the gap a request must start.
 func (l list) before() time.Duration {
 	if l.byStart {
 		return day
@@ -41,7 +40,7 @@ func (l list) before() time.Duration {
 	return 0
 }
 
-// teamChat serves two families.
+// teamChat is used by two families.
 var teamChat = []list{
 	{path: "/report/chat/sessions?from={from}&to={to}", note: "chats and channels that were used; at most six months back",
 		scope: "report:read:list_chat_sessions:admin", label: Medium},
@@ -52,7 +51,7 @@ var teamChat = []list{
 
 const channelActivities = "/chat/activities/channels?from={fromTime}&to={toTime}"
 
-// administration is what operation logs and sign-ins tell.
+// Lists of administration: operation logs and sign-ins.
 var (
 	operations = list{path: "/report/operationlogs?from={from}&to={to}", note: "changes by administrators; from and to may have hours and minutes",
 		scope: "report:read:operation_logs:admin", label: Heavy}
@@ -65,24 +64,24 @@ const (
 	scopeMetrics = "dashboard:read:list_meetings:admin"
 )
 
-// restLists has the lists for each family of events. A family is the first token of
-// the events' names; each that Zoom is known to have is here, those without a list
-// with none. No list can tell more than what Zoom keeps: that somebody muted, shared
-// a screen or waited is gone with the event.
+// restLists has the lists for each family of events. A family is the first token of the events'
+// names. Each family that Zoom is known to have is included; nil: it has no list. No list covers
+// more than what Zoom stores: that somebody muted, shared a screen or waited is lost with the
+// event.
 //
-// It is made from Zoom's API reference of 2026 and from public code that uses it;
-// nothing of it was tried at Zoom. A scope or label that is not there is not known.
-// A list without a range of time is left to be filtered by who reads it.
+// It is based on Zoom's API reference of 2026 and on public code that uses the API; none of it has
+// been tried with Zoom. A missing scope or label is unknown. Whoever reads a list without a time
+// range has to filter it.
 //
-// To look out for:
-//   - history_meetings goes by the start if not told otherwise: what ended in a gap is
-//     asked for by its end.
-//   - The reports by host and past meetings of the Dashboard have no meetings in which
-//     one person was alone: type=pastOne has them.
-//   - archive_files goes by the meeting's start if not told otherwise; archives are
-//     complete long after.
-//   - The contact center reads a time in the zone of its parameter, whatever letter
-//     stands behind the time.
+// Pitfalls:
+//
+//   - history_meetings filters by the start by default: what ended in a gap is requested by its
+//     end.
+//   - The reports by host and past meetings of the Dashboard omit meetings with a single person:
+//     type=pastOne has them.
+//   - archive_files filters by the meeting's start by default; archives are complete long after.
+//   - The contact center interprets a time in the zone of its parameter, whatever letter follows
+//     the time.
 var restLists = map[string][]list{
 	"account": {operations},
 	"calendar": {
@@ -170,7 +169,7 @@ var restLists = map[string][]list{
 		{path: "/workspaces/{workspaceId}/reservations?from={from}&to={to}", note: "reservations, of one workspace"},
 	},
 
-	// None is known. RTMS must be joined within a minute, so that later it is of no use.
+	// No list is known. An RTMS stream must be joined within a minute, so later it is of no use.
 	"app": nil, "app_deauthorized": nil, "bot_installed": nil, "bot_notification": nil, "clinical_notes": nil, "cobrowse": nil,
 	"endpoint": nil, "group": nil, "information_barriers": nil, "interactive_message_actions": nil, "interactive_message_editable": nil,
 	"interactive_message_fields_editable": nil, "interactive_message_select": nil, "mail": nil, "my_notes": nil, "node": nil,

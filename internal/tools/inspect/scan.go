@@ -1,5 +1,5 @@
-// Package inspect reads the stream for people: where an event is and how it came
-// there, and the gaps with what would fill them.
+// Package inspect reads the stream for people: it finds events with their path, and gaps with what
+// to read again.
 package inspect
 
 import (
@@ -19,11 +19,10 @@ import (
 )
 
 const (
-	// patience is how long the server may deliver nothing before a look at the
-	// stream is given up.
+	// patience is how long the server may deliver nothing before a scan is given up.
 	patience = 10 * time.Second
-	// aheadBytes bound what is on its way at a time, and with it the memory, however
-	// large single messages are.
+	// aheadBytes bounds the bytes in transit, and thus the memory, unless a single message is
+	// larger.
 	aheadBytes = 16 << 20
 )
 
@@ -32,7 +31,7 @@ var (
 	errLost    = errors.New("the connection to the server was interrupted; try again")
 )
 
-// Stream is a stream of events to be read.
+// Stream is a stream of events to read.
 type Stream struct {
 	name   string
 	prefix string
@@ -40,7 +39,7 @@ type Stream struct {
 	stream jetstream.Stream
 }
 
-// Open finds a stream. The events are below prefix.
+// Open finds a stream. The events' subjects begin with prefix.
 func Open(ctx context.Context, js jetstream.JetStream, name, prefix string) (*Stream, error) {
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -56,7 +55,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name, prefix string) (*St
 	return &Stream{name: name, prefix: prefix, js: js, stream: stream}, nil
 }
 
-// Message is a message as it is stored.
+// Message is a stored message.
 type Message struct {
 	Sequence uint64
 	Stored   time.Time
@@ -65,18 +64,18 @@ type Message struct {
 	Body     []byte // empty if only headers were read
 }
 
-// look says what of the stream is to be read.
+// look says what to read from the stream.
 type look struct {
-	subject  string    // a filter
-	subjects []string  // several of them instead; none may overlap another
-	since    time.Time // stored since; zero: from the start
-	from     uint64    // or from this sequence number on
-	last     uint64    // to this sequence number at most
+	subject  string    // filter
+	subjects []string  // several filters instead; they must not overlap
+	since    time.Time // stored at or after this time; zero: from the start
+	from     uint64    // or from this sequence
+	last     uint64    // up to this sequence
 	headers  bool      // without bodies
 }
 
-// scan hands over the messages of a look, in the stream's order and with none left
-// out, until each returns false. It returns how many it has handed over.
+// scan passes the messages of a look to each, in the stream's order and without omissions, until
+// each returns false. It returns how many it has passed on.
 func (s *Stream) scan(ctx context.Context, l look, each func(*Message) bool) (looked uint64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -119,7 +118,7 @@ func (l look) consumer() jetstream.ConsumerConfig {
 	return cfg
 }
 
-// failed prefers the reason why the context has ended.
+// failed wraps an error; if ctx has ended, its cause replaces the error.
 func (s *Stream) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -127,8 +126,7 @@ func (s *Stream) failed(ctx context.Context, err error) error {
 	return fmt.Errorf("read stream %s: %w", s.name, refused(s.js.Conn(), err))
 }
 
-// refused names what JetStream does not: a request without permission only gets no
-// answer.
+// refused adds what JetStream does not report: a request without permission just gets no answer.
 func refused(nc *nats.Conn, err error) error {
 	last := nc.LastError()
 	unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStalled)
@@ -138,7 +136,7 @@ func refused(nc *nats.Conn, err error) error {
 	return err
 }
 
-// Control hands over the bridge's own messages stored since a time, in order.
+// Control passes the bridge's own messages stored since a time to each, in order.
 func (s *Stream) Control(ctx context.Context, since time.Time, each func(*Message)) error {
 	state, err := s.state(ctx)
 	if err != nil {
@@ -151,7 +149,7 @@ func (s *Stream) Control(ctx context.Context, since time.Time, each func(*Messag
 	return err
 }
 
-// state is what the stream holds now.
+// state returns the current state of the stream.
 func (s *Stream) state(ctx context.Context) (jetstream.StreamState, error) {
 	info, err := s.info(ctx)
 	if err != nil {
@@ -168,7 +166,7 @@ func (s *Stream) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return info, nil
 }
 
-// message reads one message. There is none if it was removed meanwhile.
+// message reads one message; nil if it was removed meanwhile.
 func (s *Stream) message(ctx context.Context, seq uint64) (found *Message, err error) {
 	_, err = s.scan(ctx, look{subject: s.all(), from: seq, last: seq}, func(m *Message) bool {
 		found = m
@@ -179,8 +177,8 @@ func (s *Stream) message(ctx context.Context, seq uint64) (found *Message, err e
 
 func (s *Stream) all() string { return s.prefix + ".>" }
 
-// ParseSince reads a point in time: RFC 3339, or how long before now, in Go's
-// syntax with days before it, such as 7d or 1d12h.
+// ParseSince parses a point in time: RFC 3339, or a duration before now in Go's syntax, optionally
+// preceded by days, such as 7d or 1d12h.
 func ParseSince(text string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
@@ -188,7 +186,7 @@ func ParseSince(text string, now time.Time) (time.Time, error) {
 	rest := text
 	var ago time.Duration
 	if days, after, found := strings.Cut(text, "d"); found {
-		n, err := strconv.ParseUint(days, 10, 16) // more do not fit a Duration
+		n, err := strconv.ParseUint(days, 10, 16) // 16 bits, as a Duration has no room for many more days
 		if err != nil {
 			return time.Time{}, errSince
 		}

@@ -18,15 +18,15 @@ import (
 type SeenAnswer = status.SeenAnswer
 
 const (
-	// answersWithin is how long replicas may take to answer.
+	// answersWithin bounds the wait for replicas' answers.
 	answersWithin = 500 * time.Millisecond
-	// maxAnswers are taken, more than anybody runs replicas, and so many bytes of one.
+	// Limits: the number of answers, which is more than any deployment runs, and the bytes of one.
 	maxAnswers = 256
 	maxBytes   = 256 << 10
 )
 
-// AskSeen asks all replicas for the repetitions of messages. Each remembers the
-// latest in memory only. Without an answer nothing is known.
+// AskSeen asks all replicas about repetitions of messages. Each remembers the latest ones, in
+// memory only. If there is no answer, nothing is known.
 func AskSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string) ([]SeenAnswer, error) {
 	return askSeen(ctx, nc, bucket, ids, answersWithin)
 }
@@ -58,7 +58,7 @@ func askSeen(ctx context.Context, nc *nats.Conn, bucket string, ids []string, wi
 			return all, fmt.Errorf("ask the replicas: %w", err)
 		}
 		var answer SeenAnswer
-		if len(msg.Data) <= maxBytes && json.Unmarshal(msg.Data, &answer) == nil && record.IsName(answer.Replica) { // else it is an error, or nobody's
+		if len(msg.Data) <= maxBytes && json.Unmarshal(msg.Data, &answer) == nil && record.IsName(answer.Replica) { // otherwise an error, or from something else
 			answer.Seen = slices.DeleteFunc(append([]status.Seen{}, answer.Seen...), func(s status.Seen) bool { return !slices.Contains(ids, s.ID) })
 			answer.Seen = answer.Seen[:min(len(answer.Seen), len(ids))]
 			all = append(all, answer)

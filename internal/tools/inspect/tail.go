@@ -10,19 +10,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// errGone ends what has no need to wait for long.
+// errGone is the error after which a Tail without Follow stops waiting for NATS.
 var errGone = fmt.Errorf("the connection to the server was interrupted, and was not there again within %s", patience)
 
-// retryPause is how long Tail waits before it reads on.
+// retryPause is how long Tail waits before it continues.
 const retryPause = 200 * time.Millisecond
 
-// Tail hands over the messages of a query in the stream's order, and returns how many it
-// has looked at. Without Follow it ends where the stream ended when it began. With
-// Follow it ends without an error once the context does.
+// Tail passes the messages of a query to each, in the stream's order, and returns how many it has
+// examined. Without Follow it ends where the stream ended at the start. With Follow it ends without
+// an error when ctx does.
 //
-// If reading is interrupted, it reads on where it was. Notice gets what somebody
-// should know of that, in a sentence without its end. With Follow that is tried for
-// ever, else as long as it gets on.
+// If reading is interrupted, it continues where it was. notice gets what somebody should know about
+// that: a sentence without a full stop. With Follow it tries for ever, otherwise as long as it
+// makes progress.
 func (s *Stream) Tail(ctx context.Context, q TailQuery, each func(*Message) error, notice func(string)) (looked uint64, err error) {
 	breaks := s.js.Conn().StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer s.js.Conn().RemoveStatusListener(breaks)
@@ -41,16 +41,16 @@ type tail struct {
 	filter tailFilter
 	each   func(*Message) error
 	notice func(string)
-	breaks <-chan nats.Status // the connection has broken
+	breaks <-chan nats.Status // signals that the connection broke
 
-	created time.Time // the stream's
-	next    uint64    // sequence number to read on from; 0: it is not known yet, the query's time counts
-	last    uint64    // the last sequence number to be read, without Follow
+	created time.Time // the stream's creation time
+	next    uint64    // sequence to continue from; 0: unknown, so the query's time applies
+	last    uint64    // last sequence to read, without Follow
 	looked  uint64
-	trouble string // what was said last, since it read last
+	trouble string // last notice since a message was read
 }
 
-// handlerError is one of who gets the messages.
+// handlerError marks an error of each.
 type handlerError struct{ error }
 
 func (e handlerError) Unwrap() error { return e.error }
@@ -83,7 +83,7 @@ func (t *tail) run(ctx context.Context) error {
 	}
 }
 
-// ends reports whether an error is the end. One after progress is not.
+// ends reports whether an error ends the tail. One after progress does not.
 func (t *tail) ends(ctx context.Context, err error, progress bool) bool {
 	if _, handler := errors.AsType[handlerError](err); handler || ctx.Err() != nil {
 		return true
@@ -94,24 +94,24 @@ func (t *tail) ends(ctx context.Context, err error, progress bool) bool {
 	return !t.query.Follow && !progress && !errors.Is(err, errLost)
 }
 
-// open makes a reader that begins where the tail is.
+// open creates a reader that starts at the tail's position.
 func (t *tail) open(ctx context.Context) (*reader, error) {
-	for len(t.breaks) > 0 { // those before
+	for len(t.breaks) > 0 { // drop earlier signals
 		<-t.breaks
 	}
 	l := look{subjects: t.filter.subjects(), since: t.query.Since, from: t.next}
 	return t.stream.newReader(ctx, l)
 }
 
-// read hands over what a reader has, and closes it. An error is nil if there is no more.
+// read passes on what a reader has, and closes it. The error is nil if there is no more.
 func (t *tail) read(ctx context.Context, r *reader) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer r.close(ctx)
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	defer cancel(nil)
-	// What is sent to a connection that breaks is lost, and if it was the last message
-	// no number after it tells.
+	// A message sent while the connection breaks is lost. If it was the last one, no later sequence
+	// reveals that.
 	watcher.Go(func() {
 		select {
 		case <-t.breaks:
@@ -138,7 +138,7 @@ func (t *tail) read(ctx context.Context, r *reader) error {
 	return nil
 }
 
-// nextOf waits for a message: for ever if there may be none.
+// nextOf waits for a message, with Follow without limit.
 func (t *tail) nextOf(ctx context.Context, r *reader) (*Message, error) {
 	if t.query.Follow {
 		return r.next(ctx)
@@ -148,7 +148,7 @@ func (t *tail) nextOf(ctx context.Context, r *reader) (*Message, error) {
 	return r.next(ctx)
 }
 
-// reopen makes a reader that goes on behind the last message.
+// reopen creates a reader that continues after the last message.
 func (t *tail) reopen(ctx context.Context, why error) (*reader, error) {
 	nc := t.stream.js.Conn()
 	if !t.query.Follow {
@@ -182,7 +182,7 @@ func (t *tail) reopen(ctx context.Context, why error) (*reader, error) {
 	}
 }
 
-// openBehind makes a reader, and tells what has become of the stream meanwhile.
+// openBehind creates a reader, and reports what has happened to the stream meanwhile.
 func (t *tail) openBehind(ctx context.Context) (*reader, error) {
 	info, err := t.stream.info(ctx)
 	if err != nil {
@@ -212,7 +212,7 @@ func (t *tail) place() string {
 	return fmt.Sprintf(" from message #%d", t.next)
 }
 
-// say tells of a trouble once.
+// say gives a notice, unless it is the same as the last one.
 func (t *tail) say(trouble string) {
 	if t.trouble != trouble {
 		t.trouble = trouble

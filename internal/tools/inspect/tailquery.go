@@ -11,18 +11,18 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// TailQuery says which messages to hand over. Events, Account and Object choose among
-// the events only: a gap or a malformed frame may be why an event is missing.
+// TailQuery says which messages to pass on. Events, Account and Object select among events only: a
+// gap or a malformed frame may be why an event is missing.
 type TailQuery struct {
-	Since   time.Time // stored since; zero: all that the stream holds, or with Follow what comes
-	Follow  bool      // go on with what comes
-	Events  []string  // patterns of names, with * and ?; none: all events
+	Since   time.Time // stored at or after this time; zero: everything, or with Follow only new messages
+	Follow  bool      // continue with new messages
+	Events  []string  // patterns of event names, with * and ?; none: all events
 	Account string    // payload.account_id
 	Object  string    // payload.object.id or uuid
 	Kinds   []message.Kind
 }
 
-// tailFilter is a query that was prepared.
+// tailFilter is a prepared query.
 type tailFilter struct {
 	q               TailQuery
 	prefix          string
@@ -33,7 +33,7 @@ func newTailFilter(q TailQuery, prefix string) tailFilter {
 	return tailFilter{q: q, prefix: prefix, account: newWanted(q.Account), object: newWanted(q.Object)}
 }
 
-// chooses reports whether the query leaves anything out.
+// chooses reports whether the query excludes anything.
 func (f tailFilter) chooses() bool {
 	return len(f.q.Events) > 0 || f.q.Account != "" || f.q.Object != "" || len(f.q.Kinds) > 0
 }
@@ -43,7 +43,7 @@ func (f tailFilter) wants(kind message.Kind) bool {
 	return len(f.q.Kinds) == 0 || slices.Contains(f.q.Kinds, kind)
 }
 
-// subjects are filters for all messages that may match, and maybe others.
+// subjects returns filters that cover all messages that may match, and possibly others.
 func (f tailFilter) subjects() []string {
 	all, bridge := f.prefix+".>", message.BridgeSubjects(f.prefix)
 	if !f.wants(message.KindEvent) {
@@ -59,7 +59,7 @@ func (f tailFilter) subjects() []string {
 	return filters
 }
 
-// matches reports whether a message is to be handed over.
+// matches reports whether to pass a message on.
 func (f tailFilter) matches(m *Message) bool {
 	kind := message.KindOf(f.prefix, m.Subject)
 	if kind == message.KindUnknown {
@@ -95,8 +95,8 @@ func (f tailFilter) matchesObject(m *Message) bool {
 	}) != ""
 }
 
-// objectMember is the name of the member of payload.object that a place is, or of one of
-// the objects if that is a list of them; empty: it is neither.
+// objectMember returns the name of the member at a place directly in payload.object, or in one of
+// its elements if that is a list; empty for any other place.
 func objectMember(place jsontext.Pointer) string {
 	rest, found := strings.CutPrefix(string(place), "/payload/object/")
 	if !found {
@@ -111,7 +111,7 @@ func objectMember(place jsontext.Pointer) string {
 	return rest
 }
 
-// EventName is the name of the event that a message is: the header has it whole.
+// EventName returns the name of an event. The header has it in full; the subject may be shortened.
 func (m *Message) EventName(prefix string) string {
 	if name := m.Header.Get(message.HeaderEvent); name != "" {
 		return name
@@ -120,10 +120,10 @@ func (m *Message) EventName(prefix string) string {
 	return name
 }
 
-// Object is what an event is about: the id of payload.object, or else its uuid, and its
-// topic. Of a list of objects it is the first. What is not there is empty.
+// Object returns what an event is about: the id of payload.object, else its uuid, and its topic.
+// From a list of objects it takes the first. Missing values are empty.
 func (m *Message) Object() (id, topic string) {
-	const depth = 4 // of the members of a list's objects
+	const depth = 4 // of members of the objects in a list
 	found := map[string]string{"id": m.Header.Get(message.HeaderObjectID), "uuid": m.Header.Get(message.HeaderObjectUUID)}
 	for dec, token := range values(m.Body) {
 		if dec.StackDepth() > depth {
@@ -139,7 +139,7 @@ func (m *Message) Object() (id, topic string) {
 	return id, found["topic"]
 }
 
-// Account is payload.account_id of an event; empty: it has none.
+// Account returns payload.account_id of an event; empty: it has none.
 func (m *Message) Account() string {
 	if id := m.Header.Get(message.HeaderAccount); id != "" {
 		return id

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// file is one of an archive.
+// file is a file in an archive.
 type file struct {
 	name string
 	mode int64
 	data []byte
 }
 
-// pack makes a .tar.gz of files in a folder. All have the same time and no owner, so that
-// the bytes depend on the content alone.
+// pack returns a .tar.gz of files in a folder. All have the same time and no owner, so that the
+// bytes depend on the content alone.
 func pack(folder string, files []file, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	zipped := gzip.NewWriter(&b)

@@ -17,16 +17,17 @@ import (
 
 const command = "./cmd/zoomstream"
 
-// module is one that is linked into the program. The standard library is the module std.
+// module is a module linked into the program. The standard library is the module std.
 type module struct {
 	path, version, sum string
 	main               bool
 	licence            string // SPDX expression
 	texts              []licenceText
-	imports            []string // paths of the modules that it imports
+	imports            []string // paths of the modules it imports
 }
 
-// goCommand runs Go for a platform, in pure Go and without the builder's settings.
+// goCommand returns a command that runs Go for a platform, without cgo and without the builder's
+// settings.
 func goCommand(root, platform string, args ...string) *exec.Cmd {
 	system, arch, _ := strings.Cut(platform, "/")
 	cmd := exec.Command("go", args...)
@@ -37,7 +38,7 @@ func goCommand(root, platform string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// listedPackage is what go list says of a package.
+// listedPackage is a package in the output of go list.
 type listedPackage struct {
 	ImportPath, Dir string
 	Standard        bool
@@ -49,8 +50,8 @@ type listedPackage struct {
 	}
 }
 
-// linkedModules are the modules of the packages that are linked for a platform, sorted,
-// the program's own first. It fails if the licence of one is not known or not allowed.
+// linkedModules returns the modules linked for a platform, sorted, the program's own first. It
+// fails if a licence is unknown or not allowed.
 func linkedModules(root, platform string) ([]module, error) {
 	out, err := goCommand(root, platform, "list", "-deps", "-json=ImportPath,Dir,Standard,Imports,Module", command).Output()
 	if err != nil {
@@ -74,12 +75,13 @@ func linkedModules(root, platform string) ([]module, error) {
 	return modulesOf(packages, library, strings.TrimPrefix(version, "go"))
 }
 
-// modulesOf groups packages. The standard library is in a folder, and has Go's version.
+// modulesOf groups packages by module. library is the folder of the standard library, whose version
+// is Go's.
 func modulesOf(packages []listedPackage, library, version string) ([]module, error) {
 	modules := make(map[string]*module)
-	roots := make(map[string]string)            // folders, by path of the module
-	folders := make(map[string]map[string]bool) // of its packages
-	owner := make(map[string]string)            // path of the module, by package
+	roots := make(map[string]string)            // root folder, by module path
+	folders := make(map[string]map[string]bool) // folders of its packages, by module path
+	owner := make(map[string]string)            // module path, by package
 	for _, p := range packages {
 		m, root := module{path: "std", version: version}, library
 		if !p.Standard {
@@ -94,7 +96,7 @@ func modulesOf(packages []listedPackage, library, version string) ([]module, err
 			modules[m.path], roots[m.path], folders[m.path] = &m, root, map[string]bool{root: true}
 		}
 		if p.Standard {
-			continue // one licence for all
+			continue // a single licence covers all
 		}
 		for dir := p.Dir; len(dir) > len(root); dir = filepath.Dir(dir) {
 			folders[m.path][dir] = true
@@ -132,7 +134,7 @@ func modulesOf(packages []listedPackage, library, version string) ([]module, err
 	return all, errors.Join(errs...)
 }
 
-// build makes the program, and compares what is linked into it with what go list said.
+// build builds the program, and compares what is linked into it with the output of go list.
 func (r release) build(platform, program string, modules []module) error {
 	build := goCommand(r.root, platform, "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", fmt.Sprintf("-s -w -X main.version=%s -X main.commit=%s", r.version, r.commit), "-o", program, command)

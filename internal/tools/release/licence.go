@@ -12,25 +12,25 @@ import (
 	"strings"
 )
 
-// allowed are the licences under which the program may be given away as it is, with
-// their texts. Others need a decision.
+// allowed are the licences under which the program may be distributed as it is, with their texts.
+// Others need a decision.
 var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0", "Unlicense", "Zlib"}
 
-// knownLicences are the texts that somebody has read: the digest of each, and its licence
-// as an SPDX expression.
+// knownLicences lists the texts that somebody has read: the digest of each, and its licence as an
+// SPDX expression.
 //
 //go:embed licences.txt
 var knownLicences string
 
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense|notice|patents)([.-].*)?$`)
 
-// licenceText is a file that must be given away with the program.
+// licenceText is a file that must be distributed with the program.
 type licenceText struct {
 	name string // path in the module
 	text string
 }
 
-// grants says whether a text is a licence, and no note beside one.
+// grants reports whether a text is a licence rather than a notice beside one.
 func (l licenceText) grants() bool {
 	name := strings.ToLower(filepath.Base(l.name))
 	return !strings.HasPrefix(name, "notice") && !strings.HasPrefix(name, "patents")
@@ -38,13 +38,13 @@ func (l licenceText) grants() bool {
 
 var copyrightLine = regexp.MustCompile(`(?im)^\s*copyright (\(c\) )?\d{4}.*$`)
 
-// digest is the same for texts that differ in their lines of copyright and in space only.
+// digest is the same for texts that differ only in copyright lines and white space.
 func (l licenceText) digest() string {
 	words := strings.Fields(strings.ToLower(copyrightLine.ReplaceAllString(l.text, "")))
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(words, " "))))
 }
 
-// readLicences reads those of a module's folders.
+// readLicences reads the licence files in a module's folders.
 func readLicences(root string, folders []string) (texts []licenceText, err error) {
 	for _, dir := range folders {
 		entries, err := os.ReadDir(dir)
@@ -69,8 +69,8 @@ func readLicences(root string, folders []string) (texts []licenceText, err error
 	return texts, nil
 }
 
-// judge makes an SPDX expression of a module's licences. It is an error if there is none,
-// or one that nobody has read or that is not allowed.
+// judge returns the SPDX expression of a module's licences. It is an error if there is none, or if
+// one is unread or not allowed.
 func judge(texts []licenceText, known string) (expression string, err error) {
 	var all []string
 	var errs []error
@@ -97,7 +97,7 @@ func judge(texts []licenceText, known string) (expression string, err error) {
 	return strings.Join(slices.Compact(all), " AND "), errors.Join(errs...)
 }
 
-// licenceOf is empty if the text is not among the known ones.
+// licenceOf returns the licence of a known text; empty for an unknown one.
 func licenceOf(t licenceText, known string) string {
 	digest := t.digest()
 	for line := range strings.Lines(known) {
@@ -108,7 +108,7 @@ func licenceOf(t licenceText, known string) string {
 	return ""
 }
 
-// notice is the file NOTICE: the licences of what others have made.
+// notice returns the file NOTICE: the licences of everything by others.
 func notice(modules []module) string {
 	var b strings.Builder
 	b.WriteString("zoomstream is under the Apache License 2.0, which is in the file LICENSE.\n" +

@@ -1,10 +1,10 @@
-// Command release makes what `make release` puts into dist/release: for each platform an
-// archive with the static program and the licences of all that is linked into it, and a
-// list of that (SBOM), and the checksums of all files.
+// Command release makes what `make release` puts into dist/release: for each platform an archive
+// with the static program and the licences of everything linked into it, and an SBOM; and the
+// checksums of all files.
 //
-// It is reproducible: the same commit, built by the same version of Go, gives the same
-// bytes on any machine and in any folder. So nothing of the machine gets in: no paths, no
-// time but the commit's, no user, and none of the builder's Go settings.
+// Builds are reproducible: the same commit, built with the same version of Go, gives the same bytes
+// on any machine and in any folder. So nothing of the machine is included: no paths, no time but
+// the commit's, no user, and none of the builder's Go settings.
 package main
 
 import (
@@ -105,7 +105,7 @@ func (r release) makePlatform(platform string, modules []module) error {
 	return os.WriteFile(filepath.Join(r.out, name+".cdx.json"), bom, 0o644)
 }
 
-// writeChecksums writes the file that sha256sum -c reads.
+// writeChecksums writes the input of sha256sum -c.
 func writeChecksums(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// The list of what is in the program (SBOM), as far as it is used of CycloneDX 1.6:
-// https://cyclonedx.org/docs/1.6/json/.
+// The parts of CycloneDX 1.6 that the SBOM uses: https://cyclonedx.org/docs/1.6/json/.
 type (
 	bom struct {
 		Format       string          `json:"bomFormat"`
@@ -50,8 +49,8 @@ type (
 	}
 )
 
-// bom lists the modules of the program, which has the digest. It has no serial number,
-// which would be another each time.
+// bom returns the SBOM of the program with the given digest. It has no serial number, which would
+// differ each time.
 func (r release) bom(platform string, program [32]byte, modules []module) ([]byte, error) {
 	b := bom{Format: "CycloneDX", Spec: "1.6", Version: 1}
 	b.Metadata.Timestamp = r.at
@@ -68,7 +67,7 @@ func (r release) bom(platform string, program [32]byte, modules []module) ([]byt
 			Type: "library", Ref: refs[m.path], Name: m.path, Version: m.version, PURL: refs[m.path],
 			Licences: []bomLicence{{m.licence}},
 		}
-		if m.sum != "" { // as in go.sum: the digest of a list of digests, and of no file
+		if m.sum != "" { // as in go.sum: the digest of a list of digests, not of a file
 			c.Properties = []bomProperty{{"go:sum", m.sum}}
 		}
 		if m.main {
