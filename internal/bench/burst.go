@@ -9,8 +9,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
-// settle is how long a process may still work after the last event is stored,
-// for acknowledgements. It sleeps most of it, so that its CPU time is not wrong.
+// settle is the time for a process to finish after the last event is stored, for acknowledgements.
+// It sleeps for most of it, so its CPU time stays correct.
 const settle = 200 * time.Millisecond
 
 // burst measures rate, CPU time, allocations and peak memory.
@@ -65,7 +65,7 @@ func (b *bench) burst(ctx context.Context, w *world, name string, of burst) erro
 	return nil
 }
 
-// warmUp sends the first events, which nobody measures.
+// warmUp sends the first events, which are not measured.
 func (b *bench) warmUp(ctx context.Context, w *world, e *entrant, name string, o order) error {
 	if _, err := e.sender.do(ctx, o); err != nil {
 		return err
@@ -77,8 +77,8 @@ func (b *bench) warmUp(ctx context.Context, w *world, e *entrant, name string, o
 	return err
 }
 
-// check looks at what became of the events. The bridge may lose some: that is
-// noted. A measurement of the others would then be worthless.
+// check verifies what happened to the events. The Node bridge may lose some, which becomes a note.
+// For the others a loss would make the measurement worthless.
 func (b *bench) check(name, what string, e *entrant, found review) error {
 	if found.clean() {
 		return nil
@@ -90,7 +90,7 @@ func (b *bench) check(name, what string, e *entrant, found review) error {
 	return nil
 }
 
-// costs are what a contender has used so far.
+// costs are the resources a contender has used so far.
 type costs struct {
 	cpu, server   time.Duration
 	mallocs, peak float64
@@ -114,7 +114,7 @@ func (w *world) costs(ctx context.Context, e *entrant) (c costs, err error) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// chooseWindows finds the bare publisher's best window for each size.
+// chooseWindows finds the best window of the bare publisher for each size.
 func (b *bench) chooseWindows(ctx context.Context) error {
 	for _, burst := range b.bursts {
 		best := 0.0
@@ -136,7 +136,7 @@ func (b *bench) chooseWindows(ctx context.Context) error {
 	return nil
 }
 
-// tryWindow is the bare publisher's rate with a window.
+// tryWindow returns the rate of the bare publisher with a window, in events per second.
 func (b *bench) tryWindow(ctx context.Context, w *world, size, window int) (float64, error) {
 	e, err := b.contenders.start(ctx, w, bare)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
-// catchUp measures how fast the connector publishes so many events that have come while NATS
-// was away. They are on disk then. What is measured is named with a suffix.
+// catchUp measures how fast zoomstream publishes the given number of events that arrived while NATS
+// was away and are therefore on disk. suffix is appended to the measure's name.
 func (b *bench) catchUp(ctx context.Context, w *world, spooled int, suffix string) error {
 	e, err := b.contenders.start(ctx, w, connector)
 	if err != nil {
@@ -30,7 +30,7 @@ func (b *bench) catchUp(ctx context.Context, w *world, spooled int, suffix strin
 		return err
 	}
 	up := time.Now()
-	if err := w.nc.FlushTimeout(10 * time.Second); err != nil { // we are connected again
+	if err := w.nc.FlushTimeout(10 * time.Second); err != nil { // our own connection is back
 		return err
 	}
 	have, err := w.awaitStored(ctx, warm+spooled)
@@ -54,7 +54,7 @@ func (b *bench) catchUp(ctx context.Context, w *world, spooled int, suffix strin
 	return nil
 }
 
-// awaitReceived waits until the connector has read n events from its socket.
+// awaitReceived waits until zoomstream has read n events from its socket.
 func (e *entrant) awaitReceived(ctx context.Context, n int) error {
 	for {
 		received, err := e.received(ctx)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// child is a process under measurement, or one beside it.
+// child is a measured process, or a helper process.
 type child struct {
 	name    string
 	cmd     *exec.Cmd
@@ -27,18 +27,18 @@ type child struct {
 	exited  chan struct{}
 }
 
-// report is a line of JSON from a child.
+// report is a JSON line from a child. Times are in Unix nanoseconds.
 type report struct {
-	Address   string `json:"address,omitempty"`   // it listens there
-	Connected int64  `json:"connected,omitempty"` // a client was told so, or it is connected itself; Unix nanoseconds, like the others
-	Started   int64  `json:"started,omitempty"`   // an order was begun
-	Ended     int64  `json:"ended,omitempty"`     // and done
-	Allocated uint64 `json:"allocated,omitempty"` // objects, meanwhile
+	Address   string `json:"address,omitempty"`   // where it listens
+	Connected int64  `json:"connected,omitempty"` // when it told a client that it is connected, or connected itself
+	Started   int64  `json:"started,omitempty"`   // when it started an order
+	Ended     int64  `json:"ended,omitempty"`     // when it finished the order
+	Allocated uint64 `json:"allocated,omitempty"` // objects allocated between the two
 	Error     string `json:"error,omitempty"`
 }
 
-// startChild starts a process in a folder with nothing but the given
-// environment. It ends with ctx at the latest.
+// startChild starts a process in a folder with only the given environment, PATH and TMPDIR. It ends
+// with ctx at the latest.
 func startChild(ctx context.Context, name, dir string, environ []string, program string, args ...string) (*child, error) {
 	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
@@ -73,7 +73,7 @@ func startChild(ctx context.Context, name, dir string, environ []string, program
 	return c, nil
 }
 
-// next is the child's next report.
+// next returns the child's next report.
 func (c *child) next(ctx context.Context) (report, error) {
 	select {
 	case r, ok := <-c.reports:
@@ -89,7 +89,7 @@ func (c *child) next(ctx context.Context) (report, error) {
 	}
 }
 
-// tell gives the child an order.
+// tell sends an order to the child.
 func (c *child) tell(o order) error {
 	if err := json.NewEncoder(c.stdin).Encode(o); err != nil {
 		return c.failed(err)
@@ -97,10 +97,10 @@ func (c *child) tell(o order) error {
 	return nil
 }
 
-// patience is how long an order may take; the longest take half a minute.
+// patience bounds the time for an order; the longest take half a minute.
 const patience = 5 * time.Minute
 
-// do gives an order and waits until it is carried out.
+// do sends an order and waits until it is finished.
 func (c *child) do(ctx context.Context, o order) (report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the events were not sent within %v", patience))
 	defer cancel()
@@ -121,21 +121,21 @@ func (c *child) failed(err error) error {
 	return fmt.Errorf("%s: %w\n%s", c.name, err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
 }
 
-// stop ends the process by a signal and waits for it.
+// stop ends the process with a signal and waits for it.
 func (c *child) stop(s syscall.Signal) {
 	c.cmd.Process.Signal(s) //nolint:errcheck // it may have ended
-	for range c.reports {   // nobody asks any more
+	for range c.reports {   // discard the rest
 	}
 	<-c.exited
 }
 
-// cpu is the time that the process has used, in steps of 10 ms.
+// cpu returns the CPU time of the process, in steps of 10 ms.
 func (c *child) cpu() (time.Duration, error) {
 	text, err := os.ReadFile(c.proc("stat"))
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // behind the name, from field 3 on
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // after the name, starting with field 3
 	user, err := strconv.ParseInt(fields[14-3], 10, 64)
 	if err != nil {
 		return 0, err
@@ -145,7 +145,7 @@ func (c *child) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, err
 }
 
-// memory reads a line of the process's status, VmRSS or VmHWM (the peak), in MiB.
+// memory returns a value of the process's status in MiB: VmRSS, or VmHWM (the peak).
 func (c *child) memory(name string) (float64, error) {
 	text, err := os.ReadFile(c.proc("status"))
 	if err != nil {

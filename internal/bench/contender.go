@@ -17,31 +17,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The contenders, by their columns' names.
+// The contenders, by the headings of their columns.
 const (
 	connector = "zoomstream"
 	bare      = "nats.go"
 	node      = "Node bridge"
 )
 
-// contenders are the ways of an event to the stream that are compared.
+// contenders are the compared paths of an event into the stream.
 type contenders struct {
 	names      []string // in the order of a round
-	zoomstream string   // program
-	bridge     string   // folder of the Node bridge
+	zoomstream string   // path of the program
+	bridge     string   // folder of the Node bridge; empty: not measured
 
-	// What the connector does, so that the others do the same.
+	// Settings of zoomstream, for the others to copy.
 	stream jetstream.StreamConfig
 	header nats.Header
-	window map[int]int // of the bare publisher, by size of event
+	window map[int]int // window of the bare publisher, by event size
 }
 
-// entrant is a contender in a world.
+// entrant is a running contender.
 type entrant struct {
-	sender   *child // takes orders
-	process  *child // what is measured
+	sender   *child // takes the orders
+	process  *child // the measured process
 	mallocs  func(ctx context.Context) (float64, error)
-	received func(ctx context.Context) (float64, error) // events, of the connector
+	received func(ctx context.Context) (float64, error) // number of events; zoomstream only
 }
 
 func newContenders(ctx context.Context, zoomstream string, withNode bool, dir string) (*contenders, error) {
@@ -105,7 +105,7 @@ func (e *entrant) connected(ctx context.Context) error {
 	return nil
 }
 
-// startZoom starts a Zoom and says how to connect to it.
+// startZoom starts a Zoom, and returns the environment to connect to it.
 func (w *world) startZoom(ctx context.Context) (*child, []string, error) {
 	source, err := w.role(ctx, roleZoom)
 	if err != nil {
@@ -139,7 +139,7 @@ func (c *contenders) startBridge(ctx context.Context, w *world, environ []string
 	return startChild(ctx, "bridge", w.dir, environ, "node", filepath.Join(c.bridge, "bridge.mjs"))
 }
 
-// scrape reads one value of the connector's metrics.
+// scrape returns one value of zoomstream's metrics.
 func scrape(ctx context.Context, address, name string) (float64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
 	if err != nil {
@@ -158,8 +158,7 @@ func scrape(ctx context.Context, address, name string) (float64, error) {
 	return 0, fmt.Errorf("the connector has no metric %s", name)
 }
 
-// learn runs the connector once to see what it makes: the stream, and the header
-// of a message.
+// learn runs zoomstream once to record the stream it creates and the header of a message.
 func (c *contenders) learn(ctx context.Context) error {
 	w, err := newWorld(ctx, 1)
 	if err != nil {
@@ -188,7 +187,7 @@ func (c *contenders) learn(ctx context.Context) error {
 	return nil
 }
 
-// order completes an order by what a sender has to know.
+// order completes an order with what a sender needs.
 func (c *contenders) order(first int64, count, size int, rate float64) order {
 	return order{First: first, Count: count, Size: size, Rate: rate, Window: c.window[size], Header: c.header}
 }

@@ -11,33 +11,33 @@ import (
 const (
 	eventName  = "meeting.participant_joined"
 	subject    = "zoom." + eventName
-	filler     = "x" // what SizedBody fills a body with
+	filler     = "x" // what SizedBody pads a body with
 	trackingID = "v=2.0;clid=us02;rid=WEB_0123456789abcdefABCDEF"
 )
 
-// The marks stand where an event differs from the others. All are of digits, so
-// that an event keeps its size, as a body and inside a frame.
+// Marks for what differs between events. They are replaced by digits of the same length, so an
+// event keeps its size, as a body and inside a frame.
 const (
 	markNumber   = "N000000000"          // the event's number, from 1
 	markSent     = "S000000000000000000" // Unix time in nanoseconds at which it is sent
 	markEventAt  = "1790985356750"       // event_ts of SizedBody
-	markTracking = "T000000000"          // the number again, end of the tracking id
+	markTracking = "T000000000"          // the number again, at the end of the tracking id
 )
 
-// template is the text of an event, to be stamped for each one.
+// template is the text of an event, stamped anew for each one.
 type template struct {
 	text                             []byte
 	number, sent, eventAt, trackedBy field
 	sentAt                           field // x-zm-request-timestamp, in seconds
 }
 
-// field is a place for digits; without a width, there is none.
+// field is a place for digits; width 0: there is none.
 type field struct{ at, width int }
 
-// newBody is an event's body of exactly size bytes.
+// newBody returns a template of bodies of exactly size bytes.
 func newBody(size int) *template { return newTemplate(markedBody(size)) }
 
-// newFrame is the frame in which Zoom sends such a body.
+// newFrame returns a template of the frames in which Zoom sends such bodies.
 func newFrame(size int) *template {
 	sim := zoomsim.New(zoomsim.Options{})
 	defer sim.Close()
@@ -65,8 +65,8 @@ func newTemplate(text []byte) *template {
 	return &template{text: text, number: find(markNumber), sent: find(markSent), eventAt: find(markEventAt), trackedBy: find(markTracking)}
 }
 
-// stamp makes the template's text that of an event which is sent now. It is good
-// until the next stamp.
+// stamp turns the template's text into that of an event sent now. The result is valid until the
+// next call.
 func (t *template) stamp(number int64, now time.Time) []byte {
 	t.number.put(t.text, number)
 	t.trackedBy.put(t.text, number)
@@ -76,7 +76,7 @@ func (t *template) stamp(number int64, now time.Time) []byte {
 	return t.text
 }
 
-// read returns number and time of an event from its body.
+// read returns the number of an event and its time of sending, from its body.
 func (t *template) read(body []byte) (number, sent int64, err error) {
 	if len(body) != len(t.text) {
 		return 0, 0, fmt.Errorf("a body of %d bytes was stored, %d were sent", len(body), len(t.text))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// figures are the outcome of a run.
+// figures are the results of a run.
 type figures struct {
 	Taken    time.Time      `json:"taken"`
 	Machine  machine        `json:"machine"`
@@ -26,7 +26,7 @@ type machine struct {
 	Cores     int    `json:"cores"`
 	Platform  string `json:"platform"`
 	Go        string `json:"go"`
-	Load      string `json:"load"` // average of the minute before; a run needs a quiet machine
+	Load      string `json:"load"` // average over the minute before; a run needs an idle machine
 }
 
 // figure is one measure, by contender.
@@ -34,7 +34,7 @@ type figure struct {
 	Name   string               `json:"name"`
 	Unit   string               `json:"unit"`
 	Median map[string]float64   `json:"median"`
-	Ratio  float64              `json:"ratio,omitempty"` // of zoomstream to the bare publisher: median of the rounds'
+	Ratio  float64              `json:"ratio,omitempty"` // zoomstream to the bare publisher: the median of the rounds' ratios
 	Rounds map[string][]float64 `json:"rounds"`
 }
 
@@ -55,7 +55,7 @@ func readText(file string) string {
 	return string(text)
 }
 
-// add adds a value of a round. A name that no row of the table has is kept too.
+// add adds a value of a round. It accepts names that are not in the table.
 func (f *figures) add(name, contender string, value float64) {
 	m := f.find(name)
 	if m == nil {
@@ -79,7 +79,7 @@ func (f *figures) find(name string) *figure {
 	return f.Measures[i]
 }
 
-// summarize makes medians and ratios of the rounds.
+// summarize computes the medians and ratios over the rounds.
 func (f *figures) summarize() {
 	for _, m := range f.Measures {
 		m.Median = make(map[string]float64)
@@ -105,7 +105,7 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// readFigures reads what write has written.
+// readFigures reads a file that write has written.
 func readFigures(file string) (*figures, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -14,12 +14,12 @@ import (
 // growthPlan is what a run of growth measures.
 type growthPlan struct {
 	plan
-	replicated int   // events of 1 KiB into a cluster
-	spools     []int // events that come while NATS is away
+	replicated int   // number of 1 KiB events into a cluster
+	spools     []int // numbers of events that arrive while NATS is away
 	fleets     []fleet
 }
 
-// fleet is so many subscriptions, led by so many replicas.
+// fleet is a number of subscriptions and the number of replicas that lead them.
 type fleet struct{ subscriptions, replicas int }
 
 func fullGrowth() growthPlan {
@@ -33,8 +33,8 @@ func fullGrowth() growthPlan {
 	return p
 }
 
-// growth measures events of growing size, copies of the stream, catching up with growing
-// spools, and what more subscriptions and replicas cost while nothing happens.
+// growth measures events of increasing size, replication of the stream, catching up with increasing
+// spools, and what additional subscriptions and replicas cost while no event comes.
 func growth(ctx context.Context, p growthPlan, zoomstream string) (*figures, error) {
 	dir, err := os.MkdirTemp("", "zoomstream-bench-")
 	if err != nil {
@@ -76,8 +76,7 @@ func growth(ctx context.Context, p growthPlan, zoomstream string) (*figures, err
 	return b.figures, nil
 }
 
-// replicated measures a burst into a stream that a cluster of three keeps once, and one that
-// it keeps three times.
+// replicated measures a burst into a stream on a cluster of three, with one replica and with three.
 func (b *bench) replicated(ctx context.Context, events int) error {
 	const servers = 3
 	usual := b.stream
@@ -143,7 +142,7 @@ func (b *bench) fleet(ctx context.Context, w *world, subscriptions, replicas int
 	return nil
 }
 
-// fleetCosts are what all replicas have used, and their resident memory.
+// fleetCosts returns the CPU time of all replicas, and their resident memory.
 func (w *world) fleetCosts(all []*entrant) (sum costs, err error) {
 	for _, e := range all {
 		cpu, err := e.process.cpu()
@@ -161,7 +160,7 @@ func (w *world) fleetCosts(all []*entrant) (sum costs, err error) {
 	return sum, err
 }
 
-// endpoints are the URLs of so many subscriptions, made of one's.
+// endpoints returns the URLs of count subscriptions, derived from the URL of one.
 func endpoints(url string, count int) string {
 	path, _, _ := strings.Cut(url, "subscriptionId=")
 	var all []string
@@ -171,7 +170,7 @@ func endpoints(url string, count int) string {
 	return strings.Join(all, ",")
 }
 
-// list has every measure, one a line.
+// list formats every measure, one per line.
 func (f *figures) list() string {
 	var b strings.Builder
 	for _, m := range f.Measures {

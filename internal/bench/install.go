@@ -12,8 +12,8 @@ import (
 //go:embed bridge
 var bridgeFiles embed.FS
 
-// installBridge puts the Node bridge and its libraries, as pinned, below a folder
-// and says where. Without node or npm that is nowhere.
+// installBridge installs the Node bridge and its pinned libraries in a folder, and returns the
+// path; empty if node or npm is missing.
 func installBridge(ctx context.Context, dir string) (string, error) {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {

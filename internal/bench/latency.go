@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// latency measures the time from an event's write to the socket, or from its
-// publishing, to a subscriber of zoom.>. Both are on this machine's clock.
+// latency measures the time from writing an event to the socket, or from publishing it, to its
+// arrival at a subscriber of zoom.>. Both times are from this machine's clock.
 func (b *bench) latency(ctx context.Context, w *world, name string) error {
 	e, err := b.contenders.start(ctx, w, name)
 	if err != nil {
@@ -42,8 +42,8 @@ func (b *bench) latency(ctx context.Context, w *world, name string) error {
 	return nil
 }
 
-// subscribed carries out an order and returns how long each event took to the
-// subscriber, as many as came.
+// subscribed executes an order and returns the time that each event took to the subscriber, for
+// those that arrived.
 func (w *world) subscribed(ctx context.Context, e *entrant, o order) ([]time.Duration, error) {
 	body := newBody(o.Size)
 	took := make([]time.Duration, 0, o.Count)
@@ -53,7 +53,7 @@ func (w *world) subscribed(ctx context.Context, e *entrant, o order) ([]time.Dur
 		now := time.Now().UnixNano()
 		number, sent, err := body.read(msg.Data)
 		if err != nil || number < o.First || len(took) == o.Count {
-			return // none of these events
+			return // not an event of this order
 		}
 		took = append(took, time.Duration(now-sent))
 		if came.Add(1) == int64(o.Count) {
@@ -90,7 +90,7 @@ func (w *world) subscribed(ctx context.Context, e *entrant, o order) ([]time.Dur
 	return took, context.Cause(ctx)
 }
 
-// quantile of sorted values.
+// quantile returns a quantile of sorted values.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

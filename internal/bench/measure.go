@@ -14,8 +14,8 @@ type bench struct {
 	*figures
 }
 
-// measure runs a plan. What is compared is measured in turn, round by round, so
-// that a slow minute of the machine hits all alike.
+// measure runs a plan. Contenders alternate round by round, so that a slow minute of the machine
+// affects all alike.
 func measure(ctx context.Context, p plan, zoomstream string, withNode bool) (*figures, error) {
 	dir, err := os.MkdirTemp("", "zoomstream-bench-")
 	if err != nil {
@@ -68,7 +68,7 @@ func (b *bench) round(ctx context.Context) error {
 	return nil
 }
 
-// inWorld measures something in a world of its own, with so many nats-servers.
+// inWorld measures something in a new world with the given number of nats-servers.
 func (b *bench) inWorld(ctx context.Context, servers int, do func(*world) error) error {
 	w, err := newWorld(ctx, servers)
 	if err != nil {

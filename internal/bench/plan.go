@@ -6,15 +6,15 @@ import "time"
 type plan struct {
 	rounds  int
 	bursts  []burst
-	windows []int // of the bare publisher; the best one is used
-	trial   int   // events to try a window with
+	windows []int // of the bare publisher, to choose the best from
+	trial   int   // events per trial of a window
 	rates   []pacedRun
-	starts  int           // of the connector, per round
-	spooled int           // events that come while NATS is away
-	idle    time.Duration // how long fleets are watched while no event comes
+	starts  int           // starts of zoomstream, per round
+	spooled int           // events that arrive while NATS is away
+	idle    time.Duration // how long fleets are observed while no event comes
 }
 
-// burst is so many events of one size, as fast as they are taken.
+// burst is a number of events of one size, sent as fast as they are taken.
 type burst struct {
 	name  string
 	size  int
@@ -29,7 +29,7 @@ type pacedRun struct {
 
 func (r pacedRun) count() int { return int(r.rate * r.last.Seconds()) }
 
-// usualSize is that of the events of all measures but the bursts.
+// usualSize is the size of events, in bytes, in all measures except bursts.
 const usualSize = 1 << 10
 
 func fullPlan(rounds int) plan {
@@ -44,7 +44,7 @@ func fullPlan(rounds int) plan {
 	}
 }
 
-// quickPlan is what a test can wait for.
+// quickPlan is small enough for a test.
 func quickPlan() plan {
 	return plan{
 		rounds:  1,

@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// runPublisher is nats.go's asynchronous publisher and nothing else.
+// runPublisher runs nats.go's asynchronous publisher and nothing else.
 func runPublisher(ctx context.Context) error {
 	nc, err := nats.Connect(os.Getenv("NATS_URL"))
 	if err != nil {
@@ -35,7 +35,7 @@ func runPublisher(ctx context.Context) error {
 	})
 }
 
-// publish sends the events of an order and awaits their acknowledgements.
+// publish sends the events of an order and waits for their acknowledgements.
 func publish(ctx context.Context, nc *nats.Conn, o order) (report, error) {
 	var refused atomic.Int64
 	js, err := jetstream.New(nc,
@@ -73,7 +73,7 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-// model makes headers like that of a message which the connector has stored.
+// model makes headers like those of a message that zoomstream has stored.
 type model struct {
 	names  []string
 	values []string
@@ -87,8 +87,8 @@ func modelOf(h nats.Header) *model {
 	return m
 }
 
-// of is the header of one event: what differs from event to event is its own, in
-// the same length.
+// of returns the header of one event. Values that differ between events are its own, in the same
+// length.
 func (m *model) of(number int64, now time.Time) nats.Header {
 	digits := fmt.Appendf(make([]byte, 0, 16), "%010d", number)
 	h := make(nats.Header, len(m.names))

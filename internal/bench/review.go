@@ -12,8 +12,8 @@ import (
 type review struct {
 	first, last time.Time // when they were stored
 	missing     int
-	repeated    int // stored again
-	disordered  int // behind a later one
+	repeated    int // stored more than once
+	disordered  int // stored after a later one
 }
 
 func (r review) clean() bool { return r.missing+r.repeated+r.disordered == 0 }
@@ -22,8 +22,8 @@ func (r review) String() string {
 	return fmt.Sprintf("%d missing, %d repeated, %d out of order", r.missing, r.repeated, r.disordered)
 }
 
-// review reads the stream and looks at the events of an order, once they are
-// stored. have is how many there are in all.
+// review reads the stream and checks the events of an order, once they are stored. have is the
+// number of events in the stream.
 func (w *world) review(ctx context.Context, o order, have int) (review, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

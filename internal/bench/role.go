@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// roleVariable makes this binary another process of the benchmark.
+// roleVariable makes this binary run as another process of the benchmark.
 const roleVariable = "ZOOMSTREAM_BENCH_ROLE"
 
 const (
@@ -20,8 +20,8 @@ const (
 	rolePublisher = "publisher"
 )
 
-// runRole is the whole of such a process. It ends with its standard input, and so
-// with the process that started it.
+// runRole runs such a process. It ends with its standard input, and thus with the process that
+// started it.
 func runRole(ctx context.Context, role string) error {
 	switch role {
 	case roleZoom:
@@ -35,7 +35,7 @@ func runRole(ctx context.Context, role string) error {
 	}
 }
 
-// startRole starts one.
+// startRole starts this binary in a role.
 func startRole(ctx context.Context, role, dir string, environ ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -46,16 +46,16 @@ func startRole(ctx context.Context, role, dir string, environ ...string) (*child
 
 // order asks Zoom or the publisher to send events.
 type order struct {
-	First  int64       `json:"first"` // number of the first one
+	First  int64       `json:"first"` // number of the first event
 	Count  int         `json:"count"`
 	Size   int         `json:"size"`             // of a body, in bytes
-	Rate   float64     `json:"rate,omitempty"`   // per second; 0: a burst
-	Window int         `json:"window,omitempty"` // of the publisher: unacknowledged messages
-	Header nats.Header `json:"header,omitempty"` // of the publisher: that of a message of the connector
+	Rate   float64     `json:"rate,omitempty"`   // events per second; 0: a burst
+	Window int         `json:"window,omitempty"` // for the publisher: maximum unacknowledged messages
+	Header nats.Header `json:"header,omitempty"` // for the publisher: header of a message by zoomstream
 }
 
-// send calls one for each event when it is due. Above about 1,000 events per
-// second those of a millisecond are due together: timers are no finer.
+// send calls one for each event when it is due. Above about 1,000 events per second, all events of
+// a millisecond are due together, since timers are no finer.
 func (o order) send(ctx context.Context, one func(number int64) error) (report, error) {
 	start := time.Now()
 	for i := range o.Count {
@@ -75,7 +75,7 @@ func (o order) send(ctx context.Context, one func(number int64) error) (report, 
 	return report{Started: start.UnixNano(), Ended: time.Now().UnixNano()}, nil
 }
 
-// orders calls carry for each order, until there are no more.
+// orders calls carry for each order on the standard input, until that ends.
 func orders(carry func(order) error) error {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {

@@ -11,16 +11,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// The environment of the nats-server.
+// Environment of the nats-server.
 const (
 	variablePort   = "BENCH_PORT"
 	variableStore  = "BENCH_STORE"
-	variableRoute  = "BENCH_ROUTE"  // its own port in a cluster; empty: it is in none
-	variableRoutes = "BENCH_ROUTES" // the URLs of the cluster's servers
+	variableRoute  = "BENCH_ROUTE"  // its port in the cluster; empty: no cluster
+	variableRoutes = "BENCH_ROUTES" // URLs of the cluster's servers
 )
 
-// runServer is a nats-server with JetStream on files and nothing else set: it
-// syncs them when a minute or two have passed, as most do.
+// runServer runs a nats-server with JetStream on files and otherwise default settings: it syncs
+// files after a minute or two, as most do.
 func runServer(ctx context.Context) error {
 	port, err := strconv.Atoi(os.Getenv(variablePort))
 	if err != nil {

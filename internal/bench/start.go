@@ -8,12 +8,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
-// idleFor is how long the connector is left alone before its idle memory is read.
+// idleFor is how long zoomstream is left alone before its idle memory is read.
 const idleFor = 2 * time.Second
 
-// startup measures the time from the start of the connector's process to Zoom's
-// word that it is connected, and its memory without any event. The very first
-// start is not counted: it creates the stream and the buckets.
+// startup measures the time from the start of zoomstream's process until Zoom reports that it is
+// connected, and its memory without any event. The very first start does not count: it creates the
+// stream and the buckets.
 func (b *bench) startup(ctx context.Context, w *world) error {
 	source, environ, err := w.startZoom(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // row is a line of the table.
 type row struct {
 	name, unit string
-	budget     string // "": none; with ×, of the ratio
+	budget     string // "": none; with ×, it applies to the ratio
 }
 
 // rows of the table, with the budgets of the design.
@@ -38,7 +38,7 @@ var rows = []row{
 	{"NATS back to first event", "ms", ""},
 }
 
-// unitOf is the unit of a measure; of one that no row has, that of its kind.
+// unitOf returns the unit of a measure; if it is not in the table, that of its kind.
 func unitOf(name string) string {
 	kind, _, _ := strings.Cut(name, " ")
 	switch {
@@ -57,8 +57,8 @@ func unitOf(name string) string {
 	return ""
 }
 
-// table is at most 100 columns wide. It says what has changed since an earlier
-// run, if there is one: the ratio, since machines differ, else the value.
+// table formats the figures, at most 100 columns wide. If before is set, it shows the change since
+// then: of the ratio, since machines differ, or else of the value.
 func (f *figures) table(before *figures) string {
 	var b strings.Builder
 	line := func(cells ...string) {
@@ -118,7 +118,7 @@ func ratio(r float64) string {
 	return fmt.Sprintf("%.2f", r)
 }
 
-// shorten writes a value with three or four digits that matter.
+// shorten formats a value with three or four significant digits.
 func shorten(value float64) string {
 	switch {
 	case value < 10:
@@ -134,13 +134,13 @@ func shorten(value float64) string {
 
 const beginFigures, endFigures = "<!-- figures -->\n", "<!-- /figures -->\n"
 
-// markdown is the part of the document that a run writes.
+// markdown returns the part of the document that a run writes.
 func (f *figures) markdown() string {
 	return fmt.Sprintf("%sTaken on %s, %s, %d cores (%s), %s:\n\n```\n%s```\n%s", beginFigures,
 		f.Taken.Format("2 January 2006"), f.Machine.Platform, f.Machine.Cores, f.Machine.Processor, f.Machine.Go, f.table(nil), endFigures)
 }
 
-// writeMarkdown puts it into a file between its marks.
+// writeMarkdown replaces the part of a file between the marks.
 func (f *figures) writeMarkdown(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -19,22 +19,23 @@ import (
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
-// streamName is the connector's default.
+// streamName is zoomstream's default.
 const streamName = "ZOOM"
 
-// world is one measurement's: a nats-server or a cluster, processes and a folder of their own.
+// world is the environment of one measurement: a nats-server or a cluster, processes and a folder
+// of its own.
 type world struct {
 	dir      string
 	children []*child
 	servers  []*child
-	ports    []int  // the servers'
-	routes   []int  // their ports in the cluster; none: there is one server
-	url      string // the first server's
+	ports    []int  // of the servers
+	routes   []int  // the servers' ports in the cluster; none: a single server
+	url      string // of the first server
 	nc       *nats.Conn
 	js       jetstream.JetStream
 }
 
-// newWorld has so many nats-servers, in a cluster if they are several.
+// newWorld starts the given number of nats-servers, in a cluster if there are several.
 func newWorld(ctx context.Context, servers int) (*world, error) {
 	dir, err := os.MkdirTemp("", "zoomstream-bench-")
 	if err != nil {
@@ -71,7 +72,7 @@ func (w *world) start(ctx context.Context) (err error) {
 	return w.awaitCluster(ctx)
 }
 
-// startServers starts the nats-servers, also again after their end.
+// startServers starts the nats-servers, also after a stop.
 func (w *world) startServers(ctx context.Context) error {
 	for i, port := range w.ports {
 		environ := []string{variablePort + "=" + strconv.Itoa(port), variableStore + "=" + filepath.Join(w.dir, "nats", strconv.Itoa(i))}
@@ -102,7 +103,7 @@ func (w *world) routeURLs() string {
 	return strings.Join(all, ",")
 }
 
-// awaitCluster waits until a stream can be on all servers.
+// awaitCluster waits until a stream can have a replica on each server.
 func (w *world) awaitCluster(ctx context.Context) error {
 	if w.routes == nil {
 		return nil
@@ -122,14 +123,14 @@ func (w *world) awaitCluster(ctx context.Context) error {
 	}
 }
 
-// stopServers ends the nats-servers in an orderly way.
+// stopServers stops the nats-servers with SIGTERM.
 func (w *world) stopServers() {
 	for _, server := range w.servers {
 		server.stop(syscall.SIGTERM)
 	}
 }
 
-// serverCPU is what all nats-servers have used.
+// serverCPU returns the CPU time of all nats-servers.
 func (w *world) serverCPU() (sum time.Duration, err error) {
 	for _, server := range w.servers {
 		cpu, err := server.cpu()
@@ -145,7 +146,7 @@ func (w *world) role(ctx context.Context, role string, environ ...string) (*chil
 	return w.keep(startRole(ctx, role, w.dir, environ...))
 }
 
-// keep has a child end with the world.
+// keep registers a child to be stopped with the world.
 func (w *world) keep(c *child, err error) (*child, error) {
 	if err == nil {
 		w.children = append(w.children, c)
@@ -163,9 +164,8 @@ func (w *world) close() {
 	os.RemoveAll(w.dir) //nolint:errcheck // a temporary folder
 }
 
-// freePort finds a port that no client is given by chance: below those that the
-// kernel chooses from, as a client that dials a dead server there again and
-// again may in the end connect to itself.
+// freePort returns a port below the kernel's range for client ports: a client that keeps dialing a
+// dead server on a port in that range may in the end connect to itself.
 func freePort() (int, error) {
 	for range 100 {
 		port := 20_000 + rand.IntN(10_000)
@@ -177,7 +177,7 @@ func freePort() (int, error) {
 	return 0, errors.New("no free port from 20000 to 29999")
 }
 
-// stored is how many events are in the stream.
+// stored returns how many events are in the stream.
 func (w *world) stored(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -192,15 +192,15 @@ func (w *world) stored(ctx context.Context) (int, error) {
 	return int(info.State.Subjects[subject]), nil
 }
 
-// The stream is asked seldom, since that costs the server time: when an event
-// was stored is read from the stream afterwards.
+// The stream is polled seldom, since that costs the server time. When an event was stored is read
+// from the stream afterwards.
 const (
 	askEvery = 20 * time.Millisecond
-	giveUp   = 15 * time.Second // without another event
+	giveUp   = 15 * time.Second // if no further event is stored
 )
 
-// awaitStored waits until n events are stored, or no more are for a while, and returns
-// how many are.
+// awaitStored waits until n events are stored, or none has been for giveUp, and returns how many
+// are.
 func (w *world) awaitStored(ctx context.Context, n int) (int, error) {
 	have, changed := 0, time.Now()
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// zoom is a Zoom with one client that only does what a good day needs.
+// zoom is a Zoom for one client, without any faults.
 type zoom struct {
 	orders chan order
 }
@@ -69,7 +69,7 @@ func (z *zoom) serveSocket(w http.ResponseWriter, r *http.Request) {
 		select {
 		case o := <-z.orders:
 			if writeReport(sendFrames(ctx, conn, o)) != nil {
-				os.Exit(1) // nobody listens
+				os.Exit(1) // the parent is gone
 			}
 		case <-ctx.Done():
 			return
@@ -77,7 +77,7 @@ func (z *zoom) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sendFrames writes each event by itself, as Zoom does.
+// sendFrames writes each event separately, as Zoom does.
 func sendFrames(ctx context.Context, conn *websocket.Conn, o order) report {
 	frame := newFrame(o.Size)
 	r, err := o.send(ctx, func(number int64) error {
@@ -89,8 +89,8 @@ func sendFrames(ctx context.Context, conn *websocket.Conn, o order) report {
 	return r
 }
 
-// answerHeartbeats answers what the client sends: heartbeats only. It returns
-// when the connection ends.
+// answerHeartbeats answers everything that the client sends, which is heartbeats only, until the
+// connection ends.
 func answerHeartbeats(ctx context.Context, conn *websocket.Conn) {
 	for {
 		if _, _, err := conn.Read(ctx); err != nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/coder/websocket"
 )
 
-// action is what POST /control/<Name> does.
+// action is an action of POST /control/<Name>.
 type action struct {
 	Name   string `json:"name"`
 	Does   string `json:"does"`
-	Params string `json:"parameters"` // usage, see params.check
+	Params string `json:"parameters"` // usage; see params.check
 
 	do func(ctx context.Context, s *Sim, subscription string, p params, done *Done) error
 }
 
-// Parts of usages.
+// Common parts of usages.
 const (
-	some       = "[subscription=ID] " // without it, all
+	some       = "[subscription=ID] " // if missing: all
 	lasting    = "[for=5m] [off=true] "
 	counted    = "[for=5m] [count=3] [off=true] "
 	dialModes  = "http503|http|close|cut|old|new"
@@ -32,7 +32,7 @@ const (
 	tokenModes = "http500|html|no-expires|slow|hang|429|invalid-client|unsupported-grant"
 )
 
-// actions are what the control API does, in the order to read it.
+// actions are the actions of the control API, in reading order.
 var actions = []action{
 	{"emit", "sends an event: the request's body byte for byte, or a fresh body of the event named, with members set",
 		"subscription=ID [event=NAME] [set=payload.object.id=5] [tracking=ID] [object=true] [late=2h] [repeat=2] [force=true] [allow-nobody=true]", emit},
@@ -99,7 +99,7 @@ var actions = []action{
 	}},
 }
 
-// standing is an action that makes a fault stand.
+// standing returns an action that sets a standing fault.
 func standing(name, does, usage string, value func(params) any) action {
 	return action{name, does, usage, func(_ context.Context, s *Sim, subscription string, p params, _ *Done) error {
 		s.stand(name, subscription, value(p), Span{For: p.duration("for"), Count: p.number("count")})

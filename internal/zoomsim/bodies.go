@@ -13,21 +13,20 @@ import (
 	"github.com/zoomstream/zoomstream/internal/nearest"
 )
 
-// ErrUnknownEvent is what an event is refused with whose name is not known from public sources.
+// ErrUnknownEvent is the error for an event whose name no public source knows.
 var ErrUnknownEvent = errors.New("unknown event")
 
 //go:embed samples.jsonl
 var samplesFile []byte
 
-// Samples are 96 fictitious bodies in the shapes of real captures and of Zoom's
-// documented samples, byte for byte as they would be sent. The first 14 are of
-// captured shapes.
+// Samples returns 96 fictitious bodies in the shapes of real captures and of Zoom's documented
+// samples, byte for byte as they would be sent. The first 14 have captured shapes.
 func Samples() [][]byte {
 	return bytes.Split(bytes.TrimRight(bytes.Clone(samplesFile), "\n"), []byte("\n"))
 }
 
-// CheckName returns an [ErrUnknownEvent] with the nearest names, if no public source knows
-// an event of the name.
+// CheckName returns an [ErrUnknownEvent] that suggests the nearest names, if no public source knows
+// an event of this name.
 func CheckName(name string) error {
 	if eventnames.Known(name) {
 		return nil
@@ -36,8 +35,8 @@ func CheckName(name string) error {
 	return fmt.Errorf("%w %.100q; did you mean %s?", ErrUnknownEvent, name, strings.Join(near[:3], ", "))
 }
 
-// Body is a plausible body of any event: the sample of that name if there is
-// one, else a small made-up one. It is the same at every call.
+// Body returns a plausible body of any event: the sample with that name if there is one, otherwise
+// a small made-up body. It is the same at every call.
 func Body(name string) []byte {
 	member := []byte(`"event":"` + name + `"`)
 	for body := range bytes.Lines(samplesFile) {
@@ -48,8 +47,8 @@ func Body(name string) []byte {
 	return SizedBody(name, 0)
 }
 
-// SizedBody is a body of the event with exactly size bytes, if that is more
-// than the 150 or so that it needs.
+// SizedBody returns a body of the event with exactly size bytes, provided that this exceeds the 150
+// or so bytes it needs.
 func SizedBody(name string, size int) []byte {
 	b := appendQuoted([]byte(`{"event":`), name)
 	b = append(b, `,"event_ts":1790985356750,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g","object":{"id":"86017254931","topic":"`...)
@@ -58,13 +57,13 @@ func SizedBody(name string, size int) []byte {
 	return append(b, end...)
 }
 
-// template makes bodies out of one: with a new event_ts, and with a number
-// that makes each unique. Nothing else of the text is touched.
+// template makes bodies from one, with a new event_ts and a number that makes each unique. The rest
+// of the text stays unchanged.
 type template struct {
 	name string
 	head []byte // up to the value of event_ts; without one, up to the closing brace
-	ts   bool   // event_ts stands between head and tail
-	tail []byte // empty: not a JSON object, nothing is put in
+	ts   bool   // event_ts is between head and tail
+	tail []byte // empty: not a JSON object, so nothing is inserted
 }
 
 func newTemplate(body []byte) *template {
@@ -77,9 +76,9 @@ func newTemplate(body []byte) *template {
 	return t
 }
 
-// body is the body with another event_ts, if it has one, and with the member
-// "sim_seq", if that is not 0. It stands after event_ts or else last: an event's
-// name that comes first stays there.
+// body returns the body with another event_ts, if it has one, and with the member "sim_seq", if seq
+// is not 0. It is inserted after event_ts, or else last, so that an event name in first place stays
+// there.
 func (t *template) body(seq int64, ts time.Time) []byte {
 	b := append(make([]byte, 0, len(t.head)+len(t.tail)+48), t.head...)
 	tail := t.tail
@@ -96,7 +95,7 @@ func (t *template) body(seq int64, ts time.Time) []byte {
 	return append(b, tail...)
 }
 
-// findTimestamp finds the value of the member "event_ts", without the quotes if it is a string.
+// findTimestamp finds the value of the member "event_ts", excluding the quotes if it is a string.
 func findTimestamp(body []byte) (start, end int, ok bool) {
 	start, end, ok = member(body, "event_ts")
 	if ok && body[start] == '"' {

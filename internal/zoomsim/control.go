@@ -16,13 +16,13 @@ import (
 	"github.com/zoomstream/zoomstream/internal/eventnames"
 )
 
-// Done is the answer to an action.
+// Done is the result of an action.
 type Done struct {
 	Action     string   `json:"action"`
-	Sockets    int      `json:"sockets"`              // that it touched
-	Lifted     int      `json:"lifted,omitempty"`     // faults, frozen sockets counted
-	Deliveries []Entry  `json:"deliveries,omitempty"` // frames that it emitted
-	Meeting    *Meeting `json:"meeting,omitempty"`    // that they are about
+	Sockets    int      `json:"sockets"`              // number of sockets affected
+	Lifted     int      `json:"lifted,omitempty"`     // faults lifted, including frozen sockets
+	Deliveries []Entry  `json:"deliveries,omitempty"` // frames emitted
+	Meeting    *Meeting `json:"meeting,omitempty"`    // that the frames are about
 }
 
 // maxControlBody bounds the body of a request to the control API, in bytes.
@@ -47,8 +47,8 @@ func (s *Sim) serveAction(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, done)
 }
 
-// answerTo is how an action's error is answered: with a status, and with the parameter that
-// has it done all the same.
+// answerTo returns the HTTP status for an action's error, and a hint at the parameter that
+// overrides it.
 func answerTo(err error) (status int, wayOut string) {
 	switch {
 	case errors.Is(err, ErrUnknownEvent):
@@ -74,7 +74,7 @@ func (s *Sim) serveSamples(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"samples": slices.Compact(names), "made_up": others})
 }
 
-// serveSample answers with the body that emit makes a fresh one of.
+// serveSample serves the body from which emit makes fresh ones.
 func (s *Sim) serveSample(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("event")
 	if err := CheckName(name); err != nil {
@@ -102,7 +102,7 @@ func (s *Sim) serveSummary(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"total": s.Summary(""), "subscriptions": s.Summaries()})
 }
 
-// Do does an action of the control API given as a text: "late?by=2h".
+// Do executes an action of the control API given as text: "late?by=2h".
 func (s *Sim) Do(text string) (Done, error) {
 	name, query, _ := strings.Cut(text, "?")
 	values, err := url.ParseQuery(query)
@@ -112,8 +112,8 @@ func (s *Sim) Do(text string) (Done, error) {
 	return s.act(context.Background(), name, params{values, nil})
 }
 
-// Does is what an action of the control API does, in a few words; empty: there is none of
-// that name.
+// Does describes an action of the control API in a few words; empty if there is none with this
+// name.
 func Does(name string) string {
 	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
 	if i < 0 {
@@ -122,7 +122,7 @@ func Does(name string) string {
 	return actions[i].Does
 }
 
-// act does an action of the control API.
+// act executes an action of the control API.
 func (s *Sim) act(ctx context.Context, name string, p params) (Done, error) {
 	i := slices.IndexFunc(actions, func(a action) bool { return a.Name == name })
 	if i < 0 {
@@ -141,8 +141,7 @@ func (s *Sim) act(ctx context.Context, name string, p params) (Done, error) {
 	return done, nil
 }
 
-// params are the parameters of an action. Once checked, they are what the
-// getters take them for.
+// params are the parameters of an action. The getters require that check has passed.
 type params struct {
 	url.Values
 	body []byte
@@ -163,9 +162,9 @@ func (p params) duration(name string) time.Duration {
 	return d
 }
 
-// check compares parameters with a usage: words NAME=EXAMPLE, in brackets if
-// the parameter is optional. A value must be of the example's type. With
-// off=true none is needed.
+// check compares the parameters with a usage: words of the form NAME=EXAMPLE, in brackets if the
+// parameter is optional. A value must have the example's type. With off=true no parameter is
+// required.
 func (p params) check(usage string) error {
 	var known, wrong []string
 	for word := range strings.FieldsSeq(usage) {
@@ -190,8 +189,8 @@ func (p params) check(usage string) error {
 	return nil
 }
 
-// alike says whether a value is of the type of an example: a choice, a yes or
-// no, a whole number, a duration, or else any text.
+// alike reports whether a value has the type of an example: a choice, a boolean, a whole number, a
+// duration, or otherwise any text.
 func alike(value, example string) bool {
 	if strings.Contains(example, "|") {
 		return slices.Contains(strings.Split(example, "|"), value)

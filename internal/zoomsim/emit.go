@@ -14,33 +14,32 @@ import (
 	"github.com/coder/websocket"
 )
 
-// ErrNobody is what an event is refused with that no socket would get.
+// ErrNobody is the error for an event that no socket would receive.
 var ErrNobody = errors.New("nobody is connected")
 
-// Event is one event to emit. Body or Name is needed, the rest may stay zero.
+// Event is an event to emit. Body or Name is required; the rest may be zero.
 type Event struct {
 	Body []byte // sent byte for byte; nil: a fresh body of the event Name
 	Name string // for the ledger; empty: taken from the body
 
 	TrackingID  string // empty: a random one, in the shapes seen on the wire
-	NoTracking  bool   // leave x-zm-trackingid out
-	RequestID   string // x-zm-request-id; empty: left out
-	Traceparent string // empty: left out
+	NoTracking  bool   // omit x-zm-trackingid
+	RequestID   string // x-zm-request-id; empty: omitted
+	Traceparent string // empty: omitted
 
-	AsObject bool          // content is the body itself, not a string that holds it
-	Late     time.Duration // makes event_ts, where the body has one, that much older than the frame
-	Repeat   int           // how many times the frame is sent; 0 and 1: once
+	AsObject bool          // content is the body itself rather than a string with it
+	Late     time.Duration // how much older than the frame event_ts is, if the body has one
+	Repeat   int           // how often the frame is sent; 0 and 1: once
 
-	template *template // to make the body of; nil: Body, or one of the event Name
+	template *template // makes the body; nil: Body is used, or one of the event Name
 }
 
-// Emit sends one event to the newest ready socket of the subscription, with
-// the faults that stand for it. It never waits for the network: events that are
-// emitted one after the other are written in that order by the socket's own
-// goroutine. Drain waits for that.
+// Emit sends one event to the newest ready socket of the subscription, subject to its standing
+// faults. It does not wait for the network: the socket's own goroutine writes events in the order
+// in which they were emitted. Drain waits for that.
 //
-// The entry is the ledger's (of several copies the first) as it starts: Queued,
-// or Nobody.
+// The returned entry is the ledger's (of several copies the first) in its initial state: Queued or
+// Nobody.
 func (s *Sim) Emit(subscription string, e Event) Entry {
 	now := time.Now()
 	s.spoil(subscription, &e)
@@ -50,11 +49,10 @@ func (s *Sim) Emit(subscription string, e Event) Entry {
 	})
 }
 
-// Frame is the message frame that Emit would send, without sending it and
-// without faults.
+// Frame returns the message frame that Emit would send, without faults and without sending it.
 func (s *Sim) Frame(e Event) []byte { return s.frame(&e, time.Now()) }
 
-// SendRaw sends a frame as it is, as text or as binary.
+// SendRaw sends a frame unchanged, as text or as binary.
 func (s *Sim) SendRaw(subscription string, frame []byte, binary bool) Entry {
 	typ := websocket.MessageText
 	if binary {
@@ -65,13 +63,13 @@ func (s *Sim) SendRaw(subscription string, frame []byte, binary bool) Entry {
 	})
 }
 
-// fresh is a body of the event as Emit makes it: with the time as its event_ts, and a number
-// "sim_seq" that no other has.
+// fresh returns a body of the event as Emit makes it: with ts as its event_ts, and with a unique
+// number "sim_seq".
 func (s *Sim) fresh(name string, ts time.Time) []byte {
 	return newTemplate(Body(name)).body(s.seq.Add(1), ts)
 }
 
-// CheckLive returns an ErrNobody if no socket would get an event.
+// CheckLive returns an ErrNobody if no socket would receive an event.
 func (s *Sim) CheckLive(subscription string) error {
 	live := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Summaries())), func(id string) bool { return s.Summary(id).Live == 0 })
 	if slices.Contains(live, subscription) {
@@ -81,7 +79,7 @@ func (s *Sim) CheckLive(subscription string) error {
 		ErrNobody, subscription, cmp.Or(strings.Join(live, ", "), "none"))
 }
 
-// spoil does to an event what the standing faults ask for.
+// spoil applies the standing faults to an event.
 func (s *Sim) spoil(subscription string, e *Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +104,7 @@ func (s *Sim) spoil(subscription string, e *Event) {
 	}
 }
 
-// frame fills in what an event leaves open, and makes its frame.
+// frame completes an event and returns its frame.
 func (s *Sim) frame(e *Event, now time.Time) []byte {
 	if e.template == nil && e.Body == nil {
 		e.template = newTemplate(Body(e.Name))
@@ -126,8 +124,8 @@ func (s *Sim) frame(e *Event, now time.Time) []byte {
 	return appendFrame(make([]byte, 0, len(e.Body)+len(e.Body)/4+512), e, &s.opt, now)
 }
 
-// deliver enters a frame into the ledger, so many times, and queues it for the
-// newest ready socket.
+// deliver adds a frame to the ledger, the given number of times, and queues it for the newest ready
+// socket.
 func (s *Sim) deliver(it item, times int, e Entry) Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +156,7 @@ func (s *Sim) deliver(it item, times int, e Entry) Entry {
 	return first
 }
 
-// eventName finds the event's name in a body, for the ledger only; empty if it
-// has none.
+// eventName returns the event's name in a body, for the ledger only; empty if it has none.
 func eventName(body []byte) string {
 	var e struct{ Event string }
 	json.Unmarshal(body, &e) //nolint:errcheck // what is no event has no name

@@ -8,28 +8,28 @@ import (
 	"github.com/coder/websocket"
 )
 
-// forever is the length of a freeze without an end.
+// forever is the duration of a freeze without an end.
 const forever = 100 * 365 * 24 * time.Hour
 
 // RefuseMode says how a dial is refused.
 type RefuseMode string
 
-// The ways to refuse a dial.
+// The ways in which a dial is refused.
 const (
 	RefuseHTTP503 RefuseMode = "http503" // no upgrade
-	RefuseHTTP    RefuseMode = "http"    // no upgrade, but Status
-	RefuseClose   RefuseMode = "close"   // upgrade, then a close frame with Code and no word
+	RefuseHTTP    RefuseMode = "http"    // no upgrade, but HTTP Status
+	RefuseClose   RefuseMode = "close"   // upgrade, then a close frame with Code and no reason
 	RefuseCut     RefuseMode = "cut"     // upgrade, then a TCP reset
 	RefuseOld     RefuseMode = "old"     // upgrade, then success:false "Invalid Token" (2023)
 	RefuseNew     RefuseMode = "new"     // upgrade, then success:false "Token is invalid" (2025)
 )
 
-// Refusal is how dials are refused.
+// Refusal says how dials are refused.
 type Refusal struct {
 	Mode       RefuseMode
-	RetryAfter time.Duration // of modes http503 and http; 0: no such header
-	Status     int           // of mode http, from 400 to 599; else 403
-	Code       int           // of mode close; 0: 1008
+	RetryAfter time.Duration // for modes http503 and http; 0: no such header
+	Status     int           // for mode http, from 400 to 599; otherwise 403
+	Code       int           // for mode close; 0: 1008
 }
 
 // TokenMode says how the token endpoint fails.
@@ -42,22 +42,22 @@ const (
 	TokenNoExpires        TokenMode = "no-expires"        // a token, but no expires_in
 	TokenSlow             TokenMode = "slow"              // answers after Delay
 	TokenHang             TokenMode = "hang"              // never answers
-	TokenTooMany          TokenMode = "429"               // with RetryAfter
+	TokenTooMany          TokenMode = "429"               // HTTP 429 with RetryAfter
 	TokenInvalidClient    TokenMode = "invalid-client"    // Zoom's HTTP 400 for bad credentials
-	TokenUnsupportedGrant TokenMode = "unsupported-grant" // Zoom's HTTP 400 for the other grant
+	TokenUnsupportedGrant TokenMode = "unsupported-grant" // Zoom's HTTP 400 for an unsupported grant
 )
 
-// TokenFault is how the token endpoint fails.
+// TokenFault says how the token endpoint fails.
 type TokenFault struct {
 	Mode       TokenMode
-	Delay      time.Duration // of mode slow
-	RetryAfter time.Duration // of mode 429; 0: no such header
+	Delay      time.Duration // for mode slow
+	RetryAfter time.Duration // for mode 429; 0: no such header
 }
 
-// Displacement is how a displaced socket is closed.
+// Displacement says how a displaced socket is closed.
 type Displacement struct {
 	Linger time.Duration // how long it stays open, without events
-	Frame  bool          // says so in a frame, not in the close reason
+	Frame  bool          // the reason is in a frame instead of the close frame
 }
 
 func (d Displacement) farewell(now time.Time) farewell {
@@ -70,8 +70,8 @@ func (d Displacement) farewell(now time.Time) farewell {
 	return bye
 }
 
-// Cut resets the sockets of a subscription, or all if it is empty: a TCP reset
-// without a close frame, also of frozen ones. It returns how many.
+// Cut resets the sockets of a subscription, or all if it is empty, even frozen ones: a TCP reset
+// without a close frame. It returns how many.
 func (s *Sim) Cut(subscription string) int {
 	sockets := s.each(subscription, func(k *socket) {
 		k.retire(CauseCut)
@@ -83,8 +83,8 @@ func (s *Sim) Cut(subscription string) int {
 	return len(sockets)
 }
 
-// CloseSockets closes the sockets of a subscription, or all if it is empty, by
-// a close frame, once what is queued for them is written. It returns how many.
+// CloseSockets closes the sockets of a subscription, or all if it is empty, with a close frame,
+// once their queues are written. It returns how many.
 func (s *Sim) CloseSockets(subscription string, code websocket.StatusCode, reason string) (int, error) {
 	sendable := code >= 1000 && code <= 1014 && (code < 1004 || code > 1006) || code >= 3000 && code <= 4999
 	if !sendable {
@@ -99,11 +99,10 @@ func (s *Sim) CloseSockets(subscription string, code websocket.StatusCode, reaso
 	return len(sockets), nil
 }
 
-// Freeze makes the open sockets of a subscription, or all if it is empty, dead
-// with their connections open: nothing is read and nothing written, for a
-// duration or (0) until it is lifted. Events still go to them and wait. New
-// dials are fine, unless dials is set: then they get no answer. It returns how
-// many.
+// Freeze makes the open sockets of a subscription, or all if it is empty, dead while their
+// connections stay open: nothing is read or written, for a duration or (0) until lifted. Events
+// still go to them and wait. New dials work, unless dials is set: then they get no answer. It
+// returns how many sockets it froze.
 func (s *Sim) Freeze(subscription string, d time.Duration, dials bool) int {
 	if dials {
 		s.stand(faultFreeze, subscription, nil, Span{For: d})
@@ -114,7 +113,7 @@ func (s *Sim) Freeze(subscription string, d time.Duration, dials bool) int {
 	return len(sockets)
 }
 
-// Refuse refuses dials. A Count counts dials.
+// Refuse refuses dials. The span's Count counts dials.
 func (s *Sim) Refuse(subscription string, r Refusal, span Span) error {
 	if !alike(string(r.Mode), dialModes) {
 		return fmt.Errorf("refuse: mode %q is none of %s", r.Mode, dialModes)
@@ -123,8 +122,8 @@ func (s *Sim) Refuse(subscription string, r Refusal, span Span) error {
 	return nil
 }
 
-// RefuseDead changes how dials with a dead token are refused; unchanged it is as in
-// mode new. A Count counts dials.
+// RefuseDead changes how dials with an invalid token are refused; by default as in mode new. The
+// span's Count counts dials.
 func (s *Sim) RefuseDead(subscription string, r Refusal, span Span) error {
 	if !alike(string(r.Mode), dialModes) {
 		return fmt.Errorf("refuse-dead: mode %q is none of %s", r.Mode, dialModes)
@@ -133,11 +132,11 @@ func (s *Sim) RefuseDead(subscription string, r Refusal, span Span) error {
 	return nil
 }
 
-// Rival is another program of the app that fetches a token so long after each, and
-// so kills it. A Count counts tokens.
+// Rival simulates another program of the same app that fetches a token the given time after each of
+// ours, and thereby invalidates it. The span's Count counts tokens.
 func (s *Sim) Rival(after time.Duration, span Span) { s.stand(faultRival, "", after, span) }
 
-// FailTokens makes the token endpoint fail. A Count counts requests.
+// FailTokens makes the token endpoint fail. The span's Count counts requests.
 func (s *Sim) FailTokens(f TokenFault, span Span) error {
 	if !alike(string(f.Mode), tokenModes) {
 		return fmt.Errorf("token: mode %q is none of %s", f.Mode, tokenModes)
@@ -146,8 +145,7 @@ func (s *Sim) FailTokens(f TokenFault, span Span) error {
 	return nil
 }
 
-// Displace changes how displaced sockets are closed. A Count counts
-// displacements.
+// Displace changes how displaced sockets are closed. The span's Count counts displacements.
 func (s *Sim) Displace(subscription string, d Displacement, span Span) {
 	s.stand(faultDisplace, subscription, d, span)
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Texts of control frames. The heartbeat answer and the refusals are published
-// captures; the content of a successful build_connection never was.
+// Texts of control frames. The answer to a heartbeat and the refusals are published captures; the
+// content of a successful build_connection was never published.
 const (
 	frameReady     = `{"module":"build_connection","success":true,"content":"connection built","header":{}}`
 	frameHeartbeat = `{"module":"heartbeat","success":true,"content":"live","header":{}}`
@@ -24,14 +24,13 @@ const (
 	contentDisplaced  = "Connected in another place"
 )
 
-// refusalFrame is Zoom's build_connection with success:false.
+// refusalFrame returns Zoom's build_connection with success:false.
 func refusalFrame(content string) []byte {
 	return []byte(`{"module":"build_connection","success":false,"content":"` + content + `","header":{}}`)
 }
 
-// appendFrame appends an event as a message frame. By hand, since a simulator
-// that is the source of a benchmark must cost little: no reflection, one
-// allocation.
+// appendFrame appends an event as a message frame. It is hand-written, without reflection and with
+// one allocation, because the simulator must be cheap as the source of a benchmark.
 func appendFrame(b []byte, e *Event, opt *Options, now time.Time) []byte {
 	b = append(b, `{"module":"message","content":`...)
 	if e.AsObject {
@@ -57,9 +56,8 @@ func appendFrame(b []byte, e *Event, opt *Options, now time.Time) []byte {
 	return append(b, `}}`...)
 }
 
-// appendQuoted appends s as a JSON string. It escapes what JSON demands and
-// nothing else: Zoom sends non-ASCII as it is. Bytes that are not UTF-8 pass
-// through as well.
+// appendQuoted appends s as a JSON string. It escapes only what JSON requires, since Zoom sends
+// non-ASCII characters unescaped. Bytes that are not UTF-8 pass through.
 func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	const hexDigits = "0123456789abcdef"
 	b = append(b, '"')
@@ -88,8 +86,7 @@ func appendQuoted[T string | []byte](b []byte, s T) []byte {
 	return append(b, '"')
 }
 
-// sign is Zoom's signature of a webhook and of a frame's content; empty without
-// a secret.
+// sign computes Zoom's signature of a webhook and of a frame's content; empty without a secret.
 func sign(secret, timestamp string, content []byte) string {
 	if secret == "" {
 		return ""
@@ -100,8 +97,8 @@ func sign(secret, timestamp string, content []byte) string {
 	return "v0=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// newTrackingID makes a tracking id in one of the two shapes seen on the wire;
-// the second was seen on participant events.
+// newTrackingID returns a tracking id in one of the two shapes seen on the wire; the second was
+// seen on participant events.
 func newTrackingID(event string) string {
 	random := fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 	if !strings.Contains(event, "participant_") {

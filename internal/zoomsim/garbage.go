@@ -2,10 +2,9 @@ package zoomsim
 
 import "strings"
 
-// GarbageFrames are broken or odd frames by the kind of damage. None of them
-// is a message with an event that a client could deliver, but for the few named
-// "odd-", which carry a whole event in an unusual wrapping. A client must survive all
-// of them on the same connection.
+// GarbageFrames returns broken or odd frames by kind of damage. None is a message with a
+// deliverable event, except the few whose names begin with "odd-", which carry a whole event in an
+// unusual wrapping. A client must survive all of them on the same connection.
 func GarbageFrames() map[string][]byte {
 	const (
 		header = `{"Authorization":"` + DefaultVerificationToken + `","clientId":"` + DefaultClientID +

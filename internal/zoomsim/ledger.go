@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Digest is the SHA-256 of a body, in hexadecimal where it is text.
+// Digest is the SHA-256 of a body; its text form is hexadecimal.
 type Digest [32]byte
 
 // MarshalText implements encoding.TextMarshaler.
@@ -22,16 +22,15 @@ func (d *Digest) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Outcome says what became of an emitted frame.
+// Outcome says what happened to an emitted frame.
 type Outcome string
 
-// The outcomes. An entry starts as Queued or Nobody; Queued becomes Written or
-// Lost.
+// The outcomes. An entry starts as Queued or Nobody; Queued becomes Written or Lost.
 const (
-	Queued  Outcome = "queued"  // waits for the socket's connection to take it
-	Written Outcome = "written" // handed to the socket's connection; more a server cannot know
-	Nobody  Outcome = "nobody"  // no live socket, or a muted one
-	Lost    Outcome = "lost"    // was queued when its socket ended
+	Queued  Outcome = "queued"  // waiting for the socket's connection
+	Written Outcome = "written" // handed to the socket's connection; a server cannot know more
+	Nobody  Outcome = "nobody"  // no live socket, or it is muted
+	Lost    Outcome = "lost"    // still queued when its socket ended
 )
 
 // Cause says why a socket ended.
@@ -52,50 +51,49 @@ const (
 	CauseStopped   Cause = "simulator closed"
 )
 
-// Entry is one frame that the simulator emitted: an event, a copy of one, or
-// a raw frame.
+// Entry is a frame that the simulator emitted: an event, a copy of one, or a raw frame.
 type Entry struct {
-	N            int64     `json:"n"` // counts from 1 over all subscriptions
+	N            int64     `json:"n"` // number, from 1 over all subscriptions
 	At           time.Time `json:"at"`
 	Subscription string    `json:"subscription"`
 	Event        string    `json:"event,omitempty"`       // name
 	TrackingID   string    `json:"tracking_id,omitempty"` // x-zm-trackingid
-	Digest       Digest    `json:"digest"`                // of the body; of a raw frame, of the frame
+	Digest       Digest    `json:"digest"`                // of the body; for a raw frame, of the frame
 	Copy         int       `json:"copy,omitempty"`        // 1 for the first repetition of an event
-	Raw          bool      `json:"raw,omitempty"`         // no event: written as it was given
-	Socket       int       `json:"socket"`                // number of the socket it was queued for or written to, 0: nobody
+	Raw          bool      `json:"raw,omitempty"`         // written as given, not made from an event
+	Socket       int       `json:"socket"`                // number of the socket it was queued for or written to; 0: none
 	Outcome      Outcome   `json:"outcome"`
 }
 
 // Socket is the record of one WebSocket.
 type Socket struct {
-	N            int       `json:"n"` // counts from 1 over all subscriptions
+	N            int       `json:"n"` // number, from 1 over all subscriptions
 	Subscription string    `json:"subscription"`
 	Remote       string    `json:"remote"`
 	Opened       time.Time `json:"opened"`
-	Ready        time.Time `json:"ready,omitzero"` // build_connection with success:true written
+	Ready        time.Time `json:"ready,omitzero"` // when build_connection with success:true was written
 	Retired      time.Time `json:"retired,omitzero"`
-	Closed       time.Time `json:"closed,omitzero"` // its connection closed; later than Retired with a linger, a freeze, a handshake
+	Closed       time.Time `json:"closed,omitzero"` // when its connection was closed; later than Retired with a linger, a freeze or a close handshake
 	Cause        Cause     `json:"cause,omitempty"` // why it was retired
 	Heartbeats   int64     `json:"heartbeats"`      // received
-	Unknown      int64     `json:"unknown_frames"`  // received, not a heartbeat
+	Unknown      int64     `json:"unknown_frames"`  // received frames other than heartbeats
 	Events       int64     `json:"events"`          // events and raw frames written
 }
 
-// Summary counts. Emitted = Written + Queued + Nobody + Lost, in frames.
+// Summary holds counts. Emitted = Written + Queued + Nobody + Lost, in frames.
 type Summary struct {
 	Emitted int64 `json:"emitted"`
 	Written int64 `json:"written"`
 	Queued  int64 `json:"queued"`
 	Nobody  int64 `json:"nobody"`
 	Lost    int64 `json:"lost"`
-	Copies  int64 `json:"copies"` // of Emitted, repetitions of an event
-	Raw     int64 `json:"raw"`    // of Emitted, raw frames
+	Copies  int64 `json:"copies"` // part of Emitted: repetitions of an event
+	Raw     int64 `json:"raw"`    // part of Emitted: raw frames
 
-	Sockets    int64           `json:"sockets"` // upgrades, refused ones among them
-	Ready      int64           `json:"ready"`   // that got build_connection with success:true
-	Open       int64           `json:"open"`    // whose connection is open now
-	Live       int64           `json:"live"`    // that would get an event now: 0 or 1 per subscription
+	Sockets    int64           `json:"sockets"` // upgrades, including refused ones
+	Ready      int64           `json:"ready"`   // sockets that got build_connection with success:true
+	Open       int64           `json:"open"`    // sockets whose connection is open now
+	Live       int64           `json:"live"`    // sockets that would receive an event now: 0 or 1 per subscription
 	Heartbeats int64           `json:"heartbeats"`
 	Retired    map[Cause]int64 `json:"retired"` // by cause
 }
@@ -123,13 +121,13 @@ func (sum *Summary) add(o Summary) {
 
 // Ledger is a snapshot of what happened.
 type Ledger struct {
-	Entries []Entry  `json:"entries"` // by number; the oldest ones may be gone, see Options.LedgerCap
+	Entries []Entry  `json:"entries"` // by number; the oldest may be missing, see Options.LedgerCap
 	Sockets []Socket `json:"sockets"` // by number
-	Next    int64    `json:"next"`    // pass it as since to get what follows
+	Next    int64    `json:"next"`    // pass it as since to get the entries that follow
 }
 
-// Missed are the entries that were not written: they found nobody, were lost
-// with their socket, or still wait.
+// Missed returns the entries that were not written: they found nobody, were lost with their socket,
+// or are still waiting.
 func (l Ledger) Missed() []Entry {
 	var missed []Entry
 	for _, e := range l.Entries {
@@ -140,12 +138,11 @@ func (l Ledger) Missed() []Entry {
 	return missed
 }
 
-// Ledger is a snapshot of everything that is still kept. Call Drain first if
-// nothing may be in flight.
+// Ledger returns a snapshot of everything still kept. Call Drain first if nothing may be in flight.
 func (s *Sim) Ledger() Ledger { return s.LedgerSince(0, 0) }
 
-// LedgerSince is Ledger with the entries numbered above since, at most limit of
-// them (0: all). Sockets are always all.
+// LedgerSince is Ledger with only the entries numbered above since, at most limit of them (0: all).
+// All sockets are included.
 func (s *Sim) LedgerSince(since int64, limit int) Ledger {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,14 +156,14 @@ func (s *Sim) LedgerSince(since int64, limit int) Ledger {
 	return l
 }
 
-// Summary counts for one subscription, or for all together if it is empty.
+// Summary returns the counts of one subscription, or of all together if it is empty.
 func (s *Sim) Summary(subscription string) Summary {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.summary(subscription)
 }
 
-// Summaries counts per subscription.
+// Summaries returns the counts per subscription.
 func (s *Sim) Summaries() map[string]Summary {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +174,7 @@ func (s *Sim) Summaries() map[string]Summary {
 	return all
 }
 
-// summary copies, since Retired is a map; the caller holds s.mu.
+// summary returns a copy, since Retired is a map. The caller holds s.mu.
 func (s *Sim) summary(id string) Summary {
 	var sum Summary
 	if id == "" {
@@ -190,15 +187,14 @@ func (s *Sim) summary(id string) Summary {
 	return sum
 }
 
-// settle records that a frame queued for a socket was Written, or Lost; the
-// caller holds s.mu.
+// settle records that a frame queued for a socket was Written or Lost. The caller holds s.mu.
 func (s *Sim) settle(k *socket, it item, o Outcome) {
 	if it.entry == 0 {
 		return
 	}
 	sum, e := &k.sub.sum, s.ledger.entry(it.entry)
 	if e == nil {
-		e = new(Entry) // the ledger has dropped it
+		e = new(Entry) // dropped from the ledger
 	}
 	sum.Queued--
 	e.Outcome = o
@@ -212,17 +208,16 @@ func (s *Sim) settle(k *socket, it item, o Outcome) {
 	s.notify()
 }
 
-// ledger keeps the last max entries in a ring, and socket records. Guarded by
-// Sim.mu.
+// ledger keeps the latest max entries in a ring, and records of sockets. It is guarded by Sim.mu.
 type ledger struct {
 	max     int
 	ring    []Entry // entry n is at (n-1) % max
 	last    int64   // number of the newest entry
 	sockets []*Socket
-	opened  int // sockets ever
+	opened  int // number of sockets so far
 }
 
-// add keeps an entry, whose number is that after the last.
+// add appends an entry, whose number must follow the last.
 func (l *ledger) add(e Entry) {
 	l.last = e.N
 	if len(l.ring) < l.max {
@@ -232,7 +227,7 @@ func (l *ledger) add(e Entry) {
 	}
 }
 
-// entry finds an entry, or nil if it is gone.
+// entry returns an entry, or nil if it is no longer kept.
 func (l *ledger) entry(n int64) *Entry {
 	if n <= l.last-int64(len(l.ring)) {
 		return nil
@@ -253,7 +248,7 @@ func (l *ledger) since(n int64, limit int) []Entry {
 	return out
 }
 
-// open starts a socket's record. Of too many records the oldest go.
+// open starts the record of a socket. If there are too many records, the oldest tenth is dropped.
 func (l *ledger) open(k Socket) *Socket {
 	if len(l.sockets) >= l.max {
 		l.sockets = slices.Delete(l.sockets, 0, (l.max+9)/10)

@@ -12,19 +12,18 @@ import (
 	"time"
 )
 
-// meetingFile has the bodies of a meeting's events, with words in place of what EmitMeeting
-// fills in.
+// meetingFile has the bodies of a meeting's events, with placeholders that EmitMeeting fills in.
 //
 //go:embed meeting.txt
 var meetingFile string
 
-// Meeting is what the events of one meeting have in common.
+// Meeting identifies the meeting that several events are about.
 type Meeting struct {
 	ID   int64  `json:"id"`   // the meeting's number
-	UUID string `json:"uuid"` // of this instance of it
+	UUID string `json:"uuid"` // of this instance of the meeting
 }
 
-// NewMeeting makes a new instance of the meeting with a number; 0 makes up the number.
+// NewMeeting returns a new instance of the meeting with this number; 0 makes up a number.
 func NewMeeting(id int64) Meeting {
 	if id == 0 {
 		id = 80_000_000_000 + rand.Int64N(10_000_000_000)
@@ -34,11 +33,11 @@ func NewMeeting(id int64) Meeting {
 	return Meeting{ID: id, UUID: base64.StdEncoding.EncodeToString(random)}
 }
 
-// EmitMeeting emits six events: the meeting is created and starts, a participant joins and
-// leaves, it ends, and its recording is completed. They come a pace after each other, and at
-// least a millisecond. They agree in ids, host, topic and participant; each time in them is
-// when the event that it belongs to was emitted. It returns the entries of the events that it
-// emitted; if these are not all, then also why.
+// EmitMeeting emits six events: a meeting is created and starts, a participant joins and leaves, it
+// ends, and its recording is completed. They are pace apart, at least a millisecond. Their ids,
+// host, topic and participant match, and each time in them is the one at which the corresponding
+// event was emitted. It returns the entries of the emitted events, and an error if it could not
+// emit all.
 func (s *Sim) EmitMeeting(ctx context.Context, subscription string, m Meeting, pace time.Duration) (entries []Entry, err error) {
 	var times []time.Time
 	words := []string{"$ID", strconv.FormatInt(m.ID, 10), "$UUID", m.UUID}

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Order is an action of the control API given as a text, as on a command line:
-// "late?by=2h", "cut?after=30s", "close?every=1m&code=1001".
+// Order is an action of the control API given as text, as on a command line: "late?by=2h",
+// "cut?after=30s", "close?every=1m&code=1001".
 type Order struct {
-	action       string // without its timing
+	action       string // without after and every
 	after, every time.Duration
 }
 
-// UnmarshalText reads and checks an order.
+// UnmarshalText parses and checks an order.
 func (o *Order) UnmarshalText(text []byte) error {
 	action, query, _ := strings.Cut(string(text), "?")
 	values, err := url.ParseQuery(query)
@@ -37,8 +37,8 @@ func (o *Order) UnmarshalText(text []byte) error {
 	return unlessPassing(err)
 }
 
-// Run does the order when it is due; one with "every" again and again. It
-// returns when there is nothing more to do, or the context is done.
+// Run executes the order when it is due; with "every", repeatedly. It returns when nothing more is
+// due, or ctx is done.
 func (o Order) Run(ctx context.Context, s *Sim) error {
 	for wait := cmp.Or(o.after, o.every); ; wait = o.every {
 		if s.sleep(ctx, wait) != nil {
@@ -51,7 +51,7 @@ func (o Order) Run(ctx context.Context, s *Sim) error {
 	}
 }
 
-// unlessPassing is an error that the next time has, too.
+// unlessPassing drops errors that may not recur the next time.
 func unlessPassing(err error) error {
 	if errors.Is(err, ErrNobody) || errors.Is(err, ErrClosed) {
 		return nil

@@ -10,21 +10,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of what is set in a body.
+// Limits of the changes to a body.
 const (
 	maxSets      = 64
 	maxPath      = 256 // bytes
 	maxPathSteps = 16
 )
 
-// jsonAsZooms reads what Zoom sends: a name may come twice, a string may hold bytes that
-// are no UTF-8.
+// jsonAsZooms accepts JSON as Zoom sends it: with duplicate names, and with invalid UTF-8 in
+// strings.
 var jsonAsZooms = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// Set returns the body of an event with some of its members changed, and the rest of its
-// bytes as they were. Each change is PATH=VALUE: payload.object.id=5. The path has names of
-// members and, for elements of arrays, numbers from 0; objects that are missing are made.
-// The value is JSON, or else any text, which becomes a string.
+// Set returns the body of an event with some members changed; its other bytes stay the same. Each
+// change has the form PATH=VALUE, such as payload.object.id=5. The path consists of members' names
+// and, for elements of arrays, numbers from 0; missing objects are created. The value is JSON, or
+// any other text, which becomes a string.
 func Set(body []byte, changes ...string) ([]byte, error) {
 	if len(changes) > maxSets {
 		return nil, fmt.Errorf("set: %d changes; at most %d", len(changes), maxSets)
@@ -46,7 +46,7 @@ func Set(body []byte, changes ...string) ([]byte, error) {
 	return body, nil
 }
 
-// put puts a value at a path below a JSON text.
+// put sets the value at a path within a JSON text.
 func put(text []byte, path []string, value string) ([]byte, error) {
 	if len(path) == 0 {
 		return []byte(value), nil
@@ -75,8 +75,8 @@ func put(text []byte, path []string, value string) ([]byte, error) {
 	return append(slices.Clone(text[:len(text)-1]), added...), nil
 }
 
-// member finds the value of a member of a JSON object, of several of the name the last one,
-// or of an element of an array.
+// member finds the value of a member of a JSON object, the last one if there are several of that
+// name, or of an element of an array.
 func member(text []byte, name string) (start, end int, ok bool) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), jsonAsZooms...)
 	open, err := dec.ReadToken()

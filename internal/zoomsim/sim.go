@@ -11,68 +11,66 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// What frames carry beside the event and a client must keep to itself: texts
-// that are easy to search for where they must not turn up.
+// Values that frames carry besides the event and that a client must not disclose. They are easy to
+// search for.
 const (
 	DefaultVerificationToken = "vToken-zoomsim-must-not-leak"
-	DefaultClientID          = "cId-zoomsim-must-not-leak" // unless Options has a ClientID
+	DefaultClientID          = "cId-zoomsim-must-not-leak" // used if Options has no ClientID
 )
 
-// Options configure a simulator. The zero value is a Zoom that accepts any
-// credentials and behaves well.
+// Options configure a simulator. The zero value is a Zoom that accepts any credentials and has no
+// faults.
 type Options struct {
-	// ClientID, ClientSecret and AccountID are what the token endpoint accepts.
-	// An empty ClientID accepts any client, an empty AccountID any account.
+	// ClientID, ClientSecret and AccountID are accepted by the token endpoint. An empty ClientID
+	// accepts any client, an empty AccountID any account.
 	ClientID, ClientSecret, AccountID string
 
-	// SecretToken, when set, makes frames carry x-zm-signature:
-	// v0=hex(HMAC-SHA256(SecretToken, "v0:<timestamp>:<content>")).
+	// SecretToken, if set, makes frames carry x-zm-signature: v0=hex(HMAC-SHA256(SecretToken,
+	// "v0:<timestamp>:<content>")).
 	SecretToken string
 
-	// TokenLifetime is how long an access token opens sockets; 0 means an hour.
-	// The answer's expires_in is this in whole seconds, at least 1.
+	// TokenLifetime is how long an access token is accepted for dials; 0 means an hour. The
+	// response's expires_in is the same in whole seconds, at least 1.
 	TokenLifetime time.Duration
 
-	// CloseOnExpiry closes a live socket when its token expires. Whether Zoom
-	// does so was never published.
+	// CloseOnExpiry closes a live socket when its token expires. Whether Zoom does so was never
+	// published.
 	CloseOnExpiry bool
 
-	// IdleTimeout closes a socket that sent no heartbeat for so long. 0 means
-	// 90 s (Zoom's own samples beat every 55 s), negative means never.
+	// IdleTimeout is how long a socket may send no heartbeat before it is closed. 0 means 90 s
+	// (Zoom's own samples beat every 55 s), negative means never.
 	IdleTimeout time.Duration
 
-	// Linger is how long a displaced socket stays open, without events, after
-	// the new one got its build_connection.
+	// Linger is how long a displaced socket stays open, without events, after the new one got its
+	// build_connection.
 	Linger time.Duration
 
-	// DisplaceFrame says "Connected in another place" in a frame before the
-	// close frame, instead of in the close reason. Which of the two Zoom does
-	// was never published.
+	// DisplaceFrame sends "Connected in another place" in a frame before the close frame, instead
+	// of in the close reason. Which of the two Zoom does was never published.
 	DisplaceFrame bool
 
-	// WriteTimeout ends a socket whose client takes no bytes for so long; 0
-	// means a minute. Time during which the socket is frozen does not count.
+	// WriteTimeout is how long a client may take no bytes before its socket is ended; 0 means a
+	// minute. Time during which the socket is frozen does not count.
 	WriteTimeout time.Duration
 
-	// LedgerCap bounds the entries that the ledger keeps, and the sockets, the
-	// oldest go first; 0 means a million. Counts are never lost.
+	// LedgerCap bounds the entries and the sockets that the ledger keeps, dropping the oldest
+	// first; 0 means a million. Counts are never lost.
 	LedgerCap int
 
-	// Log receives a line per socket and per action of the control API. The zero
-	// Logger is silent.
+	// Log gets a line per socket and per action of the control API. The zero Logger is silent.
 	Log zerolog.Logger
 }
 
-// Sim is a simulated Zoom. All methods may be called from any goroutine.
+// Sim is a simulated Zoom. Its methods are safe for concurrent use.
 type Sim struct {
 	opt  Options
 	mux  *http.ServeMux
-	wg   sync.WaitGroup  // requests in progress, each socket's among them
-	life context.Context // until Close
+	wg   sync.WaitGroup  // requests in progress, including those of sockets
+	life context.Context // ends with Close
 	end  context.CancelFunc
 	seq  atomic.Int64 // last sim_seq given to a generated body
 
-	mu      sync.Mutex // guards what follows; never held across I/O
+	mu      sync.Mutex // guards the following; never held across I/O
 	subs    map[string]*subscription
 	sockets map[int]*socket // open ones, by number
 	faults  map[faultKey]*Fault
@@ -84,12 +82,12 @@ type Sim struct {
 // subscription is one event subscription; guarded by Sim.mu.
 type subscription struct {
 	id      string
-	current *socket // the newest ready socket, the only one that gets events
-	pair    string  // tracking id that the same-tracking fault owes the next event
+	current *socket // the newest ready socket, the only one that receives events
+	pair    string  // tracking id that the same-tracking fault has to give the next event
 	sum     Summary
 }
 
-// New makes a simulator. It starts no goroutine: serve its Handler.
+// New returns a simulator. It starts no goroutine: serve its Handler.
 func New(opt Options) *Sim {
 	opt.TokenLifetime = cmp.Or(opt.TokenLifetime, time.Hour)
 	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, 90*time.Second)
@@ -116,8 +114,8 @@ func New(opt Options) *Sim {
 	return s
 }
 
-// Handler serves POST /oauth/token, GET /ws and /control/. A socket lives as
-// long as its request, so Close ends and awaits them all.
+// Handler serves POST /oauth/token, GET /ws and /control/. A socket lives as long as its request,
+// so Close ends them all and waits for them.
 func (s *Sim) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.enter() {
@@ -132,7 +130,7 @@ func (s *Sim) Handler() http.Handler {
 	})
 }
 
-// enter counts a request in, unless the simulator is closed.
+// enter counts a request as in progress, unless the simulator is closed.
 func (s *Sim) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,9 +141,9 @@ func (s *Sim) enter() bool {
 	return true
 }
 
-// Close ends every socket and request and waits for them. Events emitted later
-// find nobody. Where an http.Server or httptest.Server serves the Handler,
-// close the Sim first: the server would wait for requests that hang on purpose.
+// Close ends every socket and request and waits for them. Events emitted later find nobody. If an
+// http.Server or httptest.Server serves the Handler, close the Sim first: the server would wait for
+// requests that hang on purpose.
 func (s *Sim) Close() {
 	s.end()
 	for _, k := range s.each("", func(k *socket) { k.retire(CauseStopped) }) {
@@ -154,7 +152,7 @@ func (s *Sim) Close() {
 	s.wg.Wait()
 }
 
-// sub finds or makes a subscription; the caller holds s.mu.
+// sub returns a subscription, and creates it if necessary. The caller holds s.mu.
 func (s *Sim) sub(id string) *subscription {
 	sub, ok := s.subs[id]
 	if !ok {
@@ -164,8 +162,8 @@ func (s *Sim) sub(id string) *subscription {
 	return sub
 }
 
-// each does something to the open sockets of a subscription, or all if it is
-// empty, under the lock, and returns them.
+// each calls do for the open sockets of a subscription, or for all if it is empty, while holding
+// the lock, and returns them.
 func (s *Sim) each(subscription string, do func(*socket)) []*socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +178,7 @@ func (s *Sim) each(subscription string, do func(*socket)) []*socket {
 	return found
 }
 
-// notify wakes who waits for a change; the caller holds s.mu.
+// notify wakes everybody who waits for a change. The caller holds s.mu.
 func (s *Sim) notify() {
 	if s.changed != nil {
 		close(s.changed)
@@ -188,7 +186,7 @@ func (s *Sim) notify() {
 	}
 }
 
-// notifyAfter wakes who waits for a time to be over.
+// notifyAfter calls notify after a duration.
 func (s *Sim) notifyAfter(d time.Duration) {
 	time.AfterFunc(d, func() {
 		s.mu.Lock()
@@ -197,8 +195,8 @@ func (s *Sim) notifyAfter(d time.Duration) {
 	})
 }
 
-// waitFor blocks until a condition holds, or the context is done, whose cause
-// it then returns. It asks at every change, with s.mu held.
+// waitFor blocks until a condition holds, or ctx is done, whose cause it then returns. It checks
+// the condition at every change, while holding s.mu.
 func (s *Sim) waitFor(ctx context.Context, holds func() bool) error {
 	for {
 		s.mu.Lock()
@@ -219,28 +217,26 @@ func (s *Sim) waitFor(ctx context.Context, holds func() bool) error {
 	}
 }
 
-// Wait blocks until the summary of a subscription (of all together, if it is
-// empty) satisfies until, or the context is done, whose cause it then returns.
-// until runs at every change, under the simulator's lock: it must be quick and
-// must not call the simulator.
+// Wait blocks until the summary of a subscription (of all together if it is empty) satisfies until,
+// or ctx is done, whose cause it then returns. until is called at every change, while the
+// simulator's lock is held: it must be quick and must not call the simulator.
 func (s *Sim) Wait(ctx context.Context, subscription string, until func(Summary) bool) error {
 	return s.waitFor(ctx, func() bool { return until(s.summary(subscription)) })
 }
 
-// WaitReady waits until events of the subscription find a socket.
+// WaitReady waits until the subscription has a socket that receives events.
 func (s *Sim) WaitReady(ctx context.Context, subscription string) error {
 	return s.Wait(ctx, subscription, func(sum Summary) bool { return sum.Live > 0 })
 }
 
-// Drain waits until no emitted event of the subscription (of all, if it is
-// empty) waits to be written: each was written, or found nobody, or was lost
-// with its socket.
+// Drain waits until no emitted event of the subscription (of all if it is empty) is queued: each
+// was written, found nobody, or was lost with its socket.
 func (s *Sim) Drain(ctx context.Context, subscription string) error {
 	return s.Wait(ctx, subscription, func(sum Summary) bool { return sum.Queued == 0 })
 }
 
-// sleep waits for a duration. It says why, if it was shorter: the context is
-// done or the simulator closed.
+// sleep waits for a duration. If it was cut short, it returns why: ctx is done or the simulator was
+// closed.
 func (s *Sim) sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -11,39 +11,37 @@ import (
 	"github.com/coder/websocket"
 )
 
-// queueBytes bounds what waits for a slow or frozen socket.
+// queueBytes bounds the queue of a slow or frozen socket, in bytes.
 const queueBytes = 64 << 20
 
-// socket is one WebSocket. The goroutine of its request writes, a second one
-// reads; both end in run.
+// socket is one WebSocket. The goroutine of its request writes, a second one reads; run waits for
+// both.
 type socket struct {
 	sim     *Sim
-	expires time.Time // its token
+	expires time.Time // when its token expires
 	wire    *wire
 	conn    *websocket.Conn
-	wake    chan struct{} // the writer has something to look at
+	wake    chan struct{} // signals the writer to check the state
 
 	sub *subscription
 
 	// Guarded by sim.mu.
-	rec         *Socket // with a cause: it gets no more events
+	rec         *Socket // with a cause, the socket gets no more events
 	queue       []item
 	queued      int // bytes in queue
 	lastBeat    time.Time
-	frozenUntil time.Time // past or zero: it is not frozen
-	bye         *farewell // nil: it stays
+	frozenUntil time.Time // past or zero: not frozen
+	bye         *farewell // nil: not to be closed
 }
 
-// item is one frame to write. entry is its number in the ledger, 0 for frames
-// that the ledger does not count.
+// item is a frame to write. entry is its number in the ledger; 0 for frames that are not in it.
 type item struct {
 	frame []byte
 	typ   websocket.MessageType
 	entry int64
 }
 
-// farewell is how and when a socket is closed, at the earliest when its queue
-// is written.
+// farewell says how and when a socket is closed, once its queue is written.
 type farewell struct {
 	at     time.Time
 	frame  []byte // written first, if any
@@ -51,8 +49,7 @@ type farewell struct {
 	reason string
 }
 
-// run is the whole life of a socket, which is refused if there is a refusal; one
-// without a code is a reset.
+// run runs a socket until its end. A refusal closes it at once; one without a code resets it.
 func (k *socket) run(subscription, remote string, refusal *farewell) {
 	k.enter(subscription, remote)
 	var reader sync.WaitGroup
@@ -85,14 +82,14 @@ func (k *socket) enter(subscription, remote string) {
 	k.sub.sum.Sockets++
 	k.sub.sum.Open++
 	s.sockets[k.rec.N] = k
-	if s.life.Err() != nil { // closed while it was upgraded
+	if s.life.Err() != nil { // closed during the upgrade
 		k.retire(CauseStopped)
 		k.wire.Close()
 	}
 	s.notify()
 }
 
-// exit records that the connection is closed, and what was not written.
+// exit records that the connection is closed, and that what is still queued is lost.
 func (k *socket) exit() {
 	s := k.sim
 	s.mu.Lock()
@@ -107,7 +104,7 @@ func (k *socket) exit() {
 	s.notify()
 }
 
-// serve writes until the socket is over.
+// serve writes until the socket ends.
 func (k *socket) serve() {
 	if !k.write(websocket.MessageText, []byte(frameReady)) {
 		return
@@ -139,8 +136,8 @@ func (k *socket) serve() {
 	}
 }
 
-// next is what the writer does next: it writes a frame, the head of the queue;
-// or closes the socket; or pauses, unless it is woken.
+// next returns what the writer has to do: write a frame, which is the head of the queue; or close
+// the socket; or pause until woken.
 func (k *socket) next() (frame *item, bye *farewell, pause time.Duration) {
 	s := k.sim
 	s.mu.Lock()
@@ -156,7 +153,7 @@ func (k *socket) next() (frame *item, bye *farewell, pause time.Duration) {
 	}
 	silentSince := k.lastBeat
 	if k.frozenUntil.After(silentSince) {
-		silentSince = k.frozenUntil // nothing is read while it is frozen
+		silentSince = k.frozenUntil // nothing is read while frozen
 	}
 	switch {
 	case k.retired():
@@ -174,28 +171,28 @@ func (k *socket) next() (frame *item, bye *farewell, pause time.Duration) {
 	return nil, nil, pause
 }
 
-// write writes one frame. It returns false if that failed.
+// write writes one frame, and reports whether it succeeded.
 func (k *socket) write(typ websocket.MessageType, frame []byte) bool {
-	err := k.conn.Write(context.Background(), typ, frame) // the wire has the deadline
+	err := k.conn.Write(context.Background(), typ, frame) // the wire sets the deadline
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		k.retireNow(CauseStalled)
 	}
-	return err == nil // other causes are the reader's to tell: it may hold a close frame
+	return err == nil // the reader determines other causes: it may have got a close frame
 }
 
-// written takes the head off the queue.
+// written removes the head from the queue.
 func (k *socket) written() {
 	s := k.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	head := k.queue[0]
-	k.queue[0] = item{} // for the garbage collector
+	k.queue[0] = item{} // release it for the garbage collector
 	k.queue = k.queue[1:]
 	k.queued -= len(head.frame)
 	s.settle(k, head, Written)
 }
 
-// part closes the socket: by a close frame, after the freeze if there is one.
+// part closes the socket with a close frame, after the end of a freeze.
 func (k *socket) part(bye *farewell) {
 	if k.wire.awaitThaw(k.wire.life) != nil {
 		return
@@ -205,7 +202,7 @@ func (k *socket) part(bye *farewell) {
 	}
 }
 
-// read answers heartbeats until the socket is over.
+// read answers heartbeats until the socket ends.
 func (k *socket) read() {
 	defer k.wire.Close()
 	k.conn.SetReadLimit(1 << 20)
@@ -222,7 +219,7 @@ func (k *socket) read() {
 		var frame struct {
 			Module string `json:"module"`
 		}
-		json.Unmarshal(data, &frame) // what is no JSON is no heartbeat
+		json.Unmarshal(data, &frame) // what is not JSON is no heartbeat
 		k.received(frame.Module == "heartbeat")
 	}
 }
@@ -242,8 +239,7 @@ func (k *socket) received(beat bool) {
 	s.notify()
 }
 
-// ready makes the socket the one that gets the subscription's events, and
-// displaces the one that did.
+// ready makes the socket receive the subscription's events, and displaces the previous one.
 func (k *socket) ready() {
 	s := k.sim
 	s.mu.Lock()
@@ -265,11 +261,11 @@ func (k *socket) ready() {
 	s.notify()
 }
 
-// What follows expects the caller to hold sim.mu, but for retireNow.
+// The caller of the following functions holds sim.mu, except for retireNow.
 
 func (k *socket) retired() bool { return k.rec.Cause != "" }
 
-// retire takes the socket's events away, for good. The first cause counts.
+// retire permanently stops the flow of events to the socket. The first cause counts.
 func (k *socket) retire(cause Cause) {
 	if k.retired() {
 		return
@@ -293,15 +289,15 @@ func (k *socket) retireNow(cause Cause) {
 	k.retire(cause)
 }
 
-// dismiss retires the socket and has it closed once its queue is written.
+// dismiss retires the socket, which is then closed once its queue is written.
 func (k *socket) dismiss(cause Cause, bye farewell) {
 	k.retire(cause)
 	k.bye = &bye
 	k.poke()
 }
 
-// push queues a frame, if it has room. A socket whose queue is full is closed
-// once that is written: a hole in what it gets must not look like a quiet hour.
+// push queues a frame if there is room. A socket whose queue is full is closed once the queue is
+// written: a hole in its events must not look like a quiet hour.
 func (k *socket) push(it item) bool {
 	if k.queued+len(it.frame) > queueBytes {
 		k.dismiss(CauseOverflow, farewell{code: websocket.StatusTryAgainLater, reason: "too slow"})

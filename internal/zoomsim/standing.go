@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Names of the faults that stand, as in the control API, and their values.
-// Those of the token endpoint have no subscription.
+// Names of the standing faults, as in the control API, with the types of their values. Those of the
+// token endpoint have no subscription.
 const (
-	faultFreeze       = "freeze"        // of dials: nil; each socket keeps its own
+	faultFreeze       = "freeze"        // dials only: nil; each socket has its own state
 	faultRefuse       = "refuse"        // Refusal
 	faultDisplace     = "displace"      // Displacement
 	faultSlowReader   = "slow-reader"   // int, bytes per second
@@ -26,19 +26,19 @@ const (
 	faultRival        = "rival"         // time.Duration
 )
 
-// Span says for how long a fault stands. The zero Span is until it is lifted.
+// Span says how long a fault stands. With the zero Span it stands until lifted.
 type Span struct {
-	For   time.Duration // 0: no bound by time
-	Count int           // uses (events, dials, requests) until it ends; 0: no bound
+	For   time.Duration // 0: unlimited
+	Count int           // uses (events, dials, requests) until it ends; 0: unlimited
 }
 
-// Fault is a fault that stands.
+// Fault is a standing fault.
 type Fault struct {
 	Name         string    `json:"fault"`
 	Subscription string    `json:"subscription,omitempty"` // empty: all
-	Sockets      int       `json:"sockets,omitempty"`      // of freeze: frozen ones; 0: dials are frozen
+	Sockets      int       `json:"sockets,omitempty"`      // for freeze: number of frozen sockets; 0: dials are frozen
 	Until        time.Time `json:"until,omitzero"`
-	Left         int       `json:"left,omitempty"` // uses
+	Left         int       `json:"left,omitempty"` // uses left
 
 	value any
 }
@@ -47,7 +47,7 @@ type faultKey struct{ name, subscription string }
 
 func (f *Fault) over(now time.Time) bool { return !f.Until.IsZero() && !now.Before(f.Until) }
 
-// stand makes a fault stand, for one subscription or, if it is empty, for all.
+// stand sets a standing fault, for one subscription or, if it is empty, for all.
 func (s *Sim) stand(name, subscription string, value any, span Span) {
 	f := &Fault{Name: name, Subscription: subscription, Left: span.Count, value: value}
 	if span.For > 0 {
@@ -58,8 +58,8 @@ func (s *Sim) stand(name, subscription string, value any, span Span) {
 	s.mu.Unlock()
 }
 
-// use finds a fault that stands for a subscription, its own or else that of
-// all, and uses it up by one. It is nil if there is none; the caller holds s.mu.
+// use returns the fault that stands for a subscription, its own or else that of all, and counts one
+// use of it. It returns nil if there is none. The caller holds s.mu.
 func (s *Sim) use(name, subscription string) *Fault {
 	for _, key := range [...]faultKey{{name, subscription}, {name, ""}} {
 		f := s.faults[key]
@@ -79,7 +79,7 @@ func (s *Sim) use(name, subscription string) *Fault {
 	return nil
 }
 
-// useNow is the value of a fault to use, or zero if there is none.
+// useNow uses a fault and returns its value; zero if there is none.
 func useNow[T any](s *Sim, name, subscription string) (value T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +89,7 @@ func useNow[T any](s *Sim, name, subscription string) (value T) {
 	return value
 }
 
-// Standing lists the faults that stand.
+// Standing lists the standing faults.
 func (s *Sim) Standing() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,9 +118,8 @@ func (s *Sim) Standing() []Fault {
 // Reset lifts every fault.
 func (s *Sim) Reset() { s.lift("", "") }
 
-// lift ends a fault of one subscription, or wherever it stands if that is
-// empty; with an empty name, every fault. It returns how many it ended, frozen
-// sockets counted.
+// lift ends a fault of one subscription, or wherever it stands if that is empty; with an empty
+// name, every fault. It returns how many it ended, including frozen sockets.
 func (s *Sim) lift(name, subscription string) int {
 	chosen := func(n, id string) bool {
 		return (name == "" || n == name) && (subscription == "" || id == subscription)
@@ -134,7 +133,7 @@ func (s *Sim) lift(name, subscription string) int {
 	for _, k := range s.sockets {
 		if k.frozenUntil.After(now) && chosen(faultFreeze, k.sub.id) {
 			k.frozenUntil = now
-			k.poke() // it can be idle again
+			k.poke() // it may now become idle
 			lifted++
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// oauthError is the body of Zoom's refusals, all of them HTTP 400. The texts
-// are from published responses.
+// oauthError is the body of Zoom's refusals, all of them with HTTP 400. The texts are from
+// published responses.
 type oauthError struct {
 	Reason string `json:"reason"`
 	Error  string `json:"error"`
@@ -30,7 +30,7 @@ func (s *Sim) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, errAccount)
 		return
 	}
-	io.Copy(io.Discard, r.Body) // a hanging answer ends when the client leaves, noticed only past the body
+	io.Copy(io.Discard, r.Body) // net/http notices that the client left a hanging request only after the body is read
 	fault := useNow[TokenFault](s, faultToken, "")
 	if s.failToken(w, r, fault) {
 		return
@@ -79,7 +79,7 @@ func (s *Sim) checkToken(r *http.Request) (oauthError, bool) {
 	}
 }
 
-// failToken plays a token fault. It reports whether the request is answered.
+// failToken applies a token fault. It reports whether the request has been answered.
 func (s *Sim) failToken(w http.ResponseWriter, r *http.Request, f TokenFault) bool {
 	switch f.Mode {
 	case TokenHTTP500:
@@ -99,14 +99,14 @@ func (s *Sim) failToken(w http.ResponseWriter, r *http.Request, f TokenFault) bo
 		<-r.Context().Done()
 	case TokenSlow:
 		return s.sleep(r.Context(), f.Delay) != nil
-	default: // TokenNoExpires spoils the answer
+	default: // TokenNoExpires affects the regular answer
 		return false
 	}
 	return true
 }
 
-// IssueToken makes an access token as the token endpoint does, for a test that
-// dials the WebSocket without asking the endpoint first.
+// IssueToken returns a new access token as the token endpoint does, for tests that dial the
+// WebSocket without asking the endpoint.
 func (s *Sim) IssueToken() string {
 	token := newToken()
 	now := time.Now()
@@ -122,7 +122,7 @@ func (s *Sim) IssueToken() string {
 	return token
 }
 
-// rival is how soon another program fetches a token too, if there is one.
+// rival returns how soon a rival program fetches a token too, if there is one.
 func (s *Sim) rival() (after time.Duration, is bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,14 +133,14 @@ func (s *Sim) rival() (after time.Duration, is bool) {
 	return f.value.(time.Duration), true
 }
 
-// kill makes a token worthless for dials to come.
+// kill invalidates a token for future dials.
 func (s *Sim) kill(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.tokens, token)
 }
 
-// tokenExpiry says until when the token opens sockets, if it does.
+// tokenExpiry returns when the token expires, and whether it is valid now.
 func (s *Sim) tokenExpiry(token string) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +148,7 @@ func (s *Sim) tokenExpiry(token string) (time.Time, bool) {
 	return expires, ok && time.Now().Before(expires)
 }
 
-// newToken makes an opaque token of the shape of a JWT.
+// newToken returns an opaque token in the shape of a JWT.
 func newToken() string {
 	var random [96]byte
 	rand.Read(random[:])

@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// ErrClosed ends traffic and replays of a simulator that was closed.
+// ErrClosed ends traffic and replays when the simulator is closed.
 var ErrClosed = errors.New("zoomsim: the simulator is closed")
 
-// Traffic is a stream of generated events. Each has a body of its own: a fresh
-// event_ts, and a number "sim_seq" that grows over all bodies that the
-// simulator makes; the rest of the bytes is the sample's.
+// Traffic is a stream of generated events. Each body is unique: it has a fresh event_ts, and a
+// number "sim_seq" that increases over all bodies that the simulator generates; its other bytes are
+// the sample's.
 type Traffic struct {
 	Subscription string
-	Rate         float64  // events per second; 0: as fast as the socket takes them, then Count is needed
-	Count        int64    // 0: until the context is done
-	Bodies       [][]byte // these in turn; nil: the samples
+	Rate         float64  // events per second; 0: as fast as the socket takes them, which requires Count
+	Count        int64    // 0: until ctx is done
+	Bodies       [][]byte // used in turn; nil: the samples
 }
 
-// Mix is bodies in a proportion, to be read from "meeting.started=5,meeting.ended":
-// event names and their weights, 1 where not given.
+// Mix is a list of bodies in given proportions, parsed from "meeting.started=5,meeting.ended":
+// event names and their weights, by default 1.
 type Mix [][]byte
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -56,9 +56,9 @@ func (m *Mix) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Traffic emits until Count is reached, the context is done or the simulator is
-// closed. It returns how many events it emitted, and with the latter two why
-// it stopped. A socket that cannot follow slows it down, rather than overflow.
+// Traffic emits events until Count is reached, ctx is done or the simulator is closed. It returns
+// how many it emitted, and in the latter two cases the reason. A slow socket slows it down instead
+// of overflowing.
 func (s *Sim) Traffic(ctx context.Context, t Traffic) (int64, error) {
 	if t.Rate <= 0 && t.Count <= 0 {
 		return 0, errors.New("zoomsim: traffic without a rate needs a count")
@@ -84,11 +84,10 @@ func (s *Sim) Traffic(ctx context.Context, t Traffic) (int64, error) {
 // maxLine bounds a line of a file to replay, in bytes.
 const maxLine = 32 << 20
 
-// Replay emits the events of a file, one per line, rate per second; 0 is as fast
-// as the socket takes them. A line is what "zoomstream tail --json" prints, of
-// which the event's body and Zoom's headers are taken and the other messages
-// passed over, or else a body, byte for byte. Empty lines are passed over. It
-// returns how many it emitted.
+// Replay emits the events of a file, one per line, rate per second; 0 is as fast as the socket
+// takes them. A line is either output of "zoomstream tail --json", of which it uses the event's
+// body and Zoom's headers and skips other messages, or a body, byte for byte. It skips empty lines.
+// It returns how many events it emitted.
 func (s *Sim) Replay(ctx context.Context, subscription string, r io.Reader, rate float64) (n int64, err error) {
 	p := s.newPace(subscription, rate)
 	lines := bufio.NewScanner(r)
@@ -110,7 +109,7 @@ func (s *Sim) Replay(ctx context.Context, subscription string, r io.Reader, rate
 	return n, nil
 }
 
-// parseRecorded is the event of a line, if it has one.
+// parseRecorded returns the event in a line, if there is one.
 func parseRecorded(line []byte) (Event, bool) {
 	var recorded struct {
 		Sequence uint64 `json:"stream_seq"`
@@ -130,17 +129,17 @@ func parseRecorded(line []byte) (Event, bool) {
 	return Event{Body: line}, len(line) > 0
 }
 
-// burstAhead is how many bytes may wait for a socket during a burst.
+// burstAhead is how many bytes may be queued for a socket during a burst.
 const burstAhead = 1 << 20
 
-// pace holds events back: to a rate, and to what the socket takes.
+// pace delays events: to a rate, and to what the socket takes.
 type pace struct {
 	sim          *Sim
 	subscription string
 	rate         float64
 	start        time.Time
 	n            int64
-	ahead        int // bytes that may wait for the socket
+	ahead        int // bytes that may be queued for the socket
 }
 
 func (s *Sim) newPace(subscription string, rate float64) *pace {
@@ -162,13 +161,13 @@ func (p *pace) wait(ctx context.Context) error {
 	}
 	p.n++
 	if early > 0 {
-		early = max(early, time.Millisecond) // above 1000/s, a burst per millisecond
+		early = max(early, time.Millisecond) // above 1000/s, one burst per millisecond
 	}
 	return p.sim.sleep(ctx, early)
 }
 
-// awaitRoom blocks while too much waits for the subscription's socket: then
-// until it is half of that.
+// awaitRoom blocks while too much is queued for the subscription's socket, and then until only half
+// as much is.
 func (p *pace) awaitRoom(ctx context.Context) error {
 	limit := p.ahead
 	return p.sim.waitFor(ctx, func() bool {

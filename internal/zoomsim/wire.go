@@ -8,22 +8,20 @@ import (
 	"time"
 )
 
-// wire is the connection under a WebSocket. It exists for the faults that no
-// WebSocket library can do: to go dead with the connection open, to be reset
-// without a close frame, to read slowly.
+// wire is the connection under a WebSocket. It implements the faults that no WebSocket library
+// offers: going dead while the connection stays open, a reset without a close frame, slow reads.
 //
-// Its Close unblocks reads and writes at once and leaves the closing of the
-// connection below to finish, which the socket calls at the end: a frozen
-// connection must stay open whatever happens above it.
+// Its Close unblocks reads and writes at once but leaves the underlying connection open. The socket
+// closes that at the end with finish: a frozen connection must stay open whatever happens above it.
 type wire struct {
 	net.Conn
 	socket *socket
-	life   context.Context // until Close
+	life   context.Context // ends with Close
 	end    context.CancelFunc
 }
 
-// Read reads what the client sent, unless frozen: then nothing, not even the
-// end of the connection.
+// Read reads what the client sent. While frozen it reads nothing, not even the end of the
+// connection.
 func (w *wire) Read(p []byte) (int, error) {
 	if w.awaitThaw(w.life) != nil {
 		return 0, net.ErrClosed
@@ -43,36 +41,36 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write hands bytes to the connection, after the freeze if there is one.
+// Write writes to the connection, after the end of a freeze.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.awaitThaw(w.life) != nil {
 		return 0, net.ErrClosed
 	}
 	w.SetWriteDeadline(time.Now().Add(w.socket.sim.opt.WriteTimeout))
-	if w.life.Err() != nil { // asked after the deadline is set: Close's must be the last
+	if w.life.Err() != nil { // checked after the deadline is set, since Close's deadline must be the last
 		return 0, net.ErrClosed
 	}
 	n, err := w.Conn.Write(p)
 	if err != nil && w.life.Err() != nil {
-		err = net.ErrClosed // and no missed deadline
+		err = net.ErrClosed // rather than a missed deadline
 	}
 	return n, err
 }
 
-// Close unblocks whoever reads, writes or waits.
+// Close unblocks everybody who reads, writes or waits.
 func (w *wire) Close() error {
 	w.end()
 	return w.SetDeadline(time.Unix(1, 0))
 }
 
-// finish closes the connection below, after the freeze or with the simulator.
+// finish closes the underlying connection, after the end of a freeze or of the simulator.
 func (w *wire) finish() {
 	w.Close()
 	w.awaitThaw(w.socket.sim.life)
 	w.Conn.Close()
 }
 
-// cut resets the connection: no close frame, and on TCP no FIN either.
+// cut resets the connection: no close frame and, on TCP, no FIN.
 func (w *wire) cut() {
 	if tcp, ok := w.Conn.(*net.TCPConn); ok {
 		tcp.SetLinger(0)
@@ -81,14 +79,13 @@ func (w *wire) cut() {
 	w.Conn.Close()
 }
 
-// awaitThaw blocks while the socket is frozen. It is an error if the context
-// was done first.
+// awaitThaw blocks while the socket is frozen. It returns an error if ctx is done first.
 func (w *wire) awaitThaw(ctx context.Context) error {
 	return w.socket.sim.waitFor(ctx, func() bool { return time.Until(w.socket.frozenUntil) <= 0 })
 }
 
-// hijacker puts a wire under the connection that a WebSocket upgrade takes
-// over. It works with any http.Server, also over net.Pipe.
+// hijacker inserts a wire under the connection that a WebSocket upgrade takes over. It works with
+// any http.Server, also over net.Pipe.
 type hijacker struct {
 	http.ResponseWriter
 	socket *socket

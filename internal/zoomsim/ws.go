@@ -7,7 +7,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// serveWS upgrades and runs one socket to its end.
+// serveWS upgrades a request and runs its socket until the end.
 func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	id, token := query.Get("subscriptionId"), query.Get("access_token")
@@ -36,9 +36,9 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
-	var content string // of success:false
+	var content string // content of success:false
 	switch {
-	case refusal.Mode == RefuseClose, refusal.Mode == RefuseCut: // without a word
+	case refusal.Mode == RefuseClose, refusal.Mode == RefuseCut: // no frame
 	case refusal.Mode == RefuseOld:
 		content = contentInvalidOld
 	case refusal.Mode == RefuseNew:
@@ -52,7 +52,7 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 	k := &socket{sim: s, expires: expires, wake: make(chan struct{}, 1)}
 	conn, err := websocket.Accept(&hijacker{w, k}, r, &websocket.AcceptOptions{
 		CompressionMode:    websocket.CompressionDisabled,
-		InsecureSkipVerify: true, // of the Origin header: not a browser's service
+		InsecureSkipVerify: true, // of the Origin header: the service is not for browsers
 	})
 	if err != nil {
 		s.opt.Log.Warn().Err(err).Str("subscription", id).Msg("no WebSocket upgrade")
@@ -65,7 +65,7 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 	k.run(id, r.RemoteAddr, farewellOf(refusal, content))
 }
 
-// farewellOf is how a refused dial ends, once it is upgraded; nil: it is not refused.
+// farewellOf returns how a refused dial ends after the upgrade; nil if it is not refused.
 func farewellOf(r Refusal, content string) *farewell {
 	switch {
 	case r.Mode == RefuseCut:

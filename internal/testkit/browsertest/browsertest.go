@@ -1,4 +1,4 @@
-// Package browsertest is a real browser for tests of the status page.
+// Package browsertest runs a real browser for tests of the status page.
 package browsertest
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Chromium is a browser that starts with its first tab and runs until Close: to start
-// one costs more than most tests of a page.
+// Chromium is a browser that starts with its first tab and runs until Close, since starting it
+// takes longer than most tests of a page.
 type Chromium struct {
 	mu      sync.Mutex
-	running context.Context // of chromedp; nil: it does not run
+	running context.Context // chromedp context; nil: not running
 	err     error           // why it does not start
 }
 
-// Close ends the browser, after all of its tabs.
+// Close ends the browser, after all its tabs.
 func (c *Chromium) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *Chromium) start(path string) (context.Context, error) {
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-		// A tab is to be as awake behind others as before them.
+		// Tabs in the background must run like those in front.
 		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 		chromedp.Flag("disable-renderer-backgrounding", true),
 	)
@@ -58,18 +58,17 @@ func (c *Chromium) start(path string) (context.Context, error) {
 	return running, nil
 }
 
-// Browser is a tab of a real Chromium, with storage of its own. What goes wrong in it
-// is kept.
+// Browser is a tab of a real Chromium with separate storage. It records errors.
 type Browser struct {
 	t       testing.TB
-	Context context.Context // of chromedp
+	Context context.Context // chromedp context
 
 	mu     sync.Mutex
 	wrongs []string
 }
 
-// Open opens a tab with a window of that size; it closes with the test. Without a
-// Chromium the test is skipped, unless ZOOMSTREAM_NEED_CHROMIUM is set.
+// Open opens a tab with a window of the given size, which closes with the test. Without Chromium
+// the test is skipped, or fails if ZOOMSTREAM_NEED_CHROMIUM is set.
 func (c *Chromium) Open(t testing.TB, width, height int64, dark bool) *Browser {
 	t.Helper()
 	path := ""
@@ -98,7 +97,7 @@ func (c *Chromium) Open(t testing.TB, width, height int64, dark bool) *Browser {
 	ctx, cancel := context.WithTimeout(tab, 60*time.Second)
 	t.Cleanup(cancel)
 	b := &Browser{t: t, Context: ctx}
-	// The tab ends with the context that it was opened with: not with the one with a limit.
+	// The listener uses the context that the tab was opened with, not the one with the timeout.
 	err = chromedp.Listen(tab, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
@@ -124,14 +123,14 @@ func (c *Chromium) Open(t testing.TB, width, height int64, dark bool) *Browser {
 	}
 	b.Run(
 		call(log.Enable, cdp.Empty{}),
-		call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), // or one tab only has it
+		call(emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}), // otherwise only one tab has the focus
 		chromedp.EmulateViewport(width, height),
 		Colours(scheme),
 	)
 	return b
 }
 
-// Colours has the page believe that its user wants a light or a dark one.
+// Colours emulates a preferred colour scheme: light or dark.
 func Colours(scheme string) chromedp.Action[chromedp.Void] {
 	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
@@ -143,7 +142,8 @@ func call[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[ch
 	})
 }
 
-// Wrongs is what has gone wrong in the tab: errors, warnings, what the browser refuses.
+// Wrongs returns what has gone wrong in the tab: errors, warnings, and what the browser has
+// refused.
 func (b *Browser) Wrongs() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,7 +164,7 @@ func (b *Browser) Clean() {
 	}
 }
 
-// Run does something in the tab.
+// Run runs actions in the tab.
 func (b *Browser) Run(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.Context, actions...); err != nil {
@@ -179,7 +179,7 @@ func (b *Browser) See(url string) {
 	b.Until(`document.querySelector("#replicas tbody tr") !== null`)
 }
 
-// Eval is a JavaScript expression's value.
+// Eval returns the value of a JavaScript expression.
 func Eval[T any](b *Browser, expression string) T {
 	b.t.Helper()
 	v, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression))
@@ -189,7 +189,7 @@ func Eval[T any](b *Browser, expression string) T {
 	return v
 }
 
-// Until waits until an expression is true.
+// Until waits until an expression is true, for at most 20 s.
 func (b *Browser) Until(expression string) {
 	b.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -200,17 +200,17 @@ func (b *Browser) Until(expression string) {
 	b.t.Fatalf("%s is not true; the page says:\n%s", expression, b.Text("main"))
 }
 
-// Text is what an element shows.
+// Text returns the visible text of an element.
 func (b *Browser) Text(selector string) string {
 	b.t.Helper()
 	return Eval[string](b, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
-// Says waits until an element's text contains a text.
+// Says waits until an element contains a text.
 func (b *Browser) Says(selector, text string) {
 	b.t.Helper()
 	b.Until(fmt.Sprintf("(document.querySelector(%q)?.textContent ?? '').includes(%s)", selector, Quote(text)))
 }
 
-// Quote makes a JavaScript string.
+// Quote returns a JavaScript string literal.
 func Quote(text string) string { return strings.ReplaceAll(fmt.Sprintf("%+q", text), `\U000`, `\u`) }

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Press presses keys, one after the other: they go to what has the focus.
+// Press presses keys one by one. They go to the element with the focus.
 func (b *Browser) Press(keys string) {
 	b.t.Helper()
 	for _, r := range keys {
@@ -20,7 +20,7 @@ func (b *Browser) Press(keys string) {
 			switch k.Type {
 			case kb.KeyDown:
 				down = *k
-			case kb.KeyChar: // which a page can prevent only if it belongs to the key
+			case kb.KeyChar: // the page can prevent it only as part of the key event
 				down.Text = k.Text
 			}
 		}
@@ -30,22 +30,23 @@ func (b *Browser) Press(keys string) {
 	}
 }
 
-// Paste pastes what is on the clipboard.
+// Paste pastes from the clipboard.
 func (b *Browser) Paste() {
 	b.t.Helper()
 	b.Run(call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: "keyDown", Key: "v", Commands: []string{"paste"}}))
 }
 
-// Control is something to be used, as a screen reader tells of it.
+// Control is an element as a screen reader announces it.
 type Control struct{ Role, Name string }
 
-// controls are the roles of what can be used.
+// controls are the roles of elements that must have a name.
 var controls = map[string]bool{
 	"button": true, "link": true, "checkbox": true, "searchbox": true, "textbox": true, "combobox": true, "option": true, "DisclosureTriangle": true,
 	"region": true, "image": true, "img": true, "table": true, "form": true, "search": true,
 }
 
-// Controls are all of what can be used, and the pictures and parts that must have a name.
+// Controls returns everything that can be operated, and the pictures and regions that must have a
+// name.
 func (b *Browser) Controls() []Control {
 	b.t.Helper()
 	tree, err := chromedp.Run(b.Context, func(ctx context.Context, target *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {

@@ -1,4 +1,4 @@
-// Package golden compares what a program makes with what a file in testdata has.
+// Package golden compares output with a file in testdata.
 package golden
 
 import (
@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update-golden", false, "write what was made into testdata")
 
-// Compare fails the test unless got is what the file in testdata has. With the flag
-// -update-golden it writes the file first.
+// Compare fails the test unless got equals the file in testdata. With the flag -update-golden it
+// writes the file first.
 func Compare(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
@@ -31,7 +31,7 @@ func Compare(t *testing.T, name, got string) {
 	}
 }
 
-// firstDifference is the line where two texts part, and those around it.
+// firstDifference returns the first line where two texts differ, with context.
 func firstDifference(got, want string) string {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for n := range min(len(g), len(w)) {

@@ -1,5 +1,5 @@
-// Package messagesource reads the source of package message: what is generated of it has
-// its names and comments.
+// Package messagesource reads the source of package message, since documents and schemas are
+// generated from its names and comments.
 package messagesource
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Source is the declarations of package message.
+// Source holds the declarations of package message.
 type Source []ast.Decl
 
-// Parse reads the package in a folder.
+// Parse parses the package in a folder.
 func Parse(t *testing.T, dir string) (all Source) {
 	t.Helper()
 	for _, name := range []string{"headers.go", "gap.go", "alarm.go", "malformed.go"} {
@@ -30,14 +30,14 @@ func Parse(t *testing.T, dir string) (all Source) {
 	return all
 }
 
-// Constant is a constant of text.
+// Constant is a string constant.
 type Constant struct {
 	Name, Value string
-	Doc         string // above it, without its name and "is"; empty: there is none
-	Comment     string // behind it
+	Doc         string // comment above it, without its name and "is"; empty: none
+	Comment     string // comment behind it
 }
 
-// Constants are those of the group that begins with one.
+// Constants returns the constants of the group that starts with first.
 func (s Source) Constants(t *testing.T, first string) (group []Constant) {
 	t.Helper()
 	for _, d := range s {
@@ -64,7 +64,7 @@ func (s Source) Constants(t *testing.T, first string) (group []Constant) {
 func value(t *testing.T, spec *ast.ValueSpec) string {
 	t.Helper()
 	literal, ok := spec.Values[0].(*ast.BasicLit)
-	if !ok { // it is that of nats.go
+	if !ok { // the one defined by nats.go
 		return message.HeaderID
 	}
 	value, err := strconv.Unquote(literal.Value)
@@ -74,15 +74,15 @@ func value(t *testing.T, spec *ast.ValueSpec) string {
 	return value
 }
 
-// Member is a member of a body in JSON.
+// Member is a member of a JSON body.
 type Member struct {
 	Name     string
-	Type     string // in Go, without its package
+	Type     string // Go type, without its package
 	Doc      string
 	Optional bool
 }
 
-// Members are those of a struct.
+// Members returns the members of a struct.
 func (s Source) Members(t *testing.T, name string) (all []Member) {
 	t.Helper()
 	for _, d := range s {

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Certificate writes <name>.crt and <name>.key for 127.0.0.1; without a parent it is an authority.
+// Certificate writes <name>.crt and <name>.key for 127.0.0.1. Without a parent it is a certificate
+// authority.
 func Certificate(t testing.TB, dir, name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	must := func(err error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Run starts a server with JetStream on 127.0.0.1 that ends with the test. It
-// keeps its data in dir; port -1 takes one of its own, see [Port].
+// Run starts a server with JetStream on 127.0.0.1 that ends with the test. It stores data in dir.
+// Port -1 uses one from [Port].
 func Run(t testing.TB, dir string, port int) *server.Server {
 	t.Helper()
 	return Start(t, &server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir})
@@ -40,9 +40,9 @@ func Start(t testing.TB, options *server.Options) *server.Server {
 	return s
 }
 
-// keepStreamsFolder puts a folder without a stream beside those of the default account. With
-// an account's last stream the server removes the folder of its streams, a moment later: a
-// stream that a test makes meanwhile fails.
+// keepStreamsFolder adds a folder without a stream to those of the default account. The server
+// removes an account's folder of streams a moment after the last stream; a stream that a test
+// creates at that time fails.
 func keepStreamsFolder(t testing.TB, s *server.Server) {
 	t.Helper()
 	if !s.JetStreamEnabled() {
@@ -54,8 +54,8 @@ func keepStreamsFolder(t testing.TB, s *server.Server) {
 	}
 }
 
-// UsersConf reads a nats.conf with its users switched on, who all have one password. A server
-// of these options has a port and a folder of its own.
+// UsersConf reads a nats.conf and enables its users, all with the same password. A server with
+// these options uses a port and a folder of its own.
 func UsersConf(t testing.TB, path, password string) *server.Options {
 	t.Helper()
 	conf, err := os.ReadFile(path)
@@ -63,7 +63,7 @@ func UsersConf(t testing.TB, path, password string) *server.Options {
 		t.Fatal(err)
 	}
 	conf = regexp.MustCompile(`(?m)^#:`).ReplaceAll(conf, nil)
-	conf = regexp.MustCompile(`\$NATS_\w+_PASSWORD`).ReplaceAll(conf, []byte(password)) // the environment is of all tests
+	conf = regexp.MustCompile(`\$NATS_\w+_PASSWORD`).ReplaceAll(conf, []byte(password)) // the environment is shared by all tests
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	if err := os.WriteFile(file, conf, 0o600); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func UsersConf(t testing.TB, path, password string) *server.Options {
 	return options
 }
 
-// JetStream is that of a connection, as [jetstream.New] makes it.
+// JetStream returns JetStream on a connection, as [jetstream.New] does.
 func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -86,7 +86,7 @@ func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Stop ends a server and waits until its files are closed.
+// Stop stops a server and waits until its files are closed.
 func Stop(s *server.Server) {
 	s.Shutdown()
 	s.WaitForShutdown()

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// Port reserves a port of 127.0.0.1 until the test ends. Nobody gets it by chance,
-// neither as a listener's nor as a client's, also while nobody listens there; who
-// asks for it by its number may listen, again and again.
+// Port reserves a port on 127.0.0.1 until the test ends. Nobody gets it by chance, as a listener or
+// as a client, even while nobody listens on it. Whoever asks for it by number may listen,
+// repeatedly.
 func Port(t testing.TB) int {
 	t.Helper()
-	// A socket that is bound and does not listen: the kernel passes its port over when
-	// it chooses one, and lets others with SO_REUSEADDR, as Go's listeners are, bind it.
+	// The socket is bound but does not listen: the kernel skips its port when it chooses one, but
+	// lets sockets with SO_REUSEADDR, such as Go's listeners, bind it.
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

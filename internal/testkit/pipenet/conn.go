@@ -16,12 +16,11 @@ import (
 type conn struct {
 	link    *Link
 	far     net.Conn
-	prompt  time.Time // what is sent then arrives at once
+	prompt  time.Time // what is sent at this instant arrives at once
 	in, out *queue
 }
 
-// pumpIn takes what the other side sends, so that it never waits, and keeps it
-// until it is due.
+// pumpIn reads what the other side sends, so that it never blocks, and keeps it until it is due.
 func (c *conn) pumpIn() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -36,7 +35,7 @@ func (c *conn) pumpIn() {
 	}
 }
 
-// pumpOut hands on what is due, and closes the other end after it.
+// pumpOut passes on what is due, and closes the far end afterwards.
 func (c *conn) pumpOut() {
 	defer c.link.forget(c)
 	defer c.far.Close()
@@ -67,8 +66,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close ends the near end at once. The far end learns of it after what was
-// written before.
+// Close closes the near end at once. The far end sees that after what was written before.
 func (c *conn) Close() error {
 	c.in.reset(net.ErrClosed)
 	c.out.end(net.ErrClosed, c.link.due(c.prompt))
@@ -82,7 +80,7 @@ func (c *conn) reset() {
 }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	c.in.setDeadline(t) // a write never waits
+	c.in.setDeadline(t) // a write never blocks
 	return nil
 }
 
@@ -91,19 +89,19 @@ func (c *conn) SetWriteDeadline(time.Time) error  { return nil }
 func (c *conn) LocalAddr() net.Addr               { return c.far.LocalAddr() }
 func (c *conn) RemoteAddr() net.Addr              { return c.far.RemoteAddr() }
 
-// queue is one direction of a connection, without a bound.
+// queue is one direction of a connection, of unlimited size.
 type queue struct {
 	mu       sync.Mutex
 	chunks   []chunk
 	last     time.Time     // when the last chunk is due
-	err      error         // of every push
-	gone     chan struct{} // closed by reset: what waits is dropped
-	changed  chan struct{} // has room for one
+	err      error         // returned by every push
+	gone     chan struct{} // closed by reset: what is queued is dropped
+	changed  chan struct{} // of capacity one
 	deadline time.Time
-	timer    *time.Timer // of the one who takes
+	timer    *time.Timer // used by take
 }
 
-// chunk is data, or the end of it.
+// chunk is data, or its end.
 type chunk struct {
 	data []byte
 	due  time.Time
@@ -124,7 +122,7 @@ func (q *queue) push(p []byte, due time.Time) error {
 	return nil
 }
 
-// end makes err follow what is queued.
+// end appends err to what is queued.
 func (q *queue) end(err error, due time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +132,7 @@ func (q *queue) end(err error, due time.Time) {
 	}
 }
 
-// add queues a chunk behind the others; the caller holds q.mu.
+// add appends a chunk. The caller holds q.mu.
 func (q *queue) add(c chunk) {
 	if c.due.Before(q.last) {
 		c.due = q.last
@@ -144,7 +142,7 @@ func (q *queue) add(c chunk) {
 	q.signal()
 }
 
-// reset drops what is queued and ends with err.
+// reset drops what is queued; from then on the queue returns err.
 func (q *queue) reset(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -172,8 +170,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take waits for what is due and what the link lets through. It fills p, or
-// without a p returns a whole chunk.
+// take waits for a chunk that is due and that the link lets through. It fills p, or returns a whole
+// chunk if p is nil.
 func (q *queue) take(p []byte, link *Link) ([]byte, error) {
 	for {
 		hole, mended := link.silent()
@@ -191,7 +189,7 @@ func (q *queue) take(p []byte, link *Link) ([]byte, error) {
 	}
 }
 
-// next is what can be had now, or else how long that may take.
+// next returns what is available now, or otherwise how long to wait.
 func (q *queue) next(p []byte, hole bool) (data []byte, wait time.Duration, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

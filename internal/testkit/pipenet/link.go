@@ -13,12 +13,11 @@ import (
 // ErrBlackHole is the error of a dial by [Link.DialNow] into a black hole.
 var ErrBlackHole = errors.New("pipenet: no answer (black hole)")
 
-// Dial opens the connection that a [Link] leads to.
+// Dial opens the underlying connection of a [Link].
 type Dial func(ctx context.Context) (net.Conn, error)
 
-// Link is the way of one host to one server. It can be slow, be cut, or lose
-// everything without a word. What is written to it never blocks: like a kernel,
-// it holds the bytes until the other side takes them.
+// Link is the path from one host to one server. It can be slow, be cut, or become a black hole. A
+// write never blocks: like a kernel, the link buffers bytes until the other side takes them.
 type Link struct {
 	dial    Dial
 	pumping sync.WaitGroup
@@ -31,13 +30,12 @@ type Link struct {
 	conns   map[*conn]struct{}
 }
 
-// NewLink makes a link that works.
+// NewLink returns a working link.
 func NewLink(dial Dial) *Link {
 	return &Link{dial: dial, changed: make(chan struct{}), conns: make(map[*conn]struct{})}
 }
 
-// Delay makes every chunk of bytes arrive later: by least, and up to jitter
-// more. The order stays.
+// Delay delays every chunk of bytes by least plus up to jitter. The order stays.
 func (l *Link) Delay(least, jitter time.Duration, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	l.mu.Lock()
@@ -45,7 +43,7 @@ func (l *Link) Delay(least, jitter time.Duration, seed uint64) {
 	l.delay = func() time.Duration { return least + time.Duration(rng.Int64N(int64(jitter)+1)) }
 }
 
-// Reset resets the open connections, at both ends.
+// Reset resets the open connections at both ends.
 func (l *Link) Reset() {
 	l.mu.Lock()
 	conns := l.conns
@@ -65,15 +63,15 @@ func (l *Link) Cut() {
 	l.Reset()
 }
 
-// BlackHole makes the link silent until Heal: what is sent, and that a
-// connection was closed, arrives on neither side before. Dials get no answer.
+// BlackHole makes the link silent until Heal: neither data nor the end of a connection arrives on
+// either side. Dials get no answer.
 func (l *Link) BlackHole() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hole = true
 }
 
-// Heal makes the link work again. What a black hole has held arrives now.
+// Heal makes the link work again. What a black hole has held back arrives now.
 func (l *Link) Heal() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,14 +79,13 @@ func (l *Link) Heal() {
 	l.wake()
 }
 
-// Close cuts the link for good and waits until nothing of it runs.
+// Close cuts the link for good and waits until its goroutines have ended.
 func (l *Link) Close() {
 	l.Cut()
 	l.pumping.Wait()
 }
 
-// Dial opens a connection. In a black hole it waits for the end of the hole or
-// of the context.
+// Dial opens a connection. In a black hole it waits until that ends or ctx does.
 func (l *Link) Dial(ctx context.Context) (net.Conn, error) {
 	for {
 		if hole, mended := l.silent(); hole {
@@ -105,9 +102,9 @@ func (l *Link) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// DialNow is Dial for a client that holds a lock while it dials and shakes
-// hands, which would stop a bubble's clock: in a black hole it fails at once,
-// and what both sides send in the very instant of the dial takes no time.
+// DialNow is Dial for a client that holds a lock during dial and handshake, which would stop a
+// bubble's clock. In a black hole it fails at once, and what both sides send at the instant of the
+// dial takes no time.
 func (l *Link) DialNow(ctx context.Context) (net.Conn, error) {
 	return l.open(ctx, time.Now())
 }
@@ -146,14 +143,14 @@ func (l *Link) state() error {
 	return nil
 }
 
-// wake lets those look again who wait for the link to change; the caller holds
-// l.mu.
+// wake wakes everybody who waits for a change of the link. The caller holds l.mu.
 func (l *Link) wake() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// silent reports whether the link is a black hole, and what ends that.
+// silent reports whether the link is a black hole, and returns a channel that is closed when that
+// ends.
 func (l *Link) silent() (hole bool, mended <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,7 +160,7 @@ func (l *Link) silent() (hole bool, mended <-chan struct{}) {
 	return false, nil
 }
 
-// due is when a chunk sent now arrives. At the time prompt it is at once.
+// due returns when a chunk sent now arrives: at once at the time prompt.
 func (l *Link) due(prompt time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

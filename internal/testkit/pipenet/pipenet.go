@@ -1,6 +1,6 @@
-// Package pipenet is a network in memory for tests on fake time: an HTTP
-// server and its clients, WebSockets included, within one testing/synctest
-// bubble. There an idle wait for a real socket would stop the clock.
+// Package pipenet is an in-memory network for tests on fake time: an HTTP server and its clients,
+// including WebSockets, within one testing/synctest bubble. Waiting on a real socket would stop the
+// bubble's clock.
 package pipenet
 
 import (
@@ -19,7 +19,7 @@ type Server struct {
 	client  http.Client
 }
 
-// Serve starts serving a handler. Close ends it.
+// Serve serves a handler until Close.
 func Serve(handler http.Handler) *Server {
 	s := &Server{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s.http.Handler = handler
@@ -28,11 +28,10 @@ func Serve(handler http.Handler) *Server {
 	return s
 }
 
-// Client reaches the server, whatever the host in a URL.
+// Client returns a client that reaches the server whatever the host in a URL.
 func (s *Server) Client() *http.Client { return &s.client }
 
-// Close ends the server. Hijacked connections, WebSockets among them, are the
-// handler's to end.
+// Close stops the server. Hijacked connections, including WebSockets, are up to the handler.
 func (s *Server) Close() {
 	s.client.CloseIdleConnections()
 	close(s.closed)
@@ -44,8 +43,7 @@ func (s *Server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return s.Dial(ctx, "pipe")
 }
 
-// Dial opens a connection to the server, which sees it come from the given
-// address.
+// Dial opens a connection to the server, which sees the given remote address.
 func (s *Server) Dial(ctx context.Context, from string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
@@ -72,7 +70,7 @@ func (l listener) Accept() (net.Conn, error) {
 func (l listener) Close() error   { return nil }
 func (l listener) Addr() net.Addr { return addr("pipe") }
 
-// named is a connection whose other end has a name.
+// named is a connection with a given remote address.
 type named struct {
 	net.Conn
 	from addr
