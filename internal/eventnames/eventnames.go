@@ -1,5 +1,5 @@
 // Package eventnames has the names of Zoom's events known from public sources. Zoom adds some each
-// month, so an unknown name is as good as any other.
+// month, so an event with an unknown name is an event like any other.
 package eventnames
 
 import (

@@ -70,8 +70,8 @@ func (r *Room) tierOf(c jetstream.StreamConfig) string {
 	return fmt.Sprintf("R%d", max(c.Replicas, 1))
 }
 
-// reserves returns how many bytes a stream's MaxBytes counts for: times its replicas, unless the
-// limits are those of a tier.
+// reserves returns how many bytes a stream takes from the limits: MaxBytes times its replicas, or
+// MaxBytes alone if the limits are those of a tier.
 func (r *Room) reserves(c jetstream.StreamConfig) int64 {
 	if c.MaxBytes <= 0 {
 		return 0

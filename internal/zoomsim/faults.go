@@ -18,7 +18,7 @@ type RefuseMode string
 const (
 	RefuseHTTP503 RefuseMode = "http503" // no upgrade
 	RefuseHTTP    RefuseMode = "http"    // no upgrade, but HTTP Status
-	RefuseClose   RefuseMode = "close"   // upgrade, then a close frame with Code and no reason
+	RefuseClose   RefuseMode = "close"   // upgrade, then only a close frame, with Code
 	RefuseCut     RefuseMode = "cut"     // upgrade, then a TCP reset
 	RefuseOld     RefuseMode = "old"     // upgrade, then success:false "Invalid Token" (2023)
 	RefuseNew     RefuseMode = "new"     // upgrade, then success:false "Token is invalid" (2025)

@@ -38,7 +38,7 @@ func (s *Sim) serveWS(w http.ResponseWriter, r *http.Request) {
 	}
 	var content string // content of success:false
 	switch {
-	case refusal.Mode == RefuseClose, refusal.Mode == RefuseCut: // no frame
+	case refusal.Mode == RefuseClose, refusal.Mode == RefuseCut: // no build_connection
 	case refusal.Mode == RefuseOld:
 		content = contentInvalidOld
 	case refusal.Mode == RefuseNew:

@@ -23,10 +23,10 @@ type Consumer struct {
 	Unacknowledged int     `json:"unacknowledged"`                   // delivered, not acknowledged
 	Redelivered    int     `json:"redelivered"`                      // of those, delivered more than once
 	Sequence       uint64  `json:"oldest_unprocessed_seq,omitempty"` // 0: none or unknown
-	Oldest         float64 `json:"oldest_unprocessed_s,omitempty"`   // age of the oldest unprocessed message
-	LosesIn        float64 `json:"loses_in_s,omitempty"`             // until max_age removes it
+	Oldest         float64 `json:"oldest_unprocessed_s,omitempty"`   // age of the oldest unprocessed message, in seconds
+	LosesIn        float64 `json:"loses_in_s,omitempty"`             // seconds until max_age removes it
 	LosesBy        string  `json:"loses_by,omitempty"`               // the limit that is about to remove it: max_age, max_bytes or max_msgs
-	Stuck          float64 `json:"stuck_s,omitempty"`                // how long it has been redelivering the same messages without an acknowledgement
+	Stuck          float64 `json:"stuck_s,omitempty"`                // for how many seconds it has got the same messages again and acknowledged none
 }
 
 // Note describes what is wrong with a consumer; "": nothing.

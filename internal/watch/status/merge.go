@@ -175,9 +175,9 @@ func (m *merger) rate(line *Line, before float64) float64 {
 // rateSpan is the period that a rate covers (as in package metrics).
 const rateSpan = time.Minute
 
-// leader returns the replica whose report counts, nil if it is silent, and the other reports. That
-// is the holder of the lease. The lease was read at another time than the replicas answered, so a
-// newer epoch wins.
+// leader returns the replica whose report counts, nil if it is silent, and the reports of those that
+// do not claim to lead. It is the holder of the lease. The lease was read at another time than the
+// replicas answered, so a newer epoch wins.
 func (m *merger) leader(name string) (leader *told, others []told) {
 	var claims []told
 	for _, t := range m.told[name] {

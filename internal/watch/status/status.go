@@ -82,8 +82,8 @@ type Subscription struct {
 	Trouble    string    `json:"trouble,omitempty"`        // why it is not connected
 	LastFrame  time.Time `json:"last_frame,omitzero"`      // last sign of life of the connection
 	LastEvent  time.Time `json:"last_event,omitzero"`      // receipt of the last event
-	RoundTrip  float64   `json:"round_trip_ms,omitempty"`  // of the latest heartbeat
-	Trusted    float64   `json:"lease_margin_s,omitempty"` // until the lease has to be confirmed again
+	RoundTrip  float64   `json:"round_trip_ms,omitempty"`  // milliseconds, of the latest heartbeat
+	Trusted    float64   `json:"lease_margin_s,omitempty"` // seconds until the lease has to be confirmed again
 
 	Events     uint64  `json:"events"`     // received, including repetitions
 	Published  uint64  `json:"published"`  // stored in the stream
@@ -138,7 +138,7 @@ type Outbox struct {
 	Spooled  int     `json:"spool_messages"`
 	Bytes    uint64  `json:"spool_bytes"`
 	Max      int64   `json:"spool_max_bytes"`
-	Age      float64 `json:"spool_age_s,omitempty"` // of the oldest message in it
+	Age      float64 `json:"spool_age_s,omitempty"` // seconds, of the oldest message in it
 	Trouble  string  `json:"trouble,omitempty"`     // why publishing pauses
 	Disk     string  `json:"disk_trouble,omitempty"`
 	Bucket   string  `json:"bucket_trouble,omitempty"` // why leases or states cannot be written
