@@ -1,18 +1,18 @@
-// Package dedupe makes the message id (Nats-Msg-Id) by which JetStream stores
-// an event once, and keeps a small local window of recent ids.
+// Package dedupe makes the message id (Nats-Msg-Id) by which JetStream deduplicates
+// events, and keeps a small local window of recent ids.
 //
 // Zoom's x-zm-trackingid is the trace id of the operation behind an event: a
 // published capture shows meeting.ended and recording.completed sharing one.
 // Used alone it would drop events, so the id also carries a digest of subject
-// and body: the same delivery seen twice has the same id, two events of one
-// operation have two.
+// and body: one delivery seen twice has one id, two events of one operation have
+// two.
 //
-// The subject is that of the event's name, without any keys behind it, so that an event
-// keeps its id when ZOOMSTREAM_SUBJECT_KEY is changed.
+// The subject here has no keys after the event's name, so that an event keeps its id when
+// ZOOMSTREAM_SUBJECT_KEY changes.
 //
 // The stream's duplicate window does the work
 // (https://docs.nats.io/using-nats/developer/develop_jetstream/model_deep_dive#message-deduplication);
-// [Window] only saves the round trip for what was just sent.
+// [Window] only saves a round trip for what was just sent.
 package dedupe
 
 import (
@@ -21,24 +21,25 @@ import (
 	"fmt"
 )
 
-// Mode says what an id is made of.
+// Mode is what an id is made of.
 type Mode int
 
 const (
-	// Tracking is <tracking id>:<16 hex digits of a digest of subject and
-	// body>, and the same as Content for an event without a tracking id.
+	// Tracking makes <tracking id>:<16 hex digits of a digest of subject and
+	// body>. For an event without a tracking id it is the same as Content.
 	Tracking Mode = iota
-	// Content is sha256:<32 hex digits of a digest of subject and body>. Twin
-	// subscriptions that carry the same events under different tracking ids
-	// land once in this mode; so do two events with equal bodies.
+	// Content makes sha256:<32 hex digits of a digest of subject and body>. In
+	// this mode the stream stores an event once even if twin subscriptions carry
+	// it under different tracking ids. It also stores only one of two events with
+	// the same subject and equal bodies.
 	Content
 )
 
-// maxTracking bounds the tracking id within a message id; known ones have up
-// to 52 bytes.
+// maxTracking bounds the tracking id within a message id, in bytes; known ones
+// have up to 52.
 const maxTracking = 128
 
-// ParseMode reads "tracking" or "content".
+// ParseMode parses "tracking" or "content". Anything else is an error.
 func ParseMode(s string) (Mode, error) {
 	switch s {
 	case "tracking":
@@ -49,7 +50,7 @@ func ParseMode(s string) (Mode, error) {
 	return 0, fmt.Errorf("dedupe mode %q is unknown; use tracking or content", s)
 }
 
-// String returns the name that [ParseMode] reads.
+// String returns the name that [ParseMode] parses.
 func (m Mode) String() string {
 	if m == Content {
 		return "content"
@@ -57,9 +58,9 @@ func (m Mode) String() string {
 	return "tracking"
 }
 
-// ID returns the message id of an event: a pure function, the same in every
-// process. The digest is SHA-256 over the subject, a zero byte and the body.
-// A tracking id that does not fit a header (longer than 128 bytes, or with
+// ID returns the message id of an event. It is a pure function: every process
+// gets the same id. The digest is SHA-256 over the subject, a zero byte and the
+// body. A tracking id that does not fit a header (longer than 128 bytes, or with
 // anything but visible ASCII) is replaced by a digest of itself.
 func ID(mode Mode, trackingID, subject string, body []byte) string {
 	digest := sha256.New()

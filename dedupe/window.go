@@ -2,12 +2,12 @@ package dedupe
 
 import "time"
 
-// Window remembers the last ids for a while, so that a repeated delivery need
-// not travel to the server to be recognised. It is bounded by count and by
-// time, holds about 200 bytes an id and is not safe for concurrent use.
+// Window remembers recent ids, so that a repeated delivery is recognised without
+// a round trip to the server. It is bounded by count and by time and holds about
+// 200 bytes per id. It is not safe for concurrent use.
 //
-// Its duration must not exceed the stream's duplicate window: an event that
-// the server would store must not be dropped here.
+// Its duration must not exceed the stream's duplicate window, or it would drop an
+// event that the server would store.
 type Window struct {
 	size  int
 	keep  time.Duration
@@ -16,14 +16,14 @@ type Window struct {
 	next  int
 }
 
-// NewWindow returns a window of up to size ids, each remembered for keep.
+// NewWindow returns a window of up to size ids, each remembered for keep. A window
+// of size 0 remembers nothing.
 func NewWindow(size int, keep time.Duration) *Window {
 	return &Window{size: size, keep: keep, seen: make(map[string]time.Time)}
 }
 
-// Seen reports whether id was added within the window's duration before now,
-// and adds it if it was not. Adding means that the caller will see to it that
-// the event is stored.
+// Seen reports whether id was added within the window's duration before now. If
+// not, it adds id; from then on the caller is responsible for storing the event.
 func (w *Window) Seen(id string, now time.Time) bool {
 	if w.size <= 0 {
 		return false
@@ -34,7 +34,7 @@ func (w *Window) Seen(id string, now time.Time) bool {
 	}
 	w.seen[id] = now
 	if known {
-		return false // its place in the ring stays: at worst it leaves early
+		return false // its place in the ring stays: at worst it is forgotten early
 	}
 	if len(w.order) < w.size {
 		w.order = append(w.order, id)

@@ -8,17 +8,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Alarm says that an alarm is raised, or cleared.
+// Alarm is the raising or clearing of an alarm.
 type Alarm struct {
 	// Name of the alarm; see below.
 	Name string `json:"alarm"`
-	// False: it is over.
+	// Whether the alarm is raised; false: it is cleared.
 	Raised bool `json:"raised"`
-	// Id of the event subscription. Absent: it is of the whole replica.
+	// Id of the event subscription. Absent from alarms of a whole replica.
 	Subscription string `json:"subscription,omitempty"`
-	// Name of the replica that says so.
+	// Name of the replica that reports it.
 	Replica string `json:"replica"`
-	// Epoch of its leadership. Absent from alarms of the whole replica.
+	// Epoch of its term. Absent from alarms of a whole replica.
 	Epoch uint64 `json:"epoch,omitempty"`
 	// When it was raised or cleared.
 	At time.Time `json:"at"`
@@ -26,22 +26,22 @@ type Alarm struct {
 	Detail string `json:"detail"`
 }
 
-// The alarms of a subscription. Whoever leads it next clears them. A later version may
-// have more.
+// The alarms of a subscription. The next leader clears those that no longer apply. Later
+// versions may add alarms.
 const (
 	AlarmLate      = "late"      // most of the latest events were received long after they happened
-	AlarmSilent    = "silent"    // connected, and no event for long
+	AlarmSilent    = "silent"    // connected, but no event for a long time
 	AlarmContested = "contested" // somebody else connects to the subscription
 )
 
 // The alarms of a whole replica.
 const (
-	AlarmToken     = "token"      // Zoom gives no access token
-	AlarmStream    = "stream"     // the stream does not take events: it is gone, full, sealed, or not permitted; or a bucket is gone
-	AlarmSpooling  = "spooling"   // NATS has not taken events for a while, or is away: they are kept on disk or in memory
+	AlarmToken     = "token"      // Zoom issues no access token
+	AlarmStream    = "stream"     // the stream accepts no events: it is gone, full, sealed, or not permitted; or a bucket is gone
+	AlarmSpooling  = "spooling"   // NATS has accepted no events for a while, or is unavailable: they are kept on disk or in memory
 	AlarmSpool     = "spool"      // the spool cannot be used, or has lost something
-	AlarmSpoolFull = "spool-full" // the spool is at its bound
-	AlarmConsumers = "consumers"  // a consumer of the stream is about to lose events, or stuck on one message
+	AlarmSpoolFull = "spool-full" // the spool is at its size limit
+	AlarmConsumers = "consumers"  // a consumer of the stream is about to lose events, or is stuck on one message
 )
 
 // SubscriptionAlarms returns the names of a subscription's alarms.
@@ -52,14 +52,16 @@ func ReplicaAlarms() []string {
 	return []string{AlarmToken, AlarmStream, AlarmSpooling, AlarmSpool, AlarmSpoolFull, AlarmConsumers}
 }
 
-// Msg returns the message of an alarm, below the connector's prefix.
+// Msg returns the alarm as a message below the connector's prefix.
 func (a Alarm) Msg(prefix string) *nats.Msg {
 	id := fmt.Sprintf("alarm:%s:%s:%s:%d:%d", a.Name, a.Subscription, a.Replica, a.Epoch, a.At.UnixNano())
 	return bridgeMsg(KindAlarm.Subject(prefix), id, a.Subscription, a)
 }
 
-// ParseAlarm reads the body of an alarm's message that was stored at a time, and bounds
-// what it says.
+// ParseAlarm parses the body of an alarm's message that the stream stored at the given
+// time, and bounds what it says: texts to [MaxText] bytes, and At by [Clamp] to a minute
+// after stored at the latest. A missing At becomes stored. It is an error if the body is over
+// 64 KiB, is not JSON, has no name, or has an epoch of [MaxNumber] or more.
 func ParseAlarm(body []byte, stored time.Time) (Alarm, error) {
 	var a Alarm
 	if err := decode(body, &a, KindAlarm); err != nil {

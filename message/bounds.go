@@ -7,27 +7,27 @@ import (
 	"unicode/utf8"
 )
 
-// What a message can have at most.
+// Upper bounds of what a message contains.
 const (
 	// MaxText is how many bytes of a text for people are kept.
 	MaxText = 512
-	// MaxNumber is beyond all epochs and numbers in one, and exact in any JSON reader.
+	// MaxNumber is greater than any epoch, and than any number within an epoch. Every JSON
+	// reader represents the integers up to it exactly.
 	MaxNumber = 1 << 53
 
 	maxBody = 64 << 10 // bytes; a gap with its longest texts takes a fifth of it
-	// clockSkew is how much later than by the server's clock a replica may say that
-	// something was.
+	// clockSkew is how far a replica's clock may be ahead of the server's.
 	clockSkew = time.Minute
-	// longest is beyond all gaps: a connector that was switched off for a year has a true
-	// one of a year.
+	// longest is longer than any real gap. A year is real: that of a connector which was
+	// switched off for a year.
 	longest = 10 * 365 * 24 * time.Hour
 )
 
-// earliest is before all that zoomstream can tell of.
+// earliest is before anything that zoomstream can report.
 var earliest = time.Unix(0, 0)
 
-// Short returns at most so many bytes of a text, and an ellipsis where it is longer. It
-// shares no memory with a longer one.
+// Short returns text if it has at most max bytes. Otherwise it returns as many whole
+// characters as fit into max bytes and an ellipsis, and the result shares no memory with text.
 func Short(text string, max int) string {
 	if len(text) <= max {
 		return text
@@ -38,8 +38,8 @@ func Short(text string, max int) string {
 	return text[:max] + "…"
 }
 
-// Clamp moves a time into what can have been up to the latest one: no later, and not
-// ten years before. The zero time stays.
+// Clamp moves a time to at most latest and at least ten years before that, and into UTC. It
+// leaves the zero time alone.
 func Clamp(t, latest time.Time) time.Time {
 	switch oldest := latest.Add(-longest); {
 	case t.IsZero():
@@ -52,7 +52,7 @@ func Clamp(t, latest time.Time) time.Time {
 	return t.UTC()
 }
 
-// decode reads a JSON body.
+// decode reads a JSON body of at most maxBody bytes.
 func decode(body []byte, to any, kind Kind) error {
 	if len(body) > maxBody {
 		return fmt.Errorf("message: %d bytes are more than any %s has", len(body), kind)

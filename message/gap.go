@@ -10,58 +10,60 @@ import (
 )
 
 // Gap is an interval in which no connection of a subscription was live: what Zoom sent
-// then is lost. Its message is stored before the first event after it, unless NATS is
-// away just then.
+// in it is lost. Its message is stored before the first event after the gap, unless NATS
+// is unavailable at that moment.
 type Gap struct {
 	// Id of the event subscription.
 	Subscription string `json:"subscription"`
-	// No later than when Zoom sent the first event that may be lost: the oldest one that was received and neither
-	// stored nor on disk counts, not the last sign of life.
+	// No later than when Zoom sent the first event that may be lost. An event counts as lost if it was received and
+	// neither stored nor on disk, so this may be earlier than the last sign of life.
 	From time.Time `json:"from"`
 	// When the next connection was ready.
 	To time.Time `json:"to"`
-	// From the one to the other, in milliseconds.
+	// The length of the gap in milliseconds.
 	Milliseconds int64 `json:"duration_ms"`
 	// Why there was no connection; see below.
 	Cause GapCause `json:"cause"`
-	// More about the cause, for people. Absent if nothing is known.
+	// More about the cause, for people. Absent if nothing more is known.
 	Detail string `json:"detail,omitempty"`
-	// False if the replica before may have been connected all the time: it could not be asked, as after a crash, could
-	// not see by whom it was displaced, or closed its connection while this one was being opened.
+	// False if the previous replica may have been connected all the time: because it could not be asked, as after a
+	// crash, because it could not see who displaced it, or because it closed its connection while this one was opening.
 	Certain bool `json:"certain"`
 	// Name of the replica that was connected before; `?` if that is not known.
 	PreviousReplica string `json:"previous_replica"`
 	// Name of the replica that connected next.
 	Replica string `json:"replica"`
-	// Epoch of that replica's leadership.
+	// Epoch of that replica's term.
 	Epoch uint64 `json:"epoch"`
-	// Names the connections before and after; also the message's id. A gap that is told of twice has one id.
+	// Identifies the connections before and after the gap; also the message's id. A gap that is reported twice has the
+	// same id both times.
 	ID string `json:"id"`
 
-	// Impossible says that From and To are not what the message said, which cannot
-	// have been, but what comes closest to it.
+	// Impossible reports that the message had impossible times, and that From and To are
+	// the nearest possible ones.
 	Impossible bool `json:"-"`
 }
 
-// GapCause says why there was no connection. A later version may have more of them.
+// GapCause is why there was no connection. Later versions may add causes.
 type GapCause string
 
-// The causes.
+// The causes of a gap.
 const (
 	GapDisconnected    GapCause = "disconnected"     // the connection ended, and the same replica opened the next one
 	GapKicked          GapCause = "kicked"           // somebody else connected to the subscription
-	GapCrash           GapCause = "crash"            // the replica that was connected cannot be asked any more
-	GapHandoverTimeout GapCause = "handover_timeout" // no other replica connected in time when one stopped
-	GapStart           GapCause = "start"            // no replica was left when the last one stopped
+	GapCrash           GapCause = "crash"            // the replica that was connected can no longer be asked
+	GapHandoverTimeout GapCause = "handover_timeout" // a replica stopped, and no other one connected in time
+	GapStart           GapCause = "start"            // the last replica stopped, and no other one was there
 )
 
-// Msg returns the message of a gap, below the connector's prefix.
+// Msg returns the gap marker: the gap as a message below the connector's prefix.
 func (g Gap) Msg(prefix string) *nats.Msg {
 	return bridgeMsg(KindGap.Subject(prefix), g.ID, g.Subscription, g)
 }
 
-// ParseGap reads the body of a gap's message that was stored at a time, and bounds what
-// it says.
+// ParseGap parses the body of a gap marker that the stream stored at the given time, and
+// bounds what it says as [Gap.Bound] does. Its end may be a minute after stored: clocks
+// differ. It is an error if the body is over 64 KiB, is not JSON, or is no gap.
 func ParseGap(body []byte, stored time.Time) (Gap, error) {
 	var g Gap
 	if err := decode(body, &g, KindGap); err != nil {
@@ -73,8 +75,9 @@ func ParseGap(body []byte, stored time.Time) (Gap, error) {
 	return g, nil
 }
 
-// Bound cuts a gap of whatever origin to what can have been up to the latest time. It
-// is an error if it is none. [ParseGap] has done so.
+// Bound limits a gap of any origin to what is possible: times up to latest, and texts of
+// [MaxText] bytes. It returns an error for a gap without an end or with an epoch of
+// [MaxNumber] or more. [ParseGap] calls it.
 func (g *Gap) Bound(latest time.Time) error {
 	switch {
 	case g.To.Before(earliest):
@@ -92,7 +95,7 @@ func (g *Gap) Bound(latest time.Time) error {
 	return nil
 }
 
-// Lasted returns how long the gap was.
+// Lasted returns the length of the gap.
 func (g Gap) Lasted() time.Duration { return g.To.Sub(g.From) }
 
 // bridgeMsg makes a message with a JSON body.

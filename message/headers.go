@@ -7,37 +7,38 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// The headers that zoomstream adds. An event has all of these but the signature's, a
-// malformed frame those that are known of it.
+// The headers that zoomstream adds. An event always has all of them but HeaderSignature; a
+// malformed frame has those that are known.
 const (
-	// HeaderID is the message's id, by which the stream stores it once: consumers may use it as the key of what they
-	// have handled. An event's is `<tracking id>:<16 hex digits of SHA-256(subject without keys, 0, body)>`, or
+	// HeaderID is the message's id, by which the stream deduplicates. Consumers may use it as the key of what they have
+	// handled. An event's is `<tracking id>:<16 hex digits of SHA-256(subject without keys, 0, body)>`, or
 	// `sha256:<32 hex digits>` without a tracking id or with `ZOOMSTREAM_DEDUPE=content`. Every message has one.
 	HeaderID = nats.MsgIdHdr
-	// HeaderEvent is the event's name, such as `meeting.started`, whole and not encoded; percent-encoded only if it holds
-	// what a header cannot. Absent from the bridge's own messages, but for the beginning of an event that was too large.
+	// HeaderEvent is the event's full name, such as `meeting.started`. It is percent-encoded only if it contains what a
+	// header cannot. Absent from the bridge's own messages, except for the start of an event that was too large.
 	HeaderEvent = "Zoom-Event"
 	// HeaderSubscription is the id of the event subscription at Zoom. Absent from alarms of a whole replica.
 	HeaderSubscription = "Zoom-Subscription"
-	// HeaderReceivedAt is when zoomstream read the frame: RFC 3339, UTC, always nine digits of a second, so that values
-	// sort as text. Absent from gaps and alarms, which say in their bodies when they were.
+	// HeaderReceivedAt is when zoomstream read the frame: RFC 3339, UTC, always with nine fractional digits, so that values
+	// sort as text. Absent from gaps and alarms, which have their times in the body.
 	HeaderReceivedAt = "Zoom-Received-At"
-	// HeaderEpoch is the number of the leadership under which the message was made. It grows whenever another replica, or
-	// the same one anew, leads the subscription, also after the buckets were deleted. Absent from alarms of a whole replica.
+	// HeaderEpoch is the number of the term in which the message was made. It grows with every new term of the
+	// subscription, whether another replica leads or the same one again, and also after the buckets were deleted.
+	// Absent from alarms of a whole replica.
 	HeaderEpoch = "Zoom-Epoch"
-	// HeaderSeq is the number of the message in its epoch and subscription, from 1. One may be missing where the stream had
-	// the event already. Absent from alarms of a whole replica.
+	// HeaderSeq is the message's number within its epoch and subscription, from 1. A number may be missing where the stream
+	// already had the event. Absent from alarms of a whole replica.
 	HeaderSeq = "Zoom-Seq"
-	// HeaderSignature is `valid` or `invalid`: whether Zoom's signature is that of the body. An invalid event is published all
-	// the same. Absent without `ZOOM_SECRET_TOKEN`.
+	// HeaderSignature is `valid` or `invalid`: whether Zoom's signature matches the body. An event with an invalid signature
+	// is still published. Absent without `ZOOM_SECRET_TOKEN`.
 	HeaderSignature = "Zoom-Signature"
 )
 
-// The headers that Zoom sends, under Zoom's own names. Each is absent if Zoom did not send it, or if it is over 512 bytes
-// or holds what a header cannot.
+// The headers that Zoom sends, under Zoom's own names. Each is absent if Zoom did not send it, if it is over 512 bytes, or
+// if it contains what a header cannot.
 const (
-	// HeaderTrackingID is Zoom's id of the operation behind the event. Several events of one operation share it, so it is no
-	// id of an event.
+	// HeaderTrackingID is Zoom's id of the operation behind the event. Several events of one operation share it, so it does
+	// not identify an event.
 	HeaderTrackingID = "x-zm-trackingid"
 	// HeaderSentAt is when Zoom sent the event, in whole seconds since 1970.
 	HeaderSentAt = "x-zm-request-timestamp"
@@ -50,24 +51,24 @@ const (
 	HeaderTraceparent = "traceparent"
 )
 
-// The headers that say what is in an event's body, so that nobody need parse it for them. Each is absent if the body does
-// not have it, or has something else there than is said here, or if it is over 512 bytes or holds what a header cannot.
+// The headers that repeat fields of an event's body, so that consumers need not parse it. Each is absent if the body lacks
+// the field or has another type there, if the value is over 512 bytes, or if it contains what a header cannot.
 const (
 	// HeaderAccount is `payload.account_id`.
 	HeaderAccount = "Zoom-Account"
-	// HeaderObjectID is `payload.object.id`, such as a meeting's number, as it stands: a string's text or a number's
-	// digits; Zoom has the same id as a string in some events and as a number in others. Absent where `object` is an
-	// array: that has several objects.
+	// HeaderObjectID is `payload.object.id`, such as a meeting's number: the text of a string or the digits of a number.
+	// Zoom sends the same id as a string in some events and as a number in others. Absent where `object` is an array,
+	// which holds several objects.
 	HeaderObjectID = "Zoom-Object-Id"
-	// HeaderObjectUUID is `payload.object.uuid`, such as that of one occurrence of a meeting; it may hold `/`, `+` and `=`.
+	// HeaderObjectUUID is `payload.object.uuid`, such as that of one occurrence of a meeting. It may contain `/`, `+` and `=`.
 	HeaderObjectUUID = "Zoom-Object-Uuid"
-	// HeaderEventAt is when the event happened, `event_ts`: RFC 3339, UTC, always three digits of a second, so that values
-	// sort as text. Absent also if it cannot be: over a year before the receipt, or over an hour after it.
+	// HeaderEventAt is when the event happened, `event_ts`: RFC 3339, UTC, always with three fractional digits, so that
+	// values sort as text. Also absent if implausible: over 366 days before the receipt, or over an hour after it.
 	HeaderEventAt = "Zoom-Event-At"
 )
 
 // The headers that events also have with `ZOOMSTREAM_CLOUDEVENTS=on`: the attributes of a CloudEvent (version 1.0) in the
-// binary mode of its binding for NATS. What is not visible ASCII in a value, and `"` and `%`, is percent-encoded.
+// binary mode of its NATS binding. In values, `"`, `%` and all but visible ASCII are percent-encoded.
 const (
 	// HeaderCESpecVersion is `1.0`.
 	HeaderCESpecVersion = "ce-specversion"
@@ -77,7 +78,7 @@ const (
 	HeaderCESource = "ce-source"
 	// HeaderCEType is the event's name, as in `Zoom-Event`.
 	HeaderCEType = "ce-type"
-	// HeaderCETime is when the event happened, or when it was received if it does not say so.
+	// HeaderCETime is when the event happened, or when it was received if the event does not say.
 	HeaderCETime = "ce-time"
 	// HeaderCEDataContentType is `application/json`.
 	HeaderCEDataContentType = "ce-datacontenttype"
@@ -85,15 +86,15 @@ const (
 	HeaderCESubject = "ce-subject"
 )
 
-// The headers that malformed frames have besides those above that are known, and dead letters of zoomstream forward
-// besides those of the event.
+// The headers that malformed frames have in addition to the known ones of those above. Dead letters of zoomstream forward
+// have them in addition to the event's.
 const (
-	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`. Of a dead
+	// HeaderReasonCode is why the frame is no event: `not_json`, `module`, `content`, `event` or `too_large`. On a dead
 	// letter it is why the event could not be delivered: `timeout`, `connection`, or `http_` and the status.
 	HeaderReasonCode = "Zoom-Reason-Code"
-	// HeaderReason is the same for people, in words that may change.
+	// HeaderReason is the same for people; its wording may change.
 	HeaderReason = "Zoom-Reason"
-	// HeaderSize is the length of the whole in bytes. Absent if the body is whole.
+	// HeaderSize is the full length in bytes. Absent if the body is not truncated.
 	HeaderSize = "Zoom-Size"
 )
 
@@ -103,8 +104,8 @@ const (
 	SignatureInvalid = "invalid"
 )
 
-// Headers is what the headers of a message say. What is absent or cannot be read is
-// zero.
+// Headers are the parsed headers of a message. A header that is absent or cannot be read
+// leaves its field zero.
 type Headers struct {
 	ID           string    // of the message
 	Event        string    // name
@@ -116,16 +117,16 @@ type Headers struct {
 	TrackingID    string
 	RequestID     string
 	Traceparent   string
-	Sent          time.Time // by Zoom, to the second; anything from 1970 to 9999, see [Plausible]
+	Sent          time.Time // by Zoom, to the second; any year from 1970 to 9999, see [Plausible]
 	ZoomSignature string
 
 	Account    string
 	ObjectID   string
 	ObjectUUID string
-	Happened   time.Time // by event_ts, to the millisecond; anything from 1970 to 9999, see [Plausible]
+	Happened   time.Time // event_ts, to the millisecond; any year from 1970 to 9999, see [Plausible]
 }
 
-// ParseHeaders reads the headers of a message.
+// ParseHeaders parses the headers of a message. It never fails: see [Headers].
 func ParseHeaders(h nats.Header) Headers {
 	parsed := Headers{
 		ID: text(h, HeaderID), Event: h.Get(HeaderEvent), Subscription: text(h, HeaderSubscription),
@@ -143,14 +144,14 @@ func ParseHeaders(h nats.Header) Headers {
 	return parsed
 }
 
-// latestSecond is the last one of the year 9999, the last one that RFC 3339 can write.
+// latestSecond is the last second of the year 9999, the latest that RFC 3339 can express.
 const latestSecond = 253402300799
 
-// maxValue bounds the values of headers; zoomstream writes none that are longer, but
+// maxValue bounds the values of headers in bytes. zoomstream writes no longer ones, except
 // for an event's name.
 const maxValue = 1024
 
-// text is a header's value, or "" if that is none of zoomstream's.
+// text is a header's value, or "" if it is too long to be from zoomstream.
 func text(h nats.Header, name string) string {
 	if value := h.Get(name); len(value) <= maxValue {
 		return value

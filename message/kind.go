@@ -6,21 +6,20 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// Kind is what a message is.
+// Kind is the kind of a message.
 type Kind string
 
 // The kinds.
 const (
 	KindUnknown   Kind = ""      // of a later version, or not zoomstream's: ignore it
-	KindEvent     Kind = "event" // an event of Zoom's; see [ParseHeaders]
+	KindEvent     Kind = "event" // an event from Zoom; see [ParseHeaders]
 	KindGap       Kind = subjects.Gap
 	KindMalformed Kind = subjects.Malformed
 	KindAlarm     Kind = subjects.Alarm
 )
 
-// KindOf returns what a message on a subject is, below the connector's prefix. That a
-// message has the header Zoom-Event does not make it an event: the beginning of one that
-// was too large has it, too.
+// KindOf returns the kind of a message by its subject and the connector's prefix. The header
+// Zoom-Event does not tell: the start of an event that was too large has it, too.
 func KindOf(prefix, subject string) Kind {
 	if kind, ok := subjects.ControlKind(prefix, subject); ok {
 		switch k := Kind(kind); k {
@@ -39,5 +38,5 @@ func KindOf(prefix, subject string) Kind {
 // Subject returns the subject of the bridge's messages of a kind.
 func (k Kind) Subject(prefix string) string { return subjects.Control(prefix, string(k)) }
 
-// BridgeSubjects returns the filter for all messages of the bridge's own.
+// BridgeSubjects returns the subject filter for all of the bridge's own messages.
 func BridgeSubjects(prefix string) string { return subjects.Control(prefix, ">") }

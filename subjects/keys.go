@@ -8,22 +8,23 @@ import (
 )
 
 const (
-	// MaxToken is the longest token of a key in bytes. Zoom's longest known ids take about 40.
+	// MaxToken is the maximum length of a key's token in bytes. Zoom's longest known ids take
+	// about 40.
 	MaxToken = 64
-	// NoKey is the token of a key that an event does not have. It is no value's token, since
+	// NoKey is the token of a key that an event does not have. No value has this token, since
 	// a leading _ is percent-encoded.
 	NoKey = "_"
 )
 
-// Keys says which keys of an event stand behind its name in a subject, each as one token,
-// that of the account first. The zero value is none.
+// Keys are the keys of an event that follow its name in a subject, each as one token, the
+// account's first. The zero value means none.
 type Keys struct {
 	Account bool // payload.account_id
 	Object  bool // payload.object.id
 }
 
-// ParseKeys reads "off", "object", "account" or "account.object", as ZOOMSTREAM_SUBJECT_KEY
-// has them.
+// ParseKeys parses a value of ZOOMSTREAM_SUBJECT_KEY: "off", "object", "account" or
+// "account.object". Anything else is an error.
 func ParseKeys(s string) (Keys, error) {
 	for _, k := range []Keys{{}, {Object: true}, {Account: true}, {Account: true, Object: true}} {
 		if k.String() == s {
@@ -33,7 +34,7 @@ func ParseKeys(s string) (Keys, error) {
 	return Keys{}, fmt.Errorf("subject key %q is unknown; use off, object, account or account.object", s)
 }
 
-// String returns the name that [ParseKeys] reads.
+// String returns the name that [ParseKeys] parses.
 func (k Keys) String() string {
 	switch k {
 	case Keys{Account: true}:
@@ -46,7 +47,7 @@ func (k Keys) String() string {
 	return "off"
 }
 
-// Count returns how many tokens the keys are.
+// Count returns the number of tokens, 0 to 2.
 func (k Keys) Count() (n int) {
 	if k.Account {
 		n++
@@ -57,8 +58,8 @@ func (k Keys) Count() (n int) {
 	return n
 }
 
-// Append appends the keys of an event to its subject, which [Subject] has made. An empty
-// value is a key that the event does not have.
+// Append appends the keys of an event to its subject, which [Subject] has made. Pass an empty
+// value for a key that the event does not have.
 func (k Keys) Append(subject, account, object string) string {
 	if k.Account {
 		subject += "." + Token(account)
@@ -69,8 +70,8 @@ func (k Keys) Append(subject, account, object string) string {
 	return subject
 }
 
-// Event returns the event name of a subject with these keys, as [Event] does of one
-// without any.
+// Event returns the event name of a subject with these keys, as [Event] does for one without
+// keys.
 func (k Keys) Event(prefix, subject string) (string, bool) {
 	for range k.Count() {
 		dot := max(strings.LastIndexByte(subject, '.'), 0)
@@ -83,9 +84,10 @@ func (k Keys) Event(prefix, subject string) (string, bool) {
 	return Event(prefix, subject)
 }
 
-// Token returns the token of a key: its value, with every byte but A-Z a-z 0-9 _ - and a
-// leading _ percent-encoded, cut if that exceeds [MaxToken] bytes, and [NoKey] if it is
-// empty. No two values share one.
+// Token returns the token of a key's value. Every byte but A-Z a-z 0-9 _ - is
+// percent-encoded, and so is a leading _. If the result exceeds [MaxToken] bytes, it is cut
+// and ends in "%-" and a digest of the whole value. The empty value gives [NoKey]. No two
+// values share a token.
 func Token(value string) string {
 	if value == "" {
 		return NoKey
@@ -109,8 +111,8 @@ func Token(value string) string {
 	return string(out[:MaxToken-len(cut)-2*cutBytes]) + cut + hex.EncodeToString(digest[:cutBytes])
 }
 
-// Value returns the value of a token made by [Token]; empty for [NoKey]. It is false for a
-// cut one, whose whole value only a header knows, and for what Token never makes.
+// Value reverses [Token]; for [NoKey] it returns the empty value. It returns false for a cut
+// token, whose full value only a header holds, and for what Token never makes.
 func Value(token string) (string, bool) {
 	if token == NoKey {
 		return "", true
@@ -125,12 +127,12 @@ func Value(token string) (string, bool) {
 	return value, true
 }
 
-// isToken reports whether a value is its own token.
+// isToken reports whether a value is its own token, that is, needs no encoding.
 func isToken(value string) bool {
 	return value != "" && len(value) <= MaxToken && value[0] != '_' && allLiteral(value)
 }
 
-// isCut reports whether a token may be a cut one.
+// isCut reports whether a token looks like a cut one.
 func isCut(token string) bool {
 	kept, digest, found := strings.Cut(token, cut)
 	return found && len(token) == MaxToken && len(digest) == 2*cutBytes && allLiteral(strings.ReplaceAll(kept, "%", "")) && allLiteral(digest)

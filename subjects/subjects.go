@@ -1,28 +1,29 @@
 // Package subjects maps Zoom event names to NATS subjects and back.
 //
-// meeting.started becomes zoom.meeting.started and app_deauthorized becomes
-// zoom.app_deauthorized, for the prefix zoom. The mapping is pure, total and
-// injective: every name, whatever Zoom sends, gives a valid subject, and two
-// names never share one.
+// With the prefix zoom, meeting.started becomes zoom.meeting.started and
+// app_deauthorized becomes zoom.app_deauthorized. The mapping is pure, total and
+// injective: every name, whatever Zoom sends, gives a valid subject, and no two
+// names share one.
 //
 //   - The bytes A-Z a-z 0-9 _ - stand for themselves; a dot separates tokens.
 //   - Any other byte is percent-encoded: "a b" becomes a%20b.
 //   - A dot that would make an empty token is percent-encoded: "a." becomes a%2E.
-//   - A leading _ is percent-encoded, since <prefix>._bridge is this program's.
+//   - A leading _ is percent-encoded, since <prefix>._bridge is reserved for
+//     zoomstream's own messages.
 //   - A name whose encoded form exceeds [MaxName] bytes is cut and ends in
 //     "%-" and a digest of the whole name.
 //   - The empty name is "%".
 //
 // # Keys
 //
-// A connector with ZOOMSTREAM_SUBJECT_KEY puts keys of the event behind its name, each as
+// A connector with ZOOMSTREAM_SUBJECT_KEY appends keys of the event to its name, each as
 // one token: zoom.meeting.started.86017254931. [Token] makes the token of a key and [Value]
-// reverses it, by the rules above, with these differences: a dot is encoded, the bound is
+// reverses it. They follow the rules above, except that a dot is encoded, the bound is
 // [MaxToken], and a key that the event does not have is [NoKey].
 //
-// Where the name ends and the keys begin does not show in a subject. So the header
-// Zoom-Event says what event it is. Who has only the subject needs to know the connector's
-// keys: [Keys.Event]. The bridge's own messages have no keys.
+// A subject does not show where the name ends and the keys begin, so read the event's name
+// from the header Zoom-Event. To read it from the subject alone, one needs to know the
+// connector's keys: see [Keys.Event]. The bridge's own messages have no keys.
 //
 // All functions are safe for concurrent use.
 package subjects
@@ -35,16 +36,16 @@ import (
 	"strings"
 )
 
-// MaxName is the longest encoded event name in bytes. NATS advises subjects
-// below 256 bytes (https://docs.nats.io/nats-concepts/subjects); Zoom's longest
-// known name has 58.
+// MaxName is the maximum length of an encoded event name in bytes. NATS advises
+// subjects below 256 bytes (https://docs.nats.io/nats-concepts/subjects); Zoom's
+// longest known name has 58.
 const MaxName = 200
 
 // The kinds of control messages, for [Control].
 const (
 	Gap       = "gap"       // an interval without a connection to Zoom
 	Malformed = "malformed" // a frame that is not an event
-	Alarm     = "alarm"     // a condition somebody should know of
+	Alarm     = "alarm"     // a condition somebody should know about
 )
 
 const (
@@ -55,8 +56,8 @@ const (
 	upperHex = "0123456789ABCDEF"
 )
 
-// Subject returns the subject of an event name below prefix, which must have
-// passed [CheckPrefix].
+// Subject returns the subject of an event name below prefix, without keys. The
+// prefix must have passed [CheckPrefix].
 func Subject(prefix, event string) string {
 	if plain(event) {
 		return prefix + "." + event
@@ -64,14 +65,14 @@ func Subject(prefix, event string) string {
 	return prefix + "." + encode(event)
 }
 
-// Control returns the subject of this program's own messages of a kind:
-// <prefix>._bridge.<kind>. With the kind > it is the filter for all of them.
+// Control returns the subject of zoomstream's own messages of a kind:
+// <prefix>._bridge.<kind>. The kind > gives the filter for all of them.
 func Control(prefix, kind string) string {
 	return prefix + "." + control + "." + kind
 }
 
-// ControlKind returns the kind of a subject made by [Control], known or not. It is false
-// for any other subject.
+// ControlKind returns the kind of a subject made by [Control], even an unknown kind. It
+// returns false for any other subject.
 func ControlKind(prefix, subject string) (kind string, ok bool) {
 	rest, below := strings.CutPrefix(subject, prefix)
 	kind, ok = strings.CutPrefix(rest, "."+control+".")
@@ -81,9 +82,9 @@ func ControlKind(prefix, subject string) (kind string, ok bool) {
 	return kind, true
 }
 
-// Event returns the event name of a subject made by [Subject]. It is false for
-// a subject below another prefix, for a control message, for a cut name (whose
-// end only the Zoom-Event header knows) and for what Subject never makes.
+// Event returns the event name of a subject made by [Subject]. It returns false
+// for a subject below another prefix, for a control message, for a cut name (only
+// the Zoom-Event header has all of it) and for what Subject never makes.
 func Event(prefix, subject string) (string, bool) {
 	name, found := strings.CutPrefix(subject, prefix+".")
 	if !found {
@@ -99,8 +100,9 @@ func Event(prefix, subject string) (string, bool) {
 	return event, true
 }
 
-// CheckPrefix reports why a prefix cannot start a subject: it is one or more
-// tokens of A-Z a-z 0-9 _ - separated by dots, none of them empty.
+// CheckPrefix returns an error if prefix cannot start a subject. A valid prefix
+// is one or more tokens of A-Z a-z 0-9 _ - separated by dots, none of them empty
+// or _bridge.
 func CheckPrefix(prefix string) error {
 	if prefix == "" {
 		return errors.New("the subject prefix is empty")
@@ -126,8 +128,8 @@ func literal(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-'
 }
 
-// plain reports whether a name is its own encoding, as all of Zoom's known
-// names are.
+// plain reports whether a name needs no encoding, as is true of all of Zoom's
+// known names.
 func plain(event string) bool {
 	if event == "" || len(event) > MaxName || event[0] == '_' {
 		return false

@@ -1,11 +1,11 @@
-// Package zoomtest has a simulated Zoom for tests of programs that read Zoom's events.
+// Package zoomtest simulates Zoom, for tests of programs that read Zoom's events.
 //
 // [Start] serves Zoom's token endpoint and its WebSocket on a free port of 127.0.0.1. A
 // connector, such as "zoomstream run", connects to it with the settings of [Sim.Env]. The test
 // then emits events, makes Zoom fail, and asks what became of each event.
 //
-// It is the simulator of "zoomstream sim"; docs/testing.md in zoomstream's repository says how
-// a team tests its consumers with it.
+// It is the simulator of "zoomstream sim"; docs/testing.md in zoomstream's repository explains
+// how a team tests its consumers with it.
 package zoomtest
 
 import (
@@ -22,24 +22,23 @@ import (
 )
 
 var (
-	// ErrNobody is the error of an event that no connection would get: it is not emitted.
+	// ErrNobody is returned if no connection is open to get the event. The event is not emitted.
 	ErrNobody = zoomsim.ErrNobody
-	// ErrUnknownEvent is the error of an event whose name is not known from public sources. Its
-	// text has the nearest names.
+	// ErrUnknownEvent is returned for an event name that is not known from public sources. Its
+	// text lists the most similar names.
 	ErrUnknownEvent = zoomsim.ErrUnknownEvent
 )
 
-// Subscription is the id of the event subscription, unless Options has another.
+// Subscription is the default id of the event subscription.
 const Subscription = "test"
 
-// Options configure a simulated Zoom. The zero value behaves well.
+// Options configure a simulated Zoom. The zero value makes one without faults.
 type Options struct {
-	// Subscription is the id of the event subscription. Empty: Subscription.
+	// Subscription is the id of the event subscription. Empty: the constant Subscription.
 	Subscription string
-	// SecretToken, if it is set, is what events are signed with, as Zoom does with an app's
-	// secret token.
+	// SecretToken, if set, signs the events, as Zoom does with an app's secret token.
 	SecretToken string
-	// TokenLifetime is how long an access token opens connections. 0: an hour.
+	// TokenLifetime is how long an access token can open connections. 0: an hour.
 	TokenLifetime time.Duration
 }
 
@@ -60,7 +59,7 @@ const (
 	accountID    = "zoomtest-account"
 )
 
-// Start starts a simulated Zoom that ends with the test.
+// Start starts a simulated Zoom and closes it at the end of the test.
 func Start(tb testing.TB, opt Options) *Sim {
 	tb.Helper()
 	s := New(opt)
@@ -68,7 +67,8 @@ func Start(tb testing.TB, opt Options) *Sim {
 	return s
 }
 
-// New starts a simulated Zoom. The caller closes it. It panics if there is no free port.
+// New starts a simulated Zoom, which the caller must close. It panics if there is no free
+// port.
 func New(opt Options) *Sim {
 	opt.Subscription = cmp.Or(opt.Subscription, Subscription)
 	sim := zoomsim.New(zoomsim.Options{
@@ -79,13 +79,15 @@ func New(opt Options) *Sim {
 	return &Sim{URL: server.URL, opt: opt, sim: sim, server: server}
 }
 
-// Close ends all connections and waits for what the Sim has started. It may be called again.
+// Close ends all connections and waits until everything that the Sim has started has ended.
+// Further calls are harmless.
 func (s *Sim) Close() {
 	s.sim.Close() // before the server, which would wait for requests that hang on purpose
 	s.server.Close()
 }
 
-// Env are the settings of a connector, each NAME=VALUE, for [os/exec.Cmd.Env].
+// Env returns the settings with which a connector connects to the Sim, each as NAME=VALUE, for
+// [os/exec.Cmd.Env].
 func (s *Sim) Env() []string {
 	env := []string{
 		"ZOOM_CLIENT_ID=" + clientID, "ZOOM_CLIENT_SECRET=" + clientSecret, "ZOOM_ACCOUNT_ID=" + accountID,
@@ -98,27 +100,29 @@ func (s *Sim) Env() []string {
 	return env
 }
 
-// WaitReady blocks until a connector is connected, so that it gets the events which are
-// emitted then. The error is ctx's cause.
+// WaitReady blocks until a connector is connected and gets the events that are emitted from
+// then on. If ctx ends first, it returns ctx's cause.
 func (s *Sim) WaitReady(ctx context.Context) error {
 	return s.sim.WaitReady(ctx, s.opt.Subscription)
 }
 
-// Emit emits one event and does not wait until it is written. Its body is a sample of Zoom's
-// with event_ts of now, a number "sim_seq" that no other body has, and the changes made. Each
-// change is PATH=VALUE, such as payload.object.id=5: the path has names of members and, for
-// elements of arrays, numbers from 0; what is missing is made. The value is JSON, or else any text,
-// which becomes a string. At most 64 changes can be made, in paths of at most 16 names.
+// Emit emits one event and does not wait until it is written to the connection. The body is a
+// sample of Zoom's, with the present time as event_ts, a unique number "sim_seq", and the given
+// changes.
 //
-// It is an [ErrUnknownEvent], an [ErrNobody] or a change that cannot be made: then nothing is
-// emitted.
+// Each change is PATH=VALUE, such as payload.object.id=5. The path consists of member names and,
+// for array elements, numbers from 0; missing members are created. The value is JSON, or else
+// text, which becomes a string. There can be at most 64 changes, with paths of at most 16 names.
+//
+// The error is an [ErrUnknownEvent], an [ErrNobody], or says which change cannot be made. In
+// each case nothing is emitted.
 func (s *Sim) Emit(event string, changes ...string) error {
 	action := url.Values{"subscription": {s.opt.Subscription}, "event": {event}, "set": changes}
 	return s.Do("emit?" + action.Encode())
 }
 
-// EmitBody emits an event with this body, byte for byte, whatever it is. The error is an
-// [ErrNobody]; then nothing is emitted.
+// EmitBody emits an event with exactly this body, which may be anything, and does not wait until
+// it is written. The error is an [ErrNobody]; then nothing is emitted.
 func (s *Sim) EmitBody(body []byte) error {
 	if err := s.sim.CheckLive(s.opt.Subscription); err != nil {
 		return err
@@ -127,14 +131,14 @@ func (s *Sim) EmitBody(body []byte) error {
 	return nil
 }
 
-// EmitMeeting emits the six events of one meeting, a pace after each other, and at least a
-// millisecond: meeting.created, meeting.started, meeting.participant_joined,
-// meeting.participant_left, meeting.ended and recording.completed. Their ids, times, host and
-// participant agree. The number of the meeting is id, or made up if that is 0. It returns that
-// number and the meeting's uuid.
+// EmitMeeting emits the six events of one meeting: meeting.created, meeting.started,
+// meeting.participant_joined, meeting.participant_left, meeting.ended and recording.completed.
+// They are pace apart, at least a millisecond. Their ids, times, host and participant agree. The
+// number of the meeting is id, or made up if id is 0. EmitMeeting returns that number and the
+// meeting's uuid.
 //
-// If nobody is connected at first, it is an [ErrNobody]. If ctx ends before the last event is
-// emitted, it is ctx's cause.
+// The error is an [ErrNobody] if nobody is connected at first, or ctx's cause if ctx ends before
+// the last event is emitted.
 func (s *Sim) EmitMeeting(ctx context.Context, id int64, pace time.Duration) (number int64, uuid string, err error) {
 	m := zoomsim.NewMeeting(id)
 	if err := s.sim.CheckLive(s.opt.Subscription); err != nil {
@@ -144,28 +148,29 @@ func (s *Sim) EmitMeeting(ctx context.Context, id int64, pace time.Duration) (nu
 	return m.ID, m.UUID, err
 }
 
-// Replay emits the events of a file, so many per second, or with 0 as fast as the connector
-// takes them. Its lines are those of "zoomstream tail --json", of which it passes over what is no
-// event, or bodies of events. It returns how many it emitted; if these are not all, then also why.
+// Replay emits the events of a file at perSecond, or with 0 as fast as the connector accepts
+// them. Each line of the file is a line of "zoomstream tail --json", which is skipped if it is
+// no event, or the body of an event. Replay returns the number of events emitted and, if that is
+// not all, an error.
 func (s *Sim) Replay(ctx context.Context, file io.Reader, perSecond float64) (int64, error) {
 	return s.sim.Replay(ctx, s.opt.Subscription, file, perSecond)
 }
 
-// Do does an action of the control API, which "curl URL/control/" lists with its parameters:
-// "cut" resets the connection, "refuse?mode=new&count=2" refuses the next two,
-// "late?by=2h&for=1m" makes the events of a minute two hours old, "duplicate?times=3" sends each
-// event three times, "reset" lifts all faults. An action that the API does not know or that lacks a
-// parameter is an error. Those that emit need subscription=ID, that of Options.
+// Do performs an action of the control API. "curl URL/control/" lists all actions with their
+// parameters: "cut" resets the connection, "refuse?mode=new&count=2" refuses the next two,
+// "late?by=2h&for=1m" makes the events of one minute two hours old, "duplicate?times=3" sends each
+// event three times, "reset" lifts all faults. An unknown action or a missing parameter is an
+// error. Actions that emit events need subscription=ID, the one in Options.
 func (s *Sim) Do(action string) error {
 	_, err := s.sim.Do(action)
 	return err
 }
 
-// Drain blocks until each event is written to a connection, or lost with one. The error is ctx's
-// cause.
+// Drain blocks until each event is written to a connection, or lost with one. If ctx ends first,
+// it returns ctx's cause.
 func (s *Sim) Drain(ctx context.Context) error { return s.sim.Drain(ctx, "") }
 
-// Event is what became of an emitted event.
+// Event is an emitted event and what became of it.
 type Event struct {
 	Name       string // such as meeting.started
 	TrackingID string // Zoom's x-zm-trackingid
@@ -173,10 +178,10 @@ type Event struct {
 	// Outcome is what became of it. Written: it was handed to the connection. Queued: it waits for
 	// that. Nobody: there was no connection. Lost: it was queued when its connection ended.
 	Outcome Outcome
-	Copy    int // 1 for the first repetition of an event, 2 for the next; 0 for the event itself
+	Copy    int // 0 for the event itself, 1 for its first repetition, 2 for the next
 }
 
-// Outcome says what became of an event.
+// Outcome is what became of an event.
 type Outcome = zoomsim.Outcome
 
 // The outcomes.
@@ -187,7 +192,7 @@ const (
 	Lost    = zoomsim.Lost
 )
 
-// Events are the events that were emitted, in order. Of more than a million the latest are kept.
+// Events returns the emitted events in order. Only the latest million are kept.
 func (s *Sim) Events() []Event {
 	var events []Event
 	for _, e := range s.sim.Ledger().Entries {

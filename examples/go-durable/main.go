@@ -1,9 +1,9 @@
-// Command go-durable writes a line into a file for each event of a meeting: once, whatever crashes, and in the stream's
-// order.
+// Command go-durable writes one line into a file for each event of a meeting: exactly once, whatever crashes, and in the
+// stream's order.
 //
-// The effect happens once because the line holds the message's id: the effect and the note that it has happened are one
-// write, so that a crash leaves both or neither. A second delivery finds the id and is only acknowledged. With a database
-// the id is a key, written in the transaction of the effect; to an HTTP API it goes as the idempotency key.
+// The effect happens once because the line holds the message's id. The effect and the record of it are a single write, so
+// a crash leaves both or neither. A second delivery finds the id and is only acknowledged. With a database, store the id
+// as a key in the same transaction as the effect; with an HTTP API, send it as the idempotency key.
 package main
 
 import (
@@ -49,7 +49,7 @@ func run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	// One message in hand: with more, those that a crash leaves behind would come back after newer ones.
+	// One message at a time: with more, those in hand at a crash would be redelivered after newer ones.
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "ZOOM", jetstream.ConsumerConfig{
 		Durable: "go-durable", FilterSubject: "zoom.meeting.>", MaxAckPending: 1, AckWait: 5 * time.Second,
 	})
@@ -67,12 +67,12 @@ func run(ctx context.Context, path string) error {
 		switch {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed): // by Stop
 			return nil
-		case err != nil: // such as a consumer that somebody has deleted: begin again
+		case err != nil: // somebody has deleted the consumer, for example: start again
 			return err
 		}
 		if h := message.ParseHeaders(msg.Headers()); !done[h.ID] {
 			if err := write(file, entry{h.ID, h.Event, h.ObjectID}); err != nil {
-				return err // not acknowledged: it comes again
+				return err // not acknowledged: it will be redelivered
 			}
 			done[h.ID] = true
 		}
@@ -85,7 +85,7 @@ func run(ctx context.Context, path string) error {
 // entry is a line of the file: the effect.
 type entry struct{ ID, Event, Object string }
 
-// write returns when the line is on the disk.
+// write appends a line and returns once it is on disk.
 func write(file *os.File, e entry) error {
 	if err := json.NewEncoder(file).Encode(e); err != nil { // one write
 		return err
@@ -93,7 +93,7 @@ func write(file *os.File, e entry) error {
 	return file.Sync()
 }
 
-// openLedger returns the file and the ids that are in it. It belongs to one process.
+// openLedger returns the file and the ids in it. Only one process may use the file.
 func openLedger(path string) (*os.File, map[string]bool, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -103,7 +103,7 @@ func openLedger(path string) (*os.File, map[string]bool, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest is a line that a crash has cut off
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest is a line cut short by a crash
 	done := make(map[string]bool)
 	for line := range bytes.Lines(text) {
 		var e entry

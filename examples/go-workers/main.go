@@ -1,8 +1,8 @@
 // Command go-workers is one of several workers that share the events: all events of a meeting go to one worker, in the
-// stream's order, also after kill -9.
+// stream's order, even after kill -9.
 //
-// A shared durable consumer cannot do that: what a crashed worker had in hand comes again behind newer events. So each
-// worker reads the whole stream from its own checkpoint, and keeps the meetings whose hash is its own.
+// A shared durable consumer cannot do that: what a crashed worker had in hand is redelivered after newer events. So each
+// worker reads the whole stream from its own checkpoint, and handles only the meetings whose hash selects it.
 package main
 
 import (
@@ -60,7 +60,7 @@ func run(ctx context.Context, worker, of int) error {
 		return err
 	}
 	state := stream.CachedInfo().State
-	if last > state.LastSeq { // it would wait in silence until the new stream is as long
+	if last > state.LastSeq { // or it would wait silently until the new stream is as long
 		return fmt.Errorf("the checkpoint is %d and the stream ends at %d: it is another stream", last, state.LastSeq)
 	}
 	if last > 0 && last+1 < state.FirstSeq {
@@ -96,7 +96,7 @@ func run(ctx context.Context, worker, of int) error {
 	}
 }
 
-// keyOf is what order is kept for: the meeting, or another object.
+// keyOf is the key within which order is kept: the meeting or another object, else the account.
 func keyOf(h message.Headers) string { return cmp.Or(h.ObjectID, h.Account) }
 
 func workerOf(key string, of int) int {
@@ -105,8 +105,8 @@ func workerOf(key string, of int) int {
 	return int(hash.Sum32() % uint32(of))
 }
 
-// handled is a line of the file: the effect, and with the sequence number the checkpoint. They are one write, so that
-// the effect happens once. With a database they are one transaction.
+// handled is a line of the file. It holds the effect and, as its sequence number, the checkpoint: both in a single write,
+// so that the effect happens once. With a database, use one transaction.
 type handled struct {
 	Seq            uint64
 	Key, ID, Event string
@@ -134,7 +134,7 @@ func openHandled(path string) (*os.File, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest is a line that a crash has cut off
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest is a line cut short by a crash
 	var last handled
 	for line := range bytes.Lines(text) {
 		if err := json.Unmarshal(line, &last); err != nil {
