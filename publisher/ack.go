@@ -11,23 +11,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// JetStream's error codes that condemn the message rather than the moment
-// (nats-server, server/errors.json).
+// codeMessageTooLarge is the error code of JetStream that is about the message itself, so that
+// a retry cannot succeed (nats-server, server/errors.json).
 const codeMessageTooLarge = 10054
 
-// pubAck is what counts of JetStream's answer to a publish
+// pubAck is the relevant part of JetStream's answer to a publish
 // (https://docs.nats.io/reference/reference-protocols/nats_api_reference).
 type pubAck struct {
 	Sequence  uint64
 	Duplicate bool
 }
 
-// errElsewhere says that a stream in another domain has stored the message, too, such as
-// one at a leaf node that has the same subjects. It is no answer of the stream's.
+// errElsewhere means that a stream in another domain has stored the message too, such as one
+// at a leaf node with the same subjects. It is not an answer from our stream.
 var errElsewhere = errors.New("acknowledged by another domain")
 
-// parseAck reads an answer of a stream in a domain: the acknowledgement, or the error it
-// carries. An empty name stands for any.
+// parseAck parses the answer to a publish: an acknowledgement by this stream in this domain,
+// or else an error. An empty stream or domain matches any.
 func parseAck(msg *nats.Msg, stream, domain string) (pubAck, error) {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		return pubAck{}, jetstream.ErrNoStreamResponse
@@ -62,7 +62,7 @@ func parseAck(msg *nats.Msg, stream, domain string) (pubAck, error) {
 	return pubAck{Sequence: answer.Sequence, Duplicate: answer.Duplicate}, nil
 }
 
-// permanent reports whether a message can never be stored as it is.
+// permanent reports whether an error means that a message can never be stored as it is.
 func permanent(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return api.ErrorCode == codeMessageTooLarge
@@ -70,18 +70,19 @@ func permanent(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) || errors.Is(err, nats.ErrBadHeaderMsg)
 }
 
-// replyBase is that of the numbers in a reply subject.
+// replyBase is the base of the numbers in a reply subject.
 const replyBase = 32
 
-// appendReply appends what names one sending in the subject of its answer: the entry,
-// and the round, since an error that answers an earlier round says nothing any more.
+// appendReply appends the part of a reply subject that identifies one sending: the entry's
+// number and the round. The round is needed because an error that answers an earlier round
+// no longer means anything.
 func appendReply(b []byte, number, round uint64) []byte {
 	b = strconv.AppendUint(b, number, replyBase)
 	b = append(b, '.')
 	return strconv.AppendUint(b, round, replyBase)
 }
 
-// parseReply reads what appendReply has appended to a prefix.
+// parseReply parses what appendReply has appended to a prefix.
 func parseReply(prefix, subject string) (number, round uint64, ok bool) {
 	reply, _ := strings.CutPrefix(subject, prefix)
 	first, second, _ := strings.Cut(reply, ".")

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// inDoubt reports whether a message was sent so long ago that the stream may
-// have stored it and forgotten its id since. One without an id cannot be told
-// from others.
+// inDoubt reports whether a message was sent so long ago that the stream may have
+// stored it and forgotten its id since. A message without an id is never in doubt:
+// it could not be recognised in the stream.
 func (s *sender) inDoubt(e *entry, now time.Time) bool {
 	window := s.opt.DuplicateWindow
 	return e.sends > 0 && window > 0 && s.opt.Stream != "" && now.Sub(e.first) > window*3/4 && idOf(e.msg) != ""
@@ -21,9 +21,9 @@ func (s *sender) inDoubt(e *entry, now time.Time) bool {
 
 func idOf(msg *nats.Msg) string { return msg.Header.Get(nats.MsgIdHdr) }
 
-// lookUp finds out which of the sent and unacknowledged messages are stored,
-// by reading what the stream has got since the oldest of them was sent. It
-// settles those, and takes the others for not sent.
+// lookUp finds out which of the sent and unacknowledged messages are stored, by
+// reading what the stream stored since the oldest of them was sent. It settles
+// those that are stored, and treats the others as sent only now.
 func (s *sender) lookUp(ctx context.Context) error {
 	if err := s.readIDs(ctx, s.doubtful()+1); err != nil {
 		return fmt.Errorf("look up whether messages in doubt are stored: %w", err)
@@ -33,8 +33,7 @@ func (s *sender) lookUp(ctx context.Context) error {
 	return nil
 }
 
-// doubtful is the last sequence of the stream that is older than all messages that may
-// be stored.
+// doubtful is the last sequence of the stream before any of the messages that may be stored.
 func (s *sender) doubtful() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +46,7 @@ func (s *sender) doubtful() uint64 {
 	return after
 }
 
-// find applies what was read to the messages that may be stored.
+// find looks for the messages that may be stored in what was read of the stream.
 func (s *sender) find() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,15 +66,15 @@ func (s *sender) find() {
 }
 
 // seen is what was read of the stream to look messages up. It is kept as long as
-// messages are in doubt: those that an earlier process has left come in their
-// thousands, and all begin at the same place.
+// messages are in doubt: an earlier process may leave thousands of them, and all their
+// look-ups start at the same place.
 type seen struct {
-	from, through uint64            // sequences that were read
-	ids           map[string]uint64 // of these messages, with their sequences
+	from, through uint64            // first and last sequence that was read
+	ids           map[string]uint64 // sequences by message id
 }
 
-// readIDs reads the ids of the stream's messages from a sequence on, as far as that
-// has not been done.
+// readIDs reads the ids of the stream's messages from a sequence to the end, except those
+// already read.
 func (s *sender) readIDs(ctx context.Context, from uint64) error {
 	stream, err := s.js.Stream(ctx, s.opt.Stream)
 	if err != nil {
@@ -96,13 +95,13 @@ func (s *sender) readIDs(ctx context.Context, from uint64) error {
 	return nil
 }
 
-// lookUpBatch is how many messages are asked for at once: nothing is published
-// meanwhile, and one after the other would take a round trip each. It bounds memory,
-// as the answers hold the bodies.
+// lookUpBatch is how many messages are requested at once. Nothing is published during a
+// look-up, and requests one by one would take a round trip each. The bound limits memory,
+// since the answers contain the bodies.
 const lookUpBatch = 32
 
-// readBatch reads the id of the next message, wherever it is, and those of the
-// sequences right behind it.
+// readBatch reads the id of the next message, at whatever sequence it is, and those of the
+// sequences right after it, up to lookUpBatch and last.
 func (s *sender) readBatch(ctx context.Context, stream jetstream.Stream, last uint64) error {
 	next, err := stream.GetMsg(ctx, s.seen.through+1, jetstream.WithGetMsgSubject(">")) // not deleted
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -1,11 +1,11 @@
-// Package publisher publishes messages to NATS JetStream pipelined, in order,
+// Package publisher publishes messages to NATS JetStream, pipelined and in order,
 // and accounts for every acknowledgement.
 //
 // A [Publisher] keeps a window of messages in flight. As long as all goes well
 // it sends each message as it comes. On the first sign of trouble (no responder,
-// an error answer, a lost connection, an acknowledgement that stays away or that a
-// later one overtakes) it pauses, probes with the oldest unacknowledged message and,
-// once that one is acknowledged, sends the rest again in their order:
+// an error answer, a lost connection, an acknowledgement that is overdue or
+// overtaken by a later one) it pauses and probes with the oldest unacknowledged
+// message. Once that one is acknowledged, it sends the rest again in order:
 //
 //	       error, disconnect, ack time-out or overtaken
 //	open ---------------------------------> probing (window 1, back-off 250 ms to 2 s)
@@ -13,33 +13,34 @@
 //	  +-----------------------------------------+
 //	       oldest message acknowledged
 //
-// A message has one place, in one queue, from its acceptance to its acknowledgement:
+// From its acceptance to its acknowledgement, a message has one place in one queue:
 //
 //	stored <--- [ in flight | to be sent ] <--- Publish, Offer
 //	          oldest        |           newest
-//	                        +--> sent; a pause takes this mark back to the oldest
+//	                        +--> sent; a pause moves this mark back to the oldest
 //
-// So the following holds:
+// Therefore:
 //
-//   - What is accepted and not acknowledged is in the queue, and [Publisher.Unacked]
-//     shows it. It leaves by an acknowledgement or a look-up, and by nothing else.
+//   - Every message that is accepted and not acknowledged is in the queue, and
+//     [Publisher.Unacked] shows it. Only an acknowledgement or a look-up removes it.
 //   - Messages are sent in the order in which they were accepted, also when they are
 //     sent again.
-//   - A message is noted as sent before it is, never after.
-//   - Bounds of [Options] hold for the queue as a whole.
+//   - A message is marked as sent before it is sent, never after.
+//   - The bounds of [Options] apply to the queue as a whole.
 //
-// Order survives whatever hits the connection, the server or the stream, but for a
-// message that is refused or dropped alone while its successors in flight are stored:
-// it is stored after those, at most a window of them.
+// Order survives any failure of the connection, the server or the stream, with one
+// exception: if a single message is refused or dropped while its successors in flight
+// are stored, it is stored after those, at most a window of them.
 //
 // A message accepted by [Publisher.Publish] is never dropped. It may be sent
 // more than once, so each one should carry a Nats-Msg-Id by which the stream
 // recognises the repetition
 // (https://docs.nats.io/nats-concepts/jetstream/streams#message-deduplication).
-// When the stream may have forgotten it, the message is looked up first.
+// If the stream may have forgotten the id, the message is looked up before it is
+// sent again.
 //
 // The connection should have nats.ReconnectBufSize(-1): the client's own buffer
-// would send old messages behind the publisher's back after a reconnect.
+// would send old messages after a reconnect, without the publisher's knowledge.
 package publisher
 
 import (
@@ -59,59 +60,59 @@ var ErrClosed = errors.New("publisher is closed")
 // Options of a Publisher. The zero value of each field is usable.
 type Options struct {
 	// Stream is the stream whose acknowledgements count. One from another
-	// stream, which holds the subject by mistake, pauses publishing. Empty:
-	// any stream will do.
+	// stream, to which the subject belongs by mistake, pauses publishing.
+	// Empty: any stream counts.
 	Stream string
-	// DuplicateWindow is the stream's. A message that was sent and not
-	// acknowledged for nearly so long may be stored and its id forgotten, so
-	// it is looked up in Stream before it is sent again. 0: never. After is
-	// where such a look begins at the earliest: the stream's last sequence
-	// when the publisher was made.
+	// DuplicateWindow is that of the stream. A message that was sent over three
+	// quarters of it ago and not acknowledged may be stored, and its id soon
+	// forgotten. So it is looked up in Stream before it is sent again. 0: never.
 	DuplicateWindow time.Duration
-	After           uint64
+	// After is the stream's last sequence when the publisher was made. A
+	// look-up of a message that this publisher sent reads only what comes after it.
+	After uint64
 	// Window is the number of messages in flight, 1024 by default.
 	Window int
 	// MaxPending and MaxPendingBytes bound what Publish accepts before it
-	// blocks: 4096 messages and 32 MiB by default. A single larger message is
-	// accepted when nothing else is pending.
+	// blocks: 4096 messages and 32 MiB by default. MaxPending is at least
+	// Window. A single larger message is accepted when nothing else is pending.
 	MaxPending      int
 	MaxPendingBytes int
-	// AckWait is how long an acknowledgement may take, 5 s by default; while
-	// others keep coming in order, longer.
+	// AckWait is how long the oldest message may wait for its acknowledgement,
+	// 5 s by default. It starts anew whenever the message before is acknowledged.
 	AckWait time.Duration
 
-	// The functions below are called by Run's goroutine and must not block.
+	// Run's goroutine calls the functions below; they must not block.
 
-	// Acked is told of each stored message.
+	// Acked is called with each stored message.
 	Acked func(Ack)
-	// Refused is asked for a replacement of a message that can never be stored
+	// Refused returns a replacement for a message that can never be stored
 	// as it is (too large, for example). The replacement takes its place in
-	// the order; if it is refused too, Refused is asked once more. Without
-	// one, the message is tried again for ever.
+	// the order. If it is refused too, Refused is called once more. If Refused
+	// is not set or returns nil, the message is retried for ever.
 	Refused func(msg *nats.Msg, err error) *nats.Msg
-	// Changed is told why publishing pauses, and with nil when it goes on.
+	// Changed is called with the reason when publishing pauses, and with nil
+	// when it resumes.
 	Changed func(err error)
 }
 
 // Message is what Offer accepts.
 type Message struct {
 	Msg   *nats.Msg
-	Owner any // what the caller knows it by; handed back with the acknowledgement
-	Size  int // of Msg, as the function Size has it, if the caller knows; 0: it is asked
-	// Sent is when the message may have been sent before, by a process that
-	// has ended; zero: never. After is the stream's last sequence then, or an
-	// older one.
+	Owner any // the caller's reference to the message; returned in its Ack
+	Size  int // bytes of Msg according to the function Size, if the caller knows; 0: computed
+	// Sent is when an earlier process may have sent the message; zero: never.
+	// After is the stream's last sequence at that time, or an older one.
 	Sent  time.Time
 	After uint64
 }
 
-// Ack tells that a message is stored.
+// Ack says that a message is stored.
 type Ack struct {
 	Msg       *nats.Msg
 	Owner     any    // of the Message; nil if it came by Publish
 	Sequence  uint64 // in the stream; of the original for a duplicate
-	Duplicate bool   // the stream had the message's id already
-	Resent    bool   // it was sent more than once, so Duplicate may speak of our own repetition
+	Duplicate bool   // the stream already had the message's id
+	Resent    bool   // it was sent more than once, so Duplicate may refer to our own repetition
 	Accepted  time.Time
 	Sent      time.Time // last sending
 }
@@ -121,14 +122,15 @@ type Stats struct {
 	Acked      uint64 // messages acknowledged, duplicates included
 	Duplicates uint64 // of these, recognised by the stream on their first sending
 	Resent     uint64 // repeated sendings
-	Refused    uint64 // messages replaced by Options.Refused
+	Refused    uint64 // replacements by Options.Refused
 	Pending    int    // accepted and not yet acknowledged
 	Bytes      int    // size of the pending messages
-	Sequence   uint64 // of the stream, the last one known
-	Err        error  // why publishing is paused; nil while it is open
+	Sequence   uint64 // last known sequence of the stream
+	Err        error  // why publishing is paused; nil while it is not
 }
 
-// Publisher publishes in order. Run does the work; Publish hands it messages.
+// Publisher publishes messages in order. Publish and Offer accept messages; Run sends them.
+// All methods but Run are safe for concurrent use.
 type Publisher struct {
 	js   jetstream.JetStream
 	opt  Options
@@ -136,14 +138,14 @@ type Publisher struct {
 	room chan struct{} // to Publish: something was acknowledged
 	done chan struct{} // closed when Run has ended
 
-	mu    sync.Mutex // never held while something is sent or a function of Options is called
+	mu    sync.Mutex // never held while sending or calling a function of Options
 	queue queue
-	idle  chan struct{} // closed when nothing is pending any more; nil if nobody waits
+	idle  chan struct{} // closed once nothing is pending; nil if nobody waits
 	stats Stats
 }
 
-// New returns a Publisher for a stream of js, which may be one in another domain. It does
-// nothing before Run.
+// New returns a Publisher for a stream of js, possibly in another JetStream domain. Nothing is
+// sent before Run.
 func New(js jetstream.JetStream, opt Options) *Publisher {
 	opt.Window = cmp.Or(opt.Window, 1024)
 	opt.MaxPending = max(cmp.Or(opt.MaxPending, 4096), opt.Window)
@@ -160,10 +162,10 @@ func New(js jetstream.JetStream, opt Options) *Publisher {
 	}
 }
 
-// Publish accepts a message, which must not be changed afterwards. It waits
-// while the bounds of Options are reached, which is back-pressure, and returns
-// the context's error, or ErrClosed, only if the message was not accepted.
-// Messages are sent in the order in which they are accepted.
+// Publish accepts a message, which must not be changed afterwards. It blocks
+// while the bounds of Options are reached, which is back-pressure. It does not
+// wait for the acknowledgement. An error, the context's cause or ErrClosed,
+// means that the message was not accepted.
 func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
 	for !p.Offer(Message{Msg: msg}) {
 		select {
@@ -177,7 +179,8 @@ func (p *Publisher) Publish(ctx context.Context, msg *nats.Msg) error {
 	return nil
 }
 
-// Offer is Publish without waiting: it reports whether the message was accepted.
+// Offer is Publish without blocking: it reports whether the message was accepted. It never is
+// once Run has ended.
 func (p *Publisher) Offer(m Message) bool {
 	e := entry{msg: m.Msg, owner: m.Owner, size: m.Size, accepted: time.Now()}
 	if e.size == 0 {
@@ -189,8 +192,8 @@ func (p *Publisher) Offer(m Message) bool {
 	return p.accept(e)
 }
 
-// Room gets a value when there is room again after Offer has found none. Whoever
-// takes it should offer until there is none.
+// Room returns a channel that gets a value when there is room again after Offer found none.
+// The receiver should call Offer until there is no more room.
 func (p *Publisher) Room() <-chan struct{} { return p.room }
 
 func (p *Publisher) accept(e entry) bool {
@@ -205,13 +208,13 @@ func (p *Publisher) accept(e entry) bool {
 		return false
 	}
 	if p.queue.next == p.queue.tail {
-		signal(p.wake) // else Run knows that there is something to send
+		signal(p.wake) // otherwise Run already knows that there is something to send
 	}
 	p.queue.push(e)
 	p.stats.Pending++
 	p.stats.Bytes += e.size
 	if p.fits(0) {
-		signal(p.room) // for the next one who waits
+		signal(p.room) // for the next waiter
 	}
 	return true
 }
@@ -220,11 +223,11 @@ func (p *Publisher) fits(size int) bool {
 	return p.stats.Pending < p.opt.MaxPending && p.stats.Bytes+size <= p.opt.MaxPendingBytes
 }
 
-// Unacked calls each with the messages that are accepted and not acknowledged, oldest
-// first, until it returns false. Sent and After tell of each whether it may have been
-// sent, and so may be stored, as Offer has it. A message is no more among them when
-// Acked is told of it. The Publisher stands still meanwhile: each must not block, nor
-// call it.
+// Unacked calls each with every message that is accepted and not acknowledged, oldest
+// first, until it returns false. As in Offer, a Sent that is not zero means that the message
+// may have been sent, and so may be stored. A message is no longer among them by the time
+// Acked is called with it. The Publisher is locked meanwhile: each must not block or call
+// its methods.
 func (p *Publisher) Unacked(each func(m Message) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,8 +240,9 @@ func (p *Publisher) Unacked(each func(m Message) bool) {
 	}
 }
 
-// Flush waits until everything accepted so far, and meanwhile, is stored. It
-// returns the context's error, or ErrClosed when Run has ended before.
+// Flush waits until everything is stored that was accepted before and during the
+// wait. It returns the context's cause if the context ends first, or ErrClosed if
+// Run does.
 func (p *Publisher) Flush(ctx context.Context) error {
 	p.mu.Lock()
 	if p.stats.Pending == 0 {
@@ -261,15 +265,15 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	}
 }
 
-// Stats returns the present counters. It may be called at any time.
+// Stats returns the present counters. It is safe for concurrent use.
 func (p *Publisher) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
 }
 
-// Size is about what a message takes in memory. (Its own Size encodes the
-// headers.)
+// Size is roughly what a message takes in memory, in bytes. It is cheaper than
+// [nats.Msg.Size], which encodes the headers.
 func Size(msg *nats.Msg) int {
 	size := len(msg.Subject) + len(msg.Data)
 	for key, values := range msg.Header {
@@ -281,7 +285,7 @@ func Size(msg *nats.Msg) int {
 	return size
 }
 
-// signal fills a channel of capacity one.
+// signal fills a channel of capacity one, unless it is full.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -12,28 +12,28 @@ type entry struct {
 	owner    any
 	size     int
 	accepted time.Time
-	first    time.Time // first sending, or when it was last known not to be stored
-	after    uint64    // the last known sequence of the stream then
+	first    time.Time // first sending, or when it was last known not to be stored; zero: not sent
+	after    uint64    // the stream's last known sequence at that time
 	sent     time.Time // last sending; zero: not yet
 	sends    int
 	acked    bool
 	replaced int // how often Options.Refused gave another msg
 }
 
-// queue is the ring of the accepted messages, from the oldest that is not
-// acknowledged on. They have consecutive numbers:
+// queue is a ring of the accepted messages, starting at the oldest one that is not
+// acknowledged. They have consecutive numbers:
 //
 //	head <= next <= tail:  [head, next) in flight  [next, tail) to be sent (again)
 //
-// The Publisher's mutex guards it. Whoever publishes only adds at the tail; head and
-// next are moved by Run's goroutine alone, which may read these two without the mutex.
-// An entry may move whenever the mutex is free, since the ring grows.
+// The Publisher's mutex guards it. Publish and Offer only add at the tail. Only Run's
+// goroutine moves head and next, so it may read these two without the mutex. An entry may
+// move whenever the mutex is free, since the ring grows.
 type queue struct {
 	ring             []entry // length a power of two
 	head, next, tail uint64
 }
 
-// ringLength is where the ring begins. It doubles up to Options.MaxPending.
+// ringLength is the initial length of the ring. It doubles until Options.MaxPending fit.
 const ringLength = 64
 
 func newQueue() queue { return queue{ring: make([]entry, ringLength)} }
@@ -42,7 +42,8 @@ func (q *queue) at(n uint64) *entry {
 	return &q.ring[n&uint64(len(q.ring)-1)]
 }
 
-// inFlight is the number of entries that were sent and are not yet behind head.
+// inFlight is the number of entries from head that were sent. It includes acknowledged ones
+// that an older one keeps in the queue.
 func (q *queue) inFlight() int { return int(q.next - q.head) }
 
 func (q *queue) push(e entry) {
@@ -61,10 +62,10 @@ func (q *queue) grow() {
 	q.ring = larger.ring
 }
 
-// rewind makes everything unacknowledged be sent again, oldest first.
+// rewind causes everything unacknowledged to be sent again, oldest first.
 func (q *queue) rewind() { q.next = q.head }
 
-// advance moves head over what is acknowledged.
+// advance moves head past the acknowledged entries.
 func (q *queue) advance() {
 	for q.head < q.tail && q.at(q.head).acked {
 		*q.at(q.head) = entry{}

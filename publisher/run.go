@@ -11,23 +11,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// sender is what one Run knows; only its goroutine touches it.
+// sender is the state of one Run; only Run's goroutine touches it.
 type sender struct {
 	*Publisher
-	prefix    string           // of the subjects of answers
+	prefix    string           // of the reply subjects
 	domain    string           // of the stream; empty: the server's own
-	refusals  map[uint64]error // by number, of this round, where domain is set: see hold
+	refusals  map[uint64]error // of this round, by number; only if domain is set: see hold
 	round     uint64           // grows with every rewind
 	probing   bool             // one message at a time until one is stored
 	notBefore time.Time        // while probing: the next attempt
-	waiting   time.Time        // since when the oldest message has waited, its place in front included
+	waiting   time.Time        // since when the oldest message has waited for its answer as the oldest
 	lastSeq   uint64           // of the stream, as far as known
 	newest    uint64           // the highest number stored in this round
 	pause     *backoff.ExponentialBackOff
 	seen      seen
-	due       time.Time // what Run's timer is set to; zero: it is not
+	due       time.Time // when Run's timer fires; zero: it is not set
 
-	// What is in hand, in memory that is used again.
+	// Work in progress, in memory that is reused.
 	batch   []sending
 	answers []answer
 	stored  []Ack // not settled yet
@@ -35,8 +35,9 @@ type sender struct {
 }
 
 // Run publishes until the context ends; call it once. It starts no goroutine.
-// What is not acknowledged by then stays so: call Flush before. The error is
-// that of the subscription to the acknowledgements, or of a closed connection.
+// It does not wait for outstanding acknowledgements at the end: call Flush before.
+// It returns an error only if it cannot subscribe to the acknowledgements, or if
+// the connection is closed.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer p.close()
 	nc := p.js.Conn()
@@ -93,12 +94,12 @@ func (p *Publisher) close() {
 	close(p.done)
 }
 
-// maxBatch is how many messages are sent before acknowledgements are looked at.
+// maxBatch is how many messages are marked as sent under one lock.
 const maxBatch = 64
 
 // sending is a message that is about to be sent.
 type sending struct {
-	number uint64
+	number uint64 // in the queue
 	msg    *nats.Msg
 }
 
@@ -129,9 +130,9 @@ func (s *sender) send(ctx context.Context) {
 	}
 }
 
-// mark takes the next messages in hand and notes them as sent; it does so before they
-// are, since what Unacked calls unsent must be so. It stops at a message in doubt, and
-// reports whether that is the first one.
+// mark takes the next messages into s.batch and marks them as sent. It does so before they
+// are sent, since what Unacked shows as unsent must be unsent. It stops at a message in
+// doubt, and reports whether that is the first one.
 func (s *sender) mark() (doubt bool) {
 	clear(s.batch)
 	s.batch = s.batch[:0]
@@ -158,7 +159,7 @@ func (s *sender) mark() (doubt bool) {
 			return len(s.batch) == 0
 		}
 		if e.sends == 0 {
-			s.seen = seen{} // nothing is in doubt any more
+			s.seen = seen{} // no message is in doubt any more
 			e.first, e.after = now, s.lastSeq
 		} else {
 			s.stats.Resent++
@@ -170,7 +171,7 @@ func (s *sender) mark() (doubt bool) {
 	return false
 }
 
-// unmark takes back what mark has noted of messages that are not sent after all.
+// unmark undoes mark for messages that were not sent after all.
 func (s *sender) unmark(batch []sending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,26 +186,26 @@ func (s *sender) unmark(batch []sending) {
 	}
 }
 
-// publish sends one message. It belongs to the caller of Publish, so what is sent is a
-// copy with our reply subject.
+// publish sends one message. The message belongs to the caller of Publish, so publish sends
+// a copy with our reply subject.
 func (s *sender) publish(next sending) error {
 	s.reply = appendReply(append(s.reply[:0], s.prefix...), next.number, s.round)
 	msg := nats.Msg{Subject: next.msg.Subject, Reply: string(s.reply), Header: next.msg.Header, Data: next.msg.Data}
 	err := s.js.Conn().PublishMsg(&msg)
 	if errors.Is(err, nats.ErrReconnectBufExceeded) {
-		return nats.ErrDisconnected // what it means without a buffer
+		return nats.ErrDisconnected // that is what it means without a buffer
 	}
 	return err
 }
 
-// answer is what came back for one sending.
+// answer is the reply to one sending.
 type answer struct {
 	number, round uint64
 	ack           pubAck
 	err           error // why the message is not stored
 }
 
-// receive handles one answer, and those that have already come behind it.
+// receive handles one answer and those that have arrived after it.
 func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 	s.read(msg, more)
 	proven, trouble := s.apply()
@@ -219,7 +220,7 @@ func (s *sender) receive(msg *nats.Msg, more <-chan *nats.Msg) {
 	s.checkOrder()
 }
 
-// read parses answers as long as there are some.
+// read parses an answer and all that are waiting after it.
 func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
 	s.answers = s.answers[:0]
 	for {
@@ -237,9 +238,9 @@ func (s *sender) read(msg *nats.Msg, more <-chan *nats.Msg) {
 	}
 }
 
-// hold keeps back what may be the answer of a stream in another domain that has the same
-// subjects, such as a leaf node's own. A refusal names no domain: it counts if no
-// acknowledgement has come within AckWait.
+// hold keeps back an answer that may be from a stream in another domain with the same
+// subjects, such as a leaf node's own. A refusal does not name its domain, so it counts only
+// if no acknowledgement arrives within AckWait.
 func (s *sender) hold(number uint64, err error) bool {
 	if s.domain == "" || err == nil {
 		return false
@@ -251,9 +252,9 @@ func (s *sender) hold(number uint64, err error) bool {
 	return err == errElsewhere
 }
 
-// apply notes what is stored. It reports whether a message of this round is, and the
-// first one of this round that is not; what is behind that one counts as of an earlier
-// round.
+// apply marks what is stored. It reports whether any answer to this round says so, and
+// returns the first answer to this round that says the opposite. Answers after that one
+// count as answers to an earlier round.
 func (s *sender) apply() (proven bool, trouble *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -276,20 +277,20 @@ func (s *sender) apply() (proven bool, trouble *answer) {
 		}
 		if !a.ack.Duplicate {
 			s.lastSeq = a.ack.Sequence // lower than before if the stream was created again
-			if current {               // duplicates a cluster acknowledges at once, before what is on its way
+			if current {               // a cluster acknowledges duplicates at once, ahead of what is still being stored
 				s.newest = max(s.newest, a.number)
 			}
 		}
 		proven = proven || current
 		s.store(e, a.ack)
 		if trouble != nil && trouble.number == a.number {
-			trouble = nil // an earlier sending of it has arrived
+			trouble = nil // an earlier sending of it is stored
 		}
 	}
 	return proven, trouble
 }
 
-// store notes that a message is stored; settle accounts for it. The caller holds s.mu.
+// store marks a message as stored; settle accounts for it. The caller holds s.mu.
 func (s *sender) store(e *entry, ack pubAck) {
 	e.acked = true
 	s.stats.Bytes -= e.size
@@ -301,7 +302,7 @@ func (s *sender) store(e *entry, ack pubAck) {
 	})
 }
 
-// settle tells of the messages that are stored, and then counts them as such.
+// settle calls Acked with the stored messages, and then takes them off what is pending.
 func (s *sender) settle() {
 	if len(s.stored) == 0 {
 		return
@@ -312,13 +313,13 @@ func (s *sender) settle() {
 		}
 	}
 	if s.account(len(s.stored)) == 0 {
-		s.resume() // answers to an earlier round have settled all
+		s.resume() // answers to an earlier round have settled everything
 	}
 	clear(s.stored)
 	s.stored = s.stored[:0]
 }
 
-// account takes so many stored messages off what is pending, and returns the rest.
+// account takes count stored messages off what is pending, and returns how many are left.
 func (s *sender) account(count int) (pending int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,10 +339,10 @@ func (s *sender) account(count int) (pending int) {
 	return s.stats.Pending
 }
 
-// checkOrder pauses when the oldest message was overtaken. A stream acknowledges
-// what it stores in order, so the server has dropped that message, or its
-// acknowledgement is lost: a cluster does so while it is reconfigured. What is sent
-// meanwhile would be stored before it.
+// checkOrder pauses when the oldest message was overtaken. A stream acknowledges in
+// the order in which it stores, so the server has dropped that message, or its
+// acknowledgement is lost; a cluster does so while it is reconfigured. Anything sent
+// now would be stored ahead of it.
 func (s *sender) checkOrder() {
 	if s.queue.inFlight() == 0 || s.newest <= s.queue.head {
 		return
@@ -352,10 +353,10 @@ func (s *sender) checkOrder() {
 var errOvertaken = errors.New("a later message is stored, and this one is not acknowledged; it is sent again, with all behind it")
 
 // maxReplacements is how often one message may be replaced: a replacement may
-// be refused itself.
+// be refused too.
 const maxReplacements = 2
 
-// failed pauses, or replaces a message that can never be stored and goes on.
+// failed replaces a message that can never be stored and goes on; otherwise it pauses.
 func (s *sender) failed(number uint64, err error) {
 	if permanent(err) && s.replace(number, err) {
 		s.rewind(0)
@@ -364,7 +365,8 @@ func (s *sender) failed(number uint64, err error) {
 	s.suspend(err, s.pause.NextBackOff())
 }
 
-// replace asks for a replacement of a message, and reports whether there is one.
+// replace replaces a message by what Refused returns, and reports whether there was a
+// replacement.
 func (s *sender) replace(number uint64, refusal error) bool {
 	s.mu.Lock()
 	refused := *s.queue.at(number)
@@ -387,7 +389,7 @@ func (s *sender) replace(number uint64, refusal error) bool {
 	return true
 }
 
-// suspend pauses, and then begins again with the oldest message.
+// suspend pauses publishing; it resumes with the oldest message.
 func (s *sender) suspend(err error, pause time.Duration) {
 	s.rewind(pause)
 	if s.paused(err) == nil && s.opt.Changed != nil {
@@ -414,12 +416,12 @@ func (s *sender) resume() {
 	}
 	s.probing = false
 	s.pause.Reset()
-	if s.paused(nil) != nil && s.opt.Changed != nil { // else a message was replaced, and no outage
+	if s.paused(nil) != nil && s.opt.Changed != nil { // otherwise a message was replaced: no outage
 		s.opt.Changed(nil)
 	}
 }
 
-// paused notes why publishing is paused, and returns why it was.
+// paused records why publishing is paused, or nil if it is not, and returns the previous reason.
 func (s *sender) paused(err error) (before error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -427,15 +429,15 @@ func (s *sender) paused(err error) (before error) {
 	return before
 }
 
-// oldest is the subject of the oldest message, for an error.
+// oldest is the subject of the oldest message, for an error text.
 func (s *sender) oldest() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.queue.at(s.queue.head).msg.Subject
 }
 
-// connectionChanged reacts to the client library's own states: what was in
-// flight when a connection ended, a probe too, may or may not be stored.
+// connectionChanged reacts to a change of the connection. What was in flight when
+// the connection ended, a probe too, may or may not be stored.
 func (s *sender) connectionChanged(st nats.Status) {
 	if st == nats.CONNECTED {
 		s.notBefore = time.Now()
@@ -446,7 +448,7 @@ func (s *sender) connectionChanged(st nats.Status) {
 	}
 }
 
-// checkAckWait pauses when the oldest message waits too long for its answer.
+// checkAckWait pauses when the oldest message has waited too long for its answer.
 func (s *sender) checkAckWait() {
 	if s.queue.inFlight() == 0 || time.Since(s.waiting) < s.opt.AckWait {
 		return
@@ -473,8 +475,8 @@ func (s *sender) empty() bool {
 	return s.queue.head == s.queue.tail
 }
 
-// set sets the timer to when something is due. One that is set earlier stays: what is
-// due is put off by each acknowledgement, and the timer is expensive to set.
+// set sets the timer to when something is due. If the timer is set to an earlier time, it
+// stays: each acknowledgement moves the due time later, and setting a timer is expensive.
 func (s *sender) set(timer *time.Timer) {
 	due := s.waiting.Add(s.opt.AckWait)
 	if s.queue.inFlight() == 0 {

@@ -2,10 +2,10 @@ package publisher
 
 import "math"
 
-// scanAck reads an acknowledgement of the form in which nats-server writes it, without
-// allocating: {"stream":"ZOOM", "domain":"hub", "seq":12,"duplicate": true}. What it
-// reads, encoding/json reads alike; ok is false for everything else, an error for
-// example, which is left to that.
+// scanAck parses an acknowledgement in the form in which nats-server writes it, without
+// allocating: {"stream":"ZOOM", "domain":"hub", "seq":12,"duplicate": true}. Whatever it
+// parses, encoding/json parses to the same result. For everything else, such as an error, ok
+// is false and the caller uses encoding/json.
 func scanAck(data []byte) (stream, domain []byte, ack pubAck, ok bool) {
 	s := scanner(data)
 	if !s.skip('{') {
@@ -39,10 +39,10 @@ func scanAck(data []byte) (stream, domain []byte, ack pubAck, ok bool) {
 	return stream, domain, ack, s.skip('}') && s.peek() == 0 && len(s) == 0
 }
 
-// scanner is the rest of a JSON text.
+// scanner is the unread rest of a JSON text.
 type scanner []byte
 
-// peek passes over white space and returns what follows, 0 at the end.
+// peek skips white space and returns the next byte, 0 at the end.
 func (s *scanner) peek() byte {
 	for len(*s) > 0 {
 		switch c := (*s)[0]; c {
@@ -55,7 +55,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// skip reports whether a character follows, and passes over it.
+// skip reports whether c is next, and if so skips it.
 func (s *scanner) skip(c byte) bool {
 	if s.peek() != c || len(*s) == 0 {
 		return false
@@ -64,7 +64,7 @@ func (s *scanner) skip(c byte) bool {
 	return true
 }
 
-// text reads a string of plain ASCII.
+// text reads a string of printable ASCII without escapes.
 func (s *scanner) text() ([]byte, bool) {
 	if !s.skip('"') {
 		return nil, false
@@ -82,7 +82,7 @@ func (s *scanner) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number reads a number of digits only. What may follow it is left to the caller.
+// number reads digits without a leading zero. It does not check what follows them.
 func (s *scanner) number() (n uint64, ok bool) {
 	zero := s.peek() == '0'
 	for i, c := range *s {
