@@ -8,7 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// alarmOff is why an alarm is cleared that the previous term has raised under other
+// alarmOff is the reason for clearing an alarm that the previous term raised under other
 // settings.
 const alarmOff = "this replica does not judge it: the alarm is off"
 
@@ -32,7 +32,8 @@ func (b *Bridge) runAlarms(ctx context.Context) {
 	}
 }
 
-// raiseAlarm raises an alarm of the subscription: here, and in the stream if it is new.
+// raiseAlarm raises an alarm of the subscription on the board and, if it is new, in the
+// stream.
 func (b *Bridge) raiseAlarm(ctx context.Context, name, detail string) {
 	at := b.cfg.Clock(time.Now())
 	if b.cfg.Alarms.Board.Raise(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, at) {
@@ -40,8 +41,8 @@ func (b *Bridge) raiseAlarm(ctx context.Context, name, detail string) {
 	}
 }
 
-// clearAlarm clears an alarm if it is raised. When the term is over, that is for the next
-// leader.
+// clearAlarm clears an alarm if it is raised. After the end of the term it does nothing:
+// clearing is up to the next leader.
 func (b *Bridge) clearAlarm(ctx context.Context, name, detail string) {
 	at := b.cfg.Clock(time.Now())
 	if !b.termEnded.Load() && b.cfg.Alarms.Board.Clear(name, b.cfg.Subscription, b.cfg.Term.Epoch, detail, at) {
@@ -50,7 +51,7 @@ func (b *Bridge) clearAlarm(ctx context.Context, name, detail string) {
 }
 
 func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, detail string, at time.Time) {
-	b.journal.touch() // the state has the names of raised alarms
+	b.journal.touch() // the state contains the names of raised alarms
 	msg := message.Alarm{
 		Name: name, Raised: raised, Subscription: b.cfg.Subscription, Replica: b.cfg.Term.Replica, Epoch: b.cfg.Term.Epoch,
 		At: at.UTC(), Detail: detail,
@@ -58,16 +59,16 @@ func (b *Bridge) publishAlarm(ctx context.Context, name string, raised bool, det
 	b.publish(ctx, msg, outbox.Times{}) //nolint:errcheck // the log has it
 }
 
-// raisedAlarms returns the names of the term's alarms that are raised.
+// raisedAlarms returns the names of the term's raised alarms.
 func (b *Bridge) raisedAlarms() []string {
 	return b.cfg.Alarms.Board.Of(b.cfg.Subscription, b.cfg.Term.Epoch)
 }
 
-// leaveAlarms leaves the term's alarms raised, for whoever leads next.
+// leaveAlarms leaves the term's alarms raised for the next leader.
 func (b *Bridge) leaveAlarms() { b.cfg.Alarms.Board.Leave(b.cfg.Subscription, b.cfg.Term.Epoch) }
 
-// adoptAlarms takes over the alarms that the previous term has left raised. This term
-// clears them in the stream when they are over.
+// adoptAlarms takes over the alarms that the previous term left raised. This term clears
+// them in the stream once they no longer apply.
 func (b *Bridge) adoptAlarms(names []string) {
 	for _, name := range names {
 		b.cfg.Alarms.Board.Adopt(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))

@@ -9,8 +9,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoom"
 )
 
-// redialBackoff is the pauses between connections. They grow until a session was useful.
-// After a refused token there is none: the source of tokens has its own.
+// redialBackoff is the backoff between connections. It grows until a session was useful.
+// After a refused token there is no pause but Zoom's Retry-After: the token source has a
+// backoff of its own.
 type redialBackoff struct{ growing *backoff.ExponentialBackOff }
 
 func newRedialBackoff() *redialBackoff {
@@ -22,12 +23,12 @@ func newBackoff(first, longest time.Duration) *backoff.ExponentialBackOff {
 		backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0))
 }
 
-// next is the pause after a session, or a dial, that ended with an error.
+// next is the pause after a session or dial that ended with err.
 func (p *redialBackoff) next(useful bool, err error) time.Duration {
 	if useful {
 		p.growing.Reset()
 	}
-	if causeOf(err) == zoom.CauseRefused { // another token takes its time already
+	if causeOf(err) == zoom.CauseRefused { // getting another token takes its time already
 		return retryAfter(err)
 	}
 	return max(p.growing.NextBackOff(), retryAfter(err))

@@ -1,20 +1,19 @@
-// Package bridge joins Zoom and NATS for one subscription and one term of
-// leadership: it keeps a session open, turns each frame into a message and
-// publishes it in order.
+// Package bridge connects Zoom to NATS for one subscription and one term: it keeps a
+// session open, turns each frame into a message and publishes the messages in order.
 //
 //	session --> message (subject, id, headers) --> outbox --> stream
 //	   one reader                                 of the process
 //
-// The reader never waits for an acknowledgement. It waits only when the bounds
-// of what may be pending are reached; then it stops reading, and TCP holds Zoom
-// back while heartbeats go on.
+// The reader never waits for an acknowledgement. It blocks only while the outbox has no
+// room for more pending messages. Then TCP's flow control holds Zoom back, while heartbeats
+// go on.
 //
-// A connection is opened only while the term is trusted. When the term is over, the
-// connection is not closed: it is read until Zoom closes it because the successor has
-// connected, so that every event finds a connection.
+// A connection is opened only while the term is trusted. When the term ends, the
+// connection stays open and is read until Zoom closes it because the successor has
+// connected, so that a connection is live for every event.
 //
-// Whenever a connection is ready, the journal says whether there was a gap before it. The
-// gap's marker is published before the connection's first event.
+// When a connection is ready, the journal finds out whether there was a gap before it. The
+// gap marker is published before the connection's first event.
 package bridge
 
 import (
@@ -36,19 +35,19 @@ import (
 const (
 	// flushTimeout bounds the wait for room in the outbox at the end.
 	flushTimeout = 5 * time.Second
-	// ackTimeout bounds the wait for acknowledgements at the end, so that the summary counts
-	// them. What has none by then is left to the outbox.
+	// ackTimeout bounds the wait for acknowledgements at the end. The wait only serves the
+	// summary's counts: the outbox keeps what is unacknowledged.
 	ackTimeout = time.Second
 	// handoverCheck is how often a replica that waits for its successor to connect checks
-	// that there still is a standby.
+	// that there is still a standby.
 	handoverCheck = 100 * time.Millisecond
-	// dialEnd is how long a dial goes on at most when the term ends.
+	// dialEnd is the longest that a dial can go on after the end of the term.
 	dialEnd = 2500 * time.Millisecond
-	// windowSize is how many ids are remembered to save a round trip.
+	// windowSize is the number of message ids that are remembered to save a round trip.
 	windowSize = 4096
 )
 
-// Bridge serves one subscription for one term. Its methods are safe for concurrent use.
+// Bridge serves one subscription during one term. Its methods are safe for concurrent use.
 type Bridge struct {
 	cfg     Config
 	js      jetstream.JetStream
@@ -59,13 +58,13 @@ type Bridge struct {
 	contest *contest
 	late    lateness
 
-	question  string // by which a successor asks for this term
+	question  string // with which a successor asks about this term
 	started   time.Time
 	termEnded atomic.Bool
 	firstDial atomic.Int64 // its duration in nanoseconds; 0: none has succeeded
 
 	session  atomic.Pointer[zoom.Session] // nil: there is no connection
-	replaced atomic.Pointer[zoom.Session] // the one that session replaces; nil: it has ended
+	replaced atomic.Pointer[zoom.Session] // the session that session replaces; nil: it has ended
 	trouble  atomic.Pointer[string]       // why there is no connection; nil: there is one, or none was tried
 
 	connects, events, repeated, malformed atomic.Uint64
@@ -74,17 +73,17 @@ type Bridge struct {
 
 	malformedLog, eventLog zerolog.Logger // sampled
 
-	// publishSem is a lock that is held while a message is handed over. It is a channel
-	// since the outbox may have no room.
+	// publishSem is a lock that is held while a message is handed to the outbox. It is a
+	// channel, not a mutex, because that blocks while the outbox has no room.
 	publishSem chan struct{}
 
-	// The fields below are used only with publishSem held.
+	// The fields below are guarded by publishSem.
 
 	window *dedupe.Window
 	seq    uint64 // of the last message
 }
 
-// New returns a Bridge. It does nothing before Run.
+// New returns a Bridge. Nothing happens before Run.
 func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	b := &Bridge{
 		cfg:      cfg,
@@ -106,8 +105,8 @@ func New(js jetstream.JetStream, dialer *zoom.Dialer, cfg Config) *Bridge {
 	return b
 }
 
-// Answer answers a successor's question by the state of the connection, as JSON, or by nil
-// if the question is about another term. It may be called after Run has returned, too.
+// Answer answers a successor's question with the current [record.State] as JSON, or with nil
+// if the question is about another term. It works after Run has returned, too.
 func (b *Bridge) Answer(question string) []byte {
 	if question != b.question {
 		return nil
@@ -115,11 +114,11 @@ func (b *Bridge) Answer(question string) []byte {
 	return b.journal.answer()
 }
 
-// SafeUntil is the time before which nothing would be lost with this process: until then
-// there was a connection of this term, or its end is recorded, and all that Zoom sent is
-// stored or on disk. It may be called after Run has returned, too.
+// SafeUntil is the time before which nothing would be lost if this process died now. Until
+// then a connection of this term was live, or its end is recorded, and everything that Zoom
+// sent is stored or on disk. It works after Run has returned, too.
 func (b *Bridge) SafeUntil() time.Time {
-	// In the order in which a message passes, or one on its way could be missed.
+	// In the order in which a message passes, so that none is missed on its way.
 	until := time.Now()
 	if end := b.journal.unrecordedEnd.Load(); end != 0 {
 		until = earlier(until, time.Unix(0, end))
@@ -133,7 +132,7 @@ func (b *Bridge) SafeUntil() time.Time {
 	return earlier(until, zoom.SentBy(times.Sent, accepted))
 }
 
-// earlier is the earlier of two times; a zero one does not count.
+// earlier is the earlier of two times, ignoring a zero one.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -141,20 +140,20 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Run connects, and connects again, until termCtx ends; then it reads what is connected
-// until Zoom closes it. When processCtx ends too, it closes the connection itself, but
-// first gives a standby Config.Handover to connect. In the end it publishes what it still
-// holds. Call it once.
+// Run connects and reconnects until termCtx ends. From then on it only reads the existing
+// connection until Zoom closes it. When processCtx ends, Run gives a standby up to
+// Config.Handover to connect, and then closes the connection itself. In the end it publishes
+// what it still holds. Call it once.
 //
-// It returns nil if everything received is in the outbox, an error if something is not,
-// and a *zoom.CredentialsError if Zoom will never accept the app's credentials.
+// It returns nil if everything received is in the outbox, a *zoom.CredentialsError if Zoom
+// will never accept the app's credentials, and another error if something received is lost.
 func (b *Bridge) Run(termCtx, processCtx context.Context) error {
 	defer b.logSummary()
 	defer context.AfterFunc(termCtx, b.handleTermEnd)()
 	readCtx, drainCtx, release := b.stopContexts(termCtx, processCtx)
 	defer release()
 
-	defer b.leaveAlarms() // again: a stranger may have displaced what was about to be handed over
+	defer b.leaveAlarms() // again: a stranger may have displaced the connection during the handover
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	journalCtx, stopJournal := context.WithCancel(drainCtx) // its run may wait for room in the outbox
@@ -174,15 +173,15 @@ func (b *Bridge) Run(termCtx, processCtx context.Context) error {
 	b.freeWindow()
 	ackCtx, cancel := context.WithTimeout(drainCtx, ackTimeout)
 	defer cancel()
-	if b.line.Close(ackCtx) == nil && !unsafe.IsZero() { // else the outbox waits longer
+	if b.line.Close(ackCtx) == nil && !unsafe.IsZero() { // otherwise the outbox waits longer
 		b.journal.touch()        // what was not safe is now
 		b.journal.sync(drainCtx) //nolint:errcheck // without it a gap seems to begin a little earlier
 	}
 	return err
 }
 
-// handleTermEnd leaves the alarms to the successor before it tells of them, and asks Zoom for a
-// sign of life, since it relies on the connection.
+// handleTermEnd leaves the alarms to the successor before the successor reports them. It also
+// asks Zoom for a sign of life, since the successor relies on this connection.
 func (b *Bridge) handleTermEnd() {
 	b.termEnded.Store(true)
 	b.leaveAlarms()
@@ -192,8 +191,8 @@ func (b *Bridge) handleTermEnd() {
 }
 
 // stopContexts returns two contexts that outlive the term. readCtx ends when the process
-// stops and no standby connects in time; then connections are closed. drainCtx ends
-// flushTimeout later; then what was received is no longer handed over.
+// stops and no standby connects in time; connections are closed then. drainCtx ends
+// flushTimeout later; what is still not in the outbox then is lost.
 func (b *Bridge) stopContexts(termCtx, processCtx context.Context) (readCtx, drainCtx context.Context, release func()) {
 	drainCtx, stopDrain := context.WithCancel(context.WithoutCancel(termCtx))
 	readCtx, stopRead := context.WithCancel(drainCtx)
@@ -204,7 +203,7 @@ func (b *Bridge) stopContexts(termCtx, processCtx context.Context) (readCtx, dra
 		case <-drainCtx.Done():
 			return
 		}
-		for range dialEnd / handoverCheck { // the lease is released after it
+		for range dialEnd / handoverCheck { // a dial may be under way; the lease is released after it
 			if b.session.Load() != nil || sleep.For(drainCtx, handoverCheck) != nil {
 				break
 			}
@@ -243,5 +242,5 @@ func (b *Bridge) lastEventAt() time.Time {
 	return time.Time{}
 }
 
-// standbys is how many replicas would take over.
+// standbys is the number of replicas that would take over.
 func (b *Bridge) standbys() int { return b.cfg.Peers.Standbys(b.cfg.Subscription) }

@@ -14,7 +14,7 @@ import (
 // (https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md).
 const cloudEventsPrefix = "ce-"
 
-// setCloudEvents makes an event a CloudEvent, too.
+// setCloudEvents adds the headers that also make an event a CloudEvent.
 func (e *encoder) setCloudEvents(h *outgoing, event string, v ownValues) {
 	set := func(key, value string) { h.Header[key] = []string{cloudEventsValue(value)} }
 	set(message.HeaderCESpecVersion, "1.0")
@@ -28,15 +28,15 @@ func (e *encoder) setCloudEvents(h *outgoing, event string, v ownValues) {
 	}
 }
 
-// withoutCloudEvents are the headers of a message that is no event.
+// withoutCloudEvents returns a copy of the headers for a message that is no event.
 func withoutCloudEvents(header nats.Header) nats.Header {
 	header = maps.Clone(header)
 	maps.DeleteFunc(header, func(key string, _ []string) bool { return strings.HasPrefix(key, cloudEventsPrefix) })
 	return header
 }
 
-// cloudEventsValue is a value as the binding wants it: what is not visible ASCII, and " and
-// %, is percent-encoded.
+// cloudEventsValue encodes a value as the binding requires: everything but visible ASCII is
+// percent-encoded, and so are " and %.
 func cloudEventsValue(value string) string {
 	if isVisibleASCII(value) && !strings.ContainsAny(value, `"%`) {
 		return value

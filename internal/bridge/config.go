@@ -19,21 +19,21 @@ import (
 type Lease interface {
 	// WaitTrusted waits until a connection may be opened.
 	WaitTrusted(context.Context) error
-	// Prove waits for proof, begun after the call, that the lease is still held.
+	// Prove waits for proof that the lease is still held. The proof begins after the call.
 	Prove(context.Context) error
-	// SetConnected notes whether there is a live connection.
+	// SetConnected sets whether there is a live connection.
 	SetConnected(bool)
 	// TakenOver reports whether a later term was seen.
 	TakenOver() bool
 }
 
-// Term identifies a term of leadership.
+// Term identifies a term.
 type Term struct {
 	Epoch   uint64
 	Replica string // its leader's name
 	Nonce   string // its leader's process
 	// Previous is the lease that this term took from a leader that had not released it;
-	// zero: it was free.
+	// zero: the lease was free.
 	Previous record.Lease
 	Lease    Lease
 }
@@ -42,32 +42,32 @@ type Term struct {
 type Stream struct {
 	Name            string
 	Prefix          string        // of the subjects
-	Keys            subjects.Keys // behind the events' names in the subjects
-	CloudEvents     bool          // events have the headers of CloudEvents, too
+	Keys            subjects.Keys // after the events' names in the subjects
+	CloudEvents     bool          // events also have the headers of CloudEvents
 	Dedupe          dedupe.Mode
 	DuplicateWindow time.Duration
-	MaxMessage      int // its limit in bytes, headers included; 0: none but the server's
+	MaxMessage      int // maximum message size in bytes, headers included; 0: only the server's limit
 }
 
 // Peers are the other replicas.
 type Peers interface {
-	// Standbys is how many would take the lease of a subscription if it were free.
+	// Standbys is the number of replicas that would take a subscription's lease if it were free.
 	Standbys(subscription string) int
-	// Ask returns the [Bridge.Answer] of the process with a nonce.
+	// Ask returns the [Bridge.Answer] of the process with a nonce. The context bounds the wait.
 	Ask(ctx context.Context, nonce, question string) ([]byte, error)
 	// SafeUntil is the [Bridge.SafeUntil] that the process with a nonce last reported;
 	// zero: none.
 	SafeUntil(nonce string) time.Time
 }
 
-// Alarms is where the subscription's alarms are raised, and when.
+// Alarms are the thresholds of the subscription's alarms, and where they are raised.
 type Alarms struct {
 	Board  *alarm.Board  // of the process
 	Late   time.Duration // threshold of the alarm late; 0: off
-	Silent time.Duration // threshold of the alarm silent; 0: off; below: by the subscription's rhythm
+	Silent time.Duration // threshold of the alarm silent; 0: off; negative: by the subscription's rhythm
 }
 
-// Config describes one term of one subscription. Every field is needed.
+// Config describes one term of one subscription. Every field is required.
 type Config struct {
 	Subscription string // Zoom's subscription id
 	Term         Term
@@ -80,10 +80,10 @@ type Config struct {
 	// SecretToken returns the token that verifies signatures; "": they are not verified.
 	SecretToken func() string
 	// Repeated is called for each message that was received before, with its id and where
-	// that was recognised: local or stream.
+	// the repetition was recognised: local or stream.
 	Repeated func(id, where string)
 
-	// Handover is how long another replica may take to connect when this one stops.
+	// Handover is how long a standby may take to connect when this replica stops.
 	Handover time.Duration
 	Renew    Renewal
 

@@ -12,11 +12,11 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Renewal says whether a connection is replaced before its token expires.
+// Renewal is whether a connection is replaced before its token expires.
 type Renewal string
 
-// The values. With RenewAuto it is done once Zoom was seen to close a connection
-// when its token expired.
+// The values. RenewAuto renews once Zoom was seen to close a connection when its token
+// expired.
 const (
 	RenewAuto   Renewal = "auto"
 	RenewAlways Renewal = "always"
@@ -24,32 +24,32 @@ const (
 )
 
 const (
-	// maxEventDelay is how long the events of a new connection wait while it is not known
-	// what was before it. They are neither stored nor on disk then.
+	// maxEventDelay is how long the events of a new connection wait to learn whether there
+	// was a gap before it. Meanwhile they are neither stored nor on disk.
 	maxEventDelay = 1500 * time.Millisecond
 	// orderTimeout is how long the frames of a renewed connection wait for the end of the
-	// one that it replaces, so that they come after the old one's.
+	// old one, so that they come after the old one's.
 	orderTimeout = 2 * time.Second
 	// lingerTimeout is how long a replaced connection may stay open.
 	lingerTimeout = 30 * time.Second
-	// renewalRetry is the pause after a renewal that failed.
+	// renewalRetry is the pause after a failed renewal.
 	renewalRetry = 10 * time.Second
 )
 
-// connector keeps a term connected to Zoom, and reads its connections: two of them while
+// connector keeps a term connected to Zoom and reads its connections: two of them while
 // one replaces the other.
 type connector struct {
 	b          *Bridge
-	termCtx    context.Context // ends with the term: no connection is opened any more
+	termCtx    context.Context // ends with the term: no more connections are opened
 	processCtx context.Context // ends when the process is to stop
 	readCtx    context.Context // ends when connections are to be closed
 	drainCtx   context.Context // ends when what was received can no longer be handed over
 	readers    sync.WaitGroup
 }
 
-// run returns when the term and its last connection have ended, or the credentials are
-// refused. It returns an error if something received is not handed over, or the
-// credentials never will be accepted.
+// run returns when the term and its last connection have ended. It returns a *notStoredError
+// if something received was not handed over, and a *zoom.CredentialsError if Zoom will never
+// accept the credentials.
 func (c *connector) run() error {
 	defer c.readers.Wait()
 	b := c.b
@@ -59,7 +59,7 @@ func (c *connector) run() error {
 		if lost, ok := errors.AsType[*notStoredError](err); ok {
 			return lost
 		}
-		if c.termCtx.Err() != nil || c.readCtx.Err() != nil { // with the process the term ends too, in any order
+		if c.termCtx.Err() != nil || c.readCtx.Err() != nil { // the term ends with the process, but the two may be seen in any order
 			b.cfg.Log.Info().Str("code", "zoom.closed").AnErr("reason", err).AnErr("term", context.Cause(c.termCtx)).Msg("connection to Zoom closed")
 			return nil
 		}
@@ -69,8 +69,8 @@ func (c *connector) run() error {
 		b.setTrouble(err)
 		pause := backoff.next(useful, err)
 		if causeOf(err) == zoom.CauseDisplaced {
-			// By another replica, or by a stranger? A replica that holds the lease, or gives it
-			// away only now, was displaced by a stranger.
+			// By another replica or by a stranger? If this replica holds the lease, or gives it
+			// away only now, it was a stranger.
 			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
 			if b.cfg.Term.Lease.Prove(c.termCtx); b.cfg.Term.Lease.TakenOver() {
 				b.journal.setEnd(record.HandedOver, "")
@@ -88,8 +88,8 @@ func (c *connector) run() error {
 	return nil
 }
 
-// connect opens a connection and reads it to its end, and those that replace it. It
-// reports whether the last one was useful, and why it ended.
+// connect opens a connection, and reads it and those that replace it to the end. It reports
+// whether the last one was useful, and returns why it ended.
 func (c *connector) connect() (useful bool, err error) {
 	b := c.b
 	session, err := c.dial(c.termCtx)
@@ -106,7 +106,7 @@ func (c *connector) connect() (useful bool, err error) {
 			c.noteEnded(r)
 			b.session.Store(nil)
 			return r.session.Useful(), r.err
-		case <-b.contest.adopted: // lasted has to be called again
+		case <-b.contest.adopted: // lasted must be called again
 		case <-b.contest.lasted():
 			b.contest.clear(c.drainCtx)
 		case <-renewal:
@@ -141,11 +141,11 @@ func (c *connector) dial(ctx context.Context) (*zoom.Session, error) {
 	return session, nil
 }
 
-// publishGapsBefore publishes the markers of the gap before a connection that is ready,
-// and then closes published. Until then the connection's events wait in the socket, so that
-// the marker is stored before them. The gap since the term's last connection is known here;
-// the one since the previous term costs a few round trips to NATS. If these take longer
-// than maxEventDelay, the events go on, and the marker follows.
+// publishGapsBefore publishes the gap markers before a connection that is ready, and then
+// closes published. Until then the connection's events wait in the socket, so that the
+// markers are stored before them. A gap since this term's last connection is known at once.
+// Finding one since the previous term takes a few round trips to NATS. If these take longer
+// than maxEventDelay, the events go ahead and the marker follows.
 func (c *connector) publishGapsBefore(ready time.Time) (published <-chan struct{}) {
 	b := c.b
 	done := make(chan struct{})
@@ -171,13 +171,13 @@ type sessionReader struct {
 	session *zoom.Session
 	ctx     context.Context    // ends with the session
 	stop    context.CancelFunc // closes the session in an orderly way
-	done    chan struct{}      // closed when it has ended
-	err     error              // why; after done
-	ended   time.Time          // when; after done
+	done    chan struct{}      // closed when the session has ended
+	err     error              // why it ended; only after done
+	ended   time.Time          // when it ended; only after done
 }
 
-// read starts to read a session. Its first frame waits until gapsPublished is closed; nil:
-// there is no gap.
+// read starts reading a session. The first frame waits until gapsPublished is closed, or
+// not at all if that is nil.
 func (c *connector) read(session *zoom.Session, gapsPublished <-chan struct{}) *sessionReader {
 	ctx, stop := context.WithCancel(c.readCtx)
 	r := &sessionReader{session: session, ctx: ctx, stop: stop, done: make(chan struct{})}
@@ -204,8 +204,8 @@ func renewalTimer(s *zoom.Session) <-chan time.Time {
 	return time.After(time.Until(s.RenewAt()))
 }
 
-// renew opens a new session beside the old one, which Zoom then closes, and reads both
-// until it has. It returns nil if it could not.
+// renew opens a new session beside the old one, and keeps reading the old one until Zoom
+// closes it. It returns nil if the new one could not be opened.
 func (c *connector) renew(old *sessionReader) *sessionReader {
 	b := c.b
 	dialCtx, cancel := context.WithCancel(c.termCtx)
@@ -233,7 +233,7 @@ func (c *connector) renew(old *sessionReader) *sessionReader {
 	select {
 	case <-old.done:
 		b.replaced.Store(nil)
-		if old.ended.Before(ready) && causeOf(old.err) != zoom.CauseDisplaced { // it ended before the new one was ready
+		if old.ended.Before(ready) && causeOf(old.err) != zoom.CauseDisplaced { // there may be a gap
 			c.noteEnded(old)
 			return c.read(session, c.publishGapsBefore(ready))
 		}
@@ -250,7 +250,7 @@ func (c *connector) renew(old *sessionReader) *sessionReader {
 	return c.read(session, nil)
 }
 
-// noteEnded notes in the journal how a connection ended.
+// noteEnded records in the journal how a connection ended.
 func (c *connector) noteEnded(r *sessionReader) {
 	detail := ""
 	if e, ok := errors.AsType[*zoom.Error](r.err); ok {
@@ -260,7 +260,7 @@ func (c *connector) noteEnded(r *sessionReader) {
 	c.b.journal.noteEnded(state, r.session.LastFrame(), r.session.LiveUntil(r.err), r.ended, gap, detail)
 }
 
-// classifyEnd returns the state that a connection leaves, and the cause of the gap that
+// classifyEnd returns the state after the end of a connection, and the cause of the gap that
 // may follow.
 func (c *connector) classifyEnd(cause zoom.Cause) (record.ConnState, message.GapCause) {
 	stopped := cause == zoom.CauseStopped && c.processCtx.Err() != nil

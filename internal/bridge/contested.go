@@ -11,26 +11,26 @@ import (
 )
 
 const (
-	// handoverGrace is how long a new leader may still be displaced once by what its
-	// predecessor had begun, without that being a stranger.
+	// handoverGrace is how long after the start of the term a first displacement may come
+	// from a dial that the predecessor had begun, rather than from a stranger.
 	handoverGrace = 3 * time.Second
-	// lastingAfter is how long a connection must live after a displacement, at least, until
-	// nobody else seems to use the subscription.
+	// lastingAfter is the shortest time for which a connection must live after a
+	// displacement before nobody else seems to use the subscription.
 	lastingAfter = time.Minute
 )
 
 const contestedDetail = "somebody else connects to this subscription, and each side takes the events away from the other; " +
 	"find and stop it (another program, another cluster, a laptop)"
 
-// contest is a fight over the subscription with a stranger: a laptop, a second cluster.
-// Both lose events by it, so this side pauses ever longer before it connects again. Only
-// the connector's goroutine uses it, but for adopt.
+// contest is a fight over the subscription with a stranger, such as a laptop or a second
+// cluster. Both sides lose events in it, so this side backs off before it connects again.
+// Only the connector's goroutine uses it, except for adopt.
 type contest struct {
 	b         *Bridge
 	backoff   *backoff.ExponentialBackOff
 	started   time.Time
 	lastPause time.Duration
-	displaced int              // how often, since the last connection that has lasted
+	displaced int              // displacements since the last connection that lasted
 	timer     <-chan time.Time // of lasted; nil: it is not set
 
 	adopted chan struct{} // the alarm was raised by the previous term
@@ -40,8 +40,8 @@ func newContest(b *Bridge) *contest {
 	return &contest{b: b, started: time.Now(), backoff: newBackoff(2*time.Second, 5*time.Minute), adopted: make(chan struct{}, 1)}
 }
 
-// adopt takes over the alarm of the previous term: this term clears it when a connection
-// has lasted. It is safe for concurrent use.
+// adopt takes over the alarm of the previous term, so that this term clears it once a
+// connection has lasted. It is safe for concurrent use.
 func (c *contest) adopt() {
 	select {
 	case c.adopted <- struct{}{}:
@@ -49,8 +49,8 @@ func (c *contest) adopt() {
 	}
 }
 
-// handleDisplaced raises the alarm, since a stranger has connected, and returns the pause
-// before connecting again.
+// handleDisplaced raises the alarm, unless the predecessor probably caused the displacement,
+// and returns the pause before connecting again.
 func (c *contest) handleDisplaced(ctx context.Context) time.Duration {
 	c.lastPause = c.backoff.NextBackOff()
 	c.timer = nil
@@ -62,11 +62,11 @@ func (c *contest) handleDisplaced(ctx context.Context) time.Duration {
 	return c.lastPause
 }
 
-// handleConnected starts anew to wait for a connection that lasts.
+// handleConnected restarts the wait for a connection that lasts.
 func (c *contest) handleConnected() { c.timer = nil }
 
-// lasted fires when a connection has lived long enough after a displacement. It is nil
-// if the alarm is not raised.
+// lasted returns a channel that fires once the connection has lived long enough after a
+// displacement, or nil if the alarm is not raised.
 func (c *contest) lasted() <-chan time.Time {
 	if c.timer == nil && slices.Contains(c.b.raisedAlarms(), message.AlarmContested) {
 		c.timer = time.After(max(lastingAfter, 2*c.lastPause))

@@ -14,14 +14,14 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// epochSearch is how many of the stream's last messages are searched for an epoch.
+// epochSearch is the number of the stream's last messages that are searched for an epoch.
 const epochSearch = 256
 
-// LastEpoch returns the highest epoch of a subscription that its state and the end of the
-// stream have; 0: none. With an error it returns what was found before. Without a state it
-// reads the stream backwards to the subscription's last message, or epochSearch messages.
-// With one, which is written before any message of its epoch, it reads the stream's last
-// message only.
+// LastEpoch returns the highest epoch found in a subscription's state and at the end of the
+// stream; 0: none. With an error it returns what was found before. Without a state it reads
+// the stream backwards to the subscription's last message, or epochSearch messages. With a
+// state it reads only the stream's last message: the state is written before any message of
+// its epoch.
 func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, stream, subscription string) (uint64, error) {
 	last, err := RecordedEpoch(ctx, states, subscription)
 	if err != nil {
@@ -43,7 +43,7 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 			return last, err
 		}
 		h := message.ParseHeaders(msg.Header)
-		last = max(last, h.Epoch) // also a neighbour's, since all count from one bucket
+		last = max(last, h.Epoch) // also another subscription's: all epochs are revisions of one bucket
 		if h.Epoch > 0 && h.Subscription == subscription {
 			break
 		}
@@ -51,8 +51,8 @@ func LastEpoch(ctx context.Context, js jetstream.JetStream, states *kv.Bucket, s
 	return last, nil
 }
 
-// RecordedEpoch returns the epoch of a subscription's state; 0: there is none, or none that
-// can be read.
+// RecordedEpoch returns the epoch of a subscription's state; 0: there is no state, or it
+// cannot be parsed.
 func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) (uint64, error) {
 	entry, err := states.Get(ctx, record.StatePrefix+subscription)
 	if err != nil {
@@ -62,8 +62,8 @@ func RecordedEpoch(ctx context.Context, states *kv.Bucket, subscription string) 
 	return state.Epoch, nil
 }
 
-// newestFirst yields, newest first, the messages that the stream still has among its last
-// maxSequences sequences. It ends with the first error.
+// newestFirst yields, newest first, the messages that still exist among the stream's last
+// maxSequences sequences. It stops at the first error.
 func newestFirst(ctx context.Context, stream jetstream.Stream, maxSequences uint64) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		info := stream.CachedInfo()

@@ -10,18 +10,19 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// shortestGap is the shortest gap that a replica reports on its own: two replicas do not
-// notice the same displacement at the same instant.
+// shortestGap is the shortest gap that a previous leader reports after its successor has
+// connected. A shorter one may be no gap: two replicas do not notice the same displacement
+// at the same instant.
 const shortestGap = 300 * time.Millisecond
 
-// newGap returns the gap between the connection of a state and this term's connection of
-// the given number.
+// newGap returns the gap between the last connection of a state and this term's connection
+// with the given number.
 func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64, cause message.GapCause, certain bool) message.Gap {
-	if cause == message.GapKicked && !from.IsZero() { // a stranger got the events, and what tells of that may have been read late
+	if cause == message.GapKicked && !from.IsZero() { // a stranger got the events, and the displacement may have been read late
 		from = earlier(from, later(from.Add(-zoom.ReadDelay), beganBy(last)))
 	}
 	if from.After(to) || from.IsZero() {
-		from = to // the clocks of two machines differ, or it is not known
+		from = to // the clocks of two machines differ, or from is unknown
 	}
 	return message.Gap{
 		Subscription: b.cfg.Subscription, From: from.UTC(), To: to.UTC(), Milliseconds: to.Sub(from).Milliseconds(),
@@ -30,7 +31,7 @@ func (b *Bridge) newGap(last record.State, from, to time.Time, connection uint64
 	}
 }
 
-// beganBy is when the last connection of a state was ready at the earliest.
+// beganBy is the earliest time at which the last connection of a state may have been ready.
 func beganBy(s record.State) time.Time {
 	if s.LastGap != nil {
 		return later(s.First, s.LastGap.To)
@@ -46,15 +47,15 @@ func (b *Bridge) logGap(g message.Gap) {
 	b.cfg.Metrics.GapSeconds.Add(max(0, g.Lasted().Seconds()))
 }
 
-// publishGaps publishes the markers of gaps.
+// publishGaps publishes the gap markers.
 func (b *Bridge) publishGaps(ctx context.Context, gaps []message.Gap) {
 	for _, gap := range gaps {
 		b.publish(ctx, gap.Msg(b.cfg.Stream.Prefix), outbox.Times{}) //nolint:errcheck // it stays unstored in the state, and the next replica publishes it
 	}
 }
 
-// unreportedGap returns the gap that the successor cannot know of, or none: it relied on
-// this replica's connection, which turned out later to have been dead by then.
+// unreportedGap returns the gap that the successor cannot know about, if there is one: the
+// successor relied on this replica's connection, which later turned out to have been dead.
 func (b *Bridge) unreportedGap(ctx context.Context) []message.Gap {
 	s := b.journal.current()
 	if s.Connection == 0 || s.State != record.Disconnected || s.Cause == message.GapKicked || !b.termEnded.Load() {
@@ -75,7 +76,7 @@ func (b *Bridge) unreportedGap(ctx context.Context) []message.Gap {
 	return []message.Gap{gap}
 }
 
-// coversGap reports whether a state has the gap that began at a time and ended with its
+// coversGap reports whether a state contains the gap that began at from and ended with the
 // term's first connection.
 func coversGap(s record.State, from time.Time) bool {
 	return s.FirstGap != nil && !s.FirstGap.From.After(from.Add(shortestGap)) && s.FirstGap.To.After(from)

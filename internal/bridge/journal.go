@@ -16,36 +16,36 @@ import (
 )
 
 const (
-	// stateInterval is how often the state is written while nothing changes
-	// but the time of the last frame.
+	// stateInterval is how often the state is written while connected, even if only the
+	// time of the last frame has changed.
 	stateInterval = 10 * time.Second
-	// journalTimeout bounds one try to read and write the state.
+	// journalTimeout bounds one attempt to read and write the state.
 	journalTimeout = 3 * time.Second
-	// writeTimeout bounds one write, so that it leaves time to find out what is wrong: if the
-	// bucket is gone and a client subscribes to its subjects, no answer comes.
+	// writeTimeout bounds one write. It is shorter, to leave time to find out what is wrong:
+	// if the bucket is gone and a client subscribes to its subjects, no answer comes.
 	writeTimeout = journalTimeout / 2
 )
 
-// errSuperseded says that a later term has written the state.
+// errSuperseded means that a later term has written the state.
 var errSuperseded = errors.New("a later term has written the state")
 
-// journal keeps the state of one term's connections, here and in the bucket.
+// journal keeps the state of one term's connections in memory and in the bucket.
 //
-// A gap is written there before its marker is published, and removed when the marker is
-// stored: whichever replica dies in between, the next one finds the gap and publishes the
-// same marker again.
+// A gap is written to the bucket before its marker is published, and removed once the
+// marker is stored. If a replica dies in between, the next one finds the gap and publishes
+// the same marker again.
 type journal struct {
 	b *Bridge
 
 	bucket   chan struct{} // a lock: held while the entry is read and written
-	revision uint64        // of the entry; only with bucket held
+	revision uint64        // of the entry; guarded by bucket
 
 	changed chan struct{}
-	// adoptionPublished is closed once the gap before the term is published, or none was
-	// found.
+	// adoptionPublished is closed once the gap before the term is published, or it is known
+	// that there was none.
 	adoptionPublished chan struct{}
-	// unrecordedEnd is when the connection ended, in Unix nanoseconds, until that is
-	// recorded or another replica knows it; else zero.
+	// unrecordedEnd is when the connection ended, in Unix nanoseconds, as long as that is
+	// neither recorded nor known to another replica; otherwise zero.
 	unrecordedEnd atomic.Int64
 
 	mu    sync.Mutex
@@ -54,14 +54,14 @@ type journal struct {
 	dirty bool // the state differs from the entry
 }
 
-// phase is how far a journal is.
+// phase is the phase of a journal.
 type phase int
 
 const (
-	unconnected phase = iota // this term had no connection yet
-	connected                // it had one, and the previous term's state is not read yet
-	adopted                  // the state has what the previous term has left
-	superseded               // a later term has written the state: this one must not
+	unconnected phase = iota // this term has had no connection yet
+	connected                // it has had one; the previous term's state is not adopted yet
+	adopted                  // the state includes what the previous term left
+	superseded               // a later term has written the state; this one no longer may
 )
 
 func newJournal(b *Bridge) *journal {
@@ -71,8 +71,8 @@ func newJournal(b *Bridge) *journal {
 	}
 }
 
-// run writes the state when it has changed, and from time to time, until the context
-// ends.
+// run writes the state when it changes, and every stateInterval while connected, until the
+// context ends.
 func (j *journal) run(ctx context.Context) {
 	tick := time.NewTicker(stateInterval)
 	defer tick.Stop()
@@ -99,18 +99,18 @@ func (j *journal) run(ctx context.Context) {
 	}
 }
 
-// recordEnd writes how the term has ended, without which its successor has to guess.
-// While NATS is away it tries again as long as the process runs.
+// recordEnd writes how the term ended, so that the successor need not guess. While NATS is
+// unavailable it retries as long as the process runs.
 func (j *journal) recordEnd(processCtx, ctx context.Context) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if j.sync(ctx) == nil || processCtx.Err() != nil {
 			return
 		}
-		sleep.For(processCtx, pause) //nolint:errcheck // then it tries once more
+		sleep.For(processCtx, pause) //nolint:errcheck // it tries once more then
 	}
 }
 
-// sync adopts the previous term's state, publishes the gaps found by that, and writes the
+// sync adopts the previous term's state, publishes the gaps that this finds, and writes the
 // state.
 func (j *journal) sync(ctx context.Context) error {
 	gaps, err := j.adoptPreviousTerm(ctx)
@@ -122,9 +122,9 @@ func (j *journal) sync(ctx context.Context) error {
 	return j.flush(ctx)
 }
 
-// adoptPreviousTerm reads what the previous term has left, once a connection is ready,
-// and writes it with the gap before that connection. It returns the gaps whose markers
-// the previous term may not have published.
+// adoptPreviousTerm reads the previous term's state, once a connection is ready, and writes
+// it back with the gap before that connection. It returns the gaps whose markers may not be
+// stored: that one and the previous term's.
 func (j *journal) adoptPreviousTerm(ctx context.Context) ([]message.Gap, error) {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
@@ -144,7 +144,7 @@ func (j *journal) adoptPreviousTerm(ctx context.Context) ([]message.Gap, error) 
 		return nil, err
 	}
 	own := j.current()
-	if last.Nonce == own.Nonce && last.Epoch == own.Epoch { // a write of ours that seemed to fail
+	if last.Nonce == own.Nonce && last.Epoch == own.Epoch { // our own write, which seemed to fail
 		j.revision = revision
 		last.Unstored = slices.DeleteFunc(last.Unstored, func(g message.Gap) bool { return hasGap(own.Unstored, g.ID) })
 		j.adopt(last, last.FirstGap)
@@ -154,8 +154,8 @@ func (j *journal) adoptPreviousTerm(ctx context.Context) ([]message.Gap, error) 
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	// If the previous replica has written how it ended meanwhile, this write fails, and all
-	// is decided anew.
+	// If the previous replica has recorded its end in the meantime, this write fails and
+	// everything is decided again.
 	j.revision = revision
 	gaps := last.Unstored
 	if gap != nil {
@@ -171,7 +171,7 @@ func (j *journal) adoptPreviousTerm(ctx context.Context) ([]message.Gap, error) 
 	return gaps, nil
 }
 
-// adopt adds what the previous term has left to this term's state.
+// adopt adds what the previous term left to this term's state.
 func (j *journal) adopt(last record.State, gap *message.Gap) {
 	if last.ClosesAtExpiry {
 		j.b.dialer.LearnClosesAtExpiry()
@@ -206,7 +206,7 @@ func (j *journal) noteAdoptionPublished() {
 	}
 }
 
-// flush writes the state if it has changed and is this term's to write.
+// flush writes the state if it has changed and this term may write it.
 func (j *journal) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
@@ -228,11 +228,12 @@ func (j *journal) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.revision = revision // of a write of ours that seemed to fail
+	j.revision = revision // of our own write, which seemed to fail
 	return j.write(ctx, record.State{})
 }
 
-// read reads the entry. The caller holds bucket.
+// read reads the entry. It returns errSuperseded if the entry is a later term's. The caller
+// holds bucket.
 func (j *journal) read(ctx context.Context) (last record.State, revision uint64, err error) {
 	cfg := &j.b.cfg
 	entry, err := cfg.States.Get(ctx, record.StatePrefix+cfg.Subscription)
@@ -245,7 +246,7 @@ func (j *journal) read(ctx context.Context) (last record.State, revision uint64,
 		switch {
 		case err != nil:
 			cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
-			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // some replica was connected: no more is known
+			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // all that is known: some replica was connected
 		case !complete:
 			cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
 		}
@@ -256,7 +257,7 @@ func (j *journal) read(ctx context.Context) (last record.State, revision uint64,
 	if j.b.termEnded.Load() {
 		return last, 0, errSuperseded
 	}
-	// As long as this term holds the lease, the state is no later term's, whatever it says.
+	// While this term holds the lease there is no later term, whatever the state says.
 	if err := cfg.Term.Lease.Prove(ctx); err != nil {
 		if j.b.termEnded.Load() {
 			return last, 0, errSuperseded
@@ -266,8 +267,8 @@ func (j *journal) read(ctx context.Context) (last record.State, revision uint64,
 	return last, entry.Revision, nil
 }
 
-// write writes the state, with what the previous term has left, by a compare-and-swap at
-// the known revision. The caller holds bucket.
+// write writes the state, including what the previous term left in last, with a
+// compare-and-swap at the known revision. The caller holds bucket.
 func (j *journal) write(ctx context.Context, last record.State) (err error) {
 	cfg := &j.b.cfg
 	j.setDirty(false)
@@ -315,7 +316,7 @@ func (j *journal) currentPhase() phase {
 	return j.phase
 }
 
-// markSuperseded notes that a later term has written the state.
+// markSuperseded records that a later term has written the state.
 func (j *journal) markSuperseded() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -323,7 +324,7 @@ func (j *journal) markSuperseded() {
 	j.unrecordedEnd.Store(0)
 }
 
-// current is the state as it is now.
+// current is the present state.
 func (j *journal) current() record.State {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -337,8 +338,8 @@ func (j *journal) current() record.State {
 	return s
 }
 
-// answer is the current state as JSON, for the replica that took over. What that knows is
-// as good as recorded.
+// answer is the current state as JSON, for the replica that took over. It clears
+// unrecordedEnd: what the successor knows is as good as recorded.
 func (j *journal) answer() []byte {
 	s := j.current()
 	j.unrecordedEnd.Store(0)
@@ -350,7 +351,7 @@ func (j *journal) answer() []byte {
 	return text
 }
 
-// change changes the state and has it written soon.
+// change changes the state and makes run write it soon.
 func (j *journal) change(f func(*record.State)) {
 	j.mu.Lock()
 	f(&j.state)
@@ -362,11 +363,11 @@ func (j *journal) change(f func(*record.State)) {
 	}
 }
 
-// touch has the state written soon, since something that it is made of has changed.
+// touch makes run write the state soon, because something that current adds has changed.
 func (j *journal) touch() { j.change(func(*record.State) {}) }
 
-// noteConnected notes that a connection is ready, and returns the gap since the last
-// connection of this term.
+// noteConnected records that a connection is ready. It returns the gap since this term's
+// last connection, if there is one.
 func (j *journal) noteConnected(ready time.Time) (gaps []message.Gap) {
 	j.change(func(s *record.State) {
 		if j.phase == unconnected {
@@ -384,7 +385,7 @@ func (j *journal) noteConnected(ready time.Time) (gaps []message.Gap) {
 	return gaps
 }
 
-// noteRenewed notes that a connection has replaced the one before without a gap.
+// noteRenewed records that a connection has replaced the one before without a gap.
 func (j *journal) noteRenewed(ready time.Time) {
 	j.change(func(s *record.State) { setConnected(s, ready) })
 }
@@ -394,10 +395,11 @@ func setConnected(s *record.State, ready time.Time) {
 	s.Connection++
 }
 
-// noteEnded notes that the connection is live no more, on this machine's own clock.
+// noteEnded records that the connection is no longer live. noteEnded maps the times with
+// Config.Clock, so the caller must not.
 func (j *journal) noteEnded(state record.ConnState, lastFrame, until, noticed time.Time, cause message.GapCause, end string) {
 	j.change(func(s *record.State) {
-		if j.phase != superseded { // else a later term has recorded it already
+		if j.phase != superseded { // otherwise a later term has recorded it already
 			j.unrecordedEnd.Store(until.UnixNano())
 		}
 		s.LastFrame, s.Ended = j.b.cfg.Clock(lastFrame).UTC(), j.b.cfg.Clock(noticed).UTC()
@@ -405,12 +407,12 @@ func (j *journal) noteEnded(state record.ConnState, lastFrame, until, noticed ti
 	})
 }
 
-// setEnd replaces how a displaced connection ended, once it is known by whom.
+// setEnd corrects how a displaced connection ended, once it is known who displaced it.
 func (j *journal) setEnd(state record.ConnState, cause message.GapCause) {
 	j.change(func(s *record.State) { s.State, s.Cause = state, cause })
 }
 
-// noteMarkerStored notes that the marker of a gap is in the stream.
+// noteMarkerStored records that the gap marker with this id is in the stream.
 func (j *journal) noteMarkerStored(id string) {
 	j.change(func(s *record.State) {
 		s.Unstored = slices.DeleteFunc(slices.Clone(s.Unstored), func(g message.Gap) bool { return g.ID == id })

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// The alarm late goes by the median of the latest lateEvents events. There must be
-	// lateMinEvents of them: a single late one is no alarm.
+	// The alarm late depends on the median of the latest lateEvents events. It needs at
+	// least lateMinEvents: a single late event is no alarm.
 	lateEvents    = 9
 	lateMinEvents = 3
-	// lateMaxAge is how long ago an event may have been received to count.
+	// lateMaxAge is the age, since its receipt, up to which an event counts.
 	lateMaxAge = time.Hour
 	// lateMaxSkew is how long after its receipt an event may seem to have happened. Clocks
-	// differ by less; beyond that its time is made up.
+	// differ by less; a later time is made up.
 	lateMaxSkew = time.Minute
 )
 
-// lateness has the times of the latest events. It is safe for concurrent use.
+// lateness holds the times of the latest events. It is safe for concurrent use.
 type lateness struct {
 	mu     sync.Mutex
 	latest [lateEvents]arrival
@@ -43,7 +43,7 @@ func (l *lateness) add(happened, sent, received time.Time) {
 	l.n++
 }
 
-// median returns the event of median lateness, and among how many.
+// median returns the event with the median lateness, and the number of events considered.
 func (l *lateness) median(now time.Time) (median arrival, of int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +75,8 @@ func (a arrival) explain() string {
 	return text + "; nothing on this side can make them come sooner"
 }
 
-// checkLateness raises the alarm late over the threshold and clears it below half of it.
+// checkLateness raises the alarm late above the threshold and clears it below half of it, or
+// when no event was received for lateMaxAge.
 func (b *Bridge) checkLateness(ctx context.Context) {
 	if b.cfg.Alarms.Late <= 0 {
 		b.clearAlarm(ctx, message.AlarmLate, alarmOff)

@@ -11,12 +11,12 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// sizeReserve is for what NATS counts in a message besides its headers and body, and for
-// the headers that are set later.
+// sizeReserve is room, in bytes, for what NATS counts in a message besides its headers and
+// body, and for the headers that are set later.
 const sizeReserve = 512
 
-// Quarantine makes the messages of what cannot be stored as it is. It is safe for
-// concurrent use.
+// Quarantine makes the malformed messages for frames and events that cannot be stored as
+// they are. It is safe for concurrent use.
 type Quarantine struct {
 	nc      *nats.Conn
 	stream  Stream
@@ -25,38 +25,38 @@ type Quarantine struct {
 	log     zerolog.Logger            // sampled
 }
 
-// NewQuarantine returns a Quarantine for a stream. It masks secrets, besides what looks
-// like a credential. It calls refused once for each event that NATS will never store,
-// with its subscription.
+// NewQuarantine returns a Quarantine for a stream. It masks the given secrets and everything
+// that looks like a credential. It calls refused once for each event that NATS will never
+// store, with the event's subscription.
 func NewQuarantine(nc *nats.Conn, stream Stream, secrets func() []string, refused func(subscription string), log zerolog.Logger) *Quarantine {
 	return &Quarantine{nc: nc, stream: stream, secrets: secrets, refused: refused, log: oncePerMinute(log)}
 }
 
-// oncePerMinute samples a log for what may come with every event. A metric tells how often
-// it does.
+// oncePerMinute samples a log for messages that may come with every event. A metric counts
+// the rest.
 func oncePerMinute(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 }
 
-// Refused returns the message to store in place of one that NATS refuses as too large, as
-// publisher.Options.Refused is to.
+// Refused returns the message to store in place of one that NATS refuses as too large. It
+// implements publisher.Options.Refused.
 func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 	if message.KindOf(q.stream.Prefix, msg.Subject) == message.KindMalformed {
-		return headersOnly(msg) // it was counted as what it was before
+		return headersOnly(msg) // it was already counted
 	}
 	q.refused(msg.Header.Get(message.HeaderSubscription))
 	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
 	return q.message(withoutCloudEvents(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 
-// mask returns a copy without credentials. The text need not be well-formed,
-// and may end anywhere.
+// mask returns a copy with credentials masked. The text need not be well-formed and may be
+// truncated anywhere.
 func (q *Quarantine) mask(raw []byte) []byte {
 	return []byte(redact.Text(string(raw), q.secrets()...))
 }
 
-// message makes a malformed message with the given headers. raw is what is known
-// of a frame or body of size bytes.
+// message makes a malformed message with the given headers. raw is the known part of a
+// frame or body of size bytes.
 func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, reason string) *nats.Msg {
 	subject := message.KindMalformed.Subject(q.stream.Prefix)
 	tracking := ""
@@ -74,8 +74,8 @@ func (q *Quarantine) message(header nats.Header, raw []byte, size int, code, rea
 	return m.Msg(q.stream.Prefix, header)
 }
 
-// headersOnly returns the essential headers of a malformed message that cannot be stored
-// either. The stream's limit may have been lowered.
+// headersOnly returns only the essential headers of a malformed message that cannot be
+// stored either: the stream's limit may have been lowered.
 func headersOnly(msg *nats.Msg) *nats.Msg {
 	header := make(nats.Header)
 	for _, key := range []string{message.HeaderID, message.HeaderReasonCode, message.HeaderSize, message.HeaderSubscription, message.HeaderReceivedAt, message.HeaderEpoch, message.HeaderSeq} {
@@ -86,7 +86,7 @@ func headersOnly(msg *nats.Msg) *nats.Msg {
 	return &nats.Msg{Subject: msg.Subject, Header: header}
 }
 
-// maxBody is how many bytes of body a message with these headers may have.
+// maxBody is the maximum body size, in bytes, of a message with these headers.
 func (q *Quarantine) maxBody(header nats.Header) int {
 	limit := int(q.nc.MaxPayload())
 	if q.stream.MaxMessage > 0 {

@@ -18,17 +18,17 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// maxHeaderValue bounds a header value taken from Zoom; known ones have up to
-// 80 bytes. A longer one is left out.
+// maxHeaderValue bounds a header value taken from Zoom, in bytes; known ones have up
+// to 80. Longer ones are left out.
 const maxHeaderValue = 512
 
-// encoder makes the messages of frames.
+// encoder turns frames into messages.
 type encoder struct {
 	cfg                 *Config
-	subscription, epoch []string       // as values of headers, which all messages share
+	subscription, epoch []string       // header values, shared by all messages
 	signatureLog        zerolog.Logger // sampled
 
-	// Only event uses these, which is called with publishSem held.
+	// Only event uses these, with publishSem held.
 	names         map[string]*encodedName // of the events seen
 	unknownLogged int
 	verifier      zoom.Verifier
@@ -41,9 +41,10 @@ func newEncoder(cfg *Config) *encoder {
 	}
 }
 
-// event makes the message of an event, which has the given place in the order of the
-// epoch: its exact bytes on the subject of its name and keys. The id is that of the subject
-// without keys: an event that is received again after their setting was changed is the same.
+// event makes the message of an event: its exact bytes, on the subject of its name and keys.
+// seq is its number in the epoch. The id is made from the subject without keys, so that an
+// event keeps it if it is received again after the setting of the keys was changed. The
+// caller holds publishSem.
 func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	name := e.encodeName(f.Event)
 	if name.unknown {
@@ -70,8 +71,8 @@ func (e *encoder) event(f *zoom.Frame, seq uint64) *nats.Msg {
 	return &h.Msg
 }
 
-// malformed makes the message of a frame that is no event: its raw bytes, as far as they
-// fit, with credentials masked. It is safe for concurrent use.
+// malformed makes the message of a frame that is no event: as many of its raw bytes as fit,
+// with credentials masked. It is safe for concurrent use.
 func (e *encoder) malformed(f *zoom.Frame) *nats.Msg {
 	code := "malformed"
 	if m, ok := errors.AsType[*zoom.Malformed](f.Err); ok {
@@ -82,7 +83,7 @@ func (e *encoder) malformed(f *zoom.Frame) *nats.Msg {
 	return e.cfg.Quarantine.message(h.Header, f.Raw, f.Size, code, f.Err.Error())
 }
 
-// setSeq gives a message its place in the order of the epoch, unless it has one.
+// setSeq sets a message's epoch and its number in it, unless it has one.
 func (e *encoder) setSeq(msg *nats.Msg, seq uint64) {
 	if len(msg.Header[message.HeaderSeq]) == 0 {
 		msg.Header[message.HeaderEpoch] = e.epoch
@@ -101,8 +102,9 @@ func (e *encoder) setFrameHeaders(h *outgoing, f *zoom.Frame, received string) {
 	h.set(message.HeaderReceivedAt, received)
 }
 
-// appendTime appends a time as RFC 3339 in UTC, always with so many digits of a second, so
-// that values sort as text. The standard library is fast only without fractions.
+// appendTime appends a time as RFC 3339 in UTC. It always has the given number of fractional
+// digits, so that values sort as text. It is faster than the standard library, which is fast
+// only without fractions.
 func appendTime(to []byte, t time.Time, digits int) []byte {
 	to = t.UTC().AppendFormat(to, time.RFC3339)
 	to[len(to)-1] = '.' // the Z
@@ -114,15 +116,15 @@ func appendTime(to []byte, t time.Time, digits int) []byte {
 	return append(to, 'Z')
 }
 
-// ownValues is the values of headers that an event has for itself. What its body does not
-// say, or what does not fit a header, is empty.
+// ownValues are the header values that an event shares with no other. What the body does
+// not have, or what does not fit a header, is empty.
 type ownValues struct {
 	received, seq               string
 	happened                    string
 	account, object, objectUUID string
 }
 
-// ownValues makes the values, which are parts of one string: they are a single allocation.
+// ownValues makes the values as parts of one string, in a single allocation.
 func (e *encoder) ownValues(f *zoom.Frame, seq uint64) (v ownValues) {
 	var buffer [256]byte
 	var ends [6]int
@@ -163,14 +165,14 @@ func (e *encoder) checkSignature(secret string, f *zoom.Frame, subject string) s
 // maxNames bounds how many encoded names are kept. Zoom has about 600 events.
 const maxNames = 1024
 
-// encodedName is the name of an event as subject and as header.
+// encodedName is an event's name in its encoded forms.
 type encodedName struct {
 	subject string
 	header  []string // value of message.HeaderEvent
 	unknown bool     // to this version
 }
 
-// encodeName encodes the name of an event, once.
+// encodeName encodes the name of an event and remembers the result.
 func (e *encoder) encodeName(event string) *encodedName {
 	if name := e.names[event]; name != nil {
 		return name
@@ -205,7 +207,7 @@ func fitsHeader(s string) bool {
 	return s != "" && (isVisibleASCII(s) || utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0 && strings.TrimSpace(s) == s)
 }
 
-// isVisibleASCII is a fast path of fitsHeader: all known values are.
+// isVisibleASCII is the fast path of fitsHeader: all known values are visible ASCII.
 func isVisibleASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
@@ -215,20 +217,20 @@ func isVisibleASCII(s string) bool {
 	return true
 }
 
-// outgoing is a message and the memory of its header's values, in one allocation.
-// Values that messages share are set in Header itself.
+// outgoing is a message and the memory for its own header values, in one allocation.
+// Values shared by messages are set directly in Header.
 type outgoing struct {
 	nats.Msg
 	values [maxOwnValues]string
 	used   int
 }
 
-// maxOwnValues is how often set is called at most: the id, the result of the signature's
-// check, five of Zoom's header, the time of receipt, the sequence, and four of the body.
+// maxOwnValues is the maximum number of calls of set: the id, the result of the signature
+// check, five of Zoom's headers, the time of receipt, the sequence, and four from the body.
 const maxOwnValues = 13
 
-// usualHeaders is how many an event has with the three that Zoom is known to send. Go's
-// map for one more takes twice the memory.
+// usualHeaders is the number of headers of an event with the three that Zoom is known to
+// send. A Go map for one more takes twice the memory.
 const usualHeaders = 14
 
 func newOutgoing(subject string) *outgoing {
@@ -242,14 +244,14 @@ func (m *outgoing) set(key, value string) {
 	m.Header[key] = m.values[m.used-1 : m.used : m.used]
 }
 
-// setIfKnown sets a header to a value that is not empty.
+// setIfKnown sets a header unless the value is empty.
 func (m *outgoing) setIfKnown(key, value string) {
 	if value != "" {
 		m.set(key, value)
 	}
 }
 
-// setFromZoom sets a header to a value that came from Zoom, if it is there and fits.
+// setFromZoom sets a header to a value from Zoom if there is one and it fits.
 func (m *outgoing) setFromZoom(key, value string) {
 	if len(value) <= maxHeaderValue && fitsHeader(value) {
 		m.set(key, value)

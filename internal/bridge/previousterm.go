@@ -14,30 +14,31 @@ const (
 	// askTimeout bounds one question to the previous term's replica.
 	askTimeout = 300 * time.Millisecond
 
-	// A displacement that came so much before this term's connection was ready is a
-	// stranger's. Clocks of two machines may differ by clockTolerance. On one clock the
-	// displacement falls into the dial, whose length counts within bounds: a busy machine
-	// must not take its own displacement for a stranger's, and a stranger's during a long
-	// dial must not pass for its own.
+	// The previous connection's displacement was a stranger's if it came too long before
+	// this term's connection was ready. If the two times are from the clocks of two machines,
+	// they may differ by clockTolerance. On one clock, a displacement by this term falls
+	// within its dial. So the limit is the dial's length, within bounds: a busy machine must
+	// not take its own displacement for a stranger's, and a stranger's displacement during a
+	// long dial must not pass for this term's own.
 	clockTolerance         = 10 * time.Second
 	minDisplacementAdvance = 50 * time.Millisecond
 	maxDisplacementAdvance = 250 * time.Millisecond
 
-	// maxSearch is how many of the stream's last messages are searched for an event of
-	// the previous term.
+	// maxSearch is the number of the stream's last messages that are searched for an event
+	// of the previous term.
 	maxSearch = 64
 )
 
 // gapBeforeTerm returns the gap between the previous term's connection and this term's
-// first one, or nil. last is the recorded state of the previous term, ready when this
-// term's connection was. It also returns the answer of the previous term's replica in
-// place of last, if there is one.
+// first one, or nil if there is none. last is the recorded state of the previous term, and
+// ready is when this term's connection was ready. The returned state is the answer of the
+// previous term's replica, or last if there was no answer.
 func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready time.Time) (record.State, *message.Gap) {
 	if last.Nonce == "" { // nobody was ever connected
 		return last, nil
 	}
 	certain, answered := true, false
-	if !last.Final() || ready.Sub(last.Since) < clockTolerance { // else nothing can change, nor do clocks matter
+	if !last.Final() || ready.Sub(last.Since) < clockTolerance { // otherwise it cannot change, and clocks do not matter
 		answer, ok := b.askReplica(ctx, last.Nonce, last.Epoch)
 		switch {
 		case ok:
@@ -48,8 +49,8 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 			certain = last.Final()
 		}
 	}
-	// A later term that has recorded nothing may have displaced that connection all the
-	// same, as soon as it had the lease. Zoom may have let it look live for a while.
+	// A later term that recorded nothing may still have displaced that connection, as soon as
+	// it had the lease. The displaced connection may have looked live for a while.
 	if unrecorded := b.cfg.Term.Previous; last.State != record.Disconnected && unrecorded.Epoch > last.Epoch {
 		answer, ok := b.askReplica(ctx, unrecorded.Nonce, unrecorded.Epoch)
 		switch {
@@ -57,7 +58,7 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 			last, answered = answer, true
 		case !ok:
 			from := later(last.LastEvent, earlier(last.LastFrame, unrecorded.Since))
-			if !answered || from.Before(ready) { // else events came on that connection until now
+			if !answered || from.Before(ready) { // otherwise events came on that connection until now
 				return last, new(b.newGap(last, from, ready, 1, message.GapCrash, false))
 			}
 		}
@@ -67,7 +68,7 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 		return last, new(b.newGap(last, last.LastFrame, ready, 1, message.GapDisconnected, false))
 	case last.State == record.Disconnected:
 		from := last.Since
-		if !answered && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received by then may have ended with it
+		if !answered && !last.SafeUntil.IsZero() && last.SafeUntil.Before(from) { // what it had received may be lost with its process
 			from = earlier(from, b.lossStart(ctx, last))
 		}
 		certain = certain && !b.mayHaveDisplaced(last, answered, ready)
@@ -78,9 +79,10 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 	return last, nil
 }
 
-// mayHaveDisplaced reports whether this term's first connection may be what ended the
-// previous term's: its end was noticed only then, or its replica was displaced, or closed it,
-// just then and could not see this term, as in an outage of NATS.
+// mayHaveDisplaced reports whether this term's first connection may have ended the previous
+// term's connection. That is so if the end was noticed only after this one was ready, or if
+// the previous replica was displaced, or closed the connection, at about that time and could
+// not see this term, as in an outage of NATS.
 func (b *Bridge) mayHaveDisplaced(last record.State, answered bool, ready time.Time) bool {
 	switch last.Cause {
 	case message.GapDisconnected:
@@ -93,20 +95,21 @@ func (b *Bridge) mayHaveDisplaced(last record.State, answered bool, ready time.T
 	return false
 }
 
-// displacementAdvance is how long before this term's first connection was ready it may
-// have displaced the previous term's.
+// displacementAdvance is how long before this term's first connection was ready this term
+// may have displaced the previous connection.
 func (b *Bridge) displacementAdvance(last record.State, answered bool) time.Duration {
 	switch {
 	case answered:
 		return min(max(minDisplacementAdvance, time.Duration(b.firstDial.Load())), maxDisplacementAdvance)
-	case last.State == record.Displaced: // its replica died before it found out by whom
+	case last.State == record.Displaced: // its replica died before it found out who displaced it
 		return 0
 	}
 	return clockTolerance
 }
 
-// askReplica asks the process with a nonce for its state in an epoch. It returns false if
-// that process has ended, is cut off, or does not answer in time.
+// askReplica asks the process with a nonce for its state in an epoch, at most twice for
+// askTimeout. It returns false if that process has ended, is cut off, or does not answer in
+// time.
 func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (answer record.State, ok bool) {
 	for range 2 {
 		askCtx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -123,15 +126,15 @@ func (b *Bridge) askReplica(ctx context.Context, nonce string, epoch uint64) (an
 	return record.State{}, false
 }
 
-// questionOf is what a replica asks the one that led an epoch (see [Bridge.Answer]).
+// questionOf is the question to the replica that led an epoch (see [Bridge.Answer]).
 func questionOf(subscription string, epoch uint64) string {
 	return fmt.Sprintf("%s %d", subscription, epoch)
 }
 
-// lossStart is since when events may be lost with a replica that does not answer any more.
-// The SafeUntil that it last reported to this replica is on this replica's clock, so it
-// decides. Its recorded state is some seconds old. Messages are stored, and go to disk, in
-// order, so all before the newest one that is there is safe.
+// lossStart is the time from which events may be lost with a replica that no longer answers.
+// The SafeUntil that it last reported to this replica takes precedence, since that is on this
+// replica's clock. The recorded state is some seconds old. But messages are stored, and
+// written to disk, in order, so everything before the newest one found there is safe.
 func (b *Bridge) lossStart(ctx context.Context, last record.State) time.Time {
 	if at := b.cfg.Peers.SafeUntil(last.Nonce); !at.IsZero() {
 		return b.cfg.Clock(at)
@@ -146,10 +149,11 @@ func (b *Bridge) lossStart(ctx context.Context, last record.State) time.Time {
 	return later(begin, later(b.lastStored(ctx, last.Epoch), b.lastSpooled(ctx, last.Epoch)))
 }
 
-// lastStored is the time after which what Zoom sent in an epoch may not be stored, by the
-// newest event of the subscription among the stream's last messages; zero: unknown.
+// lastStored is the time up to which everything that Zoom sent in an epoch is stored,
+// according to the subscription's newest message of that epoch among the last maxSearch
+// messages of the stream; zero: unknown.
 func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
-	ctx, cancel := context.WithTimeout(ctx, time.Second) // if NATS is far away, the recorded state must do
+	ctx, cancel := context.WithTimeout(ctx, time.Second) // if NATS is slower, the recorded state must do
 	defer cancel()
 	stream, err := b.js.Stream(ctx, b.cfg.Stream.Name)
 	if err != nil {
@@ -170,8 +174,8 @@ func (b *Bridge) lastStored(ctx context.Context, epoch uint64) time.Time {
 	return time.Time{}
 }
 
-// lastSpooled is as lastStored, by the newest event of the subscription that an earlier
-// run of this replica has left on disk.
+// lastSpooled is like lastStored, but according to the subscription's newest event that an
+// earlier run of this replica left on disk.
 func (b *Bridge) lastSpooled(ctx context.Context, epoch uint64) time.Time {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -191,8 +195,8 @@ func (b *Bridge) ofPreviousEpoch(h message.Headers, epoch uint64) bool {
 	return h.Epoch == epoch
 }
 
-// unreadSince is since when frames that Zoom sent after a message may be unread; zero if
-// the message does not say when it was received.
+// unreadSince is the time from which frames that Zoom sent after a message may be unread;
+// zero if the message does not say when it was received.
 func unreadSince(h message.Headers) time.Time {
 	if h.Received.IsZero() {
 		return time.Time{}

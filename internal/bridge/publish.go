@@ -13,7 +13,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// handleFrame publishes what a frame holds. Its error is a *notStoredError.
+// handleFrame publishes the event in a frame, or the frame as malformed. Its error is a
+// *notStoredError.
 func (b *Bridge) handleFrame(ctx context.Context, f *zoom.Frame) error {
 	if f.Err != nil {
 		b.malformed.Add(1)
@@ -40,8 +41,8 @@ func (b *Bridge) receiveEvent(f *zoom.Frame) (*nats.Msg, outbox.Times) {
 	return msg, outbox.Times{Happened: f.Happened, Sent: f.Sent, Received: received}
 }
 
-// publish hands a message to the outbox, waiting for room, unless one with its id was
-// handed over before.
+// publish hands a message to the outbox, unless one with the same id was handed over
+// recently. It blocks while the outbox has no room. Its error is a *notStoredError.
 func (b *Bridge) publish(ctx context.Context, msg *nats.Msg, times outbox.Times) error {
 	b.publishSem <- struct{}{}
 	defer func() { <-b.publishSem }()
@@ -61,7 +62,7 @@ func (b *Bridge) publishLocked(ctx context.Context, msg *nats.Msg, times outbox.
 	return nil
 }
 
-// isRepeated reports whether a message was handed over before, and counts that.
+// isRepeated reports whether a message was handed over recently, and counts it if so.
 func (b *Bridge) isRepeated(msg *nats.Msg, now time.Time) bool {
 	id := msg.Header[nats.MsgIdHdr][0]
 	if !b.window.Seen(id, now) {
@@ -73,15 +74,15 @@ func (b *Bridge) isRepeated(msg *nats.Msg, now time.Time) bool {
 	return true
 }
 
-// freeWindow frees the memory of the window when hardly anything is published any more:
-// the bridge stays to answer its successors.
+// freeWindow frees the memory of the window once hardly anything is published any more. The
+// Bridge itself stays in memory to answer its successors.
 func (b *Bridge) freeWindow() {
 	b.publishSem <- struct{}{}
 	defer func() { <-b.publishSem }()
 	b.window = dedupe.NewWindow(0, 0) // it remembers nothing
 }
 
-// handleStored counts a message that is in the stream.
+// handleStored counts a message that is now in the stream, and records a gap marker as stored.
 func (b *Bridge) handleStored(s outbox.Stored) {
 	id := s.Msg.Header[nats.MsgIdHdr][0]
 	if len(s.Msg.Header[message.HeaderEvent]) == 0 {
@@ -90,24 +91,24 @@ func (b *Bridge) handleStored(s outbox.Stored) {
 		}
 		return
 	}
-	if s.Duplicate && !s.Resent { // else an acknowledgement was lost
+	if s.Duplicate && !s.Resent { // if resent, an acknowledgement was lost: not a repetition by Zoom
 		b.cfg.Metrics.RepeatedStream.Inc()
 		b.cfg.Repeated(id, "stream")
 		return
 	}
 	b.cfg.Metrics.Published.Inc()
 	times := s.Times
-	if times.Received.IsZero() { // it came over the disk
+	if times.Received.IsZero() { // it came from the spool
 		times.Received = message.ParseHeaders(s.Msg.Header).Received
 		times.Happened = zoom.Happened(s.Msg.Data, times.Received)
 	}
 	if times.Received.IsZero() {
-		return // another program's
+		return // the message is another program's
 	}
 	b.cfg.Metrics.Stored(times.Happened, times.Received, b.cfg.Clock(s.At))
 }
 
-// notStoredError says that a received frame found no room to the very end.
+// notStoredError means that the outbox had no room for a received frame until the end.
 type notStoredError struct {
 	subject string
 	err     error

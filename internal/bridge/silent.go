@@ -15,18 +15,18 @@ import (
 type silence struct {
 	b        *Bridge
 	rhythm   rhythm // as it is stored
-	loaded   bool   // rhythm is
+	loaded   bool   // whether rhythm was read
 	revision uint64 // of the entry
-	unsaved  rhythm // what is to be merged into rhythm
-	counted  uint64 // how many of the bridge's events are in rhythm or unsaved
+	unsaved  rhythm // to be merged into rhythm
+	counted  uint64 // number of the bridge's events that are in rhythm or unsaved
 	retry    time.Time
 }
 
 const (
 	// rhythmRetry is the pause after a failure to read or write the rhythm.
 	rhythmRetry = time.Minute
-	// lastSaveTimeout bounds the last write of the rhythm. Less than an hour's events depend
-	// on it.
+	// lastSaveTimeout bounds the last write of the rhythm. If it fails, the count of less
+	// than an hour is lost.
 	lastSaveTimeout = time.Second
 )
 
@@ -48,14 +48,14 @@ func (s *silence) check(ctx context.Context) {
 	from := quietSince(state)
 	switch {
 	case state.State != record.Connected || state.Unanswered || from.IsZero():
-		return // that is no silence of Zoom's; and if there was one, it may go on
+		return // there is no connection that could be silent; a silence from before may go on
 	case b.cfg.Alarms.Silent < 0 && !s.loaded:
 		return // the rhythm is not known yet
 	}
 	since := from.Format(time.RFC3339)
 	var events uint64
 	var hours int
-	if b.cfg.Alarms.Silent < 0 && now.Sub(from) >= silentHours*time.Hour { // else there cannot be so many
+	if b.cfg.Alarms.Silent < 0 && now.Sub(from) >= silentHours*time.Hour { // otherwise too short for silentHours
 		events, hours = s.rhythm.expected(from, now)
 	}
 	switch {
@@ -72,8 +72,8 @@ func (s *silence) check(ctx context.Context) {
 
 const silentAdvice = "is the app still active, are its events still subscribed and its user still authorised on Zoom's page, and does Zoom report trouble?"
 
-// countEvents counts events. At first, and whenever an hour is over, it brings the rhythm
-// in the bucket up to date: less than an hour's count is lost with the process.
+// countEvents counts events. At first, and whenever an hour is over, it updates the rhythm
+// in the bucket, so that a crash loses the count of less than an hour.
 func (s *silence) countEvents(ctx context.Context, now time.Time) {
 	hour := hourOf(now)
 	if events := s.b.events.Load(); events > s.counted {
@@ -87,7 +87,7 @@ func (s *silence) countEvents(ctx context.Context, now time.Time) {
 	s.save(ctx, now)
 }
 
-// saveLast saves what is unsaved when this replica no longer leads.
+// saveLast saves the rest when this replica no longer leads.
 func (s *silence) saveLast() {
 	if s.b.cfg.Alarms.Silent >= 0 || s.b.events.Load() == s.counted && len(s.unsaved.Hours) == 0 {
 		return
@@ -99,8 +99,8 @@ func (s *silence) saveLast() {
 	s.save(ctx, now)
 }
 
-// save merges what is unsaved into what is stored. After a failure it is due again in
-// rhythmRetry.
+// save merges what is unsaved into what is stored. After a failure the next attempt is due
+// in rhythmRetry.
 func (s *silence) save(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
@@ -145,8 +145,8 @@ func (s *silence) update(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// quietSince is since when an event could have come and none has: since the last event or
-// the end of the last gap, whichever is later, or else since the first connection.
+// quietSince is the time since which an event could have come but none has: the last event
+// or the end of the last gap, whichever is later, or else the term's first connection.
 func quietSince(s record.State) time.Time {
 	from := s.LastEvent
 	if s.LastGap != nil && s.LastGap.To.After(from) {

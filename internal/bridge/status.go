@@ -9,13 +9,13 @@ import (
 // Status is a snapshot of a Bridge, for people.
 type Status struct {
 	State     record.State
-	Adopting  bool          // what the previous term has left is not in State yet
-	Trouble   string        // why there is no connection
+	Adopting  bool          // State does not yet include what the previous term left
+	Trouble   string        // why there is no connection; empty: there is one, or none was tried
 	RoundTrip time.Duration // of the latest heartbeat; 0: none was answered yet
 	InFlight  int           // messages received and not yet stored
 }
 
-// Status returns the current one. It may be called after Run has returned, too.
+// Status returns the current status, also after Run has returned.
 func (b *Bridge) Status() Status {
 	s := Status{Adopting: b.journal.currentPhase() < adopted, State: b.journal.current(), InFlight: b.line.Stats().Pending}
 	if session := b.session.Load(); session != nil {
@@ -27,7 +27,7 @@ func (b *Bridge) Status() Status {
 	return s
 }
 
-// setTrouble notes why there is no connection.
+// setTrouble records why there is no connection.
 func (b *Bridge) setTrouble(err error) {
 	text := err.Error()
 	b.trouble.Store(&text)
