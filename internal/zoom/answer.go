@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// answer is what the token endpoint, or who answers in its place, has said. oauth2 hides it
-// where it is no token.
+// answer is the answer of the token endpoint, or of whatever answers in its place. oauth2
+// hides an answer that is not a token.
 type answer struct {
 	status int
 	header http.Header // as it came
 	body   []byte
 }
 
-// answerKey is the context's key of an *answer to fill in.
+// answerKey is the context key of an *answer to fill in.
 type answerKey struct{}
 
-// maxAnswer is the most that is read of one.
+// maxAnswer bounds how many bytes of an answer are read.
 const maxAnswer = 1 << 20
 
-// read takes the answer, and leaves it for others to read.
+// read copies the answer and leaves the body readable.
 func (a *answer) read(response *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	response.Body.Close() //nolint:errcheck // it was read
@@ -36,7 +36,7 @@ func (a *answer) read(response *http.Response) error {
 	return nil
 }
 
-// describe says what is no token and not in one of Zoom's forms of an error.
+// describe describes an answer that is neither a token nor in one of Zoom's error formats.
 func (a *answer) describe(redact redactor) string {
 	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	text := bytes.TrimSpace(a.body)
@@ -60,13 +60,13 @@ var (
 	htmlTag    = regexp.MustCompile(`(?s)<[^>]*(?:>|$)`)
 )
 
-// pageText is what a page says to people.
+// pageText is the visible text of an HTML page.
 func pageText(page []byte) string {
 	page = page[:min(len(page), maxRedact)]
 	return strings.TrimSpace(string(htmlTag.ReplaceAll(hiddenHTML.ReplaceAll(page, nil), []byte(" "))))
 }
 
-// firstWords is the beginning of a text in one line.
+// firstWords is the beginning of a text on one line.
 func firstWords(text string) string {
 	const most = 120 // bytes
 	line := strings.Join(strings.Fields(text), " ")

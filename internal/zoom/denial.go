@@ -17,7 +17,7 @@ type TokenError struct {
 	Advice string // what to do, or ""
 
 	retryAfter time.Duration
-	denied     *CredentialsError // trying again cannot help
+	denied     *CredentialsError // set if a retry cannot help
 }
 
 func (e *TokenError) Error() string {
@@ -41,8 +41,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// explain turns oauth2's error, which hides Zoom's reason or shows a whole
-// HTML page, into one for people. answer is what was answered, if anything was.
+// explain turns oauth2's error, which hides Zoom's reason or contains a whole
+// HTML page, into one for people. answer is what the endpoint answered, if it did.
 func explain(err error, cfg TokenConfig, answer *answer) error {
 	redact := redactor{cfg.ClientSecret, cfg.basic(), cfg.ClientID, cfg.AccountID}
 	endpoint := "the token endpoint " + bareURL(cfg.URL) + " (ZOOM_OAUTH_URL)"
@@ -79,14 +79,14 @@ func explain(err error, cfg TokenConfig, answer *answer) error {
 	return e
 }
 
-// isAnswered reports whether an error is about an answer, and not about the way.
+// isAnswered reports whether an error is about an answer, rather than about the lack of one.
 func isAnswered(err error) bool {
 	_, failed := errors.AsType[*url.Error](err)
 	return !failed && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// statusAdvice is what to do about an answer that is neither a token nor Zoom's word on the
-// credentials.
+// statusAdvice is what to do about an answer that is neither a token nor Zoom's verdict on
+// the credentials.
 func statusAdvice(status int) string {
 	const ours = "check ZOOM_OAUTH_URL: Zoom's token endpoint is https://zoom.us/oauth/token"
 	switch {
@@ -104,8 +104,8 @@ func statusAdvice(status int) string {
 	return ours
 }
 
-// advices holds, for each of Zoom's errors that stays until somebody changes
-// something, what to do.
+// advices says what to do about each of Zoom's errors that persists until somebody
+// changes something.
 var advices = map[string]string{
 	"invalid_client":         "check ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET against the app's \"App Credentials\" page in Zoom's Marketplace; a space or line break at the end of the secret is the commonest cause",
 	"invalid_request":        "check ZOOM_ACCOUNT_ID against the app's \"App Credentials\" page in Zoom's Marketplace, and that the app is activated there",
@@ -115,11 +115,12 @@ var advices = map[string]string{
 	"invalid_scope":          "check the app's scopes in Zoom's Marketplace",
 }
 
-// maxRetryAfter bounds what Zoom may ask: a slip there must not silence us for
-// a day.
+// maxRetryAfter bounds what Zoom may ask for: a mistake there must not silence us
+// for a day.
 const maxRetryAfter = 10 * time.Minute
 
-// parseRetryAfter reads the header in seconds or as a date (RFC 9110, 10.2.3), or as RFC 3339 has it.
+// parseRetryAfter parses Retry-After: seconds or a date (RFC 9110, 10.2.3), or a date as in
+// RFC 3339. It returns 0 to maxRetryAfter.
 func parseRetryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	wait := time.Duration(0)

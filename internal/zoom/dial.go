@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	dialTimeout  = 10 * time.Second // connection and upgrade
+	dialTimeout  = 10 * time.Second // for connection and upgrade
 	readyTimeout = 15 * time.Second // from the upgrade to build_connection
-	maxEarly     = 32 << 20         // bytes of frames kept that come before it
+	maxEarly     = 32 << 20         // bytes kept of frames that arrive before build_connection
 )
 
 // Config describes the subscription of a Dialer.
@@ -24,26 +24,26 @@ type Config struct {
 	Tokens    *TokenSource
 	HTTP      *http.Client  // nil: http.DefaultClient; must have no Timeout
 	Heartbeat time.Duration // period; Zoom documents 30 s
-	ReadLimit int64         // longest frame held in memory, 16 MiB by default
-	// Permit is asked right before each connection is opened, which displaces
-	// another one of the subscription; it may wait, and its error ends the
-	// dial. The connection is given up at once when permitted ends, and done is
-	// called when it is ready or given up. nil: always permitted.
+	ReadLimit int64         // bytes of a frame that are kept; 0: 16 MiB
+	// Permit is called right before each connection is opened, since that displaces
+	// another connection of the subscription. It may block; its error ends the dial. The
+	// dial is given up at once when permitted ends. done is called when the connection is
+	// ready or given up. nil: always permitted.
 	Permit func(context.Context) (permitted context.Context, done func(), err error)
-	// Answered is told how long each heartbeat took to be answered; may be nil.
+	// Answered is called with the round trip of each heartbeat; may be nil.
 	Answered func(roundTrip time.Duration)
 	Log      zerolog.Logger
 }
 
-// Dialer opens sessions of one subscription, one after the other.
+// Dialer opens sessions of one subscription. Dial must not be called concurrently.
 type Dialer struct {
 	cfg         Config
 	trial       tokenTrial     // of the app's tokens
-	sampledLog  zerolog.Logger // for what the other side could repeat at will
+	sampledLog  zerolog.Logger // for what the other side could cause any number of times
 	earlyFrames []earlyFrame   // of connections that never became ready
 }
 
-// NewDialer returns a Dialer.
+// NewDialer returns a Dialer. Its HTTP client follows no redirects.
 func NewDialer(cfg Config) *Dialer {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
 	cfg.HTTP.Transport = buffered(namingProxy(cfg.HTTP.Transport))
@@ -53,11 +53,11 @@ func NewDialer(cfg Config) *Dialer {
 	return &Dialer{cfg: cfg, sampledLog: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}
 }
 
-// Dial opens a session and returns when it is ready, that is after
+// Dial opens a session and returns once it is ready, that is, after
 // build_connection with success:true. By then Zoom has displaced any other
-// connection of the subscription. A refused token is replaced first: at once, and
-// then the dial is tried once more, unless there are too many. The error is a
-// *Error, a *CredentialsError, Permit's or the context's.
+// connection of the subscription. If Zoom refuses the token, Dial tries once more
+// with a new one, unless refused tokens were replaced recently or Zoom asks to wait.
+// The error is a *Error, a *CredentialsError, Permit's, or the context's cause.
 func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 	for second := false; ; second = true {
 		token, err := d.cfg.Tokens.token(ctx, d.trial.refused())
@@ -81,8 +81,8 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 	}
 }
 
-// noteFailure notes how a dial failed. A token with which it fails twice in a row, at
-// Zoom's end, is refused, whatever form that takes.
+// noteFailure records how a dial failed and returns the error to report. A token counts
+// as refused if two dials in a row reached Zoom and failed with it, in whatever way.
 func (d *Dialer) noteFailure(token accessToken, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.reached || e.Cause == CauseDisplaced || e.Cause == CauseStopped {
@@ -101,8 +101,9 @@ func (d *Dialer) noteFailure(token accessToken, err error) error {
 		Detail: "with one token, two connections in a row ended before they were ready: " + e.Detail}
 }
 
-// openPermitted is not cut short at once when the context ends: by then Zoom may be
-// sending events to the new connection, and to no other.
+// openPermitted opens a session if that is permitted. It does not stop at once when the
+// context ends, but has closeTimeout to finish: by then Zoom may be sending events to the
+// new connection, and to no other.
 func (d *Dialer) openPermitted(ctx context.Context, token accessToken) (*Session, error) {
 	dialling, release := withGracePeriod(ctx, closeTimeout)
 	defer release()
@@ -133,7 +134,7 @@ func (d *Dialer) open(ctx context.Context, token accessToken) (*Session, error) 
 	if err := s.awaitReady(ctx); err != nil {
 		err.reached = true
 		conn.CloseNow()               //nolint:errcheck // it is of no use any more
-		d.earlyFrames = s.earlyFrames // whatever Zoom has sent is handed over by the next session
+		d.earlyFrames = s.earlyFrames // the next session hands over whatever Zoom has sent
 		return nil, err
 	}
 	d.earlyFrames = nil
@@ -155,7 +156,7 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err == nil {
-		conn.SetReadLimit(-1) // Session bounds what it keeps, and goes on
+		conn.SetReadLimit(-1) // Session truncates larger frames, and goes on
 		return conn, c.stream, nil
 	}
 	if answer == nil {
@@ -178,8 +179,8 @@ func (d *Dialer) upgrade(ctx context.Context, token string, redact redactor) (*w
 	return nil, nil, e
 }
 
-// awaitReady reads until build_connection. What comes before, against all
-// observation, is kept for Run.
+// awaitReady reads until build_connection. Frames before that, which were never
+// observed, are kept for Run.
 func (s *Session) awaitReady(ctx context.Context) *Error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -199,7 +200,7 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 		event := carriesEvent(env)
 		ready := err == nil && env.module == moduleBuild && env.agreed
 		if err == nil && env.module == moduleBuild {
-			env.refused = !ready // ready is only what says so
+			env.refused = !ready // anything but success true is a refusal
 		}
 		if err := s.refusalError(env, raw, event); err != nil {
 			return err
@@ -219,8 +220,8 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 	}
 }
 
-// Renewable waits for a token that is newer than a session's. It fails if there
-// is none to be had now.
+// Renewable waits for a token that is newer than the session's. It returns an error
+// if none can be obtained now.
 func (d *Dialer) Renewable(ctx context.Context, s *Session) error {
 	token, err := d.cfg.Tokens.token(ctx, d.trial.refused())
 	if err == nil && token.value == s.token.value {
@@ -233,5 +234,5 @@ func (d *Dialer) Renewable(ctx context.Context, s *Session) error {
 // expires.
 func (d *Dialer) ClosesAtExpiry() bool { return d.cfg.Tokens.ClosesAtExpiry() }
 
-// LearnClosesAtExpiry notes that it does.
+// LearnClosesAtExpiry records that it does.
 func (d *Dialer) LearnClosesAtExpiry() { d.cfg.Tokens.LearnClosesAtExpiry() }

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// withToken appends the access token to the endpoint URL as Zoom's page shows
-// it, leaving the rest of the query as it is; a token that was pasted along is
-// replaced. Zoom reads the token only there
+// withToken appends the access token to the endpoint URL that Zoom's page shows.
+// It replaces a token that was pasted along, and leaves the rest of the query as it
+// is. Zoom accepts the token only in the URL
 // (https://developers.zoom.us/docs/api/websockets/).
 func withToken(endpoint, token string) (string, error) {
 	u, err := url.Parse(endpoint)

@@ -21,33 +21,33 @@ type Cause string
 
 // The causes.
 const (
-	CauseToken     Cause = "token"     // no access token could be had
+	CauseToken     Cause = "token"     // no access token could be obtained
 	CauseDial      Cause = "dial"      // the connection or the upgrade failed
-	CauseRefused   Cause = "refused"   // a frame with success:false, or the token in another way
+	CauseRefused   Cause = "refused"   // a frame with success:false, or the token was refused in another way
 	CauseDisplaced Cause = "displaced" // another connection of the subscription took over
 	CauseClosed    Cause = "closed"    // Zoom sent a close frame
-	CauseReset     Cause = "reset"     // the connection broke without one
+	CauseReset     Cause = "reset"     // the connection broke without a close frame
 	CauseSilent    Cause = "silent"    // no frame within two heartbeat periods
 	CauseStopped   Cause = "stopped"   // this side ended the session
 )
 
-// Error tells why a session ended or did not begin. Its text is safe to log.
+// Error is why a session ended or did not begin. Its text is safe to log.
 type Error struct {
 	Cause      Cause
 	Detail     string               // for people, free of secrets
-	Code       websocket.StatusCode // of the close frame, else 0
-	RetryAfter time.Duration        // how long Zoom asks to wait, else 0
+	Code       websocket.StatusCode // of the close frame, or 0
+	RetryAfter time.Duration        // how long Zoom asks to wait, or 0
 
-	status  int  // of the HTTP answer without an upgrade, else 0
-	reached bool // Zoom, or who answers for it, was reached, but there was no build_connection
+	status  int  // of an HTTP answer that refused the upgrade, or 0
+	reached bool // Zoom, or whatever answers in its place, was reached, but sent no build_connection
 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("zoom: %s: %s", e.Cause, e.Detail)
 }
 
-// CredentialsError says that Zoom refused the app's credentials in a way that
-// trying again does not change.
+// CredentialsError means that Zoom denied the app's credentials in a way that a
+// retry cannot change. Its text is safe to log.
 type CredentialsError struct {
 	Status int    // HTTP status
 	Code   string // Zoom's error, for example invalid_client
@@ -88,13 +88,13 @@ func reportsDisplacement(text string) bool {
 	return strings.Contains(strings.ToLower(text), "another place")
 }
 
-// redactor removes known secrets, and anything that looks like one, from text. It is
-// used before a text is quoted, which changes what it would look for.
+// redactor removes known secrets, and anything that looks like a secret, from text. Use it
+// before quoting a text: quoting could change a secret.
 type redactor []string
 
 const (
 	maxDetail = 300     // bytes of a text that are shown
-	maxRedact = 8 << 10 // bytes of a text that are searched for secrets
+	maxRedact = 8 << 10 // bytes of a text that are searched for secrets; the rest is dropped
 )
 
 func (r redactor) text(s string) string {
@@ -106,8 +106,8 @@ func (r redactor) text(s string) string {
 	return s
 }
 
-// error gives the text of an error without the URL: net/http puts it into
-// every error, and ours carries the access token.
+// error returns the text of an error without the URL: net/http puts the URL into
+// every error, and ours contains the access token.
 func (r redactor) error(err error) string {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

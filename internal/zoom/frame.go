@@ -18,14 +18,14 @@ const (
 	moduleMessage   = "message"
 )
 
-// maxModule bounds the module's name, which is logged if it is unknown.
+// maxModule bounds the module's name, in bytes. An unknown name is logged.
 const maxModule = 64
 
-// maxHeaderValue bounds a value of the header in the frame, and a key of the event, as they
-// stand. Zoom's have up to 100 bytes.
+// maxHeaderValue bounds, in bytes of raw JSON, a value in the frame's header and a key of
+// the event. Zoom's have up to 100 bytes.
 const maxHeaderValue = 4096
 
-// maxEventName bounds the event name; Zoom's longest known one has 58 bytes.
+// maxEventName bounds the event name, in bytes; Zoom's longest known one has 58.
 const maxEventName = 1024
 
 // Frame is a received frame that carries an event, or is malformed.
@@ -34,23 +34,23 @@ type Frame struct {
 	Body     []byte // the event's exact bytes; the receiver may keep it
 	Header   Header
 	Keys     Keys
-	Happened time.Time // when Zoom says that it did (event_ts); zero: it does not
-	Sent     time.Time // when Zoom sent it, to the second (x-zm-request-timestamp); zero: it does not say
+	Happened time.Time // when the event happened (event_ts); zero: not stated, or implausible
+	Sent     time.Time // when Zoom sent it, to the second (x-zm-request-timestamp); zero: not stated, or implausible
 	Received time.Time
 
-	// Err says why the frame is malformed; then Raw is all there is, apart
-	// from what could be read before.
+	// Err is why the frame is malformed; nil: it is an event. With an error, the
+	// other fields hold only what could be read before it.
 	Err error
-	// Raw is the whole frame as it came, valid only during the call. It holds
-	// credentials.
+	// Raw is the frame as it came, valid only during the call of the handler. It
+	// contains credentials.
 	Raw []byte
-	// Size is the frame's length in bytes; more than len(Raw) if it was over
-	// the read limit and cut.
+	// Size is the frame's length in bytes. It exceeds len(Raw) if the frame was
+	// over the read limit and truncated.
 	Size int
 }
 
 // Header holds the parts of a frame's header that may leave the process. The
-// header also carries Authorization and clientId, which are never kept.
+// frame's Authorization and clientId are never kept.
 type Header struct {
 	TrackingID  string // x-zm-trackingid
 	Timestamp   string // x-zm-request-timestamp, epoch seconds
@@ -59,9 +59,9 @@ type Header struct {
 	Traceparent string // traceparent (W3C Trace Context)
 }
 
-// Keys are what an event's body says of whom and what the event is about: the texts of
-// strings, and numbers as they stand. A key is empty if the body does not have it, or has
-// something else there. They may share the body's memory.
+// Keys identify the account and the object that an event is about. A key is the text of a
+// string or the digits of a number. It is empty if the body lacks it or has another type
+// there. Keys may share the body's memory.
 type Keys struct {
 	Account    []byte // payload.account_id
 	Object     []byte // payload.object.id
@@ -73,16 +73,16 @@ type envelope struct {
 	module  string
 	agreed  bool          // success is true
 	refused bool          // success is false
-	event   bool          // it names an event itself, beside or instead of its content
-	content []byte        // decoded if it is a string, else the raw JSON value
+	event   bool          // it has a member "event" itself, besides or instead of its content
+	content []byte        // decoded if it is a string, otherwise the raw JSON value
 	kind    jsontext.Kind // of content in the frame
 	header  Header
 }
 
-// Malformed is why a frame is not an event. Its text holds nothing of the
-// frame but positions and types.
+// Malformed is why a frame is not an event. Its text contains nothing from the
+// frame but positions, sizes, types and known names.
 type Malformed struct {
-	Reason string // one of a few, for a metric: not_json, module, content, event, too_large
+	Reason string // not_json, module, content, event or too_large; for the header Zoom-Reason-Code
 	Detail string
 }
 
@@ -90,15 +90,15 @@ func (m *Malformed) Error() string { return m.Detail }
 
 // decoder decodes frames; one serves one session at a time.
 type decoder struct {
-	text  []byte            // of the content last read; its memory is used again
+	text  []byte            // of the content last read; its memory is reused
 	names map[string]string // of events, so that each is in memory once
 }
 
-// keepNames bounds how many names of events are kept. Zoom has about 600.
+// keepNames bounds the number of event names that are kept. Zoom has about 600.
 const keepNames = 1024
 
-// envelope reads the outer object. Unknown keys are skipped; of a repeated key
-// the last counts.
+// envelope parses the outer object. It skips unknown members; the last of repeated
+// ones counts.
 func (d *decoder) envelope(raw []byte) (env envelope, err error) {
 	var module []byte
 	var header rawHeader
@@ -134,8 +134,8 @@ func (d *decoder) envelope(raw []byte) (env envelope, err error) {
 	return env, err
 }
 
-// content reads the value of content into memory of its own: a string's text, with all
-// bytes as they came, or else the value as it stands.
+// content copies the value of content: the decoded text of a string, keeping bytes that are
+// not UTF-8, or otherwise the raw JSON value.
 func (d *decoder) content(s *scanner, env *envelope) {
 	kind, value := s.kind(), []byte(nil)
 	if s.peek() == '"' {
@@ -160,16 +160,16 @@ func moduleName(name []byte) string {
 	return string(name[:min(len(name), maxModule)])
 }
 
-// eventFields is what is read of an event.
+// eventFields are the parsed fields of an event.
 type eventFields struct {
 	name     string
 	happened int64 // event_ts, in milliseconds; 0: there is none
 	keys     Keys
 }
 
-// event reads a message's content: the name of the event, which is the value of the
-// top-level key event, exactly so spelled, wherever it stands, and what else is there. Of
-// a repeated key the last counts, as in what consumers parse with.
+// event parses a message's content. The event's name is the value of the top-level member
+// "event", at any position but with exactly this spelling. The last of repeated members
+// counts, as in the parsers that consumers use.
 func (d *decoder) event(env envelope) (e eventFields, err error) {
 	switch env.kind {
 	case '"', '{':
@@ -208,7 +208,7 @@ func (d *decoder) event(env envelope) (e eventFields, err error) {
 	return e, nil
 }
 
-// readPayload reads the keys of the payload that follows.
+// readPayload reads the payload, which is next, and takes the keys from it.
 func (k *Keys) readPayload(s *scanner) {
 	if s.peek() != '{' {
 		s.value()
@@ -227,8 +227,8 @@ func (k *Keys) readPayload(s *scanner) {
 	}
 }
 
-// readObject reads the keys of the object that follows. Some events have an array there,
-// of several objects, none of which is the one that the event is about.
+// readObject reads payload.object, which is next, and takes the keys from it. Some events
+// have an array of several objects there, none of which is what the event is about.
 func (k *Keys) readObject(s *scanner) {
 	if s.peek() != '{' {
 		s.value()
@@ -246,7 +246,7 @@ func (k *Keys) readObject(s *scanner) {
 	}
 }
 
-// key is the text of a string or a number; nil: it is something else, or too long.
+// key is the text of a string or a number; nil if the value is something else or too long.
 func key(value []byte) []byte {
 	if len(value) == 0 || len(value) > maxHeaderValue {
 		return nil
@@ -257,7 +257,7 @@ func key(value []byte) []byte {
 	return literal(value)
 }
 
-// name is the string of an event's name.
+// name returns an event's name as a string that all frames with this name share.
 func (d *decoder) name(text []byte) string {
 	if name, known := d.names[string(text)]; known {
 		return name
@@ -270,8 +270,8 @@ func (d *decoder) name(text []byte) string {
 	return name
 }
 
-// carriesEvent reports whether there is an event in a frame of whatever module, be
-// it one that can be read or not.
+// carriesEvent reports whether a frame of any module contains an event, even if the rest
+// of the frame cannot be parsed.
 func carriesEvent(env envelope) bool {
 	found := env.event
 	if env.kind == '"' || env.kind == '{' {
@@ -283,8 +283,8 @@ func carriesEvent(env envelope) bool {
 	return found
 }
 
-// unexpectedModule is why a frame that is no message is kept all the same: nobody knows what
-// it may hold. nil: it is what Zoom's own answers are.
+// unexpectedModule is why a frame that is not a message is kept as malformed: nobody knows
+// what it contains. It is nil for Zoom's usual answers.
 func unexpectedModule(env envelope, event bool) error {
 	switch {
 	case env.module != moduleBuild && env.module != moduleHeartbeat:
@@ -295,8 +295,8 @@ func unexpectedModule(env envelope, event bool) error {
 	return nil
 }
 
-// literal is the text of a string, and any other value as it stands. It may share
-// the value's memory. Bytes that are no UTF-8 become U+FFFD.
+// literal is the decoded text of a string, or any other value as raw JSON. It may share
+// the value's memory. Bytes that are not UTF-8 become U+FFFD.
 func literal(value []byte) []byte {
 	if len(value) == 0 || value[0] != '"' {
 		return value
@@ -304,28 +304,27 @@ func literal(value []byte) []byte {
 	within := value[1 : len(value)-1]
 	for _, c := range within {
 		if c == '\\' || c >= utf8.RuneSelf {
-			text, _ := jsontext.AppendUnquote(nil, value) // its only error is of bytes that are no UTF-8
+			text, _ := jsontext.AppendUnquote(nil, value) // its only possible error is about bytes that are not UTF-8
 			return text
 		}
 	}
 	return within
 }
 
-// milliseconds reads a time, which some producers at Zoom send as a string. What
-// is no whole number is no time, and no reason to refuse the event.
+// milliseconds parses a time, which some producers at Zoom send as a string. What is
+// not a whole number counts as no time; it does not make the event malformed.
 func milliseconds(value []byte, to *int64) {
 	if len(value) > 0 && value[0] != '{' && value[0] != '[' {
 		*to, _ = strconv.ParseInt(string(literal(value)), 10, 64)
 	}
 }
 
-// rawHeader has the values of a Header's fields, in their order, as they stand in the
-// frame.
+// rawHeader holds the values of a Header's fields, in the same order, as raw JSON.
 type rawHeader [5][]byte
 
-// read reads the allow-listed keys without regard to case: Zoom spells them
-// differently on its two transports. A number is taken as its digits. What cannot
-// be read is as absent: an event counts more than what is said about it.
+// read reads the allow-listed members, ignoring case: Zoom spells them differently
+// on its two transports. A number counts as its digits. What cannot be read counts
+// as absent: the event matters more than its metadata.
 func (r *rawHeader) read(s *scanner) {
 	if s.peek() != '{' {
 		s.value()
@@ -348,13 +347,12 @@ func (r *rawHeader) field(name []byte) *[]byte {
 	return nil
 }
 
-// decode returns the header's strings, which are parts of one: they are a single
-// allocation.
+// decode decodes the values. They are parts of one string, in a single allocation.
 func (r *rawHeader) decode() (h Header) {
 	size := 0
 	for i, value := range r {
 		if len(value) > maxHeaderValue {
-			r[i] = nil // the others would keep it in memory
+			r[i] = nil // or the other values would keep it in memory
 			continue
 		}
 		size += len(value)

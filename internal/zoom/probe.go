@@ -12,21 +12,23 @@ import (
 	"time"
 )
 
-// TokenInfo is what one request for a token showed, without the token.
+// TokenInfo is what one token request revealed, without the token.
 type TokenInfo struct {
 	Grant    string
-	Lifetime time.Duration // 0: Zoom did not tell
-	Scopes   []string      // none: Zoom did not tell
-	APIURL   string        // "": Zoom did not tell
+	Lifetime time.Duration // 0: Zoom did not say
+	Scopes   []string      // none: Zoom did not say
+	APIURL   string        // "": Zoom did not say
 
-	// Date is Zoom's clock, in whole seconds, and At this machine's clock when
-	// Zoom set it, give or take Within. A zero Date: Zoom did not tell.
+	// Date is the time on Zoom's clock, in whole seconds. At is the time on this
+	// machine's clock when Zoom set Date, give or take Within. A zero Date: Zoom did
+	// not say.
 	Date, At time.Time
 	Within   time.Duration
 }
 
-// Ahead is by how much this machine's clock is ahead of Zoom's, to the nearest
-// second or so. Less than that, and what the way may have taken, is zero.
+// Ahead is how far this machine's clock is ahead of Zoom's, to about a second;
+// negative: behind. It is zero if the difference is within the precision of the
+// measurement.
 func (i TokenInfo) Ahead() time.Duration {
 	const resolution = time.Second / 2 // of Date, to either side
 	ahead := i.At.Sub(i.Date.Add(resolution))
@@ -36,9 +38,9 @@ func (i TokenInfo) Ahead() time.Duration {
 	return ahead
 }
 
-// Probe requests a token once, whether or not there is one, and keeps it. The
-// error is safe to show; a *CredentialsError is final. What the answer told is
-// returned also with an error.
+// Probe makes one token request, whether or not a token is cached, and caches the
+// new token. The error is safe to show; a *CredentialsError is final. Even with an
+// error, TokenInfo holds what the answer revealed.
 func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
 	watch := &watchedAnswer{base: t.cfg.HTTP.Transport}
 	client := *t.cfg.HTTP
@@ -58,8 +60,8 @@ func (t *TokenSource) Probe(ctx context.Context) (TokenInfo, error) {
 	return info, nil
 }
 
-// watchedAnswer is a RoundTripper that notes what the token endpoint answers
-// beside the token. It serves one request.
+// watchedAnswer is a RoundTripper that records what the token endpoint answers
+// besides the token. It serves one request.
 type watchedAnswer struct {
 	base http.RoundTripper
 

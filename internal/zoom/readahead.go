@@ -8,19 +8,19 @@ import (
 	"net/http"
 )
 
-// readAhead is how much is read from a connection at once: what reads from it, TLS and
-// WebSocket, asks for a frame or 4 KiB at a time.
+// readAhead is the number of bytes read from a connection at once. TLS and WebSocket alone
+// would read only a frame or 4 KiB at a time.
 const readAhead = 32 << 10
 
 type bufferedConn struct {
 	net.Conn
-	buffer *bufio.Reader // of it
+	buffer *bufio.Reader // on Conn
 }
 
 func (c bufferedConn) Read(p []byte) (int, error) { return c.buffer.Read(p) }
 
-// buffered has the connections of a transport buffered; nil is the default one. Another
-// kind of RoundTripper stays as it is.
+// buffered returns a copy of a transport with buffered reading. nil means
+// http.DefaultTransport. It returns any other kind of RoundTripper unchanged.
 func buffered(base http.RoundTripper) http.RoundTripper {
 	transport, ok := cmp.Or(base, http.DefaultTransport).(*http.Transport)
 	if !ok {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// tokenState is how an access token stands with one subscription:
+// tokenState is the state of an access token with one subscription:
 //
 //	sound -- a connection ended before it was ready --> doubtful
 //	doubtful -- a connection became ready -----------> sound
 //	doubtful -- another one ended before that -------> refused
 //	any -- success:false, HTTP 401 or 403 -----------> refused
 //
-// A refused token stays so. Zoom never published all the ways in which it refuses
-// one: a close code or an HTTP status without a word may be another. What never
-// reached Zoom says nothing of the token.
+// A refused token stays refused. Zoom never published all the ways in which it refuses
+// a token: a bare close code or HTTP status may be another. A connection that never
+// reached Zoom says nothing about the token.
 type tokenState int
 
 const (
@@ -25,7 +25,7 @@ const (
 	refused
 )
 
-// tokenTrial tries the app's tokens for one subscription, one after the other. It is
+// tokenTrial tracks whether the app's present token works for one subscription. It is
 // safe for concurrent use.
 type tokenTrial struct {
 	mu    sync.Mutex
@@ -33,7 +33,8 @@ type tokenTrial struct {
 	state tokenState
 }
 
-// stateOf begins anew with another token; the caller holds t.mu.
+// stateOf returns the state of a token. It starts with sound for a new one. The caller
+// holds t.mu.
 func (t *tokenTrial) stateOf(token string) *tokenState {
 	if t.token != token {
 		t.token, t.state = token, sound
@@ -49,8 +50,8 @@ func (t *tokenTrial) ready(token string) {
 	}
 }
 
-// unready is told that a connection ended before it was ready, and reports whether
-// the token counts as refused.
+// unready records that a connection ended before it was ready, and reports whether the
+// token now counts as refused.
 func (t *tokenTrial) unready(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,7 +66,7 @@ func (t *tokenTrial) refuse(token string) {
 	*t.stateOf(token) = refused
 }
 
-// refused is the token that is of no use for this subscription, or "".
+// refused is the token that this subscription cannot use, or "".
 func (t *tokenTrial) refused() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,30 +77,32 @@ func (t *tokenTrial) refused() string {
 }
 
 const (
-	// A refused token is replaced at once, then after pauses from firstReplacePause on that
-	// double up to maxReplacePause. Each maxReplacePause of calm takes one step back.
+	// The first refused token is replaced at once. Further replacements wait for pauses that
+	// double from firstReplacePause to maxReplacePause. Each maxReplacePause of calm takes
+	// back one doubling.
 	firstReplacePause = 2 * time.Second
 	replaceSteps      = 6
 	maxReplacePause   = time.Minute
-	// So many refused tokens within contentionWindow mean that somebody else fetches some.
+	// contentionRefusals refused tokens within contentionWindow mean that somebody else
+	// fetches tokens for the app.
 	contentionRefusals = 3
 	contentionWindow   = 5 * time.Minute
 )
 
-// tokenContention tells that another program fetches tokens for the same app, and
-// each new one makes the older ones worthless. If both replaced theirs at once,
-// neither would ever connect. Its zero value is that nobody does.
+// tokenContention detects that another program fetches tokens for the same app, where
+// each new token invalidates the older ones. If both sides replaced theirs at once,
+// neither would ever connect. The zero value is ready to use.
 type tokenContention struct {
-	step     int       // replacements that calm has not made good yet
-	replaced time.Time // the last one
-	next     time.Time // none before
+	step     int       // replacements that were not yet followed by enough calm
+	replaced time.Time // last replacement
+	next     time.Time // earliest time of the next replacement
 	refusals [contentionRefusals]time.Time
 }
 
-// wait is how long a refused token may not be replaced.
+// wait is how long a refused token may not be replaced yet.
 func (r *tokenContention) wait(now time.Time) time.Duration { return max(0, r.next.Sub(now)) }
 
-// noteReplacement notes that a refused token was replaced.
+// noteReplacement records that a refused token was replaced.
 func (r *tokenContention) noteReplacement(now time.Time) {
 	calm := int(min(now.Sub(r.replaced)/maxReplacePause, replaceSteps))
 	r.step = min(max(0, r.step-calm)+1, replaceSteps)
@@ -108,24 +111,25 @@ func (r *tokenContention) noteReplacement(now time.Time) {
 	r.next = now.Add(pause/2 + rand.N(pause/2))
 }
 
-// noteRefusal notes that a token was refused before its time.
+// noteRefusal records that a token was refused before it expired.
 func (r *tokenContention) noteRefusal(now time.Time) {
 	copy(r.refusals[:], r.refusals[1:])
 	r.refusals[contentionRefusals-1] = now
 }
 
-// contended reports whether so many were refused lately that somebody else must fetch some.
+// contended reports whether so many tokens were refused recently that somebody else must be
+// fetching tokens.
 func (r *tokenContention) contended(now time.Time) bool {
 	return !r.refusals[0].IsZero() && now.Sub(r.refusals[0]) < contentionWindow
 }
 
-// contentionDetail is what is to be done about it.
+// contentionDetail explains the contention and what to do about it.
 const contentionDetail = "Zoom refuses one access token after the other before its time: somebody else fetches tokens for this app, " +
 	"and each makes the others worthless; find that program and give it an app of its own " +
 	"(if there was never a connection: check that the app is activated and the subscription is its own)"
 
-// blames reports whether a connection ended in a way that points at its token: not
-// what a gateway, a wrong URL or an overload explains.
+// blames reports whether a connection ended in a way that points at its token, rather than
+// at a gateway, a wrong URL or an overload.
 func (e *Error) blames() bool {
 	switch e.status {
 	case 0:

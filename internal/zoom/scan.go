@@ -10,40 +10,40 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deeply a text may be nested, as in encoding/json.
+// maxDepth is the maximum nesting of a text, as in encoding/json.
 const maxDepth = 10_000
 
-// scanner reads a JSON text (RFC 8259) in memory, and is strict, but for two things that
-// Zoom's events have: a name may come twice in an object, and a string may hold bytes
-// that are no UTF-8.
+// scanner reads a JSON text (RFC 8259) in memory. It is strict, except for two things that
+// occur in Zoom's events: an object may repeat a name, and a string may contain bytes that
+// are not UTF-8.
 //
 //	for s.open('{'); s.more('}'); {
 //		name := s.name()
 //		value := s.value()
 //	}
 //
-// After an error more is false, and everything else does nothing.
+// After an error, more returns false and everything else does nothing.
 //
-// The tokeniser of jsontext reads the same, but a string byte by byte, and once more to
-// decode it: with it, decoding a frame of 1 KiB takes half as long again, and one of 16 KiB
-// almost twice as long.
+// The tokeniser of jsontext could do the same, but reads strings byte by byte and once more
+// to decode them. With it, decoding a frame takes 1.5 times as long at 1 KiB, and almost
+// twice as long at 16 KiB.
 type scanner struct {
 	whole  []byte
-	text   []byte // of whole, up to an error
-	at     int    // everything before it is read
-	depth  int    // of the brackets that are open
-	opened bool   // the innermost of them has no member or element yet
+	text   []byte // whole, or the part of it before an error
+	at     int    // index of the first unread byte
+	depth  int    // number of open brackets
+	opened bool   // the innermost bracket has no member or element yet
 	failed bool
 }
 
 func newScanner(text []byte) scanner { return scanner{whole: text, text: text} }
 
-// fail notes that the text is no JSON from here on.
+// fail records that the text is not JSON from here on.
 func (s *scanner) fail() {
 	s.text, s.failed = s.text[:s.at], true
 }
 
-// peek passes over white space and returns what follows; 0: nothing does.
+// peek skips white space and returns the next byte, 0 at the end.
 func (s *scanner) peek() byte {
 	for ; s.at < len(s.text); s.at++ {
 		if c := s.text[s.at]; c > ' ' || c != ' ' && c != '\t' && c != '\n' && c != '\r' {
@@ -53,10 +53,10 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// kind is that of the value which follows.
+// kind is the kind of the next value.
 func (s *scanner) kind() jsontext.Kind { return jsontext.Value(s.text[s.at:]).Kind() }
 
-// skip reports whether some characters follow, and passes over them.
+// skip reports whether chars are next, and if so skips them.
 func (s *scanner) skip(chars string) bool {
 	rest := s.text[s.at:]
 	if len(rest) < len(chars) || string(rest[:len(chars)]) != chars {
@@ -66,7 +66,7 @@ func (s *scanner) skip(chars string) bool {
 	return true
 }
 
-// open passes over the bracket that begins an object or an array.
+// open skips the bracket that begins an object or an array.
 func (s *scanner) open(bracket byte) {
 	if s.peek() != bracket || s.depth == maxDepth {
 		s.fail()
@@ -77,8 +77,8 @@ func (s *scanner) open(bracket byte) {
 	s.opened = true
 }
 
-// more reports whether there is another member or element, which follows then. Else
-// it passes over the bracket that ends them all.
+// more reports whether there is another member or element. If not, it skips the closing
+// bracket.
 func (s *scanner) more(bracket byte) bool {
 	c, first := s.peek(), s.opened
 	s.opened = false
@@ -99,7 +99,7 @@ func (s *scanner) more(bracket byte) bool {
 	return true
 }
 
-// name passes over the name of a member, and the colon, and returns it as it stands.
+// name skips a member's name and the colon, and returns the name as raw JSON.
 func (s *scanner) name() []byte {
 	s.peek()
 	start := s.at
@@ -115,7 +115,7 @@ func (s *scanner) name() []byte {
 	return name
 }
 
-// value passes over a value and returns it as it stands; nil after an error.
+// value skips a value and returns it as raw JSON; nil after an error.
 func (s *scanner) value() []byte {
 	c := s.peek()
 	start := s.at
@@ -142,7 +142,8 @@ func (s *scanner) value() []byte {
 	return s.text[start:s.at]
 }
 
-// string is value for a string, whose text it stores. Null counts as absent.
+// string skips a value and stores its text if it is a string. Null counts as absent; any
+// other value is an error.
 func (s *scanner) string(to *[]byte, what string) error {
 	kind := s.kind()
 	value := s.value()
@@ -158,7 +159,7 @@ func (s *scanner) string(to *[]byte, what string) error {
 	return nil
 }
 
-// end is why the text is not one object and nothing else, or nil.
+// end returns why the text is not exactly one object, or nil if it is.
 func (s *scanner) end(what string) error {
 	if s.peek() == 0 && !s.failed && s.at == len(s.whole) {
 		return nil
@@ -200,9 +201,9 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
-// quoted passes over a string and appends what it says to a text; nil: to none. Bytes
-// that are no UTF-8 stay as they are. A lone surrogate, which has no bytes of its own,
-// becomes U+FFFD.
+// quoted skips a string and appends its decoded text to *to, unless that is nil. Bytes
+// that are not UTF-8 stay as they are. An escaped lone surrogate, which has no encoding in
+// UTF-8, becomes U+FFFD.
 func (s *scanner) quoted(to *[]byte) {
 	if !s.skip(`"`) {
 		s.fail()
@@ -226,8 +227,8 @@ func (s *scanner) quoted(to *[]byte) {
 	}
 }
 
-// plain is how many bytes at the beginning of a string's text stand for themselves: all
-// but quotes, backslashes and control characters.
+// plain is the number of bytes at the beginning of a string's text that stand for
+// themselves, which all do but quotes, backslashes and control characters.
 func plain(text []byte) int {
 	rest := text
 	for len(rest) >= 16 && special(rest)|special(rest[8:]) == 0 {
@@ -246,8 +247,8 @@ func plain(text []byte) int {
 	return len(text)
 }
 
-// special looks at eight bytes at once. It is 0 if all are plain; else its lowest bit that
-// is set belongs to the first one that is not.
+// special examines eight bytes at once. It is 0 if all are plain; otherwise its lowest set
+// bit is in the first byte that is not.
 func special(text []byte) uint64 {
 	const each = 0x0101010101010101
 	word := binary.LittleEndian.Uint64(text)
@@ -256,8 +257,8 @@ func special(text []byte) uint64 {
 	return ((low-0x21*each)&^low | (backslash-each)&^backslash) & (0x80 * each)
 }
 
-// escaped is the character of the escape sequence at the beginning of a text, and the
-// sequence's length; 0: there is none.
+// escaped returns the character of the escape sequence at the beginning of a text, and the
+// sequence's length in bytes; 0: there is none.
 func escaped(text []byte) (char rune, length int) {
 	if len(text) < 2 || text[0] != '\\' {
 		return 0, 0

@@ -18,7 +18,8 @@ import (
 // heartbeat is the application-level beat (https://developers.zoom.us/docs/api/websockets/).
 var heartbeat = []byte(`{"module":"heartbeat"}`)
 
-// Session is a ready connection of one subscription. Run reads it, once.
+// Session is a ready connection of one subscription. Call Run once to read it. The other
+// methods are safe for concurrent use.
 type Session struct {
 	cfg          Config
 	conn         *websocket.Conn
@@ -29,9 +30,9 @@ type Session struct {
 	decoder      decoder
 	buffer       bytes.Buffer // of the frame being read
 	limited      io.LimitedReader
-	currentFrame Frame // that is handled
+	currentFrame Frame // being handled
 	earlyFrames  []earlyFrame
-	dialled      time.Time // when the upgrade was asked for
+	dialled      time.Time // when the upgrade was requested
 	start        time.Time
 
 	lastFrame      atomic.Int64 // time since start of the last sign of life
@@ -39,24 +40,24 @@ type Session struct {
 	beatSent       atomic.Int64 // time since start of the latest heartbeat, until it is answered
 	roundTrip      atomic.Int64 // of the latest heartbeat that was answered
 	ended          atomic.Int64 // time since start of the end of reading; 0: it goes on
-	backlogSince   atomic.Int64 // time since start of the first frame that was not read in time; 0: none
-	started        atomic.Bool  // Run has begun
+	backlogSince   atomic.Int64 // time since start from which frames may be unread; 0: none are
+	started        atomic.Bool  // Run has handled the early frames and reads on
 	lastSent       atomic.Int64 // time since start by which Zoom sent the last frame that was read
 	closeSent      atomic.Int64 // time since start at which this side closed; 0: it has not
 	lastRunning    atomic.Int64 // time since start at which the process was last seen to run
 	lastPause      atomic.Pointer[processPause]
-	handlingSince  atomic.Int64 // time since start of the receipt of the frame that is handled, or was in vain; 0: none
-	handlingSent   atomic.Int64 // Unix seconds of its sending; 0: not known
+	handlingSince  atomic.Int64 // time since start of the receipt of the frame being handled, or whose handling failed; 0: none
+	handlingSent   atomic.Int64 // Unix seconds of its sending; 0: unknown
 	beatNow        chan struct{}
 	beatAnswered   atomic.Bool // a heartbeat was answered
-	silent         atomic.Bool // the watchdog ended the session
+	silent         atomic.Bool // the session ended because it was silent
 	stopped        atomic.Bool // the context ended the session
-	closeForced    atomic.Bool // and Zoom had not answered the close frame when it was closed
-	unknownFrames  uint64      // frames of unknown modules
+	closeForced    atomic.Bool // the connection was closed before Zoom had answered the close frame
+	unknownFrames  uint64      // number of frames of unknown modules
 	sampledLog     zerolog.Logger
 }
 
-// processPause is a time in which the process did not run, as told by times since start.
+// processPause is a period, in times since start, in which the process did not run.
 type processPause struct{ from, to int64 }
 
 type earlyFrame struct {
@@ -65,12 +66,12 @@ type earlyFrame struct {
 	received time.Time
 }
 
-// Run hands each event and each malformed frame to handle, in order, until the
-// session ends; it then returns why, as a *Error or handle's own error. While
-// handle waits, heartbeats go on. When the context ends, the session is closed
-// in an orderly way and the cause is CauseStopped.
+// Run passes each event and each malformed frame to handle, in order, until the
+// session ends. It returns why the session ended, as a *Error, or handle's error,
+// which ends it. While handle blocks, heartbeats go on. When the context ends, Run
+// closes the session in an orderly way, with CauseStopped.
 //
-// The frame is only valid during the call, its Body for ever.
+// The frame is valid only during the call; handle may keep its Body.
 func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	done := make(chan struct{})
 	var keeper sync.WaitGroup
@@ -99,12 +100,12 @@ func (s *Session) Run(ctx context.Context, handle func(*Frame) error) error {
 	return err
 }
 
-// LastFrame is when the session last gave a sign of life.
+// LastFrame is the time of the session's last sign of life.
 func (s *Session) LastFrame() time.Time { return s.start.Add(time.Duration(s.lastFrame.Load())) }
 
-// ReadUntil is until when all that Zoom sent is known to be read, and handled without
-// an error. It is the present unless Run has not begun, reading is behind, a frame is
-// being handled, or the connection may be dead.
+// ReadUntil is the time up to which everything that Zoom sent is known to be read, and
+// handled without an error. It is the present unless Run has not begun, the process stood
+// still, reading is behind, a frame is being handled, or the connection may be dead.
 func (s *Session) ReadUntil() time.Time {
 	if !s.started.Load() {
 		return s.start
@@ -126,14 +127,15 @@ func (s *Session) ReadUntil() time.Time {
 	return s.start.Add(until)
 }
 
-// noteSent notes that a frame was read late, and that others may wait behind it.
+// noteSent records when a frame was sent and whether it was read late, so that others may
+// wait behind it. No frame was sent before the start, and frames arrive in the order in
+// which they were sent.
 func (s *Session) noteSent(sent, received time.Time) {
 	by := received
 	if !sent.IsZero() && sent.Before(received) {
 		by = sent
 	}
-	s.lastSent.Store(max(int64(by.Sub(s.start)), 0)) // none was sent before the start
-	// None was sent before the start, and frames come in the order of their sending.
+	s.lastSent.Store(max(int64(by.Sub(s.start)), 0))
 	if from := ReadFrom(sent, received); from.Before(received) {
 		s.backlogSince.Store(max(int64(from.Sub(s.start)), 1))
 	} else if behind := s.backlogSince.Load(); behind > 0 && !sent.IsZero() {
@@ -141,22 +143,24 @@ func (s *Session) noteSent(sent, received time.Time) {
 	}
 }
 
-// Dialled is when Zoom was asked for the connection: from then on it may have closed
-// another one of the subscription for it.
+// Dialled is when the connection was requested. From then on Zoom may have closed another
+// connection of the subscription for it.
 func (s *Session) Dialled() time.Time { return s.dialled }
 
-// LiveUntil is until when the session, which ended with the given error of Run,
-// is known to have lived. A close by the other side comes after all that it sent,
-// but may be read late by a process that stood still; after a close by this side
-// the other one sends nothing more. A connection that broke, fell silent, was closed
-// on this side while a heartbeat was unanswered, or before Zoom had answered the
-// close frame, may have been dead, or have had frames unread, since Zoom sent the last
-// frame that was read. A close may have been read up to a second late, as may the frame
-// before it, but not before that was sent.
+// LiveUntil is the time up to which the session is known to have been live. err is what
+// Run returned.
+//
+//   - Zoom closed the session: Zoom's close comes after everything it sent. But it may be
+//     read late: up to [ReadDelay] without notice, and later if the process stood still.
+//     The result is no earlier than when Zoom sent the last frame that was read.
+//   - This side closed it: Zoom sends nothing after that.
+//   - The connection broke or fell silent, or this side closed it while a heartbeat was
+//     unanswered, or without Zoom's answer to the close frame: since Zoom sent the last
+//     frame that was read, it may have been dead or have had unread frames.
 func (s *Session) LiveUntil(err error) time.Time {
 	ended := s.ended.Load()
 	until := s.runningUntil(ended)
-	if behind := s.backlogSince.Load(); behind > 0 { // the end was read long after it came
+	if behind := s.backlogSince.Load(); behind > 0 { // the end was read long after it arrived
 		return s.start.Add(time.Duration(min(until, behind)))
 	}
 	e, ok := errors.AsType[*Error](err)
@@ -166,24 +170,26 @@ func (s *Session) LiveUntil(err error) time.Time {
 		until = min(s.lastFrame.Load(), s.lastSent.Load())
 	case e.Cause == CauseStopped:
 		until = max(s.closeSent.Load(), s.lastFrame.Load())
-	case e.Cause == CauseClosed: // a shorter pause is not noticed, and the close may have come in it
+	case e.Cause == CauseClosed: // a short pause goes unnoticed, and the close may have arrived during it
 		until = min(until, max(until-int64(ReadDelay), min(s.lastFrame.Load(), s.lastSent.Load())))
 	}
 	return s.start.Add(time.Duration(until))
 }
 
 const (
+	// runningPeriod is how often the process checks that it runs.
 	runningPeriod = time.Second
-	// pauseThreshold is how much later than that a process must be to count as one that
+	// pauseThreshold is how late such a check must be for the process to count as having
 	// stood still.
 	pauseThreshold = time.Second
 )
 
-// ReadDelay is how late the end of a session may have been read at most: a shorter pause of
-// the process is not noticed.
+// ReadDelay is how late, at most, the end of a session may have been read without notice: a
+// shorter pause of the process is not detected.
 const ReadDelay = pauseThreshold
 
-// noteRunning notes that the process runs, and whether it did not until now.
+// noteRunning records that the process runs, and that it stood still before if the last
+// record is too old.
 func (s *Session) noteRunning() {
 	now := int64(time.Since(s.start))
 	before := s.lastRunning.Swap(now)
@@ -192,8 +198,8 @@ func (s *Session) noteRunning() {
 	}
 }
 
-// runningUntil is the time from which on the process was seen to run without a break
-// until a time: that time itself, or where it fell asleep if it has only just woken.
+// runningUntil returns the given time, or, if the process stood still just before it, the
+// time at which that began. All are times since start.
 func (s *Session) runningUntil(until int64) int64 {
 	if awake := s.lastRunning.Load(); until-awake > int64(runningPeriod+pauseThreshold) {
 		return awake
@@ -204,8 +210,8 @@ func (s *Session) runningUntil(until int64) int64 {
 	return until
 }
 
-// slowHandling is how long handling a frame takes at least that holds up reading, and
-// unhurried what reading takes at least when nothing was there to be read.
+// slowHandling is the shortest handling of a frame that counts as holding up reading.
+// blockedRead is the shortest read that counts as having waited for data.
 const (
 	slowHandling = 100 * time.Millisecond
 	blockedRead  = 100 * time.Microsecond
@@ -214,17 +220,17 @@ const (
 // answerTime is how long Zoom may take to answer a heartbeat.
 const answerTime = 5 * time.Second
 
-// Unanswered reports whether a heartbeat was not answered in time, nor anything
-// else heard since: the connection may have been dead since LastFrame.
+// Unanswered reports whether a heartbeat was not answered in time and nothing else has
+// arrived since: the connection may have been dead since LastFrame.
 func (s *Session) Unanswered() bool {
 	beat := time.Duration(s.unansweredBeat.Load())
 	return time.Duration(s.lastFrame.Load()) < beat && time.Since(s.start) > beat+answerTime
 }
 
-// RoundTrip is how long the latest answered heartbeat took; 0: none was.
+// RoundTrip is how long the latest answered heartbeat took; 0: none was answered yet.
 func (s *Session) RoundTrip() time.Duration { return time.Duration(s.roundTrip.Load()) }
 
-// noteAnswer notes the answer to a heartbeat.
+// noteAnswer records the answer to a heartbeat.
 func (s *Session) noteAnswer(received time.Time) {
 	asked := s.beatSent.Swap(0)
 	if asked == 0 {
@@ -237,7 +243,7 @@ func (s *Session) noteAnswer(received time.Time) {
 	}
 }
 
-// Beat sends a heartbeat before it is due.
+// Beat causes a heartbeat to be sent now, before it is due. It does not block.
 func (s *Session) Beat() {
 	select {
 	case s.beatNow <- struct{}{}:
@@ -245,12 +251,13 @@ func (s *Session) Beat() {
 	}
 }
 
-// RenewAt is when a new session would have a new token, well before this one's
-// expires.
+// RenewAt is the time from which a new session would get a new token, well before
+// this session's token expires.
 func (s *Session) RenewAt() time.Time { return s.token.asked.Add(s.token.renewal) }
 
-// expiryGrace is how long after the expiry of a token, and a heartbeat, an end
-// still counts as its consequence; clocks and requests take their time.
+// expiryGrace is how long, after the expiry of a token and one heartbeat period, the
+// end of a session still counts as a consequence of the expiry: clocks differ, and
+// requests take time.
 const expiryGrace = 15 * time.Second
 
 func (s *Session) expired() bool {
@@ -258,10 +265,9 @@ func (s *Session) expired() bool {
 	return age > s.token.life-time.Second && age < s.token.life+s.cfg.Heartbeat+expiryGrace
 }
 
-// Useful reports whether the session was of use: a heartbeat was answered, and
-// it lived for at least a heartbeat period. Only then may pauses between
-// connections shrink again, or two clients that displace one another would
-// never slow down.
+// Useful reports whether a heartbeat was answered and the session lived for at least
+// one heartbeat period. Only then may the backoff between connections be reset;
+// otherwise two clients that displace each other would never slow down.
 func (s *Session) Useful() bool {
 	return s.beatAnswered.Load() && time.Duration(s.lastFrame.Load()) >= s.cfg.Heartbeat
 }
@@ -282,7 +288,7 @@ func (s *Session) readFrames(handle func(*Frame) error) error {
 			s.backlogSince.Store(int64(received.Sub(s.start)))
 		}
 		received = time.Now()
-		if received.Sub(asked) > blockedRead { // it had to wait: nothing older is unread
+		if received.Sub(asked) > blockedRead { // it had to wait, so nothing older is unread
 			s.backlogSince.Store(0)
 		}
 		if err != nil {
@@ -295,17 +301,17 @@ func (s *Session) readFrames(handle func(*Frame) error) error {
 	}
 }
 
-// readFrame reads one frame, text or binary, into the session's buffer. Of a
-// frame over the limit only the beginning is kept; the rest is read over, since
-// no frame may end the connection.
+// readFrame reads one frame, text or binary, into the session's buffer. It truncates a
+// frame over the read limit and discards the rest, since no frame may end the
+// connection. size is the full length in bytes.
 func (s *Session) readFrame(ctx context.Context) (raw []byte, size int, err error) {
-	s.currentFrame = Frame{} // it must not hold a body while none comes
+	s.currentFrame = Frame{} // it must not keep a body in memory while waiting
 	_, r, err := s.conn.Reader(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	if s.buffer.Cap() > 1<<20 {
-		s.buffer, s.decoder.text = bytes.Buffer{}, nil // one huge frame must not hold its memory for ever
+		s.buffer, s.decoder.text = bytes.Buffer{}, nil // a single huge frame must not keep its memory for ever
 	}
 	s.buffer.Reset()
 	s.limited = io.LimitedReader{R: r, N: s.cfg.ReadLimit}
@@ -320,7 +326,8 @@ func (s *Session) readFrame(ctx context.Context) (raw []byte, size int, err erro
 	return s.buffer.Bytes(), int(kept + rest), err
 }
 
-// handleFrame decides on one frame.
+// handleFrame parses one frame, passes it to handle if it is an event or malformed, and
+// returns an error if it ends the session.
 func (s *Session) handleFrame(raw []byte, size int, received time.Time, handle func(*Frame) error) error {
 	f := &s.currentFrame
 	if size > len(raw) {
@@ -375,13 +382,13 @@ func (s *Session) callHandler(handle func(*Frame) error, f *Frame) error {
 	return err
 }
 
-// maxNotice is the longest frame that may be a notice of displacement: nobody
-// has published its form, so the text is looked for in any short frame that is
-// no event.
+// maxNotice is the longest frame, in bytes, that may be a notice of displacement. Its
+// format was never published, so the text is searched for in any short frame that
+// carries no event.
 const maxNotice = 512
 
-// refusalError reports a frame that says that this connection is not, or no longer,
-// wanted. In one that carries an event that is said by success alone.
+// refusalError returns an error if a frame says that Zoom does not want this connection, or
+// no longer does. If the frame carries an event, only success false says so.
 func (s *Session) refusalError(env envelope, raw []byte, event bool) *Error {
 	if (!event || env.refused) && len(raw) <= maxNotice && reportsDisplacement(string(raw)) {
 		return &Error{Cause: CauseDisplaced, Detail: "another connection of the subscription took over"}
@@ -436,8 +443,8 @@ func (s *Session) keepAlive(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// closeGracefully closes the session in an orderly way: what Zoom sent before it learned
-// of the end is still read.
+// closeGracefully closes the session in an orderly way: it still reads what Zoom sent before
+// it learned of the close.
 func (s *Session) closeGracefully(done <-chan struct{}) {
 	s.stopped.Store(true)
 	s.closeSent.Store(int64(time.Since(s.start)))
@@ -452,8 +459,9 @@ func (s *Session) closeGracefully(done <-chan struct{}) {
 	s.stream.sendClose() //nolint:errcheck // a broken connection shows in the reader
 }
 
-// awaitClose waits for the end of a session that is to end, as long as frames come or are
-// handled, and reports whether it has come.
+// awaitClose waits for the end of a session that was asked to close, and reports whether it
+// has ended. It waits closeTimeout from the last frame, or from the last time that one was
+// being handled, and at most maxCloseTime.
 func (s *Session) awaitClose(done <-chan struct{}) bool {
 	longest := time.NewTimer(maxCloseTime)
 	defer longest.Stop()
@@ -475,8 +483,8 @@ func (s *Session) awaitClose(done <-chan struct{}) bool {
 	return false
 }
 
-// sendHeartbeat sends a heartbeat. A peer that takes none until the session would count
-// as silent is just that; another failure shows in the reader.
+// sendHeartbeat sends a heartbeat. If the peer does not accept it until the session would
+// count as silent, the session is silent. Any other failure shows in the reader.
 func (s *Session) sendHeartbeat(ctx context.Context) {
 	patience := s.untilSilent()
 	if patience <= 0 {
@@ -497,7 +505,7 @@ func (s *Session) sendHeartbeat(ctx context.Context) {
 		return
 	}
 	if err != nil && ctx.Err() != nil {
-		s.closeForced.Store(true) // likewise: it took too long when the session was to end
+		s.closeForced.Store(true) // likewise: the write took too long after the context ended
 		return
 	}
 	if err != nil {

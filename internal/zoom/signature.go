@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Verifier verifies signatures. It keeps the state of the hash behind the key, which
-// costs as much as to hash 128 bytes, and its memory. It serves one goroutine at a
-// time; the zero value is ready.
+// Verifier verifies signatures. It reuses its memory and the hash state after the key,
+// which costs as much as hashing 128 bytes. It is not safe for concurrent use. The zero
+// value is ready to use.
 type Verifier struct {
 	secretToken string
 	mac         hash.Hash
@@ -19,12 +19,12 @@ type Verifier struct {
 	got, want   [sha256.Size]byte
 }
 
-// Verify reports whether a frame's x-zm-signature is that of its
-// body: "v0=" and the hexadecimal HMAC-SHA256, with the app's secret token as
-// the key, of "v0:<x-zm-request-timestamp>:<body>"
-// (https://developers.zoom.us/docs/api/webhooks/#verify-with-zooms-header).
-// The body is the decoded content. A value with a literal \u003d for the = is
-// accepted: some frames escape it twice.
+// Verify reports whether a frame's x-zm-signature matches its body: it must be
+// "v0=" and the hexadecimal HMAC-SHA256 of "v0:<x-zm-request-timestamp>:<body>",
+// with the app's secret token as the key
+// (https://developers.zoom.us/docs/api/webhooks/#verify-with-zooms-header). The
+// body is the decoded content. Instead of = the signature may have a literal
+// \u003d: some frames escape it twice.
 func (v *Verifier) Verify(secretToken, timestamp, signature string, body []byte) bool {
 	digits, found := strings.CutPrefix(signature, "v0=")
 	if !found {

@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// closeTimeout is how long the end of a session may take once it is wanted, and
-	// maxCloseTime how long as long as frames still come.
+	// closeTimeout is how long closing a session may take, and maxCloseTime how long it may
+	// take while frames still arrive or are handled.
 	closeTimeout = 2 * time.Second
 	maxCloseTime = 4 * time.Second
 )
 
 // stream is the byte stream below one WebSocket.
 //
-// The library's Close discards every frame that arrives after it was called,
-// and Zoom never sends an event twice. RFC 6455 (5.5.1, 7.1.2) lets the side
-// that closes first go on reading until the other one's close frame, so this
-// sends the close frame beside the library, which goes on reading.
+// The library's Close discards every frame that arrives after the call, and Zoom
+// never sends an event twice. RFC 6455 (5.5.1, 7.1.2) lets the side that closes
+// first keep reading until the other side's close frame. So stream sends the close
+// frame itself, bypassing the library, which keeps reading.
 type stream struct {
 	io.ReadWriteCloser
 
-	mu sync.Mutex // a frame must not be written into another one
+	mu sync.Mutex // keeps frames from being interleaved
 }
 
 // Write writes one or more whole frames: the library flushes after each.
@@ -37,17 +37,17 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.ReadWriteCloser.Write(p)
 }
 
-// closeFrame is a close frame with code 1000, masked with zeros as a client's
-// frames must be masked.
+// closeFrame is a close frame with code 1000. A client's frames must be masked; the
+// masking key is zero.
 var closeFrame = []byte{0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 0xff}
 
-// sendClose asks the other side to close. Nothing may be sent after it.
+// sendClose sends the close frame. Nothing may be sent after it.
 func (s *stream) sendClose() error {
 	_, err := s.Write(closeFrame)
 	return err
 }
 
-// streamCapture is a RoundTripper that keeps hold of the stream of an upgraded
+// streamCapture is a RoundTripper that captures the byte stream of an upgraded
 // connection. It serves one dial.
 type streamCapture struct {
 	base   http.RoundTripper

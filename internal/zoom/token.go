@@ -17,16 +17,18 @@ import (
 )
 
 const (
-	tokenTimeout = 10 * time.Second // one request to the token endpoint
-	// A token's lifetime when Zoom does not tell it (it says 3600 s): short,
-	// since a token refused at the dial is replaced anyway.
+	tokenTimeout = 10 * time.Second // bounds one request to the token endpoint
+	// unknownLifetime is a token's lifetime if Zoom does not state it (it states
+	// 3600 s). A wrong guess does little harm: a token refused at the dial is replaced.
 	unknownLifetime = 30 * time.Minute
-	// Credentials that have worked before may work again: asked this slowly.
+	// deniedPause is the least pause between requests with denied credentials that
+	// have worked before, and so may work again.
 	deniedPause = time.Minute
-	// Meanwhile it is looked so often whether others have come.
+	// rereadPeriod is how often denied credentials are read again in that pause.
 	rereadPeriod = 5 * time.Second
-	// Credentials are proven anew so long after the last token. Whether others find them
-	// denied is looked at so often.
+	// provenPeriod is the age of the last token at which Prove requests a new one;
+	// provenCheckPeriod is how often Prove checks, in case the credentials were denied
+	// in another request.
 	provenPeriod      = 24 * time.Hour
 	provenCheckPeriod = time.Minute
 )
@@ -34,14 +36,15 @@ const (
 // TokenConfig describes an app.
 type TokenConfig struct {
 	ClientID, ClientSecret string
-	AccountID              string // set: grant account_credentials, else client_credentials
+	AccountID              string // set: grant account_credentials, otherwise client_credentials
 	URL                    string // token endpoint
 	HTTP                   *http.Client
-	// Reread may Replace the credentials by what their files hold now. It is called
-	// when Zoom has refused them, and now and then until it takes some; may be nil.
+	// Reread reads the credentials' files again and may call Replace. It is called
+	// when Zoom has denied the credentials, and every few seconds until it accepts
+	// some; may be nil.
 	Reread func()
-	// Denied decides, when Zoom has refused credentials that have never worked, whether
-	// they are tried again all the same, after a minute each. It may wait; nil: never.
+	// Denied decides whether to keep trying credentials that Zoom has denied and that
+	// have never worked, with pauses of at least a minute. It may block; nil: no.
 	Denied func(context.Context) (again bool)
 	Log    zerolog.Logger
 }
@@ -53,21 +56,22 @@ func (c TokenConfig) grant() string {
 	return "client_credentials"
 }
 
-// basic is the app's credentials as the token request carries them.
+// basic is the app's credentials in the form of the token request's Authorization header.
 func (c TokenConfig) basic() string {
 	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID) + ":" + url.QueryEscape(c.ClientSecret)))
 }
 
 // TokenSource fetches and caches the access token of one app. All sessions of
-// the app share one. It is safe for concurrent use: one request at a time, and
-// everybody who waits gets its result. It starts no goroutine.
+// the app share one TokenSource. It is safe for concurrent use: it makes one
+// request at a time, and all waiting callers share a new token. It starts no
+// goroutine.
 type TokenSource struct {
 	cfg      TokenConfig
 	fetching chan struct{} // holds one element while a request is under way
 
 	mu             sync.Mutex
 	cached         accessToken
-	everAccepted   bool // some credentials have been accepted once
+	everAccepted   bool // some credentials were accepted once
 	credentials    Credentials
 	contention     tokenContention
 	closesAtExpiry bool // Zoom was seen to close a session when its token expired
@@ -76,31 +80,31 @@ type TokenSource struct {
 	changed chan struct{} // closed when there is another token, or other credentials
 }
 
-// TokenStats tells how a TokenSource fares.
+// TokenStats is a snapshot of a TokenSource's state and counters.
 type TokenStats struct {
-	Expires   time.Time // of the token at hand; zero: there is none
+	Expires   time.Time // expiry of the cached token; zero: there is none, or it was refused
 	Refreshes uint64    // tokens obtained
-	Failures  uint64    // requests that failed
-	Waiting   bool      // somebody waits for one
-	Since     time.Time // of the failures since the last token; zero: there was none
-	Err       error     // of the latest of them
+	Failures  uint64    // failed requests
+	Waiting   bool      // a caller waits for a token
+	Since     time.Time // first failure since the last token; zero: there was none
+	Err       error     // latest failure since the last token
 	Rivals    string    // why somebody else seems to fetch tokens for the app; "": nobody does
 
-	Credentials Credentials // those at hand
+	Credentials Credentials // the present ones
 }
 
-// Credentials is what Zoom says to an app's credentials.
+// Credentials is whether Zoom accepts an app's credentials.
 type Credentials int
 
-// The answers.
+// The values.
 const (
 	CredentialsUntried Credentials = iota
 	CredentialsAccepted
 	CredentialsDenied
 )
 
-// Replace has other credentials used from the next request on. The token at hand
-// stays in use as long as it lives.
+// Replace sets the credentials to use from the next request on. The cached token
+// stays in use until it expires.
 func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,10 +114,10 @@ func (t *TokenSource) Replace(clientID, clientSecret, accountID string) {
 	t.cfg.ClientID, t.cfg.ClientSecret, t.cfg.AccountID = clientID, clientSecret, accountID
 	t.credentials = CredentialsUntried
 	t.contention = tokenContention{} // it may be another app
-	t.notifyChange()                 // who waits for the others to be accepted need not
+	t.notifyChange()                 // no need to wait any longer for the old ones to be accepted
 }
 
-// notifyChange has everybody who waits look again; the caller holds t.mu.
+// notifyChange wakes all waiting callers; the caller holds t.mu.
 func (t *TokenSource) notifyChange() {
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -127,14 +131,15 @@ func (t *TokenSource) watchChanges() <-chan struct{} {
 	return t.changed
 }
 
-// config has the credentials as they are now.
+// config returns the configuration with the present credentials.
 func (t *TokenSource) config() TokenConfig {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.cfg
 }
 
-// Trouble is why somebody waits for a token in vain, or would, or "".
+// Trouble is why a caller waits for a token in vain, or would if it needed one; "" if
+// there is no trouble.
 func (s TokenStats) Trouble() string {
 	if s.Err == nil || !s.Waiting && s.Credentials != CredentialsDenied {
 		return ""
@@ -142,7 +147,7 @@ func (s TokenStats) Trouble() string {
 	return s.Err.Error()
 }
 
-// Stats may be called at any time.
+// Stats is safe for concurrent use.
 func (t *TokenSource) Stats() TokenStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,28 +167,29 @@ type accessToken struct {
 	asked   time.Time     // monotonic time at which the request was sent
 	renewal time.Duration // age from which it is renewed
 	life    time.Duration
-	refused bool // Zoom has refused it for one subscription at least
+	refused bool // Zoom has refused it for at least one subscription
 }
 
 func (t accessToken) fresh() bool { return t.value != "" && time.Since(t.asked) < t.renewal }
 func (t accessToken) valid() bool { return t.value != "" && time.Since(t.asked) < t.life }
 
-// NewTokenSource returns a source that has not yet asked for a token.
+// NewTokenSource returns a source without a token. Nothing is requested before it is used.
 func NewTokenSource(cfg TokenConfig) *TokenSource {
 	cfg.HTTP = withoutRedirects(cfg.HTTP)
 	cfg.HTTP.Transport = jsonAnswers{namingProxy(cmp.Or(cfg.HTTP.Transport, http.DefaultTransport))}
 	return &TokenSource{cfg: cfg, fetching: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
-// withoutRedirects copies a client: a redirect would carry the token on.
+// withoutRedirects returns a copy of a client that does not follow redirects: a
+// redirect would pass the token on. nil means http.DefaultClient.
 func withoutRedirects(client *http.Client) *http.Client {
 	plain := *cmp.Or(client, http.DefaultClient)
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &plain
 }
 
-// jsonAnswers makes every answer be read as JSON. Zoom sends nothing else, and
-// oauth2 takes text/plain, which proxies and test servers say, for a form.
+// jsonAnswers causes every answer to be parsed as JSON. Zoom sends nothing else,
+// and oauth2 would parse text/plain, which proxies and test servers claim, as a form.
 type jsonAnswers struct{ base http.RoundTripper }
 
 func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -200,14 +206,14 @@ func (j jsonAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// token returns an access token, from the cache while that is good for at
-// least a tenth of its lifetime. It tries again, with growing jittered pauses
-// and for as long as the context lets it, whatever may pass by itself. It
-// returns the context's error, or a *CredentialsError if the credentials have
-// never worked and trying again cannot help.
+// token returns an access token: the cached one until 80 to 90 % of its lifetime have
+// passed, and until it expires as long as no newer one can be had. It retries failures
+// that may be temporary, with backoff and jitter, until the context ends. It returns the
+// context's cause, or a *CredentialsError if the credentials have never worked and a
+// retry cannot help.
 //
-// refused is the token that is of no use to the caller, or "". It is replaced: at
-// once, or after a pause if that was done before not long ago.
+// refused is a token that the caller cannot use, or "". It is replaced at once, or
+// after a pause if refused tokens were replaced recently.
 func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, error) {
 	if token := t.current(); token.fresh() && token.value != refused {
 		return token, nil
@@ -219,7 +225,7 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 	case t.fetching <- struct{}{}:
 	default:
 		if old := t.current(); old.valid() && old.value != refused {
-			return old, nil // until somebody has fetched another one
+			return old, nil // another caller is fetching the next one
 		}
 		if err := t.acquireFetch(ctx); err != nil {
 			return accessToken{}, err
@@ -227,12 +233,12 @@ func (t *TokenSource) token(ctx context.Context, refused string) (accessToken, e
 	}
 	defer func() { <-t.fetching }()
 	if token := t.current(); token.fresh() && token.value != refused {
-		return token, nil // somebody fetched it meanwhile
+		return token, nil // another caller has fetched it
 	}
 	return t.renew(ctx, refused)
 }
 
-// acquireFetch waits until this is the only one who fetches a token.
+// acquireFetch waits until no other caller fetches a token, and takes the right to.
 func (t *TokenSource) acquireFetch(ctx context.Context) error {
 	select {
 	case t.fetching <- struct{}{}:
@@ -242,10 +248,11 @@ func (t *TokenSource) acquireFetch(ctx context.Context) error {
 	}
 }
 
-// Prove has Zoom accept the credentials before they are needed: at once, when they were
-// replaced or denied, and when the last token is a day old; no oftener, since a new token
-// may make the app's older ones worthless. It returns the context's error when that
-// ends, or a *CredentialsError if they have never worked and are not to be tried again.
+// Prove keeps the credentials proven before they are needed, by requesting a token: at
+// once, when the credentials were replaced or denied, and when the last token is a day
+// old. It does so no more often, since a new token may invalidate the app's older ones.
+// It blocks until the context ends, and returns its cause, or returns a *CredentialsError
+// if the credentials have never worked and are not to be tried again.
 func (t *TokenSource) Prove(ctx context.Context) error {
 	for {
 		changed := t.watchChanges()
@@ -268,7 +275,7 @@ func (t *TokenSource) prove(ctx context.Context) error {
 	}
 	defer func() { <-t.fetching }()
 	if t.proofValidFor() > 0 {
-		return nil // somebody fetched a token meanwhile
+		return nil // another caller has fetched a token
 	}
 	_, err := t.renew(ctx, t.current().value)
 	return err
@@ -327,8 +334,8 @@ func (t *TokenSource) renew(ctx context.Context, refused string) (accessToken, e
 	}
 }
 
-// waitToRetry waits, and reports whether other credentials have come. Those that were denied
-// are read again now and then.
+// waitToRetry waits, and reports whether the credentials were replaced. If they were denied,
+// it reads them again every rereadPeriod.
 func (t *TokenSource) waitToRetry(ctx context.Context, wait time.Duration, changed <-chan struct{}, denied bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -348,8 +355,8 @@ func (t *TokenSource) waitToRetry(ctx context.Context, wait time.Duration, chang
 	}
 }
 
-// reread reports whether other credentials have come, now or since the channel was
-// got from watchChanges.
+// reread reads the credentials again, and reports whether there was a change, now or since
+// watchChanges returned the channel.
 func (t *TokenSource) reread(changed <-chan struct{}) bool {
 	if t.cfg.Reread != nil {
 		t.cfg.Reread()
@@ -366,8 +373,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// refused is told that Zoom has refused this token for a subscription, and whether
-// the token is to blame. Others go on with it until they know better.
+// refused records that Zoom has refused this token for one subscription, and whether the
+// token is to blame. Other subscriptions keep using it until it is refused for them, too.
 func (t *TokenSource) refused(token string, blamed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -380,8 +387,8 @@ func (t *TokenSource) refused(token string, blamed bool) {
 	}
 }
 
-// replacePause is how long a refused token is not replaced yet; 0: there is another one,
-// or may be.
+// replacePause is how long a refused token may not be replaced yet; 0: there already is
+// another one, or it may be fetched.
 func (t *TokenSource) replacePause(refused string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -391,7 +398,7 @@ func (t *TokenSource) replacePause(refused string) time.Duration {
 	return t.contention.wait(time.Now())
 }
 
-// awaitReplaceable waits until a refused token may be replaced, or was.
+// awaitReplaceable waits until a refused token may be replaced, or was replaced.
 func (t *TokenSource) awaitReplaceable(ctx context.Context, refused string) error {
 	for {
 		changed, pause := t.watchChanges(), t.replacePause(refused)
@@ -405,8 +412,8 @@ func (t *TokenSource) awaitReplaceable(ctx context.Context, refused string) erro
 	}
 }
 
-// awaitChange waits until there is a change, or so long. It returns the context's error
-// when that ends.
+// awaitChange waits until there is a change, but no longer than longest. It returns the
+// context's cause if the context ends.
 func awaitChange(ctx context.Context, changed <-chan struct{}, longest time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -417,23 +424,23 @@ func awaitChange(ctx context.Context, changed <-chan struct{}, longest time.Dura
 	return context.Cause(ctx)
 }
 
-// ClosesAtExpiry reports whether Zoom is known to close a session when its
-// token expires. It never published whether it does.
+// ClosesAtExpiry reports whether Zoom is known to close a session when its token
+// expires. Zoom never published whether it does.
 func (t *TokenSource) ClosesAtExpiry() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.closesAtExpiry
 }
 
-// LearnClosesAtExpiry notes that it does: seen here, or told by a replica.
+// LearnClosesAtExpiry records that it does: this process has seen it, or another replica has.
 func (t *TokenSource) LearnClosesAtExpiry() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closesAtExpiry = true
 }
 
-// Cached returns the token at hand, or "": for masking it wherever it might
-// show.
+// Cached returns the cached token, or "". It serves to mask the token wherever it
+// might show.
 func (t *TokenSource) Cached() string { return t.current().value }
 
 func (t *TokenSource) current() accessToken {
@@ -448,11 +455,11 @@ func (t *TokenSource) wasEverAccepted() bool {
 	return t.everAccepted
 }
 
-// store keeps a new token. before is from before its request.
+// store caches a new token. before is what watchChanges returned before the request.
 func (t *TokenSource) store(token accessToken, before <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !isClosed(before) { // else the credentials may be others by now
+	if !isClosed(before) { // otherwise the credentials may have been replaced
 		t.credentials = CredentialsAccepted
 	}
 	if t.cached.refused {
@@ -484,8 +491,9 @@ func (t *TokenSource) noteFailure(err error, denied bool) {
 	}
 }
 
-// fetch makes one request. oauth2's own cached source would keep the first
-// caller's context for ever and takes a missing expires_in for immortality.
+// fetch makes one request. It does not use oauth2's own cached source, which keeps
+// the first caller's context for ever and treats a token without expires_in as
+// immortal.
 func (t *TokenSource) fetch(ctx context.Context) (accessToken, error) {
 	cfg, params := t.config(), url.Values{}
 	if cfg.AccountID != "" {
@@ -511,7 +519,7 @@ func (t *TokenSource) fetch(ctx context.Context) (accessToken, error) {
 	return accessToken{value: token.AccessToken, asked: asked, renewal: time.Duration(early * float64(life)), life: life}, nil
 }
 
-// lifetime reads expires_in; oauth2 keeps only a wall-clock time of it.
+// lifetime converts expires_in, in seconds; oauth2 keeps it only as a wall-clock time.
 func lifetime(expiresIn any) time.Duration {
 	seconds, _ := expiresIn.(float64)
 	if seconds <= 0 || seconds > 86400 {
@@ -520,7 +528,7 @@ func lifetime(expiresIn any) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// newPause returns growing pauses that never end.
+// newPause returns a backoff that doubles from first to longest and never gives up.
 func newPause(first, longest time.Duration) *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(first),

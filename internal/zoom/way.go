@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// proxyRefusal says that a proxy does not let a connection through.
+// proxyRefusal means that a proxy does not let a connection through.
 type proxyRefusal struct {
 	proxy, target string
 	status        string // such as 407 Proxy Authentication Required
@@ -22,8 +22,9 @@ func (e *proxyRefusal) Error() string {
 	return fmt.Sprintf("the proxy %s (HTTPS_PROXY) refuses the connection to %s: HTTP %s", e.proxy, e.target, e.status)
 }
 
-// namingProxy has a transport say which proxy refuses a connection: net/http gives the words
-// of its answer alone. Another kind of RoundTripper stays as it is.
+// namingProxy returns a copy of a transport whose errors name the proxy that refuses a
+// connection: those of net/http contain only the text of its answer. nil means
+// http.DefaultTransport. It returns any other kind of RoundTripper unchanged.
 func namingProxy(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -42,7 +43,7 @@ func namingProxy(base http.RoundTripper) http.RoundTripper {
 	return transport
 }
 
-// proxyTrouble is what a proxy, or the setting of one, does to a connection; "": nothing.
+// proxyTrouble is how a proxy, or its setting, made a connection fail; "": it did not.
 func proxyTrouble(err error) string {
 	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
 		return refusal.Error()
@@ -50,13 +51,13 @@ func proxyTrouble(err error) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		return "the proxy of HTTPS_PROXY cannot be reached: " + op.Err.Error()
 	}
-	if strings.Contains(err.Error(), "invalid proxy address") { // the error holds it, with a password perhaps
+	if strings.Contains(err.Error(), "invalid proxy address") { // the error contains the address, perhaps with a password
 		return "HTTPS_PROXY is no URL such as http://proxy:3128"
 	}
 	return ""
 }
 
-// dialAdvice is what to do about an endpoint of Zoom's that cannot be reached.
+// dialAdvice is what to do if one of Zoom's endpoints cannot be reached.
 func dialAdvice(err error) string {
 	if refusal, ok := errors.AsType[*proxyRefusal](err); ok {
 		if refusal.code == http.StatusProxyAuthRequired {
