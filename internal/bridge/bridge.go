@@ -145,8 +145,8 @@ func earlier(a, b time.Time) time.Time {
 // Config.Handover to connect, and then closes the connection itself. In the end it publishes
 // what it still holds. Call it once.
 //
-// It returns nil if everything received is in the outbox, a *zoom.CredentialsError if Zoom
-// will never accept the app's credentials, and another error if something received is lost.
+// It returns nil if everything received is in the outbox, an error if something is not,
+// and a *zoom.CredentialsError if Zoom will never accept the app's credentials.
 func (b *Bridge) Run(termCtx, processCtx context.Context) error {
 	defer b.logSummary()
 	defer context.AfterFunc(termCtx, b.handleTermEnd)()

@@ -3,12 +3,13 @@ package lease
 import "time"
 
 const (
-	shedAtOnce    = 5                // leases given away and not yet taken
-	shedRest      = 30 * time.Second // after one that nobody took
-	settledLeader = 2 * time.Second  // a younger term is not given away
+	shedAtOnce    = 5                // maximum number of leases given away and not yet taken
+	shedRest      = 30 * time.Second // pause after one that nobody took
+	settledLeader = 2 * time.Second  // age below which a term is not given away
 )
 
-// balance gives leases away if another replica has too few.
+// balance gives leases away if this replica has more than its fair share and another one
+// has too few.
 func (c *Candidate) balance() {
 	if leaving, resting := c.reluctance(); leaving || resting || !c.peers.settled() {
 		return
@@ -27,7 +28,7 @@ func (c *Candidate) balance() {
 			yielding++
 		} else if t := e.leading.Load(); t != nil {
 			mine++
-			if time.Since(t.record.Since) > settledLeader && t.connected.Load() { // else it may be about to connect
+			if time.Since(t.record.Since) > settledLeader && t.connected.Load() { // otherwise it may be about to connect
 				leading = append(leading, e)
 			}
 		}
@@ -44,7 +45,7 @@ func (c *Candidate) balance() {
 	}
 }
 
-// shedFailed is told that a lease that was given away came back.
+// shedFailed records that a lease which was given away came back.
 func (c *Candidate) shedFailed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

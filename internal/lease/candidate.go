@@ -19,24 +19,25 @@ import (
 )
 
 const (
-	// Leases that nobody held when this replica came are taken at this pace,
-	// so that replicas that start together share, and a lone one with hundreds
-	// does not flood Zoom.
+	// takesPerSecond and takesAtOnce limit the rate of taking leases that nobody held
+	// when this replica started, so that replicas that start together share, and a
+	// single one with hundreds of subscriptions does not flood Zoom.
 	takesPerSecond = 50
 	takesAtOnce    = 10
-	// Those of others who leave or die are taken at this one.
+	// successionsPerSecond and successionsAtOnce limit the rate of taking the leases of
+	// replicas that leave or die.
 	successionsPerSecond = 500
 	successionsAtOnce    = 50
 
-	// After it was told to step down, a replica is no candidate for free
-	// leases for so long, unless nobody else takes them within the pause.
+	// After StepDown, a replica takes no free leases for stepDownRest, except those that
+	// nobody else takes within stepDownPause.
 	stepDownRest  = time.Minute
 	stepDownPause = 3 * time.Second
 
-	// One that has its fair share lets others go first by so long.
+	// courtesy is the head start that a replica with its fair share gives to others.
 	courtesy = 300 * time.Millisecond
 
-	// The server has so long to read that this replica leaves.
+	// deliverTimeout is how long the server may take to read that this replica leaves.
 	deliverTimeout = time.Second
 )
 
@@ -46,30 +47,33 @@ type Options struct {
 	TTL           time.Duration // of a lease, whole seconds
 	Replica       string        // name, for people
 	Subscriptions []string      // that it would lead
-	// Answer is this replica's answer to Ask. It must be quick.
+	// Answer is this replica's answer to a question from Ask. It must be quick.
 	Answer func(question string) []byte
-	// UnsafeFor is how long ago the oldest of what would be lost with this process came;
-	// others learn it with each sign of life. It must be quick. nil: nothing ever would.
+	// UnsafeFor is how long ago the oldest of what would be lost with this process
+	// arrived. Others learn it with each sign of life. It must be quick. nil: nothing
+	// would ever be lost.
 	UnsafeFor func() time.Duration
-	// Epoch is the highest epoch that is known of a subscription elsewhere. It is asked
-	// while a lease is taken, where the lease's own revisions do not prove that no epoch
-	// was higher; may be nil.
+	// Epoch returns the highest epoch of a subscription that is known elsewhere. It is
+	// called while a lease is taken, if the lease's own revisions do not prove that no
+	// epoch was higher; may be nil.
 	Epoch func(ctx context.Context, subscription string) uint64
-	// Recorded is the epoch of the term that has recorded the state of a subscription
-	// last; 0: none has. It is asked before an expired lease is taken back; may be nil.
+	// Recorded returns the epoch of the term that last recorded the state of a
+	// subscription; 0: none has. It is called before an expired lease is taken back; may
+	// be nil.
 	Recorded func(ctx context.Context, subscription string) (uint64, error)
-	// Transition is told of each beginning and end of a leadership of this
-	// replica, and why (see show.go for the reasons); may be nil.
+	// Transition is called at the beginning and end of each term of this replica, with
+	// the reason (see show.go); may be nil.
 	Transition func(subscription, reason string)
 	// Tick is called a few times a second as long as Run's own loop runs; may be nil.
 	Tick func()
-	// Changed is told whenever another one holds a lease of the bucket than
-	// before, or nobody. It must be quick; may be nil.
+	// Changed is called whenever the holder of a lease in the bucket changes, also to
+	// nobody. It is called with a lock held: it must be quick and not call the Candidate;
+	// may be nil.
 	Changed func(subscription string, now Holding)
 	Log     zerolog.Logger
 }
 
-// Candidate is this process among the replicas. It is safe for concurrent use.
+// Candidate is this process as a candidate for leases. It is safe for concurrent use.
 type Candidate struct {
 	nc                 *nats.Conn
 	bucket             *kv.Bucket
@@ -81,18 +85,18 @@ type Candidate struct {
 	peers              *peers
 	takes, successions *rate.Limiter
 
-	reconnects atomic.Uint64 // of the connection to NATS, when startQuietAfterReconnect last looked
-	away       atomic.Bool   // the latest read of a lease had no answer: NATS is away, or was just now
+	reconnects atomic.Uint64 // of the connection to NATS, at the last call of startQuietAfterReconnect
+	away       atomic.Bool   // the latest read of a lease failed: NATS is, or just was, unavailable
 
 	mu        sync.Mutex
 	electors  map[string]*elector
-	resting   time.Time // stepped down until then
+	resting   time.Time // until then this replica has stepped down
 	fitness   record.Fitness
-	shedAgain time.Time // no lease is shed before
+	shedAgain time.Time // no lease is given away for balance before
 	leaving   bool
 }
 
-// New returns a Candidate. It does nothing before Run and Campaign.
+// New returns a Candidate. Nothing happens before Run and Campaign.
 func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	host, _ := os.Hostname() // only for people
 	return &Candidate{
@@ -103,12 +107,13 @@ func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	}
 }
 
-// Nonce identifies this process among all replicas that ever were.
+// Nonce identifies this process among all replicas, past and present.
 func (c *Candidate) Nonce() string { return c.nonce }
 
-// Run watches the leases and the other replicas, and answers them, until the
-// context ends. That should be after all that Campaign led is over: the
-// successors ask.
+// Run watches the leases and the other replicas, and answers their questions, until
+// the context ends. End it after all calls of Campaign have returned: the successors
+// ask questions. It returns an error if it cannot subscribe to what other replicas
+// send.
 func (c *Candidate) Run(ctx context.Context) error {
 	leave, err := c.answer()
 	if err != nil {
@@ -153,18 +158,18 @@ func (c *Candidate) Run(ctx context.Context) error {
 	}
 }
 
-// deliver waits until the server has read what this replica has said last, that it
-// leaves. Closing a connection in which something was not read yet resets it, and
-// with that the server may lose it: the others would count on this replica still.
+// deliver waits until the server has read this replica's last announcement, that it
+// leaves. Closing a connection with unread data resets it, so the server might lose
+// the announcement, and the others would still count on this replica.
 func (c *Candidate) deliver() {
 	if c.nc.IsConnected() {
 		c.nc.FlushTimeout(deliverTimeout) //nolint:errcheck // then it is as if this replica had died
 	}
 }
 
-// noteLeaseRead notes whether a lease could be read. While NATS is away nobody renews, and
-// that may come to light without a reconnection, as by a server that stood still: so
-// its end gives every holder the quiet time, too.
+// noteLeaseRead records whether a lease could be read. While NATS is unavailable nobody can
+// renew, and there may be no reconnection to show it, as when a server stood still. So
+// the first read that succeeds again starts the quiet period, too.
 func (c *Candidate) noteLeaseRead(answered bool) {
 	if !answered {
 		c.away.Store(true)
@@ -173,8 +178,8 @@ func (c *Candidate) noteLeaseRead(answered bool) {
 	}
 }
 
-// startQuietAfterReconnect makes everybody count as alive for a while after a reconnection. Whoever
-// is about to judge another replica calls it first.
+// startQuietAfterReconnect starts the quiet period if the connection to NATS was
+// reconnected since the last call. Call it before deciding whether another replica lives.
 func (c *Candidate) startQuietAfterReconnect() {
 	if now := c.nc.Stats().Reconnects; c.reconnects.Swap(now) != now {
 		c.peers.startQuiet()
@@ -190,11 +195,11 @@ func (c *Candidate) watch(ctx context.Context) {
 }
 
 // Campaign leads a subscription whenever it can, until the context ends. Then it
-// releases the lease and waits for the leader's function. It returns that
-// function's first error, which ends the campaign.
+// releases the lease and waits for lead to return. An error from lead ends the
+// campaign, and Campaign returns it.
 //
-// lead is called for each term. Its context ends, with ErrLost or ErrReleased
-// as the cause, when the term is over for good; it should then return soon. It
+// lead is called once for each term. Its context ends when the term is over for
+// good, with ErrLost or ErrReleased as the cause; lead should return soon then. It
 // may return early, which releases the lease.
 func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func(context.Context, *Term) error) error {
 	e := &elector{
@@ -207,13 +212,13 @@ func (c *Candidate) Campaign(ctx context.Context, subscription string, lead func
 	return e.run(ctx, lead)
 }
 
-// StepDown releases every lease for other replicas to take. For a while this one
-// takes none but those of dead holders and those that nobody else takes.
+// StepDown releases all leases for other replicas to take. For a minute this one takes
+// only those of dead holders and those that nobody else takes.
 func (c *Candidate) StepDown() {
 	c.mu.Lock()
 	c.resting = time.Now().Add(stepDownRest)
 	c.mu.Unlock()
-	c.announce(false, true) // first: another one that rests is the only one to take them now
+	c.announce(false, true) // before releasing, so that others know that this replica rests
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.electors {
@@ -221,7 +226,7 @@ func (c *Candidate) StepDown() {
 	}
 }
 
-// Leave tells the others that this replica takes no more leases.
+// Leave announces that this replica takes no more leases.
 func (c *Candidate) Leave() {
 	c.mu.Lock()
 	c.leaving = true
@@ -229,7 +234,7 @@ func (c *Candidate) Leave() {
 	c.announce(false, true)
 }
 
-// SetFitness tells the others how this replica fares.
+// SetFitness sets how fit this replica is to lead, and announces changes.
 func (c *Candidate) SetFitness(is record.Fitness) {
 	c.mu.Lock()
 	changed := c.fitness != is
@@ -241,7 +246,7 @@ func (c *Candidate) SetFitness(is record.Fitness) {
 	}
 }
 
-// yieldUnfit gives away what a fit replica would lead, if this one is unfit.
+// yieldUnfit, if this replica is unfit, gives away the leases that a fit one would take.
 func (c *Candidate) yieldUnfit() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -255,15 +260,15 @@ func (c *Candidate) yieldUnfit() {
 	}
 }
 
-// FitOther reports whether another replica would lead a subscription and is known to be
-// fit.
+// FitOther reports whether another replica that is known to be fit would lead a
+// subscription.
 func (c *Candidate) FitOther(subscription string) bool { return c.peers.fit(subscription) }
 
 // Standbys is the number of other replicas that would take the lease of a subscription if
 // it were free. Unfit ones do not count.
 func (c *Candidate) Standbys(subscription string) int { return c.peers.count(subscription, false) }
 
-// pace bounds the taking of a lease.
+// pace is the rate limit for taking a lease.
 func (c *Candidate) pace(h holding) *rate.Limiter {
 	if h.held || h.freed {
 		return c.successions
@@ -287,7 +292,7 @@ func (c *Candidate) renewAll() {
 	}
 }
 
-// patience is how long this replica lets others go first.
+// patience is how long this replica lets others go first for a free lease.
 func (c *Candidate) patience(subscription string) time.Duration {
 	_, resting := c.reluctance()
 	switch {

@@ -20,14 +20,14 @@ type elector struct {
 	c            *Candidate
 	subscription string
 	key          string
-	wake         <-chan struct{} // what is known of the lease has changed
-	release      chan string     // give the lease away, for a reason
+	wake         <-chan struct{} // gets a value when the known lease changes
+	release      chan string     // asks to give the lease away, for a reason
 	leading      atomic.Pointer[Term]
 	log          zerolog.Logger
 
-	yielded  atomic.Bool // it was told to give away and nobody has taken it yet
-	reticent time.Time   // it lets others take a free lease until then; run's own
-	leader   string      // nonce of the leader that it was logged to stand by for; run's own
+	yielded  atomic.Bool // it was asked to give the lease away, and nobody has taken it yet
+	reticent time.Time   // until then it lets others take a free lease; only for run
+	leader   string      // nonce of the leader last logged by logStandby; only for run
 }
 
 // run alternates between following and leading until the context ends or a
@@ -38,7 +38,7 @@ func (e *elector) run(ctx context.Context, lead func(context.Context, *Term) err
 		if term == nil {
 			return nil
 		}
-		if ctx.Err() != nil { // it was taken at the last moment
+		if ctx.Err() != nil { // the context ended while the lease was taken
 			e.releaseLease(term, reasonNone)
 			return nil
 		}
@@ -72,14 +72,14 @@ func (e *elector) follow(ctx context.Context) *Term {
 			e.c.startQuietAfterReconnect()
 			h = e.c.view.get(e.subscription)
 			next, _ := e.next(h, time.Now())
-			if next == moveLook { // what was read before the wait is old by now
+			if next == moveLook { // what was read before the wait is outdated
 				if found, err := e.read(ctx); err == nil {
 					h = found
 					next, _ = e.next(h, time.Now())
 				}
 			}
 			if next != moveTake {
-				continue // somebody was faster, or this replica has its share by now
+				continue // somebody was faster, or this replica now has its share
 			}
 			if term := e.take(ctx, h); term != nil {
 				e.leader = ""
@@ -94,7 +94,7 @@ func (e *elector) follow(ctx context.Context) *Term {
 				wait = e.c.timing.retry + rand.N(e.c.timing.retry)
 			case found != h:
 				continue
-			default: // the watcher was faster: the next one counts
+			default: // the watcher was faster; the next read counts
 				wait = time.Millisecond
 			}
 		}
@@ -103,8 +103,8 @@ func (e *elector) follow(ctx context.Context) *Term {
 	return nil
 }
 
-// logStandby says whom this replica stands by for, once for each leader. One that has given
-// no sign of life is not named: its lease may be what a dead process has left.
+// logStandby logs for whom this replica stands by, once for each leader. It does not name a
+// leader that has given no sign of life: a dead process may have left the lease.
 func (e *elector) logStandby(h holding) {
 	nonce := h.record.Nonce
 	if !h.held || nonce == e.c.nonce || nonce == e.leader || !e.c.peers.lives(nonce) {
@@ -114,14 +114,15 @@ func (e *elector) logStandby(h holding) {
 	e.log.Info().Str("code", "lease.standby").Str("leader", h.record.Replica).Msgf("standing by for %s, led by %s", e.subscription, h.record.Replica)
 }
 
-// next decides by what is known of the lease, and how long that may hold.
+// next decides what to do, given what is known of the lease. The duration is how long to
+// wait before deciding again.
 func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	timing := e.c.timing
-	if !h.known || e.c.away.Load() { // what was heard before NATS answers again says nothing
+	if !h.known || e.c.away.Load() { // what was heard before NATS answers again means nothing
 		return moveLook, 0
 	}
-	// After NATS was away, nobody judges a holder before it had the time to come back,
-	// whatever the lease looks like by then. One that was released has none.
+	// After NATS was unavailable, a holder gets time to come back before its lease is taken,
+	// whatever the lease looks like by then. A released lease has no holder.
 	quiet := e.c.peers.quietFor(now)
 	if !h.held && h.freed && !h.purged && quiet > 0 {
 		if !h.read {
@@ -132,7 +133,7 @@ func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	if !h.held {
 		return at(later(h.changed.Add(e.c.patience(e.subscription)), e.reticent), now)
 	}
-	if h.record.Nonce == e.c.nonce { // a write of ours that seemed to fail
+	if h.record.Nonce == e.c.nonce { // our own write, which seemed to fail
 		return moveTake, 0
 	}
 	e.yielded.Store(false) // somebody took it
@@ -153,7 +154,7 @@ func (e *elector) next(h holding, now time.Time) (move, time.Duration) {
 	return moveStay, min(timing.takeover-unchanged, max(timing.silence-now.Sub(h.told), timing.look-unread))
 }
 
-// at is to take the lease at a time.
+// at is the move of taking the lease at a given time.
 func at(when, now time.Time) (move, time.Duration) {
 	if wait := when.Sub(now); wait > 0 {
 		return moveStay, wait
@@ -179,8 +180,9 @@ func (e *elector) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// take tries to take the lease at the revision seen last. It is not cut short: a
-// write whose answer is not awaited may leave a lease behind.
+// take tries to take the lease with a compare-and-swap at the last revision seen. It
+// returns nil if that fails. It ignores ctx's cancellation: abandoning the request could
+// leave a lease that nobody holds.
 func (e *elector) take(ctx context.Context, h holding) *Term {
 	ctx = context.WithoutCancel(ctx)
 	p := e.c.newProof()
@@ -196,11 +198,11 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 		revision = found.revision
 	}
 	epoch := e.epoch(ctx, h.epoch, revision)
-	if epoch != revision { // which the record must tell before anything is done under it
+	if epoch != revision { // the record must state it before anything is done in this epoch
 		record.Epoch = epoch
 		if revision, err = e.write(ctx, record, revision); err != nil {
 			e.log.Debug().Str("code", "lease.untaken").Err(err).Msg("lease not taken")
-			return nil // the record is ours, and is taken again
+			return nil // the record is ours, so the lease is taken again
 		}
 	}
 	e.log.Info().Str("code", "lease.taken").Uint64("epoch", epoch).Str("from", h.record.Replica).Str("reason", reason).Msg("lease taken")
@@ -213,9 +215,9 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 	return newTerm(e.c.nc, e.subscription, from, record, revision, p)
 }
 
-// epoch is that of a term that began with a revision: above all that were before. The
-// revision itself is, as long as the bucket is the same; one that was made anew counts
-// from 1 again.
+// epoch is the epoch of a term that began with a revision. It is higher than all before,
+// of which seen is the highest in the lease's records. The revision itself is, as long as
+// the bucket is the same; in a bucket that was created again, revisions start at 1.
 func (e *elector) epoch(ctx context.Context, seen, revision uint64) uint64 {
 	if seen > 0 && revision > seen {
 		return revision
@@ -243,7 +245,7 @@ func (e *elector) write(ctx context.Context, record record.Lease, expected uint6
 	return revision, err
 }
 
-// read asks the leader of the bucket's stream.
+// read reads the lease from the leader of the bucket's stream.
 func (e *elector) read(ctx context.Context) (holding, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.c.timing.try)
 	defer cancel()
@@ -256,7 +258,7 @@ func (e *elector) read(ctx context.Context) (holding, error) {
 	return e.c.view.read(e.subscription, entry, began), nil
 }
 
-// Why a lease is released, for the marker of that.
+// Why a lease is released, for the marker that the release leaves.
 const (
 	reasonRebalance = "rebalance" // its holder has more than its share
 	reasonNone      = ""
@@ -268,7 +270,7 @@ func (e *elector) yield(reason string) {
 		e.yielded.Store(true)
 		select {
 		case e.release <- reason:
-		default: // it was asked already
+		default: // it was already asked
 		}
 	}
 }

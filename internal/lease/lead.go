@@ -9,16 +9,16 @@ import (
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
 
-// releaseTimeout bounds the release. If it fails, the TTL releases.
+// releaseTimeout bounds a release. If the release fails, the lease expires by its TTL.
 const releaseTimeout = 2 * time.Second
 
 // lead runs the leader's function for one term and returns its error.
 func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Term) error) error {
-	// The term ends by its own causes; the end of ctx releases it first.
+	// The function's context ends with the term, not with ctx: first the lease is released.
 	leading, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	select {
-	case <-e.release: // meant for the term before
+	case <-e.release: // meant for the previous term
 	default:
 	}
 	e.leading.Store(t)
@@ -36,7 +36,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	}()
 	go func() { returned <- f(leading, t) }()
 
-	told, reason := false, reasonNone // to give it away
+	told, reason := false, reasonNone // whether and why to give the lease away
 	select {
 	case <-lost:
 		if h := e.c.view.get(e.subscription); h.held {
@@ -60,7 +60,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	end(ErrReleased)
 	e.awaitDialled(t)
 	if ctx.Err() != nil {
-		reason = reasonNone // it stops, whatever it was told before
+		reason = reasonNone // the replica stops, whatever it was told before
 	}
 	if told {
 		e.reticent = time.Now().Add(stepDownPause)
@@ -71,16 +71,15 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 	return <-returned
 }
 
-// awaitDialled waits until no dial of a term that has ended is under way; none begins any
-// more, since a dial looks at the term's context once it is noted.
+// awaitDialled waits until no dial of an ended term is under way. No new one begins, since
+// a dial checks the term's context after BeginDial.
 func (e *elector) awaitDialled(t *Term) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.c.timing.ttl) // for one that never ends, against all expectation
+	ctx, cancel := context.WithTimeout(context.Background(), e.c.timing.ttl) // in case a dial never ends, which is not expected
 	defer cancel()
 	t.waitDialled(ctx)
 }
 
-// renew keeps the lease until the context ends, or returns when this term's
-// record was found to be gone.
+// renew keeps the lease until the context ends. It returns early if the lease is lost.
 func (e *elector) renew(ctx context.Context, t *Term) {
 	due := time.NewTimer(e.c.timing.renewal)
 	defer due.Stop()
@@ -90,7 +89,7 @@ func (e *elector) renew(ctx context.Context, t *Term) {
 		case <-t.renew:
 		case <-e.wake:
 			if h := e.c.view.get(e.subscription); h.held && sameTerm(h.record, t.record) {
-				continue // our own write, or other news: it stays due when it was
+				continue // our own write, or nothing new: the next renewal stays due when it was
 			}
 		case <-ctx.Done():
 			return
@@ -103,13 +102,14 @@ func (e *elector) renew(ctx context.Context, t *Term) {
 	}
 }
 
-// renewOnce returns when to renew next, and false if the lease is lost.
+// renewOnce renews the lease once. It returns when to renew next, and false if the lease is
+// lost.
 func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, kept bool) {
 	p := e.c.newProof()
 	revision, err := e.write(ctx, t.record, t.at())
 	if err == nil {
 		t.extend(revision, p)
-		spread := rand.N(e.c.timing.renewal / 10) // or all would stay in step after a reconnection
+		spread := rand.N(e.c.timing.renewal / 10) // or all leases would renew in step after a reconnection
 		return e.c.timing.renewal - spread - time.Since(p.began), true
 	}
 	if ctx.Err() != nil {
@@ -135,12 +135,12 @@ func (e *elector) renewOnce(ctx context.Context, t *Term) (next time.Duration, k
 	case found.revision == t.at(): // the write was not made
 		return e.c.timing.retry, true
 	}
-	t.adopt(found.revision) // the next write at this revision proves it, or takes it back
+	t.adopt(found.revision) // the next write at this revision proves the lease, or takes it back
 	return 0, true
 }
 
-// laterTerm reports whether there was a term after this one, whose lease has expired as
-// this one's has. A connection that it has displaced may look live for a while.
+// laterTerm reports whether there was a later term, whose lease has also expired. Its
+// connection may have displaced this term's, which may still look live for a while.
 func (e *elector) laterTerm(ctx context.Context, t *Term) (bool, error) {
 	if e.c.opt.Recorded == nil {
 		return false, nil

@@ -13,9 +13,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Replicas know of one another on core NATS: each announces itself on
-// record.PresenceSubject, and answers requests on its own record.ReplicaSubject, those
-// with a question as their body by Options.Answer, others by Options.UnsafeFor in
+// Replicas learn of one another over core NATS. Each announces itself on
+// record.PresenceSubject and answers requests on its own record.ReplicaSubject: a request
+// with a question as its body with Options.Answer, an empty one with Options.UnsafeFor in
 // milliseconds.
 func (c *Candidate) replicaSubject(nonce string) string {
 	return record.ReplicaSubject(c.opt.Bucket, nonce)
@@ -23,15 +23,17 @@ func (c *Candidate) replicaSubject(nonce string) string {
 
 func (c *Candidate) presenceSubject() string { return record.PresenceSubject(c.opt.Bucket) }
 
-// Bounds of what is heard.
+// Bounds of what is received.
 const (
 	maxQuestion = 1 << 10 // bytes of a question
-	// So much may wait to be looked at. What comes beyond is dropped, and comes again.
+	// maxWaiting messages of maxWaitingBytes may wait to be handled. Further ones are
+	// dropped; their senders send them again.
 	maxWaiting      = 1024
 	maxWaitingBytes = 8 << 20
 )
 
-// answer subscribes to what other replicas say and ask.
+// answer subscribes to the announcements and questions of other replicas. leave
+// unsubscribes.
 func (c *Candidate) answer() (leave func(), err error) {
 	questions, err := c.nc.Subscribe(c.replicaSubject(c.nonce), func(msg *nats.Msg) {
 		var answer []byte
@@ -40,7 +42,7 @@ func (c *Candidate) answer() (leave func(), err error) {
 		} else if n > 0 && n <= maxQuestion && c.opt.Answer != nil {
 			answer = c.opt.Answer(string(msg.Data))
 		}
-		msg.Respond(answer) //nolint:errcheck // who asks, asks again
+		msg.Respond(answer) //nolint:errcheck // the replica will ask again
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", c.replicaSubject(c.nonce), err)
@@ -74,8 +76,8 @@ func (c *Candidate) answer() (leave func(), err error) {
 	}, nil
 }
 
-// announce makes this replica known, in full where others may not know which
-// subscriptions it would lead.
+// announce announces this replica. hello asks the others to announce themselves, too; full
+// adds the subscriptions that this replica would lead, which others may not know yet.
 func (c *Candidate) announce(hello, full bool) {
 	leaving, resting := c.reluctance()
 	c.mu.Lock()
@@ -100,7 +102,7 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 	switch {
 	case err == nil:
 		if c.peers.answered(nonce, asked.Add(-parseUnsafe(answer.Data))) {
-			c.view.wakeAll(nonce) // who stands by for it says so
+			c.view.wakeAll(nonce) // so that standbys log for whom they stand by
 		}
 	case errors.Is(err, nats.ErrNoResponders):
 		if c.peers.missed(nonce) {
@@ -112,10 +114,11 @@ func (c *Candidate) probe(ctx context.Context, nonce string) {
 	}
 }
 
-// maxUnsafe bounds what an answer may say: it could be anybody's.
+// maxUnsafe bounds what an answer may claim: anybody could have sent it.
 const maxUnsafe = 7 * 24 * time.Hour
 
-// parseUnsafe reads the answer of a replica; one that says nothing has nothing to lose.
+// parseUnsafe parses the answer of a replica, in milliseconds. A replica whose answer has
+// no number has nothing to lose.
 func parseUnsafe(answer []byte) time.Duration {
 	if len(answer) > 20 {
 		return 0
@@ -127,12 +130,13 @@ func parseUnsafe(answer []byte) time.Duration {
 	return time.Duration(min(milliseconds, uint64(maxUnsafe.Milliseconds()))) * time.Millisecond
 }
 
-// ErrGone says that no process of that nonce answers: it ended, or is cut off.
+// ErrGone means that no process with the nonce is there to answer: it ended, or is cut off.
 var ErrGone = errors.New("the replica does not answer")
 
-// Ask returns another replica's answer to a question (see [Options].Answer),
-// this one's own if the nonce is. It returns ErrGone if there is no such process,
-// and the context's error if it takes too long.
+// Ask returns the answer of the replica with a nonce to a question (see
+// [Options].Answer); if the nonce is this replica's own, it calls Answer itself. It
+// returns ErrGone if there is no such process, and an error that wraps the context's if
+// the context ends first.
 func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, error) {
 	if nonce == c.nonce {
 		return c.opt.Answer(question), nil
@@ -147,6 +151,6 @@ func (c *Candidate) Ask(ctx context.Context, nonce, question string) ([]byte, er
 	return answer.Data, nil
 }
 
-// SafeUntil is the time before which another replica had nothing to lose when it last
+// SafeUntil is the time from before which another replica had nothing to lose when it last
 // answered this one (see [Options].UnsafeFor); zero: it has not answered yet.
 func (c *Candidate) SafeUntil(nonce string) time.Time { return c.peers.safeUntil(nonce) }

@@ -9,47 +9,47 @@ import (
 
 const (
 	probePeriod   = 200 * time.Millisecond // between two questions to a holder
-	probeTimeout  = 300 * time.Millisecond // of one; no answer in time says nothing
+	probeTimeout  = 300 * time.Millisecond // for one answer; no answer in time means nothing
 	presenceTicks = 5                      // probe periods between two announcements
-	balanceTicks  = 2                      // probe periods between two looks at who holds how many
+	balanceTicks  = 2                      // probe periods between two calls of balance
 
-	// deathMisses times in a row there was no responder: dead.
+	// deathMisses is how many times in a row a dead replica has no responder.
 	deathMisses = 2
-	// forgetAfter without an announcement, a replica counts no more.
+	// forgetAfter is how long a replica counts as present after an announcement.
 	forgetAfter = 3500 * time.Millisecond
-	// overdue is when an announcement, one each second, should have come.
+	// overdue is the silence after which an announcement, due once a second, is overdue.
 	overdue = 1500 * time.Millisecond
-	// quietPeriod after our own reconnection nobody is found dead: after the
-	// restart of a NATS server all replicas come back one by one.
+	// quietPeriod is how long after our own reconnection nobody is found dead: after the
+	// restart of a NATS server the replicas come back one by one.
 	quietPeriod = 3 * time.Second
-	// maxPeers are known: more replicas than anybody runs.
+	// maxPeers bounds the number of known replicas; nobody runs so many.
 	maxPeers = 256
 )
 
-// peer is another replica.
+// peer is what is known about another replica.
 type peer struct {
 	name    string
 	first   time.Time // when it became known
 	heard   time.Time // its last announcement; zero: none
-	leaving bool      // it takes no leases any more
-	resting bool      // it takes those that nobody else takes
+	leaving bool      // it takes no more leases
+	resting bool      // it takes only leases that nobody else takes
 	fitness record.Fitness
-	leads   map[string]bool // the subscriptions of this replica that it would lead, too
+	leads   map[string]bool // subscriptions that it would lead, of those that this replica would
 	alive   time.Time       // its last answer
-	safe    time.Time       // before that it had nothing to lose, by this answer
+	safe    time.Time       // according to that answer it had nothing to lose from before this time
 	probing bool            // a question is under way
 	misses  int             // times in a row without a responder
-	died    time.Time       // zero: not dead
+	died    time.Time       // when it was found dead; zero: it was not
 }
 
-// peers is what is known of the other replicas, by nonce.
+// peers is what is known about the other replicas, by nonce. It is safe for concurrent use.
 type peers struct {
 	own map[string]bool // subscriptions; never changed
 
 	mu         sync.Mutex
 	all        map[string]*peer
 	quietUntil time.Time
-	back       time.Time // when a replica was last heard that had been silent
+	back       time.Time // when a silent replica was last heard again
 }
 
 func newPeers(subscriptions []string) *peers {
@@ -60,7 +60,8 @@ func newPeers(subscriptions []string) *peers {
 	return p
 }
 
-// peer finds or makes an entry; the caller holds p.mu.
+// peer returns the entry of a replica, and makes one if there is none. The caller holds
+// p.mu.
 func (p *peers) peer(nonce string) *peer {
 	known := p.all[nonce]
 	if known == nil {
@@ -71,9 +72,9 @@ func (p *peers) peer(nonce string) *peer {
 	return known
 }
 
-// makeRoom forgets those that are long gone, and the one that is gone for longest if
-// there still are too many. It reports whether there is room for another one: those
-// that are there stay. The caller holds p.mu.
+// makeRoom forgets replicas that were silent for an hour and, if there are still too many,
+// the one that was silent for longest. It reports whether there is room for another one; it
+// never forgets those that are present. The caller holds p.mu.
 func (p *peers) makeRoom() bool {
 	var stalest string
 	var stalestSign time.Time
@@ -98,8 +99,8 @@ func (p *peers) makeRoom() bool {
 // lastSign is when anything was last heard of a replica.
 func (k *peer) lastSign() time.Time { return later(k.first, later(k.heard, k.alive)) }
 
-// announced notes an announcement, and whether the replica is new or has changed
-// its mind.
+// announced records an announcement. It reports whether it is the replica's first one,
+// and whether the replica's leaving, resting or fitness has changed.
 func (p *peers) announced(a record.Presence) (first, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +108,7 @@ func (p *peers) announced(a record.Presence) (first, changed bool) {
 		return false, false
 	}
 	known := p.peer(a.Nonce)
-	a.Leaving = a.Leaving || known.leaving // for good: what says otherwise was overtaken on its way out
+	a.Leaving = a.Leaving || known.leaving // leaving is final: an announcement without it was overtaken
 	if first = known.heard.IsZero(); !first && time.Since(known.heard) > forgetAfter {
 		p.back = time.Now()
 	}
@@ -125,8 +126,8 @@ func (p *peers) announced(a record.Presence) (first, changed bool) {
 	return first, changed
 }
 
-// count counts those that would take a free lease of a subscription, at once or
-// at all, and could lead.
+// count counts the replicas that would take a free lease of a subscription and are not
+// unfit. With atOnce it leaves out the resting ones.
 func (p *peers) count(subscription string, atOnce bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +140,7 @@ func (p *peers) count(subscription string, atOnce bool) int {
 	return n
 }
 
-// fit reports whether one that is known to be fit would take a lease.
+// fit reports whether a replica that is known to be fit would take a lease.
 func (p *peers) fit(subscription string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,22 +152,23 @@ func (p *peers) fit(subscription string) bool {
 	return false
 }
 
-// sharing lists those that would lead any of this replica's subscriptions, and which.
+// sharing returns the replicas that would lead any of this replica's subscriptions, and
+// which ones. It leaves out the resting ones.
 func (p *peers) sharing() map[string]map[string]bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	others := make(map[string]map[string]bool)
 	for nonce, k := range p.all {
 		if k.present() && !k.resting && len(k.leads) > 0 {
-			others[nonce] = k.leads // it is replaced, never changed
+			others[nonce] = k.leads // safe to share: it is replaced, never changed
 		}
 	}
 	return others
 }
 
-// settled reports whether no replica has fallen silent, or come back, just now. When NATS
-// goes away, they all do, one after another, and who counts them then shares among too
-// few.
+// settled reports whether no replica has just fallen silent or come back. In an outage of
+// NATS they all fall silent one after another, and counting them then would share the
+// leases among too few.
 func (p *peers) settled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -185,7 +187,8 @@ func (k *peer) present() bool {
 	return time.Since(k.heard) < forgetAfter && !k.leaving && k.died.IsZero()
 }
 
-// startProbe reports whether a holder may be asked: one question at a time.
+// startProbe begins a question to a holder. It reports whether it may be asked: only one
+// question at a time, and none in the quiet period.
 func (p *peers) startProbe(nonce string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,8 +200,8 @@ func (p *peers) startProbe(nonce string) bool {
 	return true
 }
 
-// answered ends a question that was answered, and tells whether it was the first. Before
-// safe the replica had nothing to lose.
+// answered ends a question that was answered, and reports whether this was the replica's
+// first answer. The replica had nothing to lose from before safe.
 func (p *peers) answered(nonce string, safe time.Time) (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,7 +211,7 @@ func (p *peers) answered(nonce string, safe time.Time) (first bool) {
 	return first
 }
 
-// unanswered ends a question that says nothing.
+// unanswered ends a question that had no answer in time, which means nothing.
 func (p *peers) unanswered(nonce string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -216,8 +219,8 @@ func (p *peers) unanswered(nonce string) {
 	known.probing, known.misses = false, 0
 }
 
-// missed ends a question to which there was no responder, and tells whether
-// that was a death.
+// missed ends a question to which there was no responder, and reports whether the
+// replica is now found dead.
 func (p *peers) missed(nonce string) (died bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -228,7 +231,7 @@ func (p *peers) missed(nonce string) (died bool) {
 		return false
 	}
 	if known.alive.IsZero() && time.Since(known.heard) < forgetAfter {
-		return false // it is there and has never answered: questions do not get through
+		return false // it is present but has never answered: questions do not get through
 	}
 	known.misses++
 	if known.misses < deathMisses || !known.died.IsZero() {
@@ -238,14 +241,15 @@ func (p *peers) missed(nonce string) (died bool) {
 	return true
 }
 
-// quietFor is how long nobody is found dead from now on.
+// quietFor is the rest of the quiet period, in which nobody is found dead; not positive: it
+// is over.
 func (p *peers) quietFor(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.quietUntil.Sub(now)
 }
 
-// startQuiet makes everybody count as alive for a while.
+// startQuiet starts a quiet period, in which every replica counts as alive.
 func (p *peers) startQuiet() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -255,7 +259,7 @@ func (p *peers) startQuiet() {
 	}
 }
 
-// deadSince tells whether a replica was found dead, and when.
+// deadSince returns when a replica was found dead, and whether it was.
 func (p *peers) deadSince(nonce string) (time.Time, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -266,7 +270,7 @@ func (p *peers) deadSince(nonce string) (time.Time, bool) {
 	return k.died, !k.died.IsZero()
 }
 
-// lives reports whether a replica was heard, and not found dead since.
+// lives reports whether a replica has ever been heard, and not been found dead since.
 func (p *peers) lives(nonce string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,7 +278,7 @@ func (p *peers) lives(nonce string) bool {
 	return k != nil && k.died.IsZero() && !(k.heard.IsZero() && k.alive.IsZero())
 }
 
-// safeUntil is as Candidate.SafeUntil.
+// safeUntil is [Candidate.SafeUntil].
 func (p *peers) safeUntil(nonce string) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// sameTerm reports whether two records are of one term.
+// sameTerm reports whether two records belong to the same term.
 func sameTerm(one, other record.Lease) bool {
 	return one.Nonce == other.Nonce && one.Since.Equal(other.Since)
 }
@@ -22,25 +22,25 @@ func encode(r record.Lease) ([]byte, error) {
 	return value, nil
 }
 
-// holding is what is known of a lease.
+// holding is what is known about a lease.
 type holding struct {
-	known    bool
-	revision uint64       // of the entry or its marker; 0: nothing is left
+	known    bool         // anything is known
+	revision uint64       // of the entry or its marker; 0: there is neither
 	record   record.Lease // of the holder
-	epoch    uint64       // the highest that a record of the lease was ever seen to name; 0: none
-	held     bool         // there is one
-	freed    bool         // there is none any more
+	epoch    uint64       // highest epoch in any record of the lease that was seen; 0: none
+	held     bool         // there is a holder
+	freed    bool         // there was a holder, and is none now
 	purged   bool         // it was released
-	shed     bool         // by one that had more than its share
+	shed     bool         // it was released by a replica that had more than its share
 	read     bool         // this was read, not watched
 	since    time.Time    // when this term was first seen
 	changed  time.Time    // when this revision was first seen
-	heard    time.Time    // when anything was last heard of it
-	told     time.Time    // when the watcher last told of it
+	heard    time.Time    // when the lease was last read, watched or written
+	told     time.Time    // when the watcher last reported it
 }
 
-// decode reads an entry. A value that is no record is a holder that never
-// answers: it is taken over when it stays unchanged for a TTL.
+// decode decodes an entry. A value that is not a valid record counts as a holder that
+// never answers: its lease is taken once it is unchanged for a TTL.
 func decode(e kv.Entry) holding {
 	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged, shed: e.Purged && e.Reason == reasonRebalance}
 	if !h.held {
@@ -50,6 +50,6 @@ func decode(e kv.Entry) holding {
 	if h.record, err = record.ReadLease(e.Value); err != nil {
 		h.record = record.Lease{Replica: record.Unknown}
 	}
-	h.epoch = h.record.Epoch // without one it may be higher than the revision: the bucket may be new
+	h.epoch = h.record.Epoch // if it has none, the revision does not replace it: the bucket may be new, and the epoch higher
 	return h
 }

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// Holding is who holds a lease, as far as this replica knows.
+// Holding is who holds a lease, as far as this replica knows. The zero value means nobody.
 type Holding struct {
 	Held    bool
 	Replica string
 	Nonce   string
 	Epoch   uint64
 	Since   time.Time // by the holder's clock
-	Taken   string    // from whom; empty: the holder does not say
+	Taken   string    // how it was taken, one of the constants below; empty: the holder does not say
 }
 
-// From whom a lease was taken.
+// How a lease was taken, in Holding.Taken.
 const (
 	FromNobody = taken          // it was free
-	FromMore   = takenRebalance // from one that had more than its share
-	FromDead   = takenDead      // from one whose process was gone
-	FromStale  = takenStale     // from one that had not renewed it in time
+	FromMore   = takenRebalance // from a replica that had more than its share
+	FromDead   = takenDead      // from a replica whose process was gone
+	FromStale  = takenStale     // from a replica that had not renewed it in time
 )
 
 func (h holding) exported() Holding {
@@ -32,11 +32,11 @@ func (h holding) exported() Holding {
 	return Holding{Held: true, Replica: h.record.Replica, Nonce: h.record.Nonce, Epoch: cmp.Or(h.record.Epoch, h.revision), Since: h.record.Since, Taken: h.record.Taken}
 }
 
-// Holding is who holds the lease of a subscription.
+// Holding returns who holds the lease of a subscription.
 func (c *Candidate) Holding(subscription string) Holding { return c.view.get(subscription).exported() }
 
-// Margin is how long this replica may still open a connection of a subscription
-// without a new proof of its lease, and whether it leads it.
+// Margin returns how long this replica may still open a connection of a subscription
+// without a new proof of its lease, and whether it leads the subscription.
 func (c *Candidate) Margin(subscription string) (margin time.Duration, leads bool) {
 	c.mu.Lock()
 	e := c.electors[subscription]
@@ -60,23 +60,23 @@ func (c *Candidate) Margin(subscription string) (margin time.Duration, leads boo
 type Peer struct {
 	Replica string
 	Nonce   string
-	Heard   time.Time // its last announcement
-	Leaving bool      // it takes no leases any more
+	Heard   time.Time // time of its last announcement; from Gone: of its last sign of life
+	Leaving bool      // it takes no more leases
 }
 
-// Peers are the other replicas that were heard lately, by name.
+// Peers returns the other replicas that were heard recently, sorted by name.
 func (c *Candidate) Peers() []Peer {
 	all := c.peers.announcedPeers()
 	slices.SortFunc(all, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Replica, b.Replica), cmp.Compare(a.Nonce, b.Nonce)) })
 	return all
 }
 
-// goneFor is how long a replica that vanished is told of.
+// goneFor is how long a vanished replica is reported.
 const goneFor = 10 * time.Minute
 
-// Gone are the replicas that vanished lately without having said that they leave, by
-// name, of each name the latest. While this replica is cut off from NATS it hears
-// nobody, so none is told of then.
+// Gone returns the replicas that vanished in the last ten minutes without announcing that
+// they leave, sorted by name, and only the latest of each name. While this replica is cut
+// off from NATS, and shortly afterwards, it hears nobody, so Gone returns none.
 func (c *Candidate) Gone() []Peer {
 	c.startQuietAfterReconnect()
 	if !c.nc.IsConnected() || c.peers.quietFor(time.Now()) > 0 {
@@ -89,7 +89,7 @@ func (c *Candidate) Gone() []Peer {
 		}
 	}
 	for _, p := range c.Peers() {
-		delete(latest, p.Replica) // it was started again
+		delete(latest, p.Replica) // it was restarted
 	}
 	return slices.SortedFunc(maps.Values(latest), func(a, b Peer) int { return cmp.Compare(a.Replica, b.Replica) })
 }
@@ -117,32 +117,32 @@ func (p *peers) announcedPeers() (all []Peer) {
 	return all
 }
 
-// Why a leadership of this replica began.
+// Why a term of this replica began.
 const (
 	taken          = "taken"           // the lease was free: released, expired or new
-	takenRebalance = "taken_rebalance" // released by one that had more than its share
+	takenRebalance = "taken_rebalance" // released by a replica that had more than its share
 	takenDead      = "taken_dead"      // its holder's process was gone
 	takenStale     = "taken_stale"     // its holder had not renewed it in time
 )
 
-// Why it ended.
+// Why a term of this replica ended.
 const (
 	endLost     = "lost"     // another replica took the lease
 	endExpired  = "expired"  // it could not be renewed in time
-	endReleased = "released" // this replica gave it away: it stops, steps down, or had more than its share
+	endReleased = "released" // this replica gave it away: it stops, steps down, is unfit, or had more than its share
 )
 
-// transition counts a beginning or an end of a leadership.
+// transition reports the beginning or end of a term.
 func (e *elector) transition(reason string) {
 	if e.c.opt.Transition != nil {
 		e.c.opt.Transition(e.subscription, reason)
 	}
 }
 
-// reason is why a lease that was found so could be taken.
+// reason is why a lease in the given condition could be taken.
 func (e *elector) reason(h holding) string {
 	switch _, dead := e.c.peers.deadSince(h.record.Nonce); {
-	case h.shed && !e.yielded.Load(): // else this replica has shed it, and nobody took it
+	case h.shed && !e.yielded.Load(): // if yielded, this replica gave it away and nobody took it
 		return takenRebalance
 	case !h.held:
 		return taken

@@ -15,33 +15,33 @@ import (
 
 // Why the context of a leader's function ended.
 var (
-	// ErrLost says that the lease expired or another replica holds it.
+	// ErrLost means that the lease expired or another replica holds it.
 	ErrLost = errors.New("the lease was lost")
-	// ErrReleased says that this replica gave the lease away, because it
-	// stops, steps down, or has more than its share.
+	// ErrReleased means that this replica gave the lease away, because it stops,
+	// steps down, is unfit, or has more than its share.
 	ErrReleased = errors.New("the lease was released")
-	// ErrUntrusted says that this replica does not know any more that it holds the lease.
-	ErrUntrusted = errors.New("it is not known any more that this replica holds the lease")
+	// ErrUntrusted means that this replica no longer knows that it holds the lease.
+	ErrUntrusted = errors.New("this replica no longer knows that it holds the lease")
 )
 
-// trustCheck is how often a dial looks whether its term is trusted: well within the time that
-// others need to find out that a holder is dead.
+// trustCheck is how often a dial checks that its term is trusted. It is well below the time
+// that others need to find out that a holder is dead.
 const trustCheck = 50 * time.Millisecond
 
-// timing is what follows from the TTL.
+// timing holds the durations that follow from the TTL.
 type timing struct {
 	ttl      time.Duration
-	margin   time.Duration // a term is trusted for less than the TTL by this
-	renewal  time.Duration // from the start of one to the start of the next
-	try      time.Duration // longest wait for one answer
-	retry    time.Duration // pause between tries
-	takeover time.Duration // after which an unchanged revision is up for grabs
-	silence  time.Duration // of the watcher, after which it is not relied upon
-	look     time.Duration // between reads while it is silent
+	margin   time.Duration // by this much less than the TTL a term is trusted
+	renewal  time.Duration // from the start of one renewal to the start of the next
+	try      time.Duration // bounds the wait for one answer
+	retry    time.Duration // pause between attempts
+	takeover time.Duration // age at which an unchanged revision may be taken over
+	silence  time.Duration // silence of the watcher after which the entry is read
+	look     time.Duration // between such reads
 }
 
-// timingOf derives them. Between a holder's last trust and the lease's end lies
-// the margin: in it falls what a dial takes that was begun in time.
+// timingOf derives the timing from a TTL. Within the margin, a dial that is given up when the
+// trust ends is over before the lease expires, also where clocks run at different speeds.
 func timingOf(ttl time.Duration) timing {
 	return timing{
 		ttl:      ttl,
@@ -55,33 +55,33 @@ func timingOf(ttl time.Duration) timing {
 	}
 }
 
-// trustedUntil is when a lease stops being trusted that was written by a
-// request begun at the given time.
+// trustedUntil is when a lease stops being trusted if the request that wrote it
+// began at the given time.
 func (t timing) trustedUntil(began time.Time) time.Time { return began.Add(t.ttl - t.margin) }
 
-// Term is one leadership of one subscription. It is safe for concurrent use.
+// Term is one term of one subscription. It is safe for concurrent use.
 type Term struct {
 	Subscription string
 	Epoch        uint64       // revision of the lease when it was taken, or more; grows from term to term
-	From         record.Lease // of the term that it was taken from, if that did not release it
+	From         record.Lease // of the previous term, if that had not released its lease
 
 	nc        *nats.Conn
-	connected atomic.Bool // what it is for is connected, and was all the time
+	connected atomic.Bool // see SetConnected
 	takenOver atomic.Bool // a later term was seen
 	record    record.Lease
-	renew     chan struct{} // to the renewer: now
+	renew     chan struct{} // tells the renewer to renew now
 
 	mu       sync.Mutex
 	revision uint64
 	proof    proof
-	dials    int           // under way
-	changed  chan struct{} // closed when one of the above has changed
+	dials    int           // number of dials under way
+	changed  chan struct{} // closed when one of the above changes
 }
 
-// proof is a write that showed that the lease is this term's.
+// proof is a write that proved that the lease is this term's.
 type proof struct {
-	began      time.Time // the request
-	until      time.Time // trusted until then
+	began      time.Time // start of the request
+	until      time.Time // the term is trusted until then
 	reconnects uint64    // of the connection to NATS, before the request
 }
 
@@ -97,39 +97,40 @@ func newTerm(nc *nats.Conn, subscription string, from, record record.Lease, revi
 	}
 }
 
-// WaitTrusted waits until the term is trusted: as long as that lasts, and no
-// longer, a connection may be opened. It returns the context's cause if that
-// ends before.
+// WaitTrusted waits until the term is trusted. A connection may be opened only
+// while it is. It returns the context's cause if the context ends first.
 func (t *Term) WaitTrusted(ctx context.Context) error {
 	return t.await(ctx, t.trusted)
 }
 
-// trusted expects the caller to hold t.mu. Without the connection to NATS by
-// which it was proven, this replica has looked dead to the others. The monotonic
-// clock stands still while a machine is suspended; its own wall clock does not.
+// trusted reports whether the term is trusted; the caller holds t.mu. After the
+// loss of the connection to NATS that proved the term, this replica looked dead to
+// the others. The wall clock also counts, on its own, because the monotonic clock
+// stands still while a machine is suspended.
 func (t *Term) trusted() bool {
 	now := time.Now()
 	slept := now.Round(0).Sub(t.proof.began.Round(0)) >= t.proof.until.Sub(t.proof.began)
 	return now.Before(t.proof.until) && !slept && t.nc.IsConnected() && t.nc.Stats().Reconnects == t.proof.reconnects
 }
 
-// Prove waits until a write that began after the call has shown that this
-// replica holds the lease. The term's own context ends if it does not.
+// Prove waits until a write that began after the call has proven that this replica
+// holds the lease. It returns the context's cause if the context ends first; the term's
+// own context ends if the lease is lost.
 func (t *Term) Prove(ctx context.Context) error {
 	asked := time.Now()
 	signal(t.renew)
 	return t.await(ctx, func() bool { return !t.proof.began.Before(asked) && t.trusted() })
 }
 
-// SetConnected notes whether what the term is for is connected. As long as it is, and no
-// later term is known, a lease that has expired is taken back.
+// SetConnected sets whether the term's connection to Zoom is live. While it is, and no
+// later term is known, an expired lease is taken back.
 func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
 
-// Permit waits until the term is trusted, and permits one dial, which ends with the call of
-// done. Until then the lease is not released: the end of a term does not stop a dial at once,
-// and one that succeeds late would displace the successor's connection. For the same reason
-// permitted ends, with ErrUntrusted, when the term is trusted no longer: the next holder waits
-// for nobody then, so the dial is to be given up at once. The error is the context's cause.
+// Permit waits until the term is trusted, and permits one dial, which lasts until done is
+// called. The lease is not released before: the end of a term does not stop a dial at once,
+// and one that succeeded late would displace the successor's connection. For the same reason
+// permitted ends, with ErrUntrusted, when the term is no longer trusted. The next holder does
+// not wait then, so the dial must be given up at once. The error is the context's cause.
 func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func(), err error) {
 	t.addDials(1) // before the look at the context, so that a term that ends sees it
 	if err := t.WaitTrusted(ctx); err != nil {
@@ -171,11 +172,12 @@ func (t *Term) waitDialled(ctx context.Context) {
 }
 
 // TakenOver reports whether a later term was seen, of this replica or another one. It is
-// false after a term that ended with [ErrReleased], or that expired and that nobody took
-// the lease from, as far as is known.
+// false after a term that ended with [ErrReleased], or whose lease expired without being
+// taken by anyone, as far as is known.
 func (t *Term) TakenOver() bool { return t.takenOver.Load() }
 
-// await waits until a condition holds, which is asked with t.mu held.
+// await waits until a condition holds, and returns the context's cause if the context ends
+// first. It calls holds with t.mu held.
 func (t *Term) await(ctx context.Context, holds func() bool) error {
 	for {
 		t.mu.Lock()
@@ -194,14 +196,14 @@ func (t *Term) await(ctx context.Context, holds func() bool) error {
 	}
 }
 
-// adopt takes over the revision of our own record that proves nothing new.
+// adopt sets the revision of our own record without a new proof.
 func (t *Term) adopt(revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.revision = revision
 }
 
-// extend notes that a write was made.
+// extend records a write as the new proof.
 func (t *Term) extend(revision uint64, p proof) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -209,7 +211,7 @@ func (t *Term) extend(revision uint64, p proof) {
 	t.notify()
 }
 
-// notify expects the caller to hold t.mu.
+// notify wakes all waiters; the caller holds t.mu.
 func (t *Term) notify() {
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -221,7 +223,7 @@ func (t *Term) at() uint64 {
 	return t.revision
 }
 
-// signal fills a channel of capacity one.
+// signal fills a channel of capacity one, unless it is full.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

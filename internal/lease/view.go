@@ -7,7 +7,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/kv"
 )
 
-// view is what this replica knows of all leases of the bucket, from watching,
+// view is what this replica knows about all leases in the bucket, from watching,
 // reading and writing.
 type view struct {
 	mu     sync.Mutex
@@ -29,7 +29,7 @@ func newView(subscriptions []string, changed func(string, Holding)) *view {
 	return v
 }
 
-// join returns a channel that is filled whenever the lease changes.
+// join returns a channel that gets a value whenever the lease changes.
 func (v *view) join(subscription string) <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -44,7 +44,8 @@ func (v *view) get(subscription string) holding {
 	return v.leases[subscription]
 }
 
-// watched notes what the watcher says, which may be old news, or what was written.
+// watched records an entry that the watcher reported, which may be outdated, or that
+// this replica wrote.
 func (v *view) watched(subscription string, e kv.Entry) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -57,7 +58,7 @@ func (v *view) watched(subscription string, e kv.Entry) {
 		v.set(subscription, h)
 		return
 	}
-	// Who holds it is only shown.
+	// The holder of such a lease is only shown.
 	if _, known := v.leases[subscription]; !known && (!h.held || len(v.leases)-len(v.own) >= maxForeign) {
 		return
 	}
@@ -67,12 +68,12 @@ func (v *view) watched(subscription string, e kv.Entry) {
 	}
 }
 
-// maxForeign leases are looked at that this replica would not lead.
+// maxForeign bounds the number of leases kept that this replica would not lead.
 const maxForeign = 1024
 
-// read notes what the stream's leader said to a request begun at the given time.
-// It counts even if the revision is lower, since the bucket may have been created
-// anew, but not if the watcher has told of a later one meanwhile.
+// read records what the stream's leader answered to a request begun at the given time.
+// The answer counts even if its revision is lower, since the bucket may have been
+// created again, but not if the watcher has reported a later one since.
 func (v *view) read(subscription string, e kv.Entry, began time.Time) holding {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -107,14 +108,14 @@ func (v *view) set(subscription string, h holding) holding {
 	return h
 }
 
-// holders counts the leases of each process, by nonce, of those that this replica would
-// lead.
+// holders counts the leases that each process holds, by nonce, among those that this
+// replica would lead.
 func (v *view) holders(freshness time.Duration) map[string]int {
 	return v.count(freshness, func(subscription string) bool { return v.own[subscription] })
 }
 
-// allHolders counts those that others lead, too. The watcher may have missed the end of
-// one of them.
+// allHolders also counts the leases that this replica would not lead. The watcher may have
+// missed the end of one of them.
 func (v *view) allHolders(freshness time.Duration) map[string]int {
 	return v.count(freshness, func(string) bool { return true })
 }
@@ -131,7 +132,7 @@ func (v *view) count(freshness time.Duration, counts func(subscription string) b
 	return held
 }
 
-// replica is the name of the process of a nonce.
+// replica is the name of the replica with a nonce; "?" if it is unknown.
 func (v *view) replica(nonce string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -143,8 +144,8 @@ func (v *view) replica(nonce string) string {
 	return "?"
 }
 
-// wakeAll wakes the electors of all leases that a process holds, or all if it
-// is empty.
+// wakeAll wakes the electors of all leases that the process with a nonce holds, or all
+// electors if the nonce is empty.
 func (v *view) wakeAll(nonce string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
