@@ -1,11 +1,11 @@
-// Package kv is JetStream's key-value store for those who must not be told
-// yesterday's truth: reads are answered by the leader of the bucket's stream,
-// writes compare and swap on the revision, an entry may have a life of its own.
+// Package kv is JetStream's key-value store for callers that must not get outdated
+// values: the leader of the bucket's stream answers reads, every write is a
+// compare-and-swap on the revision, and an entry may have a TTL of its own.
 //
-// nats.go's KeyValue does neither: its Get is answered by any replica, so that
-// a read right after a write may show the old value, and its Update drops an
-// entry's TTL (https://github.com/nats-io/nats.go/issues/1994). Entries are the
-// same, so `nats kv` and nats.go read them.
+// nats.go's KeyValue does not do that: any replica answers its Get, so a read right
+// after a write may return the old value, and its Update drops an entry's TTL
+// (https://github.com/nats-io/nats.go/issues/1994). The entries have the same format,
+// so `nats kv` and nats.go can read them.
 package kv
 
 import (
@@ -24,52 +24,54 @@ import (
 	"github.com/zoomstream/zoomstream/internal/jsapi"
 )
 
-// Options of a bucket. They count when it is created; one that exists is used
-// as it is.
+// Options of a bucket. They apply when it is created; an existing bucket is used as
+// it is.
 type Options struct {
 	Name        string
 	Description string
 	Replicas    int
 	MaxBytes    int64 // 0: DefaultMaxBytes
-	TTLs        bool  // entries may have a TTL (nats-server 2.11)
+	TTLs        bool  // entries may have a TTL (needs nats-server 2.11)
 	Log         zerolog.Logger
 }
 
 // DefaultMaxBytes is room for some 20,000 leases, or as many states. A bucket
-// always has a bound: accounts may demand one of every stream, and reserve it.
+// always has a maximum size: an account may require one for every stream, and
+// reserve it.
 const DefaultMaxBytes = 16 << 20
 
-// Stream is the configuration of the stream that holds a bucket with these
-// options, as far as a server's and an account's limits go by it.
+// Stream returns the configuration of the stream that holds a bucket with these
+// options, as far as it matters for the limits of servers and accounts.
 func (o Options) Stream() jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: "KV_" + o.Name, Replicas: max(o.Replicas, 1), MaxBytes: cmp.Or(o.MaxBytes, DefaultMaxBytes), Storage: jetstream.FileStorage,
 	}
 }
 
-// Bucket is a bucket. It is safe for concurrent use.
+// Bucket is a key-value bucket. It is safe for concurrent use.
 type Bucket struct {
 	js     jetstream.JetStream
 	opt    Options
-	making chan struct{}         // held by who makes it again
-	lost   atomic.Pointer[error] // it is gone, and could not be made again; nil: it is there, as far as is known
+	making chan struct{}         // a lock: held while the bucket is created again
+	lost   atomic.Pointer[error] // why the bucket, which is gone, could not be created again; nil: it exists, as far as is known
 }
 
-// Entry is what a bucket has under a key. Without a value, the entry is
-// deleted, expired (both leave a marker with a revision) or was never there
-// (revision 0).
+// Entry is what a bucket has under a key. An entry without a value was deleted or
+// has expired (both leave a marker, which has a revision), or there is nothing under
+// the key (revision 0).
 type Entry struct {
 	Revision uint64
 	Value    []byte // nil: none
-	Purged   bool   // on purpose
-	Reason   string // of that, if one was given; from outside
+	Purged   bool   // it was deleted, rather than expired
+	Reason   string // why it was purged, if that was given; untrusted text
 }
 
 func newBucket(js jetstream.JetStream, opt Options) *Bucket {
 	return &Bucket{js: js, opt: opt, making: make(chan struct{}, 1)}
 }
 
-// Open returns the bucket, creating it if it is missing.
+// Open returns the bucket, and creates it if it is missing. The error is ErrNoTTL if
+// Options.TTLs is set and an existing bucket has no TTLs.
 func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, error) {
 	b, info, err := Find(ctx, js, opt)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -88,7 +90,7 @@ func Open(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, er
 	return b, nil
 }
 
-// Find returns a bucket that exists, whatever it is like, and the stream that
+// Find returns an existing bucket, whatever its configuration, and the stream that
 // holds it. The error wraps jetstream.ErrBucketNotFound if there is none.
 func Find(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, *jetstream.StreamInfo, error) {
 	b := newBucket(js, opt)
@@ -102,7 +104,7 @@ func Find(ctx context.Context, js jetstream.JetStream, opt Options) (*Bucket, *j
 	return b, stream.CachedInfo(), nil
 }
 
-// ErrNoTTL says that an existing bucket was made without TTLs per entry.
+// ErrNoTTL means that an existing bucket was created without TTLs per entry.
 var ErrNoTTL = errors.New("the bucket's entries cannot have a TTL of their own")
 
 func (b *Bucket) create(ctx context.Context) error {
@@ -115,7 +117,7 @@ func (b *Bucket) create(ctx context.Context) error {
 		Storage:     jetstream.FileStorage,
 	}
 	if b.opt.TTLs {
-		cfg.LimitMarkerTTL = time.Second // also makes watchers hear of an expiry
+		cfg.LimitMarkerTTL = time.Second // also lets watchers see an expiry
 	}
 	_, err := b.js.CreateKeyValue(ctx, cfg)
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
@@ -124,7 +126,7 @@ func (b *Bucket) create(ctx context.Context) error {
 	return nil
 }
 
-// recreate makes a bucket again that JetStream says is not there.
+// recreate creates the bucket again after JetStream reported it missing.
 func (b *Bucket) recreate(ctx context.Context) error {
 	select {
 	case b.making <- struct{}{}:
@@ -140,22 +142,22 @@ func (b *Bucket) recreate(ctx context.Context) error {
 	case err == nil:
 		b.lost.Store(nil)
 		b.opt.Log.Warn().Str("code", "bucket.recreated").Str("bucket", b.opt.Name).Msg("the bucket was gone (deleted, or NATS came back without its data); it is created again")
-	case errors.Is(err, context.Canceled): // that says nothing
+	case errors.Is(err, context.Canceled): // that means nothing
 	case b.lost.Swap(&err) == nil:
 		b.opt.Log.Error().Str("code", "bucket.gone").Err(err).Str("bucket", b.opt.Name).Msg("the bucket was deleted and cannot be created again; trying on")
 	}
 	return err
 }
 
-// noteFound notes that the bucket has answered.
+// noteFound records that the bucket exists.
 func (b *Bucket) noteFound() {
 	if b.lost.Load() != nil {
 		b.lost.Store(nil)
 	}
 }
 
-// Lost is why the bucket, which is gone, cannot be made again; nil: it is there, as far
-// as is known.
+// Lost is why the bucket, which is gone, cannot be created again; nil: the bucket exists, as
+// far as is known.
 func (b *Bucket) Lost() error {
 	if err := b.lost.Load(); err != nil {
 		return *err
@@ -173,9 +175,9 @@ const (
 	codeNoMessage      = 10037
 )
 
-// Get reads an entry from the leader of the bucket's stream. An isolated old
-// leader may still answer: only a write proves anything. A bucket that is gone
-// is created again.
+// Get reads an entry from the leader of the bucket's stream. An old leader that is
+// isolated may still answer, so only a write proves anything. The zero Entry means
+// that there is nothing under the key. If the bucket is gone, Get creates it again.
 func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": b.subject(key)})
 	if err != nil {
@@ -214,10 +216,10 @@ func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 	return entry(answer.Message.Sequence, header, answer.Message.Data), nil
 }
 
-// reasonHeader is where the marker of an entry that was purged says why.
+// reasonHeader is the header of a purge marker that holds the reason.
 const reasonHeader = "Zoomstream-Reason"
 
-// entry is what a message of the bucket's stream says.
+// entry decodes a message of the bucket's stream.
 func entry(revision uint64, header nats.Header, data []byte) Entry {
 	operation, marker := header.Get("KV-Operation"), header.Get("Nats-Marker-Reason")
 	e := Entry{Revision: revision, Purged: operation != "" && marker == "", Reason: header.Get(reasonHeader)}
@@ -234,22 +236,23 @@ func decodeHeader(raw []byte) (nats.Header, error) {
 	return nats.DecodeHeadersMsg(raw)
 }
 
-// Put writes an entry if its revision is still the expected one (0: it was
-// never there, or nothing is left of it), and returns the new revision. A TTL
-// is in whole seconds; 0 is none.
+// Put writes an entry if its revision is still the expected one (0: there is
+// nothing under the key), and returns the new revision. A TTL is in whole seconds;
+// 0 means none.
 //
-// After an error the write may have been made: a compare-and-swap error often
-// is the answer to a repetition of a write whose acknowledgement was lost. Get
-// tells.
+// After an error the write may still have been made: a compare-and-swap error is
+// often the answer to a repeated write whose acknowledgement was lost. Use Get to
+// find out.
 func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uint64, ttl time.Duration) (uint64, error) {
 	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))
 	msg.Data = value
 	return b.publish(ctx, msg, key, expected, ttl)
 }
 
-// Purge removes an entry if its revision is still the expected one, and returns
-// the revision of the marker that stays for a while, so that watchers hear of
-// it, and of the reason if that is not empty. Of errors, the same is true as for Put.
+// Purge removes an entry if its revision is still the expected one. It leaves a
+// marker for a minute, so that watchers see the removal and the reason, unless that
+// is empty. It returns the marker's revision. After an error the entry may still
+// have been removed, as with Put.
 func (b *Bucket) Purge(ctx context.Context, key string, expected uint64, reason string) (uint64, error) {
 	const marker = time.Minute
 	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))

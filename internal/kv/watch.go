@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// watchHeartbeat is how often the server says that there is nothing new.
+	// watchHeartbeat is how often the server sends a heartbeat if there is nothing new.
 	watchHeartbeat = 5 * time.Second
-	// watchSilence is how long it may say nothing.
+	// watchSilence is how long the server may send nothing at all before watching starts
+	// again.
 	watchSilence = 2*watchHeartbeat + time.Second
-	// watchBuffer entries wait until they are told; of more, the server is asked anew.
+	// watchBuffer entries may wait for f; if there are more, watching starts again.
 	watchBuffer = 4096
 )
 
-// Watch calls f, one call at a time, with the entries that match a pattern,
-// and with each change, until the context ends. It is a hint and no proof: it
-// can be silent for 17 s after a NATS node has died, and repeat what it said.
+// Watch calls f, one call at a time, with the entries that match a pattern and with
+// each change, until the context ends. What it reports is a hint, not proof: it can be
+// silent for 17 s after a NATS node has died, and may repeat itself.
 //
-// nats.go's watcher is not used: it holds a mutex while it waits for the server's
-// answer, for which each entry that comes before that answer then waits.
+// It does not use nats.go's watcher, which holds a mutex while it waits for the server's
+// answer; entries that arrive before the answer then have to wait for that mutex.
 func (b *Bucket) Watch(ctx context.Context, pattern string, f func(key string, e Entry)) {
 	pause := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(30*time.Second), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
@@ -41,10 +42,10 @@ func (b *Bucket) Watch(ctx context.Context, pattern string, f func(key string, e
 	}
 }
 
-// watch returns when it may miss something.
+// watch watches until it may have missed something.
 func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry)) {
 	nc := b.js.Conn()
-	connected := nc.StatusChanged(nats.CONNECTED) // anew: what it was told by may be gone
+	connected := nc.StatusChanged(nats.CONNECTED) // after a reconnection the consumer may be gone
 	defer nc.RemoveStatusListener(connected)
 	inbox, messages := nc.NewInbox(), make(chan *nats.Msg, watchBuffer)
 	sub, err := nc.ChanSubscribe(inbox, messages)
@@ -52,8 +53,8 @@ func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry
 		return
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // then the connection is gone
-	// It is not deleted, which may wait for an answer for 5 s: the server forgets a
-	// consumer that nobody listens to.
+	// The consumer is not deleted, since that may wait 5 s for an answer: the server forgets
+	// a consumer without a listener.
 	asking, cancel := context.WithTimeout(ctx, watchHeartbeat)
 	defer cancel()
 	_, err = b.js.CreatePushConsumer(asking, b.stream(), jetstream.ConsumerConfig{
@@ -77,7 +78,7 @@ func (b *Bucket) watch(ctx context.Context, pattern string, f func(string, Entry
 			silence.Reset(watchSilence)
 			if msg.Header.Get("Status") != "" {
 				if last := msg.Header.Get("Nats-Last-Consumer"); last != strconv.FormatUint(told, 10) {
-					return // some are lost, or the consumer is
+					return // entries are lost, or the consumer is
 				}
 				continue
 			}

@@ -15,7 +15,8 @@ import (
 const (
 	// retryAfter is the pause before a disk that has failed is tried again.
 	retryAfter = 2 * time.Second
-	// openAttempts is how often a left-over spool is tried until new messages go first.
+	// openAttempts is how often opening a leftover spool is tried before new messages go
+	// first.
 	openAttempts = 3
 	// idleAfter is how long an empty spool is kept open.
 	idleAfter = 5 * time.Second
@@ -25,7 +26,7 @@ const (
 //
 //	         open                  a write or removal fails
 //	closed --------> open -------------------------------------> read-only
-//	   ^               | a read fails, or it is empty for long        | the disk takes files again,
+//	   ^               | a read fails, or it is empty for long        | the disk accepts files again,
 //	   +---------------+----------------------------------------------+ or nothing in it is needed
 type diskState int
 
@@ -35,33 +36,33 @@ const (
 	diskReadOnly // it can still be read, but perhaps not be opened again
 )
 
-// leftover is whether it is known what an earlier process has left in the spool.
+// leftover is whether it is known what an earlier process left in the spool.
 type leftover int
 
 const (
-	leftoverUnknown leftover = iota // new messages wait: those that are left come first
-	leftoverGivenUp                 // it could not be opened for a while; new messages go first
+	leftoverUnknown leftover = iota // new messages wait: the leftover ones come first
+	leftoverGivenUp                 // the spool could not be opened for a while; new messages go first
 	leftoverKnown
 )
 
-// disk is what the loop knows of the spool.
+// disk is the loop's view of the spool.
 type disk struct {
 	folder *spool.Folder // nil: not locked
-	log    *spool.Log    // only for reader and writer
+	log    *spool.Log    // use it only through reader and writer
 	state  diskState
-	retry  time.Time // not to be tried before
+	retry  time.Time // earliest time of the next attempt
 
 	leftover  leftover
-	tries     int    // to find that out
-	inherited uint64 // records up to here are of another process
+	tries     int    // failed attempts to open the spool
+	inherited uint64 // records up to here are from another process
 
-	uncertain []*entry       // that the last write may have written all the same
-	ahead     []spool.Record // that were read
+	uncertain []*entry       // entries that the last write, which failed, may still have written
+	ahead     []spool.Record // records read and not yet passed on
 	removed   time.Time      // when records were last removed
-	used      time.Time
+	used      time.Time      // when the spool was last opened or written
 }
 
-// reader is the spool if it can be read, or nil. Nobody keeps it.
+// reader is the spool if it can be read, or nil. Do not keep it: ask each time.
 func (d *disk) reader() *spool.Log {
 	if d.state == diskClosed {
 		return nil
@@ -69,7 +70,7 @@ func (d *disk) reader() *spool.Log {
 	return d.log
 }
 
-// writer is the spool if it can be written now, or nil. Nobody keeps it.
+// writer is the spool if it can be written now, or nil. Do not keep it: ask each time.
 func (d *disk) writer() *spool.Log {
 	if d.state != diskOpen || time.Now().Before(d.retry) {
 		return nil
@@ -79,7 +80,7 @@ func (d *disk) writer() *spool.Log {
 
 func (d *disk) close() { d.log, d.state, d.ahead = nil, diskClosed, nil }
 
-// lockSpool locks the folder, or tells that there is no spool.
+// lockSpool locks the folder, and reports whether it could.
 func (o *Outbox) lockSpool() bool {
 	folder, err := spool.Lock(o.opt.SpoolDir)
 	if err != nil {
@@ -137,8 +138,8 @@ func (o *Outbox) open(ctx context.Context) bool {
 	return true
 }
 
-// findLeftover finds out whether another process has left something, if that is not
-// known yet.
+// findLeftover finds out whether another process left something in the spool, if that is
+// not known yet.
 func (o *Outbox) findLeftover(ctx context.Context) {
 	d := &o.disk
 	if d.leftover == leftoverKnown || time.Now().Before(d.retry) || d.folder == nil && !o.lockSpool() {
@@ -151,7 +152,7 @@ func (o *Outbox) findLeftover(ctx context.Context) {
 	o.open(ctx)
 }
 
-// adoptLeftover begins with what another process has left.
+// adoptLeftover takes over what another process left in the spool, to be published first.
 func (o *Outbox) adoptLeftover(ctx context.Context, log *spool.Log) {
 	o.disk.leftover = leftoverKnown
 	newest, err := log.Newest(ctx)
@@ -175,9 +176,9 @@ func (o *Outbox) adoptLeftover(ctx context.Context, log *spool.Log) {
 	o.opt.Log.Info().Str("code", "spool.replay").Uint64("events", o.records.last+1-o.records.next).Str("dir", o.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
 }
 
-// Leftover returns the headers of the last message of a subscription that an
-// earlier process has left in the spool, nil if there is none. It waits until
-// that is known.
+// Leftover returns the headers of the last message of a subscription that an earlier
+// process left in the spool, or nil if there is none. It waits until that is known, and
+// returns nil if the context ends first.
 func (o *Outbox) Leftover(ctx context.Context, subscription string) nats.Header {
 	select {
 	case <-o.known:
@@ -194,7 +195,7 @@ func (o *Outbox) Leftover(ctx context.Context, subscription string) nats.Header 
 	return nil
 }
 
-// resumeReopened goes on with a spool that was opened again: what it has counts.
+// resumeReopened adapts to a spool that was opened again: what it contains counts.
 func (o *Outbox) resumeReopened(log *spool.Log) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -214,7 +215,7 @@ func (o *Outbox) resumeReopened(log *spool.Log) {
 	o.disk.uncertain = nil
 }
 
-// forgetAfter forgets records behind a number, which are gone: numbers are given
+// forgetAfter forgets the records after last, which are gone: their numbers are assigned
 // again. The caller holds o.mu.
 func (o *Outbox) forgetAfter(last uint64) {
 	r := &o.records
@@ -232,7 +233,7 @@ func (o *Outbox) forgetAfter(last uint64) {
 	})
 }
 
-// diskBatch is a batch on its way to disk.
+// diskBatch is a batch to be written to disk.
 type diskBatch struct {
 	entries []*entry
 	bytes   int
@@ -245,8 +246,8 @@ func (w *diskBatch) add(e *entry) {
 	w.bytes += e.size
 }
 
-// writeBatch writes a batch if the disk can be written, and reports whether all of it is
-// on disk.
+// writeBatch writes a batch if the disk can be written. It reports whether all of the batch
+// is on disk; an empty batch is not.
 func (o *Outbox) writeBatch(ctx context.Context, w diskBatch) bool {
 	log := o.disk.writer()
 	if log == nil || len(w.entries) == 0 {
@@ -257,7 +258,7 @@ func (o *Outbox) writeBatch(ctx context.Context, w diskBatch) bool {
 		msgs[i] = e.msg
 	}
 	before := log.Last()
-	err := log.Append(ctx, msgs, w.entries[0].after) // the oldest one's is right for all
+	err := log.Append(ctx, msgs, w.entries[0].after) // the oldest one's is low enough for all
 	n := int(log.Last() - before)
 	o.disk.used = time.Now()
 	o.mu.Lock()
@@ -275,19 +276,20 @@ func (o *Outbox) writeBatch(ctx context.Context, w diskBatch) bool {
 	return false
 }
 
-// noteSaved notes that messages are the newest records. The caller holds o.mu.
+// noteSaved records that entries were written to disk as the newest records. The caller
+// holds o.mu.
 func (o *Outbox) noteSaved(entries []*entry) {
 	r := &o.records
 	for _, e := range entries {
 		r.last++
 		if o.waiting.len() > 0 && o.waiting.front() == e {
-			o.dequeue() // on disk it waits on
+			o.dequeue() // it keeps waiting on disk
 			e.line.noteSaved()
 			continue
 		}
-		// The publisher has it, or had it, so it is not to be read. Mostly nothing else is
-		// unread then; but what another process has left may have been found late, and is
-		// read first. Then this one is published again, which its id settles.
+		// The publisher has or had it, so it need not be read. Usually nothing else is unread
+		// then. But what another process left may have been found late, and is read first.
+		// Then this message is published again, and its id settles that.
 		if r.next == r.last {
 			r.next++
 		} else {
@@ -304,14 +306,14 @@ func (o *Outbox) noteSaved(entries []*entry) {
 	o.notify()
 }
 
-// reportDamage tells that something on disk is lost.
+// reportDamage logs and reports that something on disk is lost.
 func (o *Outbox) reportDamage(what string) {
 	what += " in the spool are damaged, and lost"
 	o.opt.Log.Error().Str("code", "spool.damaged").Str("dir", o.opt.SpoolDir).Msg(what)
 	o.opt.Damaged(what)
 }
 
-// noteDiskFailed notes that the disk cannot be used for now.
+// noteDiskFailed records that the disk cannot be used for retryAfter.
 func (o *Outbox) noteDiskFailed(err error) {
 	o.disk.retry = time.Now().Add(retryAfter)
 	o.mu.Lock()
@@ -323,7 +325,7 @@ func (o *Outbox) noteDiskFailed(err error) {
 	}
 }
 
-// noteDiskUsable notes that the disk can be used.
+// noteDiskUsable records that the disk can be used.
 func (o *Outbox) noteDiskUsable() {
 	o.mu.Lock()
 	known := o.spoolErr != nil
@@ -334,8 +336,8 @@ func (o *Outbox) noteDiskUsable() {
 	}
 }
 
-// checkDisk tries a disk that has failed again when there is nothing to be written,
-// and opens it when something in it can be removed.
+// checkDisk retries a failed disk when there is nothing to be written, and opens a spool
+// that still has records, so that they can be removed.
 func (o *Outbox) checkDisk(ctx context.Context) {
 	d := &o.disk
 	o.mu.Lock()
@@ -354,7 +356,7 @@ func (o *Outbox) checkDisk(ctx context.Context) {
 	o.noteDiskUsable()
 }
 
-// closeIdle closes a spool that has been empty for long, or has failed.
+// closeIdle closes a spool that has been empty for idleAfter, or has failed.
 func (o *Outbox) closeIdle() {
 	d := &o.disk
 	o.mu.Lock()

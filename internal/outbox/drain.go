@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	// drainGrace is how long Drain waits for NATS although all is on disk.
+	// drainGrace is how long Drain waits for NATS although everything is on disk.
 	drainGrace = 2 * time.Second
-	// drainPeriod is how often it looks.
+	// drainPeriod is how often Drain checks.
 	drainPeriod = 20 * time.Millisecond
 )
 
-// Drain waits until all is stored in the stream, when nothing more is published.
-// If NATS does not take it, Drain is content a little later with what is on disk,
-// which the next run publishes. Its error says how many messages are neither here
-// nor there.
+// Drain waits until everything is stored in the stream. Call it when nothing more is
+// published. If publishing pauses, Drain returns after 2 s provided that the rest is on
+// disk: the next run publishes it. It also returns nil if the rest is on disk when ctx or
+// Run ends. Otherwise the error says how many received messages are neither stored nor on
+// disk, and are lost.
 func (o *Outbox) Drain(ctx context.Context) error {
 	tick := time.NewTicker(drainPeriod)
 	defer tick.Stop()
@@ -46,8 +47,8 @@ func (o *Outbox) Drain(ctx context.Context) error {
 	}
 }
 
-// unstored counts what is not stored in the stream, and what was received of that and is
-// not on disk either.
+// unstored counts the messages that are not stored in the stream, and, as unsafe, those of
+// them that were received and are not on disk either. trouble is whether publishing pauses.
 func (o *Outbox) unstored() (left, unsafe int, trouble bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,7 +61,7 @@ func (o *Outbox) unstored() (left, unsafe int, trouble bool) {
 	})
 	left += o.waiting.len() + int(o.records.last+1-o.records.next)
 	for _, e := range o.waiting.all() {
-		if e.line != nil { // else it is an alarm of ours
+		if e.line != nil { // otherwise it is an alarm of ours
 			unsafe++
 		}
 	}

@@ -1,6 +1,6 @@
 package outbox
 
-// fifo is a queue.
+// fifo is a first-in, first-out queue. front and pop panic if it is empty.
 type fifo[T any] struct {
 	items []T
 	head  int // items[:head] are gone
@@ -8,7 +8,7 @@ type fifo[T any] struct {
 
 func (q *fifo[T]) len() int { return len(q.items) - q.head }
 
-// all is what is in the queue, oldest first, until it changes.
+// all is the content, oldest first. It is valid until the queue changes.
 func (q *fifo[T]) all() []T { return q.items[q.head:] }
 
 func (q *fifo[T]) front() T { return q.items[q.head] }

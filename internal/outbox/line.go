@@ -11,47 +11,47 @@ import (
 	"github.com/zoomstream/zoomstream/publisher"
 )
 
-// Line is one subscription's messages of one term, in order.
+// Line is one subscription's messages of one term, in order. It is safe for concurrent use.
 type Line struct {
 	outbox *Outbox
 	key    lineKey
 	stored func(Stored)
 
-	// The fields below are guarded by o.mu.
+	// The fields below are guarded by outbox.mu.
 
-	pending int // not stored in the stream
+	pending int // messages not stored in the stream
 	unsafe  int // of these, not on disk either
 	ended   bool
 	safe    chan struct{} // closed when unsafe is zero; nil if nobody waits
 	stats   LineStats
 }
 
-// lineKey finds the Line of a message that was read back from disk.
+// lineKey identifies the Line of a message that was read back from disk.
 type lineKey struct{ subscription, epoch string }
 
-// LineStats counts what became of a Line's messages.
+// LineStats are the counters of a Line.
 type LineStats struct {
 	Acked      uint64 // stored, duplicates included
 	Duplicates uint64 // of these, recognised by the stream on their first sending
 	Pending    int    // not yet stored
 }
 
-// Times are those of an event. They come back with Stored, unless the message went
-// over the disk.
+// Times are the times of an event. Stored returns them, unless the message was read back
+// from disk.
 type Times struct {
 	Happened, Sent, Received time.Time
 }
 
-// Stored is a message in the stream.
+// Stored is a message that is now in the stream.
 type Stored struct {
 	publisher.Ack
 	Times Times
-	At    time.Time
+	At    time.Time // when its acknowledgement was handled
 }
 
 // Line returns a new Line for the messages with these values of Zoom-Subscription
-// and Zoom-Epoch, which every message of a subscription has. stored is told of each
-// that is, must not block, and may be nil.
+// and Zoom-Epoch; every message of a subscription has these headers. stored is called
+// with each stored message; it must not block, and may be nil.
 func (o *Outbox) Line(subscription, epoch string, stored func(Stored)) *Line {
 	l := &Line{outbox: o, key: lineKey{subscription, epoch}, stored: stored}
 	o.mu.Lock()
@@ -68,17 +68,17 @@ func (o *Outbox) lineOf(msg *nats.Msg) *Line {
 	return o.lines[lineKey{subscription[0], epoch[0]}]
 }
 
-// Publish accepts a message, which must not be changed afterwards. It waits while
-// the bounds of memory and disk are reached, and returns the context's error, or
-// publisher.ErrClosed, only if the message was not accepted.
+// Publish accepts a message, which must not be changed afterwards. It blocks while
+// the bounds of memory and disk are reached. An error, the context's cause or
+// publisher.ErrClosed, means that the message was not accepted.
 func (l *Line) Publish(ctx context.Context, msg *nats.Msg, times Times) error {
 	return l.outbox.publish(ctx, &entry{msg: msg, line: l, times: times, size: publisher.Size(msg)})
 }
 
-// Close ends the Line: nothing more is published, and Stats and stored are of no more
-// interest once all is stored. It waits until everything accepted is stored in the
-// stream or on disk. Its error says how many messages are not; they are kept in
-// memory, and Drain waits longer.
+// Close ends the Line; nothing more may be published on it. It waits until everything
+// accepted is stored in the stream or on disk. If ctx ends first, the error says how many
+// messages are neither; they stay in memory, and Drain waits longer for them. Messages that
+// were acknowledged late still count in Stats and are reported to stored.
 func (l *Line) Close(ctx context.Context) error {
 	err := l.flush(ctx)
 	l.outbox.mu.Lock()
@@ -88,7 +88,7 @@ func (l *Line) Close(ctx context.Context) error {
 	return err
 }
 
-// flush waits until everything accepted so far, and meanwhile, is stored or on disk.
+// flush waits until everything accepted before and during the wait is stored or on disk.
 func (l *Line) flush(ctx context.Context) error {
 	l.outbox.mu.Lock()
 	if l.unsafe == 0 {
@@ -129,7 +129,7 @@ func (l *Line) Stats() LineStats {
 }
 
 // OldestUnsafe returns the times of the oldest message that is neither stored nor on
-// disk, and when it was accepted; zero: there is none.
+// disk, and when it was accepted. Both are zero if there is none.
 func (l *Line) OldestUnsafe() (times Times, accepted time.Time) {
 	l.outbox.mu.Lock()
 	defer l.outbox.mu.Unlock()
@@ -152,7 +152,8 @@ func (l *Line) OldestUnsafe() (times Times, accepted time.Time) {
 	return times, accepted
 }
 
-// noteStored notes that a message is stored. The caller holds o.mu.
+// noteStored counts a message as stored. saved is whether it was already safe on disk. The
+// caller holds outbox.mu.
 func (l *Line) noteStored(ack publisher.Ack, saved bool) {
 	l.pending--
 	l.stats.Acked++
@@ -165,7 +166,7 @@ func (l *Line) noteStored(ack publisher.Ack, saved bool) {
 	l.forget()
 }
 
-// noteSaved notes that a message is safe; l may be nil. The caller holds o.mu.
+// noteSaved counts a message as safe; l may be nil. The caller holds outbox.mu.
 func (l *Line) noteSaved() {
 	if l == nil {
 		return

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// batch is how many messages are written to disk at once, and batchBytes about
-	// how much; readBatch is how many are read.
+	// batch is how many messages, and batchBytes about how many bytes, are written to
+	// disk at once. readBatch is how many messages are read at once.
 	batch      = 256
 	batchBytes = 4 << 20
 	readBatch  = 512
-	// readBelow is with how many messages at the publisher more is read for it.
+	// readBelow is the number of messages at the publisher up to which more are read.
 	readBelow = 2048
-	// removeBatch messages on disk are stored in the stream before they are
-	// removed, if that does not last longer than removePeriod.
+	// Records are removed once removeBatch of their messages are stored in the stream,
+	// or once removePeriod has passed since the last removal.
 	removeBatch  = 4096
 	removePeriod = 250 * time.Millisecond
 )
 
-// errStalled says that acknowledgements stay away.
+// errStalled means that acknowledgements are overdue.
 var errStalled = fmt.Errorf("NATS has not acknowledged a message for over %s", stallAfter)
 
-// loop takes messages from memory to the disk, and from there to the publisher. It
-// alone uses the disk.
+// loop moves messages from memory to disk, and from there to the publisher. Only loop
+// uses the disk.
 func (o *Outbox) loop(ctx context.Context) {
 	tick := time.NewTicker(checkPeriod)
 	defer tick.Stop()
@@ -52,7 +52,7 @@ func (o *Outbox) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			o.disk.removed = time.Time{}
-			o.removeStored(context.WithoutCancel(ctx)) // the next run need not look it up
+			o.removeStored(context.WithoutCancel(ctx)) // so that the next run need not look it up
 			return
 		case <-o.wake:
 		case <-room:
@@ -87,8 +87,8 @@ func (o *Outbox) step(ctx context.Context) (more bool) {
 	return !o.resume(trouble) && moved
 }
 
-// checkTrouble tells what is wrong with publishing, and closes the direct way if
-// something is.
+// checkTrouble returns what is wrong with publishing, or nil. If something is, it begins
+// spooling.
 func (o *Outbox) checkTrouble() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -97,7 +97,7 @@ func (o *Outbox) checkTrouble() error {
 		if trouble == nil && time.Since(e.offered) > stallAfter {
 			trouble = errStalled
 		}
-		return false // the oldest one tells
+		return false // only the oldest one matters
 	})
 	if trouble != nil && o.direct {
 		o.direct, o.since = false, time.Now()
@@ -109,7 +109,7 @@ func (o *Outbox) checkTrouble() error {
 	return trouble
 }
 
-// resume opens the direct way once nothing waits any more.
+// resume ends spooling once nothing waits any more, and reports whether it did.
 func (o *Outbox) resume(trouble error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -129,7 +129,8 @@ func (o *Outbox) isDirect() bool {
 	return o.direct
 }
 
-// saveUnacked copies to disk what the publisher has and may not get rid of.
+// saveUnacked copies to disk what the publisher may be unable to deliver. It reports
+// whether a batch was written.
 func (o *Outbox) saveUnacked(ctx context.Context) bool {
 	o.mu.Lock()
 	var w diskBatch
@@ -143,8 +144,8 @@ func (o *Outbox) saveUnacked(ctx context.Context) bool {
 	return o.writeBatch(ctx, w)
 }
 
-// saveWaiting writes to disk what cannot go to the publisher. In trouble, what the
-// publisher has comes first.
+// saveWaiting writes to disk what cannot go to the publisher yet. In trouble, the
+// publisher's messages are written first. It reports whether a batch was written.
 func (o *Outbox) saveWaiting(ctx context.Context, trouble error) bool {
 	o.mu.Lock()
 	var w diskBatch
@@ -160,7 +161,7 @@ func (o *Outbox) saveWaiting(ctx context.Context, trouble error) bool {
 	return o.writeBatch(ctx, w)
 }
 
-// unackedIsSaved reports whether all that the publisher has is on disk. The caller
+// unackedIsSaved reports whether all of the publisher's messages are on disk. The caller
 // holds o.mu.
 func (o *Outbox) unackedIsSaved() bool {
 	saved := true
@@ -171,7 +172,7 @@ func (o *Outbox) unackedIsSaved() bool {
 	return saved
 }
 
-// sendRecords hands what is on disk to the publisher.
+// sendRecords passes records on disk to the publisher, and reports whether it made progress.
 func (o *Outbox) sendRecords(ctx context.Context) bool {
 	log := o.disk.reader()
 	o.mu.Lock()
@@ -202,7 +203,7 @@ func (o *Outbox) sendRecords(ctx context.Context) bool {
 	defer o.mu.Unlock()
 	loaded := 0
 	for _, r := range o.disk.ahead {
-		if r.Sequence != o.records.next || !o.sendRecord(r) { // a hole in the numbers is damage, of which the next step tells
+		if r.Sequence != o.records.next || !o.sendRecord(r) { // a hole in the numbers is damage, which the next step reports
 			break
 		}
 		o.records.next++
@@ -212,7 +213,8 @@ func (o *Outbox) sendRecords(ctx context.Context) bool {
 	return loaded > 0
 }
 
-// sendRecord hands a record to the publisher if there is room. The caller holds o.mu.
+// sendRecord passes a record to the publisher, and reports whether there was room. The
+// caller holds o.mu.
 func (o *Outbox) sendRecord(r spool.Record) bool {
 	e := &entry{msg: r.Msg, size: publisher.Size(r.Msg), accepted: r.At, after: r.After, record: r.Sequence}
 	var sent time.Time
@@ -222,7 +224,7 @@ func (o *Outbox) sendRecord(r spool.Record) bool {
 	switch {
 	case r.Sequence <= o.disk.inherited:
 		o.opt.Replayed(r.Msg)
-	case o.records.copies.has(r.Sequence): // its Line hears of it by the original, which may be stored long since
+	case o.records.copies.has(r.Sequence): // its Line learns from the original, which may have been stored long ago
 		sent = time.Unix(1, 0)
 	default:
 		e.line = o.lineOf(r.Msg)
@@ -230,7 +232,7 @@ func (o *Outbox) sendRecord(r spool.Record) bool {
 	return o.offer(e, sent)
 }
 
-// skipDamaged goes on at a record, without those before it, which are damaged.
+// skipDamaged skips damaged records: the next one to read is to.
 func (o *Outbox) skipDamaged(to uint64) {
 	o.mu.Lock()
 	lost := to - o.records.next
@@ -241,7 +243,7 @@ func (o *Outbox) skipDamaged(to uint64) {
 	}
 }
 
-// sendWaiting hands what waits in memory to the publisher when nothing on disk comes before.
+// sendWaiting passes what waits in memory to the publisher if nothing on disk comes first.
 func (o *Outbox) sendWaiting() (moved bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -278,7 +280,7 @@ func (o *Outbox) removeStored(ctx context.Context) {
 		if err = log.Remove(ctx, through); err != nil {
 			o.disk.state = diskReadOnly
 		}
-	case through == last: // it takes no orders, but nothing in it is needed any more
+	case through == last: // it accepts no writes, but nothing in it is needed any more
 		err = log.Discard()
 		o.disk.close()
 	default:
@@ -301,8 +303,8 @@ func (o *Outbox) removeStored(ctx context.Context) {
 	}
 }
 
-// storedThrough is up to where everything on disk is stored in the stream, or else done
-// with. The caller holds o.mu.
+// storedThrough is the last record up to which everything on disk is stored in the stream
+// or otherwise done with. The caller holds o.mu.
 func (o *Outbox) storedThrough() uint64 {
 	through := o.records.next - 1
 	o.unacked(func(e *entry) bool {

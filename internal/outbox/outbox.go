@@ -1,4 +1,5 @@
-// Package outbox is the one way of all messages of a process into the stream.
+// Package outbox is the one queue of all messages of a process on their way into the
+// stream.
 //
 //	            direct
 //	Line ----------------------> publisher ---> stream
@@ -6,11 +7,11 @@
 //	  |  spooling                   |  oldest first
 //	  +------> waiting ---> disk ---+
 //
-// As long as all goes well a message goes straight to the publisher, and nothing
-// is written to disk. On the first sign of trouble what the publisher has is copied to
-// the disk, and what comes is written there too, behind it. When NATS takes messages
-// again, the disk is read in order while new messages are written behind; once it
-// has been read to its end, the direct way is open again.
+// As long as all goes well a message goes straight to the publisher, and nothing is
+// written to disk. On the first sign of trouble the publisher's messages are copied to
+// disk, and new ones are written after them. When NATS accepts messages again, the disk
+// is read in order while new messages are still written at its end. Once everything on
+// disk has been read, messages go straight to the publisher again.
 //
 //	          publishing paused, or the oldest message waits too long
 //	direct ---------------------------------------------------------> spooling
@@ -18,20 +19,21 @@
 //	   +------------------------------------------------------------------+
 //	          all on disk is read, nothing waits, publishing goes on
 //
-// What always holds:
+// The following always holds:
 //
 //   - The order of all messages is: at the publisher, on disk and unread, waiting.
 //   - A message is safe once it is stored in the stream or has a record on disk. A
 //     record is removed once its message is stored.
-//   - What the publisher has and has a record too is not read again, but for what an
-//     earlier process has left and was found late: then its id settles it.
-//   - The disk is closed, open or read-only; who uses it asks for it each time, and an
-//     error leads to closed, from where it is tried again after a pause.
-//   - What a process leaves on disk, it or the next one publishes first. A message may
-//     be sent twice then, under the same id, and is looked up if the stream may have
-//     forgotten that.
-//   - If the disk cannot be used, or is full, messages wait in memory, within its
-//     bounds. At the bounds Publish waits: nothing is dropped.
+//   - A message that the publisher has is not read again from its record. The exception
+//     is when what an earlier process left is found late: then the message's id settles
+//     it.
+//   - The disk is closed, open or read-only. Its users ask for it each time. After an
+//     error it is closed or read-only, and tried again after a pause.
+//   - What a process leaves on disk is published first, by it or by the next process. A
+//     message may then be sent twice, under the same id. If the stream may have
+//     forgotten the id, the message is looked up.
+//   - If the disk cannot be used, or is full, messages wait in memory, up to its bounds.
+//     At the bounds Publish blocks: nothing is dropped.
 package outbox
 
 import (
@@ -49,91 +51,94 @@ import (
 )
 
 const (
-	// stallAfter is how long the oldest message may wait for its
-	// acknowledgement before all are taken to disk.
+	// stallAfter is how long the oldest message may wait for its acknowledgement before
+	// spooling begins.
 	stallAfter = 500 * time.Millisecond
-	// checkPeriod is how often that is looked at.
+	// checkPeriod is how often that is checked.
 	checkPeriod = 100 * time.Millisecond
-	// What waits for the disk, or, without one, for NATS, is bounded.
+	// maxBacklog messages and maxBacklogBytes may wait in memory for the disk or, without
+	// one, for NATS.
 	maxBacklog      = 2048
 	maxBacklogBytes = 16 << 20
 )
 
 // Options of an Outbox.
 type Options struct {
-	Stream          string        // that is published to
+	Stream          string        // to publish to
 	DuplicateWindow time.Duration // of the stream
-	After           uint64        // its last sequence, or an older one
-	// Refused is as in publisher.Options.
+	After           uint64        // the stream's last sequence, or an older one
+	// Refused is that of publisher.Options.
 	Refused func(msg *nats.Msg, err error) *nats.Msg
 
-	SpoolDir string // folder of the spool, which is made and locked; empty: there is no disk
-	SpoolMax int64  // its bound in bytes
-	// AroundDisk is spool.Folder's Around: a test makes the disk fail by it.
+	SpoolDir string // folder of the spool, which is created and locked; empty: there is no disk
+	SpoolMax int64  // maximum size of the spool in bytes
+	// AroundDisk is spool.Folder's Around: tests use it to make the disk fail.
 	AroundDisk func(operation string, do func() error) error
 
-	// The next two must not block, nor call the Outbox, and may be nil. Replayed is told
-	// of each message that another process has left, when it is read from the spool.
-	// Damaged is told what in the spool was lost.
+	// Replayed and Damaged must not block or call the Outbox, and may be nil. Replayed is
+	// called with each message that another process left, when it is read from the spool.
+	// Damaged is called with a description of what was lost in the spool.
 	Replayed func(msg *nats.Msg)
 	Damaged  func(what string)
 	// Tick is called about ten times a second as long as Run's own loop runs; may be
 	// nil.
 	Tick func()
-	// Published is told how long NATS took for each message, from its getting it to
-	// its acknowledgement; may be nil.
+	// Published is called with the time that each message took from the publisher's
+	// acceptance to the acknowledgement; may be nil.
 	Published func(took time.Duration)
 	Log       zerolog.Logger
 }
 
-// Stats is a snapshot.
+// Stats is a snapshot of an Outbox.
 type Stats struct {
 	Publisher publisher.Stats
-	Direct    bool
-	Backlog   int    // messages that wait for the disk
-	Spooled   int    // messages on disk; some may be stored in the stream already
-	Bytes     uint64 // of the spool
+	Direct    bool   // false: spooling
+	Backlog   int    // messages that wait in memory
+	Spooled   int    // messages on disk; some may already be stored in the stream
+	Bytes     uint64 // size of the spool
 	SpoolErr  error  // why the disk cannot be used, as far as known
 
-	Oldest  time.Time // when the oldest message that is not stored was accepted; zero: all are
-	Since   time.Time // of Direct, or of its end
+	Oldest  time.Time // when the oldest message in memory that is not stored was accepted; zero: there is none
+	Since   time.Time // when Direct last changed
 	Trouble error     // why publishing pauses, or nil
 }
 
-// Outbox publishes the messages of all its Lines. Run does the work.
+// Outbox publishes the messages of all its Lines. Run does the work. All methods but Run are
+// safe for concurrent use.
 type Outbox struct {
 	opt  Options
 	pub  *publisher.Publisher
 	wake chan struct{} // to the loop
 	done chan struct{} // closed when Run has ended
 
-	known chan struct{} // closed when it is known what an earlier process has left, or given up
+	known chan struct{} // closed when it is known what an earlier process left, or that was given up
 
-	disk disk // the loop's
+	disk disk // only for the loop
 
 	mu           sync.Mutex
 	lines        map[lineKey]*Line
-	direct       bool      // else spooling
-	since        time.Time // of direct, or of its end
+	direct       bool      // false: spooling
+	since        time.Time // when direct last changed
 	closed       bool
-	changed      chan struct{} // closed when who waits for room should try again
-	callers      int           // that wait for that
+	changed      chan struct{} // closed when callers that wait for room should try again
+	callers      int           // number of callers that wait for room
 	records      records       // on disk
 	waiting      fifo[*entry]  // for the disk, or for the publisher
 	waitingBytes int
 	spoolErr     error
 	trouble      error         // why publishing pauses
-	newest       []nats.Header // of the last message of each subscription that an earlier process has left
+	newest       []nats.Header // of the last message of each subscription that an earlier process left
 	sequence     uint64        // of the stream, the last one acknowledged
 }
 
-// entry is a message in memory, from its acceptance, or its being read from disk, to
-// its acknowledgement, or its being written to disk with nobody to publish it from here.
+// entry is a message in memory. It begins with the message's acceptance, or when it is read
+// from disk. It ends with the acknowledgement, or, if the message was waiting, when it is
+// written to disk.
 type entry struct {
 	msg      *nats.Msg
-	line     *Line // nil: of a process or a term that has ended
+	line     *Line // nil: of this process itself, or of a process or term that has ended
 	times    Times
-	size     int
+	size     int // bytes, as in publisher.Size
 	accepted time.Time
 	offered  time.Time // to the publisher; zero: not yet
 	after    uint64    // the stream's last sequence before that
@@ -141,25 +146,26 @@ type entry struct {
 	stored   bool      // in the stream
 }
 
-// records are the numbers of what is on disk. Those up to removed are gone; those up
-// to before next are at the publisher, or stored; the rest, up to last, is to be read.
+// records are the numbers of the records on disk. Those up to removed are gone. Those
+// after it and before next are at the publisher, or stored. Those from next to last are
+// yet to be read.
 type records struct {
 	removed, next, last uint64
-	doubtful            uint64 // up to here they may have been sent before they were written, or by another process
-	copies              span   // of what the publisher has or had, and that are to be read all the same
+	doubtful            uint64 // records up to here may have been sent before they were written, or by another process
+	copies              span   // records of what the publisher has or had, which are still to be read
 	bytes               uint64
 }
 
-// span is some consecutive records; zero: none.
+// span is a range of consecutive records; zero: empty.
 type span struct{ from, through uint64 }
 
 func (s span) has(record uint64) bool { return s.from <= record && record <= s.through }
 
-// unread reports whether something on disk is to be published yet, which comes before
-// what waits in memory.
+// unread reports whether something on disk is yet to be published. It comes before what
+// waits in memory.
 func (r *records) unread() bool { return r.next <= r.last }
 
-// New returns an Outbox. It does nothing before Run.
+// New returns an Outbox. It locks the spool's folder; nothing is published before Run.
 func New(js jetstream.JetStream, opt Options) *Outbox {
 	if opt.Replayed == nil {
 		opt.Replayed = func(*nats.Msg) {}
@@ -188,8 +194,9 @@ func New(js jetstream.JetStream, opt Options) *Outbox {
 }
 
 // Run publishes until the context ends; call it once. What is not in the stream
-// by then stays where it is: call Drain before. When the connection to NATS is
-// closed for good it goes on diskBatch to disk; the error is returned in the end.
+// by then stays where it is: call Drain before. If the connection to NATS is closed
+// for good, Run keeps writing to disk until the context ends, and then returns the
+// error.
 func (o *Outbox) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer o.unlockSpool()
@@ -206,7 +213,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	return err
 }
 
-// refuse refuses what comes from now on.
+// refuse refuses all further messages.
 func (o *Outbox) refuse() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -225,8 +232,8 @@ func (o *Outbox) Stats() Stats {
 	}
 }
 
-// oldest is when the oldest message that is not stored was accepted. The caller
-// holds o.mu.
+// oldest is when the oldest message in memory that is not stored was accepted. The
+// caller holds o.mu.
 func (o *Outbox) oldest() (at time.Time) {
 	if o.waiting.len() > 0 {
 		at = o.waiting.front().accepted
@@ -238,13 +245,13 @@ func (o *Outbox) oldest() (at time.Time) {
 	return at
 }
 
-// unacked calls each with what the publisher has, oldest first, until it returns false.
-// The caller holds o.mu.
+// unacked calls each with the publisher's unacknowledged messages, oldest first, until it
+// returns false. The caller holds o.mu.
 func (o *Outbox) unacked(each func(*entry) bool) {
 	o.pub.Unacked(func(m publisher.Message) bool { return each(m.Owner.(*entry)) })
 }
 
-// publish hands a message over, waiting for room.
+// publish accepts a message, and blocks while there is no room.
 func (o *Outbox) publish(ctx context.Context, e *entry) error {
 	for {
 		accepted, room, changed := o.accept(e)
@@ -269,8 +276,8 @@ func (o *Outbox) publish(ctx context.Context, e *entry) error {
 	}
 }
 
-// accept takes a message, or tells what to wait for; then it counts the caller as
-// waiting.
+// accept accepts a message, or returns channels to wait for. In that case it counts the
+// caller as waiting.
 func (o *Outbox) accept(e *entry) (accepted bool, room, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -294,8 +301,9 @@ func (o *Outbox) accept(e *entry) (accepted bool, room, changed <-chan struct{})
 	return true, nil, nil
 }
 
-// TryPublish hands over a message of the process's own, also beyond the bounds of what
-// may wait. It reports whether there was room for it; it does not wait.
+// TryPublish accepts a message of the process itself, rather than of a Line. It does not
+// block, and reports whether the message was accepted. While spooling it accepts messages
+// even beyond the bounds.
 func (o *Outbox) TryPublish(msg *nats.Msg) bool {
 	e := &entry{msg: msg, size: publisher.Size(msg)}
 	o.mu.Lock()
@@ -307,7 +315,7 @@ func (o *Outbox) TryPublish(msg *nats.Msg) bool {
 	return true
 }
 
-// enqueue has a message wait behind all others. The caller holds o.mu.
+// enqueue adds a message to the end of the waiting ones. The caller holds o.mu.
 func (o *Outbox) enqueue(e *entry) {
 	e.after, e.accepted = o.sequence, time.Now()
 	o.waiting.push(e)
@@ -315,7 +323,7 @@ func (o *Outbox) enqueue(e *entry) {
 	signal(o.wake)
 }
 
-// dequeue takes out the message that waits longest. The caller holds o.mu.
+// dequeue removes the message that has waited longest. The caller holds o.mu.
 func (o *Outbox) dequeue() *entry {
 	e := o.waiting.pop()
 	o.waitingBytes -= e.size
@@ -335,7 +343,7 @@ func (o *Outbox) offer(e *entry, sent time.Time) bool {
 	return o.pub.Offer(publisher.Message{Msg: e.msg, Owner: e, Size: e.size, Sent: sent, After: e.after})
 }
 
-// acked is told of each stored message.
+// acked handles an acknowledgement: it is publisher.Options.Acked.
 func (o *Outbox) acked(ack publisher.Ack) {
 	o.mu.Lock()
 	e := ack.Owner.(*entry)
@@ -356,7 +364,8 @@ func (o *Outbox) acked(ack publisher.Ack) {
 	}
 }
 
-// publisherChanged is told why publishing pauses, and with nil when it goes on.
+// publisherChanged records why publishing pauses, or with nil that it goes on: it is
+// publisher.Options.Changed.
 func (o *Outbox) publisherChanged(err error) {
 	o.mu.Lock()
 	o.trouble = err
@@ -369,7 +378,7 @@ func (o *Outbox) publisherChanged(err error) {
 	o.opt.Log.Info().Str("code", "publish.resumed").Msg("publishing resumed")
 }
 
-// notify has all who wait for room try again. The caller holds o.mu.
+// notify makes all callers that wait for room try again. The caller holds o.mu.
 func (o *Outbox) notify() {
 	if o.callers > 0 {
 		close(o.changed)
@@ -377,17 +386,17 @@ func (o *Outbox) notify() {
 	}
 }
 
-// errNotStored says what is still in memory only.
+// errNotStored means that messages are only in memory.
 var errNotStored = errors.New("neither stored in NATS nor on disk")
 
-// unsafeReason is the reason that messages are not stored.
+// unsafeReason is why messages are neither stored nor on disk.
 func (o *Outbox) unsafeReason() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return errors.Join(cmp.Or(o.trouble, errNotStored), o.spoolErr)
 }
 
-// signal fills a channel of capacity one.
+// signal fills a channel of capacity one, unless it is full.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

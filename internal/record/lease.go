@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// Lease is the value of a lease. Host and PID are for people.
+// Lease is the value of a lease entry. Host and PID are for people.
 type Lease struct {
 	Replica string    `json:"replica"`
 	Nonce   string    `json:"nonce"` // of the process
@@ -17,10 +17,11 @@ type Lease struct {
 	PID     int       `json:"pid"`
 	Since   time.Time `json:"since"`           // when this term's first write began
 	Taken   string    `json:"taken,omitempty"` // why it could be taken
-	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, whose revision it mostly is
+	Epoch   uint64    `json:"epoch,omitempty"` // of the term; absent from its first write, since it usually is that write's revision
 }
 
-// ReadLease reads the value of a lease.
+// ReadLease parses the value of a lease entry. It is an error if the value is over 4 KiB, is
+// not JSON, or holds what no replica writes.
 func ReadLease(value []byte) (l Lease, err error) {
 	if len(value) > maxLeaseBytes {
 		return Lease{}, fmt.Errorf("%d bytes are more than any lease has", len(value))

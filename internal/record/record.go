@@ -1,8 +1,8 @@
-// Package record is what replicas keep in NATS for each other and for people: the
+// Package record defines what replicas keep in NATS for each other and for people: the
 // leases, and the state of each subscription's connection.
 //
-// Whoever may write to the buckets can forge a record. So everybody reads them by
-// this package, which checks and bounds what it returns.
+// Anyone who may write to the buckets can forge a record. So all code reads records
+// with this package, which checks and bounds what it returns.
 package record
 
 import (
@@ -12,10 +12,10 @@ import (
 
 // Bounds of what is read.
 const (
-	// MaxBytes is the size of a state. A hundred gaps take a fifth of it.
+	// MaxBytes is the maximum size of a state. A hundred gaps take a fifth of it.
 	MaxBytes = 256 << 10
-	// MaxUnstored is how many gaps a state keeps, the newest ones: with more, NATS has
-	// been away for long.
+	// MaxUnstored is the maximum number of gaps in a state, which keeps the newest ones.
+	// There are more only after a long outage of NATS.
 	MaxUnstored = 100
 
 	maxLeaseBytes = 4 << 10
@@ -28,14 +28,14 @@ var (
 	causes        = regexp.MustCompile(`^[a-z_]{1,32}$`) // of another version, too
 )
 
-// IsName reports whether a text can be the name of a replica, or a process's nonce.
+// IsName reports whether a text can be the name of a replica or the nonce of a process.
 func IsName(text string) bool { return names.MatchString(text) }
 
 // IsSubscription reports whether a text can be the id of a subscription, which is part of a
-// bucket's key.
+// key in a bucket.
 func IsSubscription(text string) bool { return subscriptions.MatchString(text) }
 
-// Unknown is the name of a replica of which nobody knows.
+// Unknown is the name, and the nonce, of a replica about which nothing is known.
 const Unknown = "?"
 
 func checkNames(replica, nonce string) error {

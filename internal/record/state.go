@@ -11,32 +11,32 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// State is what is kept of a subscription's connection, under
-// state.<subscription>, for the replica that connects next and for people. It
-// also is a replica's answer to the one that took over.
+// State is the state of a subscription's connection. It is kept under
+// state.<subscription>, for the replica that connects next and for people. It is
+// also a replica's answer to the one that took over.
 type State struct {
 	State      ConnState        `json:"state"`
 	Replica    string           `json:"replica"`
 	Nonce      string           `json:"nonce"` // of the process
 	Epoch      uint64           `json:"epoch"`
-	Connection uint64           `json:"connection"`     // number within the epoch
-	First      time.Time        `json:"first,omitzero"` // when the epoch's first connection was ready
-	Since      time.Time        `json:"since"`          // of the state: ready, or live no more
-	Ended      time.Time        `json:"ended,omitzero"` // when that it is live no more was noticed
-	End        string           `json:"end,omitempty"`
+	Connection uint64           `json:"connection"`      // number within the epoch
+	First      time.Time        `json:"first,omitzero"`  // when the epoch's first connection was ready
+	Since      time.Time        `json:"since"`           // since when State holds: when the connection was ready, or ended
+	Ended      time.Time        `json:"ended,omitzero"`  // when its end was noticed
+	End        string           `json:"end,omitempty"`   // why it ended, for people
 	Cause      message.GapCause `json:"cause,omitempty"` // of the gap that began when it ended
 	LastFrame  time.Time        `json:"last_frame,omitzero"`
 	LastEvent  time.Time        `json:"last_event,omitzero"`
-	SafeUntil  time.Time        `json:"safe_until,omitzero"`  // all that Zoom sent before is stored or on disk
-	Unanswered bool             `json:"unanswered,omitempty"` // a heartbeat: it may be dead since LastFrame
+	SafeUntil  time.Time        `json:"safe_until,omitzero"`  // everything that Zoom sent before this is stored or on disk
+	Unanswered bool             `json:"unanswered,omitempty"` // a heartbeat is unanswered: the connection may be dead since LastFrame
 	LastGap    *message.Gap     `json:"last_gap,omitempty"`
 	FirstGap   *message.Gap     `json:"first_gap,omitempty"` // before the epoch's first connection
-	Now        time.Time        `json:"now,omitzero"`        // of an answer: when it was given
+	Now        time.Time        `json:"now,omitzero"`        // only in an answer: when it was given
 
-	// Unstored are gaps whose markers may not be stored yet: whoever connects
-	// next publishes them again.
+	// Unstored are gaps whose markers may not be stored yet: the next replica that
+	// connects publishes them again.
 	Unstored []message.Gap `json:"unstored,omitempty"`
-	Raised   []string      `json:"raised,omitempty"` // alarms, which whoever leads next goes on with
+	Raised   []string      `json:"raised,omitempty"` // raised alarms, which the next leader takes over
 	// ClosesAtExpiry: Zoom was seen to close a connection when its token expired.
 	ClosesAtExpiry bool `json:"closes_at_expiry,omitempty"`
 }
@@ -48,15 +48,15 @@ type ConnState string
 const (
 	Connected    ConnState = "connected"
 	Disconnected ConnState = "disconnected" // a gap has begun
-	Displaced    ConnState = "displaced"    // by another connection; whose that is, is not known yet
-	HandedOver   ConnState = "handed_over"  // live until the next one displaced it: no gap
+	Displaced    ConnState = "displaced"    // by another connection; it is not yet known whose
+	HandedOver   ConnState = "handed_over"  // live until the successor's connection displaced it: no gap
 )
 
 var connStates = []ConnState{Connected, Disconnected, Displaced, HandedOver}
 
-// ReadState reads the stored state of a subscription. It fails if that is no state at
-// all; of the parts that no replica of this subscription writes, complete is false,
-// and they are left out. Times are bounded by now.
+// ReadState parses the stored state of a subscription. It returns an error if the value is
+// no state at all. It leaves out parts that no replica of this subscription writes, and
+// returns complete as false if there are any. It bounds times by now.
 func ReadState(value []byte, subscription string, now time.Time) (s State, complete bool, err error) {
 	if s, err = parseState(value); err != nil {
 		return State{}, false, err
@@ -68,8 +68,8 @@ func ReadState(value []byte, subscription string, now time.Time) (s State, compl
 	return s, complete, nil
 }
 
-// ReadAnswer reads what a replica answered of its state now, with its times brought
-// from its clock to this one's.
+// ReadAnswer parses a replica's answer about its present state. It converts Since, Ended,
+// LastFrame, LastEvent and SafeUntil from that replica's clock to this one's.
 func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) {
 	s, err := parseState(text)
 	if err != nil {
@@ -100,8 +100,8 @@ func parseState(value []byte) (s State, err error) {
 	return s, checkNames(s.Replica, s.Nonce)
 }
 
-// bound leaves out and cuts what no replica writes, and reports whether there was
-// nothing to be left out.
+// bound cuts and leaves out what no replica writes, and reports whether nothing had to be
+// left out.
 func (s *State) bound(subscription string, now time.Time) (complete bool) {
 	complete = true
 	for _, at := range []*time.Time{&s.First, &s.Since, &s.Ended, &s.LastFrame, &s.SafeUntil, &s.LastEvent} {
@@ -130,7 +130,7 @@ func (s *State) bound(subscription string, now time.Time) (complete bool) {
 	return complete && had == len(s.Unstored)+len(s.Raised)
 }
 
-// newest are the last gaps of a list, as many as a state keeps.
+// newest returns the last gaps of a list, as many as a state keeps.
 func newest(gaps []message.Gap) []message.Gap {
 	return slices.Clone(gaps[max(0, len(gaps)-MaxUnstored):])
 }
@@ -141,7 +141,8 @@ func (s *State) AddGap(gap message.Gap) {
 	s.LastGap = &gap
 }
 
-// After adds to a state what is left of the term before it.
+// After returns the state with what the previous term, in the state last, left: gaps, raised
+// alarms, and whether Zoom closes connections when their tokens expire.
 func (s State) After(last State) State {
 	s.Unstored = newest(slices.Concat(last.Unstored, s.Unstored))
 	s.LastGap = cmp.Or(s.LastGap, last.LastGap)
@@ -153,7 +154,7 @@ func (s State) After(last State) State {
 	return s
 }
 
-// Final reports whether a replica has nothing to add to its state.
+// Final reports whether a replica will not change its state any more.
 func (s State) Final() bool {
 	return s.State == HandedOver || s.State == Disconnected && (s.Cause == message.GapStart || s.Cause == message.GapHandoverTimeout)
 }

@@ -82,7 +82,8 @@ func (d *Dialer) Dial(ctx context.Context) (*Session, error) {
 }
 
 // noteFailure records how a dial failed and returns the error to report. A token counts
-// as refused if two dials in a row reached Zoom and failed with it, in whatever way.
+// as refused if Zoom says so, or if two dials in a row reached Zoom and failed with it,
+// in whatever way.
 func (d *Dialer) noteFailure(token accessToken, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || !e.reached || e.Cause == CauseDisplaced || e.Cause == CauseStopped {

@@ -19,7 +19,8 @@ import (
 const (
 	tokenTimeout = 10 * time.Second // bounds one request to the token endpoint
 	// unknownLifetime is a token's lifetime if Zoom does not state it (it states
-	// 3600 s). A wrong guess does little harm: a token refused at the dial is replaced.
+	// 3600 s). It is short; should it be too long, the token is refused at the dial and
+	// replaced.
 	unknownLifetime = 30 * time.Minute
 	// deniedPause is the least pause between requests with denied credentials that
 	// have worked before, and so may work again.

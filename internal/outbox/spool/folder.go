@@ -1,14 +1,14 @@
-// Package spool keeps messages on disk that NATS does not take for the moment.
+// Package spool keeps messages on disk that NATS does not accept at the moment.
 //
-// A [Folder] is the place, locked against other processes. A [Log] is what is in
-// it: a first-in first-out queue, a JetStream stream of a nats-server inside this
-// process that listens nowhere. It is opened when it is needed and costs nothing
-// before. JetStream's file store checks every record, cuts off a torn end when it
-// opens, gives the disk back, and is synced every 100 ms, so that a crash of the
-// process loses nothing and one of the machine at most that. (A bbolt file is
-// faster, but one whose end is cut off kills the process that reads it; tidwall/wal
-// opens no torn file, checks nothing, and after a full disk loses what it has
-// acknowledged.)
+// A [Folder] is the place, locked against other processes. A [Log] is its content: a
+// first-in, first-out queue. It is a JetStream stream of a nats-server inside this
+// process that does not listen. It is opened when needed and costs nothing before.
+//
+// JetStream's file store verifies every record, cuts off a torn end when it opens, frees
+// disk space, and is synced every 100 ms. So a crash of the process loses nothing, and a
+// crash of the machine at most the last 100 ms. (A bbolt file is faster, but a truncated
+// one kills the process that reads it. tidwall/wal cannot open a torn file, verifies
+// nothing, and after a full disk loses what it has acknowledged.)
 package spool
 
 import (
@@ -21,21 +21,22 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrInUse says that another process has the folder.
+// ErrInUse means that another process has locked the folder.
 var ErrInUse = errors.New("another process uses this folder")
 
 // Folder is a folder for a Log, locked for this process.
 type Folder struct {
-	// Around, if it is set, is handed each operation instead of its being done:
-	// "open", "append", "read", "newest", "remove", "close", "discard" and "probe". A
-	// test lets it be slow, fail, or succeed unnoticed. Set it before the first one.
+	// Around, if set, is called in place of each operation: "open", "append", "read",
+	// "newest", "remove", "close", "discard" and "probe". do performs the operation. Tests
+	// use Around to make operations slow, fail, or succeed with an error. Set it before
+	// the first operation.
 	Around func(operation string, do func() error) error
 
 	dir  string
 	lock *flock.Flock
 }
 
-// do does an operation of the disk.
+// do performs an operation on the disk.
 func (f *Folder) do(operation string, do func() error) error {
 	if f.Around == nil {
 		return do()
@@ -43,8 +44,8 @@ func (f *Folder) do(operation string, do func() error) error {
 	return f.Around(operation, do)
 }
 
-// Lock makes the folder if it is missing, and locks it until Unlock or the end of
-// the process. The error wraps ErrInUse if another process has it.
+// Lock creates the folder if it is missing, and locks it until Unlock or the end of
+// the process. The error wraps ErrInUse if another process has locked it.
 func Lock(dir string) (*Folder, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -67,7 +68,7 @@ func Lock(dir string) (*Folder, error) {
 // Dir is the folder's absolute path.
 func (f *Folder) Dir() string { return f.dir }
 
-// Used reports whether something may have been left in the folder.
+// Used reports whether the folder may contain records.
 func (f *Folder) Used() bool {
 	_, err := os.Stat(f.store())
 	return err == nil
@@ -75,7 +76,7 @@ func (f *Folder) Used() bool {
 
 func (f *Folder) store() string { return filepath.Join(f.dir, "jetstream") }
 
-// Probe reports whether the disk takes a file of some size.
+// Probe returns an error if the disk does not accept a file of 1 MiB.
 func (f *Folder) Probe() error { return f.do("probe", f.probe) }
 
 func (f *Folder) probe() error {
@@ -87,8 +88,8 @@ func (f *Folder) probe() error {
 	return nil
 }
 
-// sync puts what JetStream has written about the stream on disk; it leaves that to
-// the system, and a stream whose description is gone is not found.
+// sync syncs what JetStream has written about the stream to disk. JetStream leaves that to
+// the system, and does not find a stream whose description is gone.
 func (f *Folder) sync() error {
 	return filepath.WalkDir(f.store(), func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -102,7 +103,7 @@ func (f *Folder) sync() error {
 	})
 }
 
-// gone makes a file that the server has just replaced no error.
+// gone ignores that a file is missing: the server may just have replaced it.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -110,5 +111,5 @@ func gone(err error) error {
 	return err
 }
 
-// Unlock gives the folder back. The Log must be closed before.
+// Unlock unlocks the folder. The Log must be closed before.
 func (f *Folder) Unlock() error { return f.lock.Unlock() }

@@ -15,29 +15,30 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// ErrFull says that the bound of the spool is reached.
+// ErrFull means that the spool has reached its maximum size.
 var ErrFull = errors.New("the spool is full; it is bounded by ZOOMSTREAM_SPOOL_MAX")
 
-// ErrDamaged says that records cannot be read any more.
+// ErrDamaged means that records can no longer be read.
 var ErrDamaged = errors.New("records are damaged")
 
 const (
 	streamName    = "SPOOL"
 	subjectPrefix = "spool."
-	// syncInterval bounds what the end of the machine, not of the process, takes.
+	// syncInterval bounds what a crash of the machine loses; a crash of the process alone
+	// loses nothing.
 	syncInterval = 100 * time.Millisecond
-	// maxRecord is above the longest frame that is ever held.
+	// maxRecord is above the longest frame that is ever kept, in bytes.
 	maxRecord = 64 << 20
-	// openTimeout bounds how long a full folder may take to be read back.
+	// openTimeout bounds how long it may take to read back a full folder.
 	openTimeout = 30 * time.Second
-	// readBytes is about how much is read at once.
+	// readBytes is about how many bytes are read at once.
 	readBytes = 4 << 20
 	// answerTimeout bounds one operation. JetStream does not answer at all when
 	// the disk refuses a write.
 	answerTimeout = 2 * time.Second
 )
 
-// Log is the content of a Folder. One goroutine at a time may use it.
+// Log is the content of a Folder. It is not safe for concurrent use.
 type Log struct {
 	folder   *Folder
 	srv      *server.Server
@@ -45,15 +46,15 @@ type Log struct {
 	js       jetstream.JetStream
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
-	next     uint64 // that the consumer delivers
+	next     uint64 // sequence that the consumer delivers next
 	lost     uint64
 	first    uint64
 	last     uint64
 	bytes    uint64
 }
 
-// Open starts the server and reads back what is in the folder, whatever a crash
-// has left: a torn record at the end is cut off. The Log takes max bytes.
+// Open starts the server and reads back what is in the folder. It copes with whatever a
+// crash left: a torn record at the end is cut off. The Log accepts up to max bytes.
 func (f *Folder) Open(ctx context.Context, max int64, log zerolog.Logger) (l *Log, err error) {
 	err = f.do("open", func() (err error) {
 		l, err = f.start(ctx, max, log)
@@ -99,9 +100,9 @@ func (l *Log) open(ctx context.Context, max int64, failed *serverLog) (err error
 	if l.js, err = jetstream.New(l.nc, jetstream.WithDefaultTimeout(answerTimeout)); err != nil {
 		return err
 	}
-	l.stream, err = l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{ // it is ours alone; the bound may have changed
+	l.stream, err = l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{ // it is ours alone; its maximum size may have changed
 		Name: streamName, Subjects: []string{subjectPrefix + ">"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
-		MaxBytes: max, Duplicates: 100 * time.Millisecond, // ids are not looked at: see headerID
+		MaxBytes: max, Duplicates: 100 * time.Millisecond, // records have no ids: see headerID
 	})
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (l *Log) open(ctx context.Context, max int64, failed *serverLog) (err error
 	return nil
 }
 
-// lostBytes asks for what the file store could not read when it was opened.
+// lostBytes asks the server how many bytes its file store could not read when it was opened.
 func (l *Log) lostBytes(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -139,22 +140,22 @@ func (l *Log) lostBytes(ctx context.Context) (uint64, error) {
 	return info.State.Lost.Bytes, nil
 }
 
-// Lost is how many bytes could not be read when the Log was opened.
+// Lost is the number of bytes that could not be read when the Log was opened.
 func (l *Log) Lost() uint64 { return l.lost }
 
-// First is the sequence of the oldest record, or where it would be.
+// First is the sequence of the oldest record, or of the next one if there is none.
 func (l *Log) First() uint64 { return l.first }
 
-// Last is the sequence of the newest record; below First there is none.
+// Last is the sequence of the newest record. If it is below First, there is none.
 func (l *Log) Last() uint64 { return l.last }
 
-// Bytes is about what the records take on disk.
+// Bytes is about how many bytes the records take on disk.
 func (l *Log) Bytes() uint64 { return l.bytes }
 
-// Append adds messages. after is the last sequence of the stream that they are
-// meant for, as far as known. Once it returns nil, a crash of the process leaves
-// them there. When it fails, Last tells how many of them are in, always the
-// first ones; the error is ErrFull, or the Log is to be closed.
+// Append adds messages. after is the last known sequence of the stream that they are
+// meant for. Once Append has returned nil, they survive a crash of the process. When it
+// fails, Last shows how many of them were added, always the first ones. If the error is
+// not ErrFull, the Log must be closed.
 func (l *Log) Append(ctx context.Context, msgs []*nats.Msg, after uint64) error {
 	return l.folder.do("append", func() error { return l.append(ctx, msgs, after) })
 }
@@ -164,7 +165,7 @@ func (l *Log) append(ctx context.Context, msgs []*nats.Msg, after uint64) error 
 	defer cancel()
 	futures := make([]jetstream.PubAckFuture, 0, len(msgs))
 	for i, msg := range msgs {
-		// With the expected sequence nothing is stored behind one that failed.
+		// With the expected sequence nothing is stored after a message that failed.
 		future, err := l.js.PublishMsgAsync(toRecord(msg, after), jetstream.WithExpectLastSequence(l.last+uint64(i)))
 		if err != nil {
 			return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
@@ -198,7 +199,7 @@ func (l *Log) append(ctx context.Context, msgs []*nats.Msg, after uint64) error 
 	return fmt.Errorf("write to spool %s: %w", l.folder.dir, err)
 }
 
-// full reports whether the server refuses a message since the bound is reached.
+// full reports whether the server refused a message because the maximum size is reached.
 func full(err error) bool {
 	api, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && api.ErrorCode == codeStoreFailed && api.Description == server.ErrMaxBytes.Error()
@@ -235,10 +236,10 @@ func (l *Log) newest(ctx context.Context) ([]nats.Header, error) {
 	return newest, nil
 }
 
-// Read returns records from a sequence on, in order: at least one if there is
-// any, and at most so many. A hole in their sequences is what was damaged on disk;
-// the error is ErrDamaged if that is all the rest. Read is fast as long as each
-// call goes on where the one before has ended.
+// Read returns records from a sequence on, in order: at least one, at most most, and about
+// 4 MiB. Records missing from their sequences are damaged; the error wraps ErrDamaged if
+// all the rest is. It is an error if there is no record from that sequence on. Read is fast
+// as long as each call continues where the last one ended.
 func (l *Log) Read(ctx context.Context, from uint64, most int) (records []Record, err error) {
 	err = l.folder.do("read", func() (err error) {
 		records, err = l.read(ctx, from, most)
@@ -258,7 +259,7 @@ func (l *Log) read(ctx context.Context, from uint64, most int) ([]Record, error)
 		most = min(most, max(1, readBytes/int(average)))
 	}
 	records := l.fetch(ctx, from, most)
-	if len(records) == 0 { // the consumer is gone or has not been told of the newest records yet, or something is wrong: this tells
+	if len(records) == 0 { // the consumer is gone or does not know the newest records yet, or something is wrong: readOne finds out
 		l.consumer = nil
 		record, err := l.readOne(ctx, from)
 		if err != nil {
@@ -270,8 +271,8 @@ func (l *Log) read(ctx context.Context, from uint64, most int) ([]Record, error)
 	return records, nil
 }
 
-// fetch reads records by the consumer, as many as it gives in order: perhaps none.
-// The server forgets a consumer that is not used for a minute.
+// fetch reads records with the consumer, as many as it delivers in order, perhaps none.
+// The server forgets a consumer that is unused for a minute.
 func (l *Log) fetch(ctx context.Context, from uint64, most int) (records []Record) {
 	if l.seek(ctx, from) != nil {
 		return nil
@@ -284,11 +285,11 @@ func (l *Log) fetch(ctx context.Context, from uint64, most int) (records []Recor
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil || meta.Sequence.Stream < next {
-			continue // read before, by readOne
+			continue // already read by readOne
 		}
 		record, err := fromRecord(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
 		if err != nil || record.Sequence > next {
-			l.consumer = nil // it has lost its place, by a pause for example, or something is damaged: readOne tells
+			l.consumer = nil // it has lost its place, after a pause for example, or something is damaged: readOne finds out
 			break
 		}
 		records = append(records, record)
@@ -297,7 +298,7 @@ func (l *Log) fetch(ctx context.Context, from uint64, most int) (records []Recor
 	return records
 }
 
-// readOne reads the next record from a sequence on that is there.
+// readOne reads the first intact record from a sequence on.
 func (l *Log) readOne(ctx context.Context, from uint64) (Record, error) {
 	for next := from; ; {
 		raw, err := l.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subjectPrefix+">"))
@@ -314,7 +315,7 @@ func (l *Log) readOne(ctx context.Context, from uint64) (Record, error) {
 	}
 }
 
-// seek has the consumer deliver from a sequence on.
+// seek makes the consumer deliver from a sequence on.
 func (l *Log) seek(ctx context.Context, from uint64) (err error) {
 	if l.consumer != nil && l.next == from {
 		return nil
@@ -326,7 +327,7 @@ func (l *Log) seek(ctx context.Context, from uint64) (err error) {
 	return err
 }
 
-// Remove removes the records up to a sequence.
+// Remove removes the records up to and including a sequence.
 func (l *Log) Remove(ctx context.Context, through uint64) error {
 	return l.folder.do("remove", func() error { return l.remove(ctx, through) })
 }
@@ -348,8 +349,8 @@ func (l *Log) remove(ctx context.Context, through uint64) error {
 	return nil
 }
 
-// Close stops the server, which syncs its files. An empty Log leaves no file. The
-// Log cannot be used afterwards, whatever the error.
+// Close stops the server, which syncs its files. An empty Log leaves no files. The
+// Log cannot be used afterwards, even after an error.
 func (l *Log) Close() error {
 	if l.first > l.last {
 		return l.Discard()
@@ -358,7 +359,7 @@ func (l *Log) Close() error {
 		l.shutDown()
 		return nil
 	})
-	l.shutDown() // as good as none if it is done
+	l.shutDown() // no effect if it is already done
 	return err
 }
 
@@ -370,8 +371,8 @@ func (l *Log) shutDown() {
 	l.srv.WaitForShutdown()
 }
 
-// Discard closes the Log and removes its files, whatever is in them. Like Close, it
-// is the end of the Log.
+// Discard closes the Log and removes its files with everything in them. The Log cannot be
+// used afterwards, even after an error.
 func (l *Log) Discard() error {
 	l.shutDown()
 	return l.folder.do("discard", func() error {

@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// The headers of a record besides its message's own. The id goes by another name,
-// since here a repetition is a record of its own.
+// The headers of a record besides those of its message. The message's id has another
+// name here, since in the spool a repetition is a record of its own.
 const (
 	headerSubject = "Spool-Subject"
 	headerAfter   = "Spool-After"
@@ -23,7 +23,7 @@ const (
 // Record is a message on disk.
 type Record struct {
 	Msg      *nats.Msg
-	Sequence uint64    // in the Log, without holes
+	Sequence uint64    // in the Log; consecutive, except for damaged records
 	At       time.Time // when it was written
 	After    uint64    // as given to Append
 }
@@ -42,7 +42,7 @@ func toRecord(msg *nats.Msg, after uint64) *nats.Msg {
 	return &nats.Msg{Subject: subjectOf(header.Get(message.HeaderSubscription)), Header: header, Data: msg.Data}
 }
 
-// subjectOf is where a subscription's records are, by which Newest tells them apart.
+// subjectOf is the subject of a subscription's records, by which Newest distinguishes them.
 func subjectOf(subscription string) string {
 	return subjectPrefix + base64.RawURLEncoding.EncodeToString([]byte("s"+subscription))
 }

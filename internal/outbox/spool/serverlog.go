@@ -8,8 +8,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serverLog takes the server's log: what it warns of concerns the disk, the rest
-// is for debugging.
+// serverLog receives the server's log. Its errors and warnings are about the disk; the
+// rest is for debugging.
 type serverLog struct {
 	log   zerolog.Logger
 	fatal atomic.Pointer[string]
@@ -24,15 +24,15 @@ func (l *serverLog) Errorf(format string, v ...any) {
 func (l *serverLog) Debugf(string, ...any) {}
 func (l *serverLog) Tracef(string, ...any) {}
 
-// Warnf takes for a note what mostly tells how a crash is mended. It leaves out a
-// warning of maxRecord, which is meant for servers with clients.
+// Warnf logs warnings as information: most of them say how the server recovers from a
+// crash. It drops the warning about maxRecord, which is meant for servers with clients.
 func (l *serverLog) Warnf(format string, v ...any) {
 	if !strings.HasPrefix(format, "Maximum payloads") {
 		l.log.Info().Str("code", "spool.server").Msgf(format, v...)
 	}
 }
 
-// Fatalf notes why the server did not start; it does not end the process.
+// Fatalf records why the server did not start. It does not end the process.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	l.fatal.Store(&text)
