@@ -40,8 +40,8 @@ type timing struct {
 	look     time.Duration // between such reads
 }
 
-// timingOf derives the timing from a TTL. Within the margin, a dial that is given up when the
-// trust ends is over before the lease expires, also where clocks run at different speeds.
+// timingOf derives the timing from a TTL. The margin is for what a replica still does when
+// the trust has ended: a dial takes a moment to be given up.
 func timingOf(ttl time.Duration) timing {
 	return timing{
 		ttl:      ttl,
