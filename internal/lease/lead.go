@@ -72,7 +72,7 @@ func (e *elector) lead(ctx context.Context, t *Term, f func(context.Context, *Te
 }
 
 // awaitDialled waits until no dial of an ended term is under way. No new one begins, since
-// a dial checks the term's context after BeginDial.
+// Permit checks the context after it has counted the dial.
 func (e *elector) awaitDialled(t *Term) {
 	ctx, cancel := context.WithTimeout(context.Background(), e.c.timing.ttl) // in case a dial never ends, which is not expected
 	defer cancel()
