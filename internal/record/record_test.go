@@ -64,6 +64,41 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// TestReadAnswerConvertsTimes of a replica whose clock is ahead, so that they can be compared
+// with each other.
+func TestReadAnswerConvertsTimes(t *testing.T) {
+	const ahead = 40 * time.Second
+	at := func(ago time.Duration) time.Time { return now.Add(ahead - ago) }
+	theirs := State{
+		State: Displaced, Replica: "a", Nonce: "n", Epoch: 7, Connection: 3, Now: at(0), First: at(60 * time.Second), Since: at(5 * time.Second), Ended: at(4 * time.Second),
+		LastFrame: at(8 * time.Second), LastEvent: at(9 * time.Second), SafeUntil: at(10 * time.Second),
+	}
+	gap := func(id string) message.Gap {
+		return message.Gap{
+			ID: GapID("sub", id, 7, 1, 7, 2), Subscription: "sub", From: at(30 * time.Second), To: at(20 * time.Second), Milliseconds: 10_000, Cause: message.GapDisconnected, Replica: "a", PreviousReplica: "a",
+		}
+	}
+	last, first := gap("last"), gap("first")
+	theirs.LastGap, theirs.FirstGap, theirs.Unstored = &last, &first, []message.Gap{gap("unstored")}
+	text, err := json.Marshal(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ReadAnswer(text, "sub", now)
+	if err != nil || s.LastGap == nil || s.FirstGap == nil {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for name, times := range map[string][2]time.Time{
+		"First": {s.First, theirs.First}, "Since": {s.Since, theirs.Since}, "Ended": {s.Ended, theirs.Ended}, "LastFrame": {s.LastFrame, theirs.LastFrame},
+		"LastEvent": {s.LastEvent, theirs.LastEvent}, "SafeUntil": {s.SafeUntil, theirs.SafeUntil},
+		"LastGap.From": {s.LastGap.From, last.From}, "LastGap.To": {s.LastGap.To, last.To}, "FirstGap.To": {s.FirstGap.To, first.To},
+	} {
+		if got := times[1].Sub(times[0]); got != ahead {
+			t.Errorf("%s is converted by %s, want %s", name, got, ahead)
+		}
+	}
+}
+
 func checkState(t *testing.T, s State) {
 	t.Helper()
 	for _, at := range []time.Time{s.First, s.Since, s.Ended, s.LastFrame, s.LastEvent, s.SafeUntil} {

@@ -68,14 +68,20 @@ func ReadState(value []byte, subscription string, now time.Time) (s State, compl
 	return s, complete, nil
 }
 
-// ReadAnswer parses a replica's answer about its present state. It converts Since, Ended,
-// LastFrame, LastEvent and SafeUntil from that replica's clock to this one's.
+// ReadAnswer parses a replica's answer about its present state. It converts all times but
+// those of Unstored, whose markers stay as they are, from that replica's clock to this one's.
 func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) {
 	s, err := parseState(text)
 	if err != nil {
 		return State{}, err
 	}
-	for _, at := range []*time.Time{&s.Since, &s.Ended, &s.LastFrame, &s.LastEvent, &s.SafeUntil} {
+	times := []*time.Time{&s.First, &s.Since, &s.Ended, &s.LastFrame, &s.LastEvent, &s.SafeUntil}
+	for _, gap := range []*message.Gap{s.LastGap, s.FirstGap} {
+		if gap != nil {
+			times = append(times, &gap.From, &gap.To)
+		}
+	}
+	for _, at := range times {
 		if !at.IsZero() {
 			*at = at.Add(now.Sub(s.Now))
 		}
