@@ -216,7 +216,7 @@ var docStory = []docChapter{
 		{line: "./zoomstream forward --to https://hooks.example.com/zoom --dead", prints: `0 dead letters of hooks-example-com-[0-9a-f]{8} delivered, 0 left`},
 	}},
 	{page: consumersPage, section: "Packages for your own program", steps: []docStep{
-		{line: "go doc ./message", prints: `the contract between zoomstream and whoever reads its stream`},
+		{line: "go doc ./message", prints: `the contract between zoomstream and`},
 	}},
 	{page: testingPage, section: "A simulated Zoom", steps: []docStep{
 		{line: "./zoomstream sim", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`, bye: `Emitted [1-9]\d*: [1-9]\d* written`},
@@ -251,7 +251,7 @@ var docStory = []docChapter{
 		{line: "./zoomstream sim --replay events.jsonl --rate 50", stays: true, prints: `export ZOOM_WEBSOCKET_URL=`},
 	}},
 	{page: testingPage, section: "In Go", steps: []docStep{
-		{line: "go doc ./zoomtest", prints: `a simulated Zoom for tests`},
+		{line: "go doc ./zoomtest", prints: `Package zoomtest simulates Zoom`},
 	}},
 	{page: platformPage, section: "From the embedded NATS to a server", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
 		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`, bye: docStored},

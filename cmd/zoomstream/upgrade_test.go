@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +22,17 @@ const beforeFirstRelease = "459d1b8417d6254cbca5ff9392183a7d558fee40"
 // buildPrevious builds the release before this one, which is the newest tag of what came before.
 func buildPrevious(t *testing.T) (program string) {
 	t.Helper()
-	git := func(args ...string) (string, error) {
-		out, err := exec.Command("git", args...).CombinedOutput()
+	// Without what a git hook or a workspace sets: it is about this checkout, not about the copy.
+	environ := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "GIT_") || strings.HasPrefix(v, "GOFLAGS=") || strings.HasPrefix(v, "GOWORK=")
+	})
+	run := func(dir, name string, args ...string) (string, error) {
+		cmd := exec.Command(name, args...)
+		cmd.Dir, cmd.Env = dir, append(environ, "GOWORK=off")
+		out, err := cmd.CombinedOutput()
 		return strings.TrimSpace(string(out)), err
 	}
+	git := func(args ...string) (string, error) { return run(".", "git", args...) }
 	release, err := git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
 	if err != nil {
 		release = beforeFirstRelease
@@ -39,11 +47,10 @@ func buildPrevious(t *testing.T) (program string) {
 	if out, err := git("-C", tree, "checkout", "-q", release); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", "zoomstream", "./cmd/zoomstream")
-	build.Dir = tree
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := run(tree, "go", "build", "-buildvcs=false", "-o", "zoomstream", "./cmd/zoomstream"); err != nil {
 		t.Fatalf("%s: %v: %s", release, err, out)
 	}
+	t.Logf("the release before is %s", release)
 	return filepath.Join(tree, "zoomstream")
 }
 

@@ -11,7 +11,8 @@ import (
 
 // redialBackoff is the backoff between connections. It grows until a session was useful.
 // After a refused token there is no pause but Zoom's Retry-After: the token source has a
-// backoff of its own.
+// backoff of its own. After a dial that this side gave up there is none: the next one waits
+// until the term is trusted.
 type redialBackoff struct{ growing *backoff.ExponentialBackOff }
 
 func newRedialBackoff() *redialBackoff {
@@ -28,8 +29,11 @@ func (p *redialBackoff) next(useful bool, err error) time.Duration {
 	if useful {
 		p.growing.Reset()
 	}
-	if causeOf(err) == zoom.CauseRefused { // getting another token takes its time already
+	switch causeOf(err) {
+	case zoom.CauseRefused: // getting another token takes its time already
 		return retryAfter(err)
+	case zoom.CauseStopped:
+		return 0
 	}
 	return max(p.growing.NextBackOff(), retryAfter(err))
 }

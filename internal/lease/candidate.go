@@ -76,6 +76,7 @@ type Options struct {
 // Candidate is this process as a candidate for leases. It is safe for concurrent use.
 type Candidate struct {
 	nc                 *nats.Conn
+	link               *link
 	bucket             *kv.Bucket
 	opt                Options
 	timing             timing
@@ -100,7 +101,7 @@ type Candidate struct {
 func New(nc *nats.Conn, bucket *kv.Bucket, opt Options) *Candidate {
 	host, _ := os.Hostname() // only for people
 	return &Candidate{
-		nc: nc, bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
+		nc: nc, link: newLink(nc), bucket: bucket, opt: opt, timing: timingOf(opt.TTL), nonce: nuid.Next(), host: host,
 		view: newView(opt.Subscriptions, opt.Changed), peers: newPeers(opt.Subscriptions), takes: rate.NewLimiter(takesPerSecond, takesAtOnce),
 		successions: rate.NewLimiter(successionsPerSecond, successionsAtOnce),
 		electors:    make(map[string]*elector),
@@ -123,6 +124,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer c.deliver()
+	owned.Go(func() { c.link.follow(ctx) })
 	owned.Go(func() { c.watch(ctx) })
 	c.announce(true, true)
 	tick := time.NewTicker(probePeriod)

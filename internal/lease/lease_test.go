@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/zoomstream/zoomstream/internal/record"
-	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
 func TestReleasedLeaseIsTakenAtOnce(t *testing.T) {
@@ -398,7 +397,18 @@ func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 // A dial that went on while the term is not trusted could succeed after that of the next
 // holder, and displace its connection.
 func TestDialIsGivenUpWithTheTrust(t *testing.T) {
-	for name, lose := range map[string]func(*pipenet.Link){"cut": (*pipenet.Link).Cut, "black hole": (*pipenet.Link).BlackHole} {
+	for name, c := range map[string]struct {
+		lose func(w *world, a *member)
+		want error
+	}{
+		"cut":        {func(_ *world, a *member) { a.link.Cut() }, ErrUntrusted},
+		"black hole": {func(_ *world, a *member) { a.link.BlackHole() }, ErrUntrusted},
+		"deleted": {func(w *world, _ *member) {
+			if stream, err := w.js.Stream(w.t.Context(), "KV_leases"); err != nil || stream.Purge(w.t.Context()) != nil {
+				w.t.Error("the leases cannot be deleted")
+			}
+		}, ErrLost},
+	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				a := w.leader("a")
@@ -411,10 +421,10 @@ func TestDialIsGivenUpWithTheTrust(t *testing.T) {
 				if dial.Err() != nil {
 					t.Fatalf("given up though the term is trusted: %v", context.Cause(dial))
 				}
-				lose(a.link)
-				w.await("b leads", 3*ttl, func() bool { return b.leads(sub) })
-				if !errors.Is(context.Cause(dial), ErrUntrusted) {
-					t.Errorf("a dials while b leads: %v", context.Cause(dial))
+				c.lose(w, a)
+				w.await("somebody leads anew", 3*ttl, func() bool { return b.leads(sub) || a.reigns() > 1 })
+				if !errors.Is(context.Cause(dial), c.want) {
+					t.Errorf("the next term has begun, and the dial ended with %v", context.Cause(dial))
 				}
 			})
 		})

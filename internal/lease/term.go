@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/sleep"
 )
@@ -65,7 +63,7 @@ type Term struct {
 	Epoch        uint64       // revision of the lease when it was taken, or more; grows from term to term
 	From         record.Lease // of the previous term, if that had not released its lease
 
-	nc        *nats.Conn
+	link      *link
 	connected atomic.Bool // see SetConnected
 	takenOver atomic.Bool // a later term was seen
 	record    record.Lease
@@ -80,19 +78,19 @@ type Term struct {
 
 // proof is a write that proved that the lease is this term's.
 type proof struct {
-	began      time.Time // start of the request
-	until      time.Time // the term is trusted until then
-	reconnects uint64    // of the connection to NATS, before the request
+	began  time.Time // start of the request
+	until  time.Time // the term is trusted until then
+	losses uint64    // of the connection to NATS, before the request
 }
 
 func (c *Candidate) newProof() proof {
 	now := time.Now()
-	return proof{began: now, until: c.timing.trustedUntil(now), reconnects: c.nc.Stats().Reconnects}
+	return proof{began: now, until: c.timing.trustedUntil(now), losses: c.link.losses.Load()}
 }
 
-func newTerm(nc *nats.Conn, subscription string, from, record record.Lease, revision uint64, p proof) *Term {
+func newTerm(link *link, subscription string, from, record record.Lease, revision uint64, p proof) *Term {
 	return &Term{
-		Subscription: subscription, Epoch: record.Epoch, From: from, nc: nc, record: record, revision: revision, proof: p,
+		Subscription: subscription, Epoch: record.Epoch, From: from, link: link, record: record, revision: revision, proof: p,
 		renew: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
@@ -110,7 +108,7 @@ func (t *Term) WaitTrusted(ctx context.Context) error {
 func (t *Term) trusted() bool {
 	now := time.Now()
 	slept := now.Round(0).Sub(t.proof.began.Round(0)) >= t.proof.until.Sub(t.proof.began)
-	return now.Before(t.proof.until) && !slept && t.nc.IsConnected() && t.nc.Stats().Reconnects == t.proof.reconnects
+	return now.Before(t.proof.until) && !slept && t.link.losses.Load() == t.proof.losses
 }
 
 // Prove waits until a write that began after the call has proven that this replica
@@ -129,8 +127,9 @@ func (t *Term) SetConnected(is bool) { t.connected.Store(is) }
 // Permit waits until the term is trusted, and permits one dial, which lasts until done is
 // called. The lease is not released before: the end of a term does not stop a dial at once,
 // and one that succeeded late would displace the successor's connection. For the same reason
-// permitted ends, with ErrUntrusted, when the term is no longer trusted. The next holder does
-// not wait then, so the dial must be given up at once. The error is the context's cause.
+// permitted ends when the term is no longer trusted, with ErrUntrusted, or ends with ErrLost.
+// The next holder does not wait then, so the dial must be given up at once. The error is the
+// context's cause.
 func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func(), err error) {
 	t.addDials(1) // before the look at the context, so that a term that ends sees it
 	if err := t.WaitTrusted(ctx); err != nil {
@@ -138,6 +137,11 @@ func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func
 		return nil, nil, err
 	}
 	permitted, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrLost) {
+			cancel(ErrLost)
+		}
+	})
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		for sleep.For(permitted, trustCheck) == nil {
@@ -147,6 +151,7 @@ func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func
 		}
 	})
 	return permitted, func() {
+		stop()
 		cancel(nil)
 		watch.Wait()
 		t.addDials(-1)
@@ -156,7 +161,7 @@ func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func
 func (t *Term) isTrusted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.trusted() && !t.TakenOver()
+	return t.trusted()
 }
 
 func (t *Term) addDials(n int) {

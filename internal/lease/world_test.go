@@ -64,6 +64,7 @@ type member struct {
 
 	mu     sync.Mutex
 	terms  []*Term
+	ctx    context.Context // of the latest
 	causes []error
 }
 
@@ -179,7 +180,7 @@ func (m *member) crash() {
 func (m *member) lead(ctx context.Context, t *Term) error {
 	t.SetConnected(true)
 	m.mu.Lock()
-	m.terms = append(m.terms, t)
+	m.terms, m.ctx = append(m.terms, t), ctx
 	m.mu.Unlock()
 	m.w.mu.Lock()
 	m.w.held[t.Subscription] = append(m.w.held[t.Subscription], m)
@@ -245,7 +246,10 @@ func (m *member) trusted() bool { return m.term().isTrusted() }
 // dial begins one of its latest term, and ends it by done.
 func (m *member) dial() (permitted context.Context, done func()) {
 	m.w.t.Helper()
-	permitted, done, err := m.term().Permit(m.w.t.Context())
+	m.mu.Lock()
+	ctx := m.ctx
+	m.mu.Unlock()
+	permitted, done, err := m.term().Permit(ctx)
 	if err != nil {
 		m.w.t.Fatal(err)
 	}

@@ -118,8 +118,8 @@ func (d *Dialer) openPermitted(ctx context.Context, token accessToken) (*Session
 	defer done()
 	defer context.AfterFunc(permitted, release)()
 	s, err := d.open(dialling, token)
-	if err != nil && permitted.Err() != nil {
-		return nil, &Error{Cause: CauseDial, Detail: "given up: " + context.Cause(permitted).Error()}
+	if e, ok := errors.AsType[*Error](err); ok && permitted.Err() != nil && e.Cause == CauseDial && e.status == 0 { // no answer of Zoom's
+		return nil, &Error{Cause: CauseStopped, Detail: "the dial was given up: " + context.Cause(permitted).Error()}
 	}
 	return s, err
 }

@@ -28,7 +28,7 @@ const (
 	CauseClosed    Cause = "closed"    // Zoom sent a close frame
 	CauseReset     Cause = "reset"     // the connection broke without a close frame
 	CauseSilent    Cause = "silent"    // no frame within two heartbeat periods
-	CauseStopped   Cause = "stopped"   // this side ended the session
+	CauseStopped   Cause = "stopped"   // this side ended the session, or gave the dial up
 )
 
 // Error is why a session ended or did not begin. Its text is safe to log.
