@@ -15,15 +15,15 @@ const (
 	alarmChapter = "Alarms"
 )
 
-// alarmDoc is what the runbook says of an alarm.
+// alarmDoc is what the runbook says about one alarm.
 type alarmDoc struct {
 	name  string
 	means string            // the paragraph "It means", as plain text
 	when  map[string]string // the list "When": in short, raised when, cleared when, setting, severity
 }
 
-// readAlarmDocs reads the runbook's chapter of the alarms, which has each alarm that there is,
-// in the order of package message.
+// readAlarmDocs reads the runbook's chapter on alarms. It fails the test unless the chapter has
+// every alarm, in the order of package message.
 func readAlarmDocs(t *testing.T) (docs []alarmDoc) {
 	t.Helper()
 	chapter, part, item := "", "", ""
@@ -71,13 +71,13 @@ func readAlarmDocs(t *testing.T) (docs []alarmDoc) {
 
 var markdownLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`)
 
-// plainMarkdown is a text without links and code spans.
+// plainMarkdown returns a text without its links and the marks of code spans.
 func plainMarkdown(text string) string {
 	return strings.ReplaceAll(markdownLink.ReplaceAllString(text, "$1"), "`", "")
 }
 
-// TestGeneratedAlarms: when alarms are raised, and the rules by which Prometheus tells of them,
-// are what the runbook says.
+// TestGeneratedAlarms: the table of alarms in docs/operating.md and the Prometheus rules for them
+// match the runbook.
 func TestGeneratedAlarms(t *testing.T) {
 	var table, rules strings.Builder
 	table.WriteString("| alarm | raised when | cleared when | setting |\n|---|---|---|---|\n")
@@ -104,7 +104,7 @@ func TestGeneratedAlarms(t *testing.T) {
 	compareGenerated(t, rulesPage, "alarms", rules.String())
 }
 
-// alertName is that of the rule of an alarm: ZoomstreamSpoolFull of spool-full.
+// alertName returns the name of an alarm's rule: ZoomstreamSpoolFull for spool-full.
 func alertName(alarm string) string {
 	name := "Zoomstream"
 	for word := range strings.SplitSeq(alarm, "-") {
@@ -113,7 +113,7 @@ func alertName(alarm string) string {
 	return name
 }
 
-// folded breaks a text into lines of at most a width, each indented.
+// folded breaks a text into indented lines of at most width characters.
 func folded(text string, indent, width int) string {
 	var lines []string
 	line := ""

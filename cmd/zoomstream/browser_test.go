@@ -14,8 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestPageOfReplicas looks at a standby's status page in a browser while the leader
-// hands over, and while what Zoom sends tries to be more than text.
+// TestPageOfReplicas watches a standby's status page in a browser during a handover, while Zoom
+// sends events that try to be more than text.
 func TestPageOfReplicas(t *testing.T) {
 	t.Parallel()
 	const hostile = `<img src=x onerror=document.title='broken'>`
@@ -45,7 +45,8 @@ func TestPageOfReplicas(t *testing.T) {
 	b.Clean()
 }
 
-// TestPageTellsChangesApart: a rebalance, a renewal and a handover of real replicas.
+// TestPageTellsChangesApart: the page tells a rebalance, a renewal and a handover of real replicas
+// apart.
 func TestPageTellsChangesApart(t *testing.T) {
 	t.Parallel()
 	var chromium browsertest.Chromium

@@ -16,9 +16,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestCluster kills servers of a NATS cluster, each time the one that leads the
-// leases' or the events' stream. The connection to Zoom stays, nothing is lost, and
-// an event that a dying server drops is stored behind those in flight at most.
+// TestCluster kills servers of a NATS cluster: each time the one that leads the stream of the
+// leases or of the events. The connection to Zoom stays and nothing is lost. An event that a dying
+// server drops is stored at most one window later.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
@@ -27,7 +27,7 @@ func TestCluster(t *testing.T) {
 	f.add()
 	f.add()
 	f.flow(200)
-	f.late = 1024 // as docs/guarantees.md says of a cluster: what was in flight behind it
+	f.late = 1024 // the bound that docs/guarantees.md states for a cluster: one window of messages in flight
 	for _, stream := range []string{"KV_zoomstream", "ZOOM"} {
 		c.settle(f.js)
 		f.flows(100)
@@ -50,7 +50,7 @@ func TestCluster(t *testing.T) {
 	t.Logf("%d events; the longest pause in publishing: %v", len(e.stored), pause.Round(time.Millisecond))
 }
 
-// stores waits until an event is stored that Zoom wrote after the call.
+// stores waits until an event that Zoom wrote after the call is stored.
 func (f *fleet) stores() {
 	f.t.Helper()
 	written := f.sim.Summary("").Written
@@ -72,14 +72,14 @@ func streamInfo(t *testing.T, js jetstream.JetStream, name string) (*jetstream.S
 	return stream.CachedInfo(), nil
 }
 
-// cluster is three nats-servers, each a process of its own.
+// cluster is three nats-servers, each in a process of its own.
 type cluster struct {
 	t       *testing.T
 	binary  string
 	args    map[string][]string // by server
 	dirs    map[string]string
 	running map[string]*exec.Cmd
-	url     string // of all
+	url     string // of all servers
 }
 
 func startCluster(t *testing.T) *cluster {
@@ -107,7 +107,7 @@ func startCluster(t *testing.T) *cluster {
 			"-c", conf, "-n", name, "-a", "127.0.0.1", "-p", ports[n],
 			"--cluster_name", "test", "--cluster", routes[n], "--routes", strings.Join(routes, ","),
 		}
-		c.dirs[name] = t.TempDir() // nats.conf stores beneath the working folder
+		c.dirs[name] = t.TempDir() // nats.conf stores its data below the working folder
 		c.start(name)
 	}
 	t.Cleanup(func() {
@@ -146,7 +146,7 @@ func (c *cluster) start(name string) {
 	c.running[name] = cmd
 }
 
-// kill ends a server as kill -9 does.
+// kill ends a server like kill -9.
 func (c *cluster) kill(name string) {
 	c.running[name].Process.Kill()
 	c.running[name].Wait() //nolint:errcheck // it was killed
@@ -162,7 +162,7 @@ func (c *cluster) leader(js jetstream.JetStream, stream string) string {
 	return info.Cluster.Leader
 }
 
-// settle waits until all servers have all of the streams.
+// settle waits until every server is up to date with each stream.
 func (c *cluster) settle(js jetstream.JetStream) {
 	c.t.Helper()
 	streams := []string{"ZOOM", "KV_zoomstream", "KV_zoomstream-state"}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestConfigCommands: what run would say is said, secrets are not shown, and the source of a
-// value is.
+// TestConfigCommands: config check reports what run would report; config show names the source of
+// each value and shows no secrets.
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
 	const secret = "must-not-leak"
@@ -70,7 +70,7 @@ func TestConfigCommands(t *testing.T) {
 	}
 }
 
-// TestHelpAndVersion has the ways in which people ask.
+// TestHelpAndVersion tries each way in which people ask for help and for the version.
 func TestHelpAndVersion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -89,7 +89,8 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// TestHelpListsWhatIsUsed, and what the help does not list is taken all the same.
+// TestHelpListsWhatIsUsed: a command's help lists the settings that it uses. It accepts the others
+// too.
 func TestHelpListsWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	for command, flags := range map[string][2]string{
@@ -124,7 +125,7 @@ func TestHelpListsWhatIsUsed(t *testing.T) {
 	p.exit(exitConfig)
 }
 
-// TestCompletion has each shell that is there read its script, and bash complete.
+// TestCompletion: each installed shell accepts its completion script, and bash completes.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	scripts := map[string]string{}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// demoFamily is a demo whose replicas are found by a mark in their environment.
+// demoFamily is a demo and its replicas, which are found by a mark in their environment.
 type demoFamily struct {
 	*program
 	mark string
@@ -33,7 +33,7 @@ func startFamily(t *testing.T) demoFamily {
 	return f
 }
 
-// replicas are the numbers of the replicas' processes.
+// replicas returns the process ids of the demo's replicas.
 func (f demoFamily) replicas() (pids []int) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
@@ -63,7 +63,7 @@ func (f demoFamily) await(replicas int) []int {
 	}
 }
 
-// TestDemoLeavesNobody ends a demo in every way.
+// TestDemoLeavesNobody: no replica outlives the demo, however it ends.
 func TestDemoLeavesNobody(t *testing.T) {
 	t.Parallel()
 	t.Run("Ctrl-C", func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 		t.Parallel()
 		f := startFamily(t)
 		f.await(2)
-		// The first one waits for an event that a frozen Zoom still has to send.
+		// Its first signal waits for an event that a frozen Zoom has yet to send.
 		zoom := demoSays(f.program, `'(http://.*/control/)cut'`)[1]
 		for _, action := range []string{"freeze", "emit?event=meeting.started&subscription=" + demoSubscription} {
 			answer, err := http.Post(zoom+action, "", nil)
@@ -123,7 +123,7 @@ func TestDemoLeavesNobody(t *testing.T) {
 	})
 }
 
-// TestDemoReplicaDies kills a replica behind the demo's back.
+// TestDemoReplicaDies: the demo reports a replica that was killed, and starts it again.
 func TestDemoReplicaDies(t *testing.T) {
 	t.Parallel()
 	f := startFamily(t)

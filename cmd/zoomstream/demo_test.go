@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// demoSays waits until the output of a demo matches, and returns the groups.
+// demoSays waits until the demo's output matches the pattern, and returns the match and its groups.
 func demoSays(p *program, pattern string) []string {
 	p.t.Helper()
 	wanted := regexp.MustCompile("(?m)" + pattern)
@@ -32,7 +32,9 @@ func demoSays(p *program, pattern string) []string {
 	return nil
 }
 
-// demoConclusion reads the last line.
+// demoConclusion returns the figures of the demo's last line. It fails the test if they do not add
+// up, if an event was doubled or a replica ended by itself, on any output to stderr, and on lines
+// of over 80 columns.
 func demoConclusion(p *program) (sent, stored, lost int) {
 	p.t.Helper()
 	text, doubled := p.stdout.String(), 0
@@ -51,12 +53,12 @@ func demoConclusion(p *program) (sent, stored, lost int) {
 	return sent, stored, lost
 }
 
-// TestDemo has settings around it that would break the replicas.
+// TestDemo: the demo ignores settings of its environment that would break its replicas.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	p := start(t, []string{"ZOOM_CLIENT_ID=another", "ZOOMSTREAM_STREM=x", "NATS_URL=nats://127.0.0.1:1", "NATS_CONTEXT=none"},
 		"demo", "--rate", "50", "--no-script")
-	short := start(t, nil, "demo", "--duration", "2s", "--rate", "50") // by itself, whatever it has shown by then
+	short := start(t, nil, "demo", "--duration", "2s", "--rate", "50") // ends by itself, however far it has come
 	demoSays(p, ` (late|no event_ts)  #100\b`)
 	if code, body := getPage(t, demoSays(p, `^    (http://127\.0\.0\.1:\d+/) `)[1]+"event/1"); code != http.StatusOK { // what is invented is no secret
 		t.Errorf("an event on the page: %d %s", code, body)
@@ -78,7 +80,7 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// TestDemoScript plays without anybody at the keys.
+// TestDemoScript: without a key the demo plays its script.
 func TestDemoScript(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "demo", "--rate", "100", "--pause", "1s")
@@ -110,7 +112,7 @@ func TestDemoScript(t *testing.T) {
 	}
 }
 
-// TestDemoKeys presses keys, after which the script is not played.
+// TestDemoKeys: the keys work, and after the first one the script is not played.
 func TestDemoKeys(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "demo", "--rate", "50", "--pause", "500ms")
@@ -137,7 +139,7 @@ func TestDemoKeys(t *testing.T) {
 	}
 }
 
-// TestDemoOnTakenPorts ends by Ctrl-C.
+// TestDemoOnTakenPorts: the demo takes other ports and says so. Ctrl-C ends it.
 func TestDemoOnTakenPorts(t *testing.T) {
 	t.Parallel()
 	var taken []int
@@ -158,7 +160,7 @@ func TestDemoOnTakenPorts(t *testing.T) {
 	p.exit(exitOK)
 }
 
-// TestDemoReplicaFailsAtStart has a replica without settings.
+// TestDemoReplicaFailsAtStart: a replica without settings fails, and the error says why.
 func TestDemoReplicaFailsAtStart(t *testing.T) {
 	r := &replica{
 		name: "replica-1", dir: filepath.Join(t.TempDir(), "replica-1"), environ: []string{"ZS_TEST_MAIN=1"},
@@ -175,7 +177,7 @@ func TestDemoReplicaFailsAtStart(t *testing.T) {
 	}
 }
 
-// TestDemoCost makes every kind of loss.
+// TestDemoCost: the demo counts every kind of loss.
 func TestDemoCost(t *testing.T) {
 	d := &demo{sim: zoomsim.New(zoomsim.Options{})}
 	server := httptest.NewServer(d.sim.Handler())
@@ -250,7 +252,7 @@ func TestDemoCost(t *testing.T) {
 	}
 }
 
-// TestDemoFault has the control API end a connection.
+// TestDemoFault: the demo shows the cost of a connection that the control API closed.
 func TestDemoFault(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "demo", "--rate", "50", "--no-script")

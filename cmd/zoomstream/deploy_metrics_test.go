@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -24,8 +24,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestDeployMetrics compares what the rules and the dashboard ask for with what a
-// replica says that has connected, lost its connection and raised an alarm.
+// TestDeployMetrics: the alert rules and the dashboard ask only for metrics and labels that exist.
+// It compares them with what a replica exports after it has connected, lost its connection and
+// raised an alarm.
 func TestDeployMetrics(t *testing.T) {
 	t.Parallel()
 	series := scrapeRun(t)
@@ -78,10 +79,10 @@ func TestDeployMetrics(t *testing.T) {
 	}
 }
 
-// scraped are the values of every label of every metric.
+// scraped has the values of each label of each metric.
 type scraped map[string]map[string][]string
 
-// scrapeRun runs a replica until it has every metric, and returns them.
+// scrapeRun runs a replica until it exports every metric, and returns them.
 func scrapeRun(t *testing.T) scraped {
 	t.Helper()
 	url := startNATS(t).ClientURL()
@@ -101,7 +102,7 @@ func scrapeRun(t *testing.T) scraped {
 	page := regexp.MustCompile(`"url":"(http://[^"]+/)"`)
 	p.says(&p.stderr, `"url":"http://`)
 	address := page.FindStringSubmatch(p.stderr.String())[1]
-	late := []string{ // those that are there once they have happened
+	late := []string{ // those that appear once they have happened
 		"zoomstream_last_event_timestamp_seconds{", "zoomstream_closes_total{", `zoomstream_alarm{alarm="silent"`, "zoomstream_alarms_raised_total{",
 		`zoomstream_connects_total{outcome="ready"`, "zoomstream_lease_transitions_total{", "zoomstream_token_expiry_timestamp_seconds ", "zoomstream_lease_margin_seconds{",
 		"zoomstream_consumer_oldest_unprocessed_seconds{",
@@ -131,7 +132,7 @@ func scrapeRun(t *testing.T) scraped {
 			}
 		}
 	}
-	for metric, labels := range map[string]map[string]string{ // what else the code may say
+	for metric, labels := range map[string]map[string]string{ // values that the code may also use
 		"zoomstream_alarm":                   {"alarm": "../../message/alarm.go"},
 		"zoomstream_closes_total":            {"cause": "../../internal/zoom/errors.go"},
 		"zoomstream_connects_total":          {"outcome": "../../internal/zoom/errors.go"},
@@ -145,14 +146,13 @@ func scrapeRun(t *testing.T) scraped {
 			all[metric][label] = append(all[metric][label], values...)
 		}
 	}
-	for _, labels := range all { // Prometheus' own
+	for _, labels := range all { // labels that Prometheus adds
 		labels["job"], labels["instance"] = nil, nil
 	}
 	return all
 }
 
-// scrape gets the metrics as Prometheus does: in OpenMetrics some labels look
-// otherwise.
+// scrape gets the metrics in OpenMetrics, as Prometheus does: some labels look different there.
 func scrape(t *testing.T, url string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -172,7 +172,7 @@ func scrape(t *testing.T, url string) string {
 	return string(text)
 }
 
-// constants are the values of a file's string constants.
+// constants returns the values of a file's string constants.
 func constants(t *testing.T, file string) (values []string) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -197,8 +197,8 @@ func constants(t *testing.T, file string) (values []string) {
 	return values
 }
 
-// check reports what an expression asks for that is not there, and returns the
-// labels that its result carries.
+// check fails the test for each metric, label or value in an expression that does not exist. It
+// returns the labels of the expression's result.
 func (all scraped) check(t *testing.T, where, expr string, used map[string]bool) (carried []string) {
 	t.Helper()
 	q := readPromQL(t, where, expr)
@@ -239,7 +239,7 @@ func (all scraped) check(t *testing.T, where, expr string, used map[string]bool)
 	return carried
 }
 
-// promQL is what an expression names.
+// promQL is what an expression refers to.
 type promQL struct {
 	selectors  []selector
 	aggregates bool
@@ -261,8 +261,8 @@ var (
 	promGrammar = []string{"and", "or", "unless", "offset", "bool"}
 )
 
-// readPromQL takes an expression apart, as far as this program's use the language:
-// promtool is what checks the grammar.
+// readPromQL parses as much of PromQL as this program's expressions use. promtool checks the
+// grammar.
 func readPromQL(t *testing.T, where, expr string) (q promQL) {
 	t.Helper()
 	var tokens []string
@@ -273,7 +273,7 @@ func readPromQL(t *testing.T, where, expr string) (q promQL) {
 			tokens = append(tokens, next)
 		}
 	}
-	tokens = append(tokens, "", "", "", "") // so that one may look ahead
+	tokens = append(tokens, "", "", "", "") // room to look ahead
 	for i := 0; tokens[i] != ""; i++ {
 		word, next := tokens[i], tokens[i+1]
 		switch {

@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/config"
 )
 
-// alertRule is a rule of deploy/prometheus/alerts.yaml.
+// alertRule is one rule of deploy/prometheus/alerts.yaml.
 type alertRule struct {
 	Alert       string            `yaml:"alert"`
 	Expr        string            `yaml:"expr"`
@@ -59,7 +59,7 @@ func readDeploy(t *testing.T, name string) []byte {
 	return text
 }
 
-// dashboard is what is looked at of deploy/grafana/dashboard.json.
+// dashboard has the parts of deploy/grafana/dashboard.json that the tests look at.
 type dashboard struct {
 	Templating struct {
 		List []struct {
@@ -91,7 +91,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
-// TestAlertRules has every rule tell people what to do.
+// TestAlertRules: every rule tells people what to do.
 func TestAlertRules(t *testing.T) {
 	rules := readAlerts(t)
 	seen := make(map[string]bool)
@@ -109,7 +109,7 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// TestDashboard has panels that can be told apart and do not overlap.
+// TestDashboard: the dashboard's panels can be told apart and do not overlap.
 func TestDashboard(t *testing.T) {
 	ids, titles, taken := make(map[int]bool), make(map[string]bool), make(map[[2]int]string)
 	for _, p := range readDashboard(t).Panels {
@@ -141,7 +141,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// knownSettings are the names of all settings, as variables.
+// knownSettings has the names of all settings as environment variables.
 func knownSettings() map[string]bool {
 	settings := make(map[string]bool)
 	for f := range reflect.TypeFor[config.Settings]().Fields() {
@@ -150,7 +150,7 @@ func knownSettings() map[string]bool {
 	return settings
 }
 
-// TestSystemdUnit compares the unit, what is commented out included, with the program.
+// TestSystemdUnit: the unit fits the program, including the lines that are commented out.
 func TestSystemdUnit(t *testing.T) {
 	settings := knownSettings()
 	handed, values := make(map[string]bool), make(map[string]string)
@@ -188,14 +188,13 @@ func TestSystemdUnit(t *testing.T) {
 	}
 	command := strings.Fields(values["ExecStart"])
 	p := start(t, nil, command[1:]...)
-	p.exit(exitConfig) // the line is right, and the file is not there
+	p.exit(exitConfig) // the line is valid, but the file does not exist
 	if !strings.Contains(p.stderr.String(), "/etc/zoomstream/zoomstream.yaml") {
 		t.Errorf("%s", &p.stderr)
 	}
 }
 
-// TestCompose compares the containers' settings with the program's, and their paths with
-// the tree.
+// TestCompose: the settings of the containers are the program's, and their paths exist in the tree.
 func TestCompose(t *testing.T) {
 	settings := knownSettings()
 	var file struct {

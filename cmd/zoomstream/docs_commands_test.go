@@ -1,6 +1,6 @@
 //go:build unix && !race
 
-// Not with the race detector, which would not see the commands' processes.
+// Excluded under the race detector, which would not see the commands' processes.
 
 package main
 
@@ -11,25 +11,24 @@ import (
 	"testing"
 )
 
-// docStep is a command of the documents and what it must do.
+// docStep is a command of the documents, and what it must do.
 type docStep struct {
 	line   string
-	prints string // pattern in its output
-	exit   int    // its exit code; docAnyExit: not looked at
-	stays  bool   // it runs until Ctrl-C, which comes at the end of the chapter
-	shown  string // a further command by which it shows that it works
-	bye    string // pattern in its output after Ctrl-C
-	runs   string // run this in place of the line
+	prints string // pattern that its output must match
+	exit   int    // exit code; docAnyExit: any
+	stays  bool   // runs until Ctrl-C, which comes at the end of the chapter
+	shown  string // another command, which shows that this one works
+	bye    string // pattern that its output must match after Ctrl-C
+	runs   string // command to run in place of the line
 	env    []string
-	inTree bool // it needs the tests, which the copy of the tree has not
+	inTree bool // runs in the tree itself: it needs the tests, which the copy does not have
 }
 
-// docChapter is a section of a document. Its commands run in order, each block in a
-// shell of its own.
+// docChapter is a section of a document. Its blocks run in order, each in a shell of its own.
 type docChapter struct {
 	page    string
-	section string    // empty: the whole page, of which each line is run once
-	beside  []docStep // what runs meanwhile
+	section string    // empty: the whole page, each of whose lines runs once
+	beside  []docStep // steps that run at the same time
 	env     []string
 	steps   []docStep
 }
@@ -42,17 +41,17 @@ const (
 	docStored    = `"events":[1-9]\d*,"stored":[1-9]`
 )
 
-// docOneEvent ends with the first event that is published.
+// docOneEvent ends when the first event is published.
 const docOneEvent = "nats sub 'zoom.>' --count 1"
 
-// docZoom is the Zoom of the real account; it takes the documents' placeholders.
+// docZoom stands in for Zoom. It accepts the documents' placeholders as credentials.
 var docZoom = docStep{
 	line: "./zoomstream sim --listen 127.0.0.1:8443 --rate 20 --subscription your-subscription-id " +
 		"--client-id your-client-id --client-secret your-client-secret --account-id your-account-id",
 	stays: true, prints: `export ZOOM_WEBSOCKET_URL=`,
 }
 
-// docBadZoom sends besides, each second, a frame that is no event, and one that the runbook looks for.
+// docBadZoom also sends, each second, a frame that is no event and one that the runbook looks for.
 var docBadZoom = docStep{
 	line: docZoom.line + " --fault 'garbage?subscription=your-subscription-id&kinds=not-json&every=1s'" +
 		" --fault 'emit?subscription=your-subscription-id&event=meeting.ended&every=1s'",
@@ -61,7 +60,7 @@ var docBadZoom = docStep{
 
 var docTokens = []string{"ZOOM_OAUTH_URL=http://127.0.0.1:8443/oauth/token"}
 
-// docSettings are those of the documents for a real account.
+// docSettings are the documents' settings for a real account.
 var docSettings = []string{
 	"ZOOM_OAUTH_URL=http://127.0.0.1:8443/oauth/token",
 	"ZOOM_CLIENT_ID=your-client-id", "ZOOM_CLIENT_SECRET=your-client-secret", "ZOOM_ACCOUNT_ID=your-account-id",
@@ -71,14 +70,14 @@ var docSettings = []string{
 // docRun is a replica with the embedded NATS server.
 var docRun = docStep{line: "./zoomstream run", stays: true, prints: docConnected, shown: docOneEvent, bye: docStored}
 
-// docDemo and docConsumes are what the documents' consumers read from, and the program of one.
+// docDemo is what the documents' consumers read from, and docConsumes runs one of them.
 var (
 	docDemo     = docStep{line: "./zoomstream demo --rate 20", stays: true, prints: `zoom`, exit: docAnyExit}
 	docConsumes = docStep{line: "go run consumer.go", stays: true, prints: `^meeting\.\w+ {`, exit: docAnyExit}
 )
 
-// docOwnNATS is a NATS with a system account, as a production one has. The runbook asks it for what only that account
-// sees.
+// docOwnNATS configures a NATS with a system account, like one in production. The runbook asks for
+// things that only that account sees.
 const docOwnNATS = `listen: 127.0.0.1:4222
 server_name: own
 jetstream { store_dir: "./data-own" }
@@ -92,7 +91,7 @@ no_auth_user: app
 
 var docSystemAccount = []string{"NATS_USER=sys", "NATS_PASSWORD=sys"}
 
-// docStory has every line of every sh block of the documents, page by page.
+// docStory has every line of every sh block in the documents, page by page.
 var docStory = []docChapter{
 	{page: readmePage, section: "Try it", steps: []docStep{
 		{line: "make demo", stays: true, prints: `zoom\.meeting\.\w+ +\d\S+ late +#\d`, exit: docAnyExit,
@@ -197,7 +196,7 @@ var docStory = []docChapter{
 		{line: "go run ./examples/go-workers -worker 1 -of 2", stays: true, prints: `worker-1-of-2\.jsonl: reading from 1 on`, exit: docAnyExit},
 		{line: "tail -f worker-0-of-2.jsonl worker-1-of-2.jsonl", stays: true, prints: `"Seq":\d`, exit: docAnyExit},
 	}},
-	// TestExamples runs these, where the packages can be had.
+	// TestExamples runs these where their packages are available.
 	{page: examplesPage, section: "node-webhook", steps: []docStep{
 		{line: "npm ci --prefix examples/node-webhook", runs: "ls examples/node-webhook/package-lock.json"},
 		{line: "WEBHOOK_SECRET_TOKEN=demo-token node examples/node-webhook/worker.js", runs: "ls examples/node-webhook/worker.js"},
@@ -342,7 +341,7 @@ var docStory = []docChapter{
 		{line: "go test ./subjects", prints: `^ok `, inTree: true},
 		{line: "go test ./dedupe -run TestID -v", prints: `^--- PASS: TestID`, inTree: true},
 	}},
-	// These take minutes, or need what is not everywhere.
+	// These take minutes, or need what is not available everywhere.
 	{page: contributingPage, section: "Generate", steps: []docStep{
 		{line: "make readme", runs: "make -n readme", prints: `go test .*-update-docs`},
 		{line: "make screenshot", runs: "make -n screenshot", prints: `-screenshot`},
@@ -358,9 +357,9 @@ var docStory = []docChapter{
 	}},
 }
 
-// TestDocsCommands runs the documents' commands, all of them, in a copy of the tree.
-// Of the text only this is changed, in the commands and in the copy: the ports 4222,
-// 8480 and 8481 to free ones, and Zoom's addresses to that of a simulator.
+// TestDocsCommands runs every command of the documents in a copy of the tree. It changes the text,
+// in the commands and in the copy, in two ways only: free ports replace the documents' ports (see
+// docPorts), and a simulator's address replaces Zoom's.
 func TestDocsCommands(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -377,7 +376,7 @@ func TestDocsCommands(t *testing.T) {
 	}
 }
 
-// checkDocStory compares the documents with the story.
+// checkDocStory fails the test unless the story has every command of the documents.
 func checkDocStory(t *testing.T, pages map[string][]docBlock) {
 	t.Helper()
 	type section struct{ page, name string }
@@ -399,7 +398,7 @@ func checkDocStory(t *testing.T, pages map[string][]docBlock) {
 						written[at] = append(written[at], line)
 					}
 				}
-			case "", "go", "yaml": // a diagram; the world has the others
+			case "", "go", "yaml": // a diagram; docWorld handles the others
 			default:
 				t.Errorf("%s has a block of %q under %q; nothing runs it", page, b.language, b.section)
 			}
@@ -443,7 +442,7 @@ func (w *docWorld) play(t *testing.T, chapter docChapter, blocks []docBlock) {
 	}
 }
 
-// shell runs steps one after the other; what one exports is set for those behind it.
+// shell runs steps one after the other. What one exports is set for those after it.
 func (w *docWorld) shell(t *testing.T, env []string, steps []docStep) {
 	t.Helper()
 	env = slices.Clone(env)
@@ -456,7 +455,7 @@ func (w *docWorld) shell(t *testing.T, env []string, steps []docStep) {
 	}
 }
 
-// run runs a step, unless this machine has not the program.
+// run runs a step, or skips it if this machine does not have the program.
 func (w *docWorld) run(t *testing.T, env []string, step docStep) {
 	t.Helper()
 	if program, _, _ := strings.Cut(strings.TrimPrefix(step.line, "until "), " "); slices.Contains([]string{"curl", "pgrep", "ss", "uptime"}, program) {
@@ -471,7 +470,7 @@ func (w *docWorld) run(t *testing.T, env []string, step docStep) {
 	}
 }
 
-// docExported reads what follows the word export.
+// docExported returns what follows the word export.
 func docExported(text string) []string {
 	values := strings.Fields(text)
 	for i := range values {

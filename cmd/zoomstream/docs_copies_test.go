@@ -17,8 +17,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestCopiesOfDocs makes the mirrors of docs/consumers.md: in another account, with the configuration that stands there,
-// and on a leaf node.
+// TestCopiesOfDocs creates the mirrors of docs/consumers.md with the configuration given there: in
+// another account, and on a leaf node.
 func TestCopiesOfDocs(t *testing.T) {
 	t.Parallel()
 	page := readDoc(t, consumersPage)
@@ -75,7 +75,8 @@ func TestCopiesOfDocs(t *testing.T) {
 	}
 }
 
-// startConfigured starts a nats-server from a configuration, on a free port and a folder of its own.
+// startConfigured starts a nats-server from the text of a configuration, with a free port and a
+// folder of its own.
 func startConfigured(t *testing.T, text string) *server.Server {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nats.conf")

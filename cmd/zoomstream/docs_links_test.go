@@ -17,12 +17,12 @@ var (
 	docNoAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// docAnchor is what the page of a repository makes of a heading.
+// docAnchor returns the anchor that GitHub makes of a heading.
 func docAnchor(heading string) string {
 	return strings.ReplaceAll(docNoAnchor.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
 
-// docAnchors are those of a page. Where a heading comes again, a number tells them apart.
+// docAnchors returns the anchors of a page. A repeated heading gets a number.
 func docAnchors(t *testing.T, page string) map[string]bool {
 	t.Helper()
 	anchors, times := make(map[string]bool), make(map[string]int)
@@ -42,8 +42,8 @@ func docAnchors(t *testing.T, page string) map[string]bool {
 	return anchors
 }
 
-// TestDocsLinks follows each link of the documents that leads into the tree, to the
-// heading where it names one.
+// TestDocsLinks: every link of the documents into the tree leads to a file and, where it names one,
+// to a heading.
 func TestDocsLinks(t *testing.T) {
 	anchors := make(map[string]map[string]bool)
 	for _, page := range docPages(t) {

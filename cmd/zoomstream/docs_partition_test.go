@@ -17,8 +17,8 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// TestPartitionOfDocs makes the stream of which docs/consumers.md has the source: all of an
-// object's events are in one part, in their order, and no part has them all.
+// TestPartitionOfDocs creates the partitioned stream of docs/consumers.md: all events of one object
+// are in one partition, in order, and no partition has all events.
 func TestPartitionOfDocs(t *testing.T) {
 	t.Parallel()
 	found := regexp.MustCompile("(?s)```\n(\\{.*?)```").FindStringSubmatch(readDoc(t, consumersPage))

@@ -15,8 +15,8 @@ const (
 	threatsPage      = "docs/threat-model.md"
 )
 
-// TestDependenciesOfDocs compares the page with go.mod, of which go install wants that it
-// replaces and excludes nothing.
+// TestDependenciesOfDocs: docs/dependencies.md lists the modules that go.mod requires. go.mod
+// replaces and excludes nothing: go install would refuse it.
 func TestDependenciesOfDocs(t *testing.T) {
 	t.Parallel()
 	edit := exec.Command("go", "mod", "edit", "-json")
@@ -60,12 +60,12 @@ func TestDependenciesOfDocs(t *testing.T) {
 	}
 }
 
-// TestThreats looks up the tests that hold what the page says of each threat.
+// TestThreats: the tests that docs/threat-model.md names exist.
 func TestThreats(t *testing.T) {
 	t.Parallel()
 	row := regexp.MustCompile(`^\| .+ \| .+ \| (.+) \|$`)
 	test := regexp.MustCompile("^`((?:Test|Fuzz)\\w+)` in `([\\w/]+)`$")
-	known := make(map[string]string) // code of tests, by package
+	known := make(map[string]string) // source of the tests, by package
 	threats := 0
 	docLines(t, threatsPage, func(line string) {
 		m := row.FindStringSubmatch(line)
@@ -96,7 +96,7 @@ func TestThreats(t *testing.T) {
 	}
 }
 
-// testCode is that of the tests of a package.
+// testCode returns the source of a package's tests.
 func testCode(t *testing.T, folder string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(docsRoot, folder, "*_test.go"))

@@ -34,7 +34,7 @@ const (
 
 var updateDocs = flag.Bool("update-docs", false, "write what is generated into the documents")
 
-// docPages are the documents, by path from the root of the tree.
+// docPages returns the paths of the documents, relative to the root of the tree.
 func docPages(t *testing.T) (pages []string) {
 	t.Helper()
 	err := filepath.WalkDir(docsRoot, func(path string, entry fs.DirEntry, err error) error {
@@ -66,15 +66,14 @@ func readDoc(t *testing.T, page string) string {
 	return string(text)
 }
 
-// docBlock is a fenced block.
+// docBlock is a fenced code block.
 type docBlock struct {
 	page, section string // the heading above it
 	language      string
 	lines         []string
 }
 
-// docLines calls each with the lines of a page that are not in a fenced block, and
-// returns the blocks.
+// docLines calls each for every line of a page outside fenced blocks, and returns the blocks.
 func docLines(t *testing.T, page string, each func(line string)) (blocks []docBlock) {
 	t.Helper()
 	section, inside := "", false
@@ -116,8 +115,8 @@ func docHeading(line string) (level int, text string, is bool) {
 	return level, strings.TrimSpace(text), level > 0 && strings.HasPrefix(text, " ")
 }
 
-// compareGenerated compares what is between the markers of a name with what the code
-// makes. "make readme" writes it.
+// compareGenerated fails the test if the text between a name's markers is not what the code
+// generates. With -update-docs ("make readme") it writes the text instead.
 func compareGenerated(t *testing.T, page, name, want string) {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
@@ -143,7 +142,7 @@ func TestGeneratedSettings(t *testing.T) {
 	compareGenerated(t, settingsPage, "settings", config.Markdown())
 }
 
-// TestGeneratedContents: the runbook begins with a list of what is in it.
+// TestGeneratedContents: the runbook's table of contents is complete.
 func TestGeneratedContents(t *testing.T) {
 	var b strings.Builder
 	docLines(t, runbookPage, func(line string) {
@@ -157,7 +156,7 @@ func TestGeneratedContents(t *testing.T) {
 	compareGenerated(t, runbookPage, "contents", b.String())
 }
 
-// TestReadmeIsShort: whoever comes by reads it all, and finds every other page from it.
+// TestReadmeIsShort: the README is short enough to be read whole, and links to every other page.
 func TestReadmeIsShort(t *testing.T) {
 	text := readDoc(t, readmePage)
 	if n := strings.Count(text, "\n"); n > 150 {
@@ -170,10 +169,10 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 }
 
-// TestDocsSettings looks up the settings that the documents name.
+// TestDocsSettings: every setting that the documents name exists.
 func TestDocsSettings(t *testing.T) {
 	table := readDoc(t, settingsPage)
-	others := []string{"ZOOMSTREAM_STREM", "ZOOM_DEAD"} // a slip that the runbook quotes, and a stream
+	others := []string{"ZOOMSTREAM_STREM", "ZOOM_DEAD"} // a misspelling that the runbook quotes, and a stream
 	for _, page := range docPages(t) {
 		for _, name := range regexp.MustCompile(`\b(ZOOM|ZOOMSTREAM|NATS)_[A-Z_]*[A-Z]\b`).FindAllString(readDoc(t, page), -1) {
 			if !slices.Contains(others, name) && !strings.Contains(table, "`"+strings.TrimSuffix(name, "_FILE")+"`") {

@@ -23,20 +23,18 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// docPatience bounds each command; the first build of the nats tool takes
-// more than a minute.
+// docPatience bounds each command. The first build of the nats tool takes over a minute.
 const docPatience = 4 * time.Minute
 
-// docPorts are those that are replaced by free ones: NATS (twice; a leaf node, and its
-// hub's), HTTP and the simulator of the documents, and that of docZoom.
+// docPorts matches the documents' ports, which are replaced by free ones: of NATS (two servers, a
+// leaf node and its hub), of HTTP, of the simulator, and of docZoom.
 var docPorts = regexp.MustCompile(`\b(4222|14222|4223|7422|8480|8481|8482|8443)\b`)
 
-// docWorld is where the documents' commands run: a copy of the tree with
-// ports of its own.
+// docWorld is where the documents' commands run: a copy of the tree with ports of its own.
 type docWorld struct {
 	dir  string
 	env  []string
-	free map[string]string // port in the documents → port here
+	free map[string]string // port in the documents → free port
 }
 
 func newDocWorld(t *testing.T) *docWorld {
@@ -51,7 +49,7 @@ func newDocWorld(t *testing.T) *docWorld {
 	t.Cleanup(chat.Close)
 	w.write(t, "alarm-webhook.txt", chat.URL+"/services/T0/B0/x\n")
 	w.write(t, "own.conf", w.here(docOwnNATS))
-	// Nothing of the developer's own settings, nor of a make around this test.
+	// Neither the developer's own settings nor those of a make that runs this test.
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		if strings.HasPrefix(name, "ZOOM") || strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "MAKE") || name == "MFLAGS" {
@@ -60,11 +58,11 @@ func newDocWorld(t *testing.T) *docWorld {
 		w.env = append(w.env, entry)
 	}
 	w.env = append(w.env, "PATH="+w.dir+":"+filepath.Join(w.dir, "dist")+":"+os.Getenv("PATH"))
-	w.start(t, nil, docStep{line: "make build nats"}) // so that each chapter can be run alone
+	w.start(t, nil, docStep{line: "make build nats"}) // so that each chapter can run alone
 	return w
 }
 
-// docConsumer makes a program of the documents' function.
+// docConsumer makes a program of the function in the documents.
 const docConsumer = `package main
 
 import (
@@ -90,7 +88,7 @@ func main() {
 
 `
 
-// here makes a text of the documents one for this world.
+// here replaces ports and addresses in a text of the documents by those of this world.
 func (w *docWorld) here(text string) string {
 	return w.onFreePorts(docAddresses.Replace(text))
 }
@@ -98,7 +96,7 @@ func (w *docWorld) here(text string) string {
 var docAddresses = strings.NewReplacer("wss://ws.zoom.us/", "ws://127.0.0.1:8443/",
 	"https://ws.zoom.us/", "http://127.0.0.1:8443/", "https://zoom.us/", "http://127.0.0.1:8443/")
 
-// writeBlocks writes the files of a chapter's section, and runs its program.
+// writeBlocks writes the files in a chapter's section, and runs its program.
 func (w *docWorld) writeBlocks(t *testing.T, chapter docChapter, blocks []docBlock) {
 	t.Helper()
 	for _, block := range blocks {
@@ -128,7 +126,7 @@ func (w *docWorld) write(t *testing.T, name, text string) {
 	}
 }
 
-// copyTree copies what is needed to build and to run.
+// copyTree copies what is needed to build and run the program.
 func (w *docWorld) copyTree(t *testing.T, root string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -161,8 +159,8 @@ func (w *docWorld) copyTree(t *testing.T, root string) {
 	}
 }
 
-// start runs a command: to its end, or if it stays until it has printed what
-// it should; then it is interrupted when the test ends.
+// start runs a command to its end. One that stays runs until it has printed what it should, and is
+// interrupted when the test ends.
 func (w *docWorld) start(t *testing.T, env []string, step docStep) {
 	t.Helper()
 	line := step.line
@@ -170,7 +168,7 @@ func (w *docWorld) start(t *testing.T, env []string, step docStep) {
 		line = step.runs
 	}
 	c := &docProcess{line: line, done: make(chan struct{}), more: make(chan struct{}, 1)}
-	c.cmd = exec.Command("sh", "-c", "exec env "+w.here(line)) // env: the line may begin with settings
+	c.cmd = exec.Command("sh", "-c", "exec env "+w.here(line)) // env, since the line may begin with settings
 	c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = w.dir, c, c
 	if step.inTree {
 		c.cmd.Dir = docsRoot
@@ -181,7 +179,7 @@ func (w *docWorld) start(t *testing.T, env []string, step docStep) {
 		c.cmd.Env = append(c.cmd.Env, w.here(setting))
 	}
 	if strings.HasPrefix(line, "nats ") || strings.HasPrefix(line, "dist/nats ") {
-		c.cmd.Env = append(c.cmd.Env, "NATS_URL=nats://127.0.0.1:"+w.free["4222"]) // its default is a port, too
+		c.cmd.Env = append(c.cmd.Env, "NATS_URL=nats://127.0.0.1:"+w.free["4222"]) // its default is a port of the documents, too
 	}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -207,16 +205,16 @@ func (w *docWorld) start(t *testing.T, env []string, step docStep) {
 	c.await(t, step.prints)
 }
 
-// docProcess is a running command. It collects its output.
+// docProcess is a running command and its output so far.
 type docProcess struct {
 	line string
 	cmd  *exec.Cmd
 	done chan struct{} // closed at its end
-	err  error         // valid then
+	err  error         // valid once done is closed
 
 	mu   sync.Mutex
 	text bytes.Buffer
-	more chan struct{} // the output has grown
+	more chan struct{} // signalled when the output has grown
 }
 
 func (c *docProcess) Write(p []byte) (int, error) {
@@ -235,16 +233,16 @@ func (c *docProcess) output() string {
 	return c.text.String()
 }
 
-// signal is what a terminal does on Ctrl-C: it goes to the whole group.
+// signal sends a signal to the whole process group, as a terminal does on Ctrl-C.
 func (c *docProcess) signal(sig syscall.Signal) {
 	select {
-	case <-c.done: // by now the number may be another's
+	case <-c.done: // the process id may be another's by now
 	default:
 		syscall.Kill(-c.cmd.Process.Pid, sig) //nolint:errcheck // it may have just ended
 	}
 }
 
-// await waits until the output has the pattern.
+// await waits until the output matches the pattern.
 func (c *docProcess) await(t *testing.T, pattern string) {
 	t.Helper()
 	wanted := regexp.MustCompile("(?m)" + pattern)
@@ -262,7 +260,7 @@ func (c *docProcess) await(t *testing.T, pattern string) {
 	}
 }
 
-// ended waits for the end of the command and looks at its exit code and output.
+// ended waits for the command to end, and checks its exit code and output.
 func (c *docProcess) ended(t *testing.T, exit int, pattern string) {
 	t.Helper()
 	select {

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -21,7 +21,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// examine runs doctor to its end.
+// examine runs doctor to its end. It fails the test if the exit code differs, or if a secret is
+// shown.
 func examine(t *testing.T, environ []string, code int, args ...string) *program {
 	t.Helper()
 	p := start(t, environ, append([]string{"doctor"}, args...)...)
@@ -62,7 +63,7 @@ func TestDoctorExitCodes(t *testing.T) {
 	}
 }
 
-// TestDoctorJSON compares all that it prints, but for what differs from run to run.
+// TestDoctorJSON compares the whole output, except for what differs from run to run.
 func TestDoctorJSON(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
@@ -77,7 +78,7 @@ func TestDoctorJSON(t *testing.T) {
 	golden.Compare(t, "doctor.txt", steady(p.stdout.String()))
 }
 
-// steady replaces durations, ports, sizes of this machine's disk and versions.
+// steady replaces durations, ports, disk sizes and versions in a text.
 func steady(text string) string {
 	for pattern, with := range map[string]string{
 		`\b[0-9.]+(µs|ms)\b`:               "<time>",
@@ -91,8 +92,8 @@ func steady(text string) string {
 	return text
 }
 
-// TestDoctorLeavesTheLeaderAlone examines a replica that is connected, again and
-// again, amid the traffic.
+// TestDoctorLeavesTheLeaderAlone: doctor does not displace a connected replica under load, nor
+// connect right after the replica was killed.
 func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
@@ -121,7 +122,7 @@ func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
 		t.Errorf("the leader's connection was not left alone: %+v", sum)
 	}
 
-	leader.signal(syscall.SIGKILL) // nobody knows that it is gone, and not only cut off
+	leader.signal(syscall.SIGKILL) // to others it may only be cut off from NATS
 	<-leader.exited
 	p := examine(t, settings, exitOK)
 	if !strings.Contains(p.stdout.String(), "not connecting") || sim.Summary(testSubscription).Sockets != 1 {
@@ -129,7 +130,7 @@ func TestDoctorLeavesTheLeaderAlone(t *testing.T) {
 	}
 }
 
-// TestDoctorWithAnotherBucket does not touch a leader whose lease it cannot see.
+// TestDoctorWithAnotherBucket: doctor does not displace a leader whose lease it cannot see.
 func TestDoctorWithAnotherBucket(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
@@ -152,13 +153,14 @@ func TestDoctorWithAnotherBucket(t *testing.T) {
 	}
 }
 
-// TestDoctorKilled kills it while it holds a lease: a replica finds it dead.
+// TestDoctorKilled: when doctor is killed while it holds the lease, a replica finds it dead and
+// takes over.
 func TestDoctorKilled(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
 	sim, settings := startZoom(t)
 	settings = append(settings, "NATS_URL="+nats.ClientURL(), "ZOOMSTREAM_HTTP_ADDR=off", "ZOOMSTREAM_LEASE_TTL=5m")
-	p := start(t, settings, "run") // it makes the buckets
+	p := start(t, settings, "run") // creates the buckets
 	p.says(&p.stderr, "connected to Zoom")
 	p.signal(syscall.SIGTERM)
 	p.exit(exitOK)
@@ -187,8 +189,8 @@ func TestDoctorKilled(t *testing.T) {
 	p.exit(exitOK)
 }
 
-// TestDoctorAndReplicasRace lets replicas come and go while doctor looks: what a
-// replica has connected, doctor never displaces, and a replica finds the way free.
+// TestDoctorAndReplicasRace starts and stops replicas while doctor runs: doctor never displaces a
+// replica, and never stands in a replica's way.
 func TestDoctorAndReplicasRace(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
@@ -201,7 +203,7 @@ func TestDoctorAndReplicasRace(t *testing.T) {
 		p.signal(syscall.SIGTERM)
 		p.exit(exitOK)
 	}
-	replica(func() {}) // it makes the buckets
+	replica(func() {}) // creates the buckets
 	var looks, connected atomic.Int64
 	var doctors sync.WaitGroup
 	end, dir := make(chan struct{}), t.TempDir()
@@ -224,7 +226,7 @@ func TestDoctorAndReplicasRace(t *testing.T) {
 			looks.Add(1)
 		}
 	})
-	whole := func() { // a look from beginning to end
+	whole := func() { // one run of doctor from beginning to end
 		for seen, deadline := looks.Load(), time.Now().Add(30*time.Second); looks.Load() < seen+2; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Error("doctor takes too long")

@@ -24,8 +24,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestMain makes the test binary the program itself when a test, or a demo that
-// a test has started, starts it so.
+// TestMain turns the test binary into the program itself, when a test (or a demo that a test has
+// started) runs it as such.
 func TestMain(m *testing.M) {
 	if os.Getenv("ZS_TEST_MAIN") != "" {
 		begin(portsOf(os.Getenv("ZS_TEST_PORTS")))
@@ -33,19 +33,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// portsOf are those that a test has chosen for a demo.
+// portsOf reads the ports that a test has chosen for a demo.
 func portsOf(setting string) (p ports) {
 	fmt.Sscan(setting, &p.nats, &p.zoom, &p.pages[0], &p.pages[1]) //nolint:errcheck // only a demo has any
 	return p
 }
 
-// demoPorts has a demo use ports of the test; 0 is any. Those of the pages, which the
-// replicas open a moment after the demo has chosen them, are reserved.
+// demoPorts has a demo use the given ports; 0 is any. It reserves the ports of the status pages,
+// since the replicas open them only a moment after the demo has chosen them.
 func demoPorts(t *testing.T, nats, zoom int) string {
 	return fmt.Sprintf("ZS_TEST_PORTS=%d %d %d %d", nats, zoom, natstest.Port(t), natstest.Port(t))
 }
 
-// natsAddr has a program's own NATS server listen on a port of the test.
+// natsAddr sets the port of a program's embedded NATS server.
 func natsAddr(port int) string { return fmt.Sprintf("ZOOMSTREAM_NATS_ADDR=127.0.0.1:%d", port) }
 
 // program is a running zoomstream process.
@@ -58,14 +58,14 @@ type program struct {
 	exited chan struct{}
 }
 
-// start starts zoomstream in a folder of its own and with ports of its own, with
-// nothing but the given environment.
+// start starts zoomstream in a folder of its own and with free ports. Its environment is the given
+// one only.
 func start(t *testing.T, environ []string, args ...string) *program {
 	t.Helper()
 	return startBy(t, []string{os.Args[0]}, environ, args...)
 }
 
-// startBy is start with what is to be run before the arguments.
+// startBy is start with a command in front of the program.
 func startBy(t *testing.T, command, environ []string, args ...string) *program {
 	t.Helper()
 	line := append(command, args...)
@@ -85,7 +85,7 @@ func startBy(t *testing.T, command, environ []string, args ...string) *program {
 	return p
 }
 
-// exit waits for the end and checks the exit code.
+// exit waits for the process to end, and checks the exit code.
 func (p *program) exit(code int) {
 	p.t.Helper()
 	select {
@@ -98,7 +98,7 @@ func (p *program) exit(code int) {
 	}
 }
 
-// killedBy waits for the end and checks that it was the signal's, not its own.
+// killedBy waits for the process to end, and checks that the signal ended it.
 func (p *program) killedBy(s syscall.Signal) {
 	p.t.Helper()
 	<-p.exited
@@ -114,7 +114,7 @@ func (p *program) signal(s os.Signal) {
 	}
 }
 
-// says waits until an output holds a text.
+// says waits until an output contains a text.
 func (p *program) says(o *syncbuf.Buffer, text string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(o.String(), text); time.Sleep(5 * time.Millisecond) {
@@ -136,7 +136,7 @@ const (
 	testSecret       = "client-secret-must-not-leak"
 )
 
-// startZoom starts a simulated Zoom and returns it with the settings for it.
+// startZoom starts a simulated Zoom and returns it with the settings that lead to it.
 func startZoom(t *testing.T) (*zoomsim.Sim, []string) {
 	t.Helper()
 	sim := zoomsim.New(zoomsim.Options{ClientID: "client-must-not-leak", ClientSecret: testSecret, AccountID: "account"})
@@ -150,8 +150,8 @@ func startZoom(t *testing.T) (*zoomsim.Sim, []string) {
 	}
 }
 
-// startNATS starts a nats-server from the repository's nats.conf, on a free
-// port and a folder of its own.
+// startNATS starts a nats-server with the repository's nats.conf, on a free port and in a folder of
+// its own.
 func startNATS(t *testing.T) *server.Server {
 	t.Helper()
 	options, err := server.ProcessConfigFile("../../nats.conf")
@@ -173,8 +173,8 @@ func await(t *testing.T, sim *zoomsim.Sim) {
 
 const gapSubject = "zoom._bridge.gap"
 
-// bodies reads the whole stream ZOOM, once it holds at least so many messages: those of Zoom's
-// frames, and no gap marker or alarm, which may come whenever the machine is slow.
+// bodies waits until the stream ZOOM has at least so many messages with Zoom's frames, and returns
+// their bodies. It leaves out gap markers and alarms, which may come whenever the machine is slow.
 func bodies(t *testing.T, url string, atLeast int) []string {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true))
@@ -199,7 +199,7 @@ func bodies(t *testing.T, url string, atLeast int) []string {
 		}
 		if err == nil {
 			count := 0
-			messages = 0 // State.Msgs is older than the subjects' counts
+			messages = 0 // State.Msgs is older than the counts of the subjects
 			for subject, n := range info.State.Subjects {
 				messages += int(n)
 				if ofFrames(subject) {
@@ -294,9 +294,8 @@ func TestCredentialsThatNeverWork(t *testing.T) {
 	}
 }
 
-// TestRunAndStop runs the program against NATS from nats.conf and stops it
-// amid the traffic: what Zoom wrote is stored, or waits on disk for the next run if
-// NATS is slow.
+// TestRunAndStop runs the program on nats.conf and stops it under load. Everything that Zoom wrote
+// is stored, or waits on disk for the next run if NATS is slow.
 func TestRunAndStop(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		nats := startNATS(t)
@@ -316,7 +315,7 @@ func TestRunAndStop(t *testing.T) {
 		traffic.Wait()
 		sum := sim.Summary(testSubscription)
 		for deadline := time.Now().Add(10 * time.Second); sum.Open > 0 && time.Now().Before(deadline); sum = sim.Summary(testSubscription) {
-			time.Sleep(5 * time.Millisecond) // until then, what it has written last is not counted
+			time.Sleep(5 * time.Millisecond) // what it wrote last is not counted before
 		}
 		if strings.Contains(p.stderr.String(), "stays in the spool") {
 			next := start(t, settings, "run")
@@ -324,7 +323,7 @@ func TestRunAndStop(t *testing.T) {
 			next.signal(s)
 			next.exit(exitOK)
 		}
-		// The write that the end interrupted counts as lost, and may have arrived.
+		// The write that the stop interrupted counts as lost, but may have arrived.
 		if got := len(bodies(t, nats.ClientURL(), 1)); got != int(sum.Written) && got != int(sum.Written)+min(1, int(sum.Lost)) {
 			t.Errorf("%s: Zoom wrote %d events and lost %d, %d are stored", s, sum.Written, sum.Lost, got)
 		}
@@ -334,8 +333,8 @@ func TestRunAndStop(t *testing.T) {
 	}
 }
 
-// TestEmbeddedSurvivesKill kills the program with its embedded server: what was
-// acknowledged is there when it starts again.
+// TestEmbeddedSurvivesKill kills the program and its embedded server: what was acknowledged is
+// there after a restart.
 func TestEmbeddedSurvivesKill(t *testing.T) {
 	t.Parallel()
 	port := natstest.Port(t)
@@ -346,7 +345,7 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	total := 0
 	for range 3 {
 		p := start(t, settings, "run")
-		p.says(&p.stderr, "connected to Zoom") // the simulator may not have noticed the end of the one before yet
+		p.says(&p.stderr, "connected to Zoom") // the simulator may not have noticed yet that the previous connection ended
 		for range 50 {
 			total++
 			sim.Emit(testSubscription, zoomsim.Event{Body: fmt.Appendf(nil, `{"event":"meeting.started","n":%d}`, total)})
@@ -371,8 +370,7 @@ func TestEmbeddedSurvivesKill(t *testing.T) {
 	}
 }
 
-// startPaused starts a program that holds one event, which its NATS is no
-// longer there to take.
+// startPaused starts a program that holds one event, after its NATS has stopped.
 func startPaused(t *testing.T, settings ...string) *program {
 	t.Helper()
 	nats := startNATS(t)
@@ -387,7 +385,8 @@ func startPaused(t *testing.T, settings ...string) *program {
 	return p
 }
 
-// TestSecondSignalEndsAtOnce stops a program that cannot store what it holds.
+// TestSecondSignalEndsAtOnce: a second signal ends a program at once that cannot store what it
+// holds.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := startPaused(t)
@@ -397,7 +396,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p.killedBy(syscall.SIGTERM)
 }
 
-// TestStopWithoutNATS leaves on disk what is received.
+// TestStopWithoutNATS: a stop without NATS keeps what was received on disk.
 func TestStopWithoutNATS(t *testing.T) {
 	t.Parallel()
 	p := startPaused(t)
@@ -408,7 +407,7 @@ func TestStopWithoutNATS(t *testing.T) {
 	}
 }
 
-// TestStopWithoutNATSAndDisk says what is lost.
+// TestStopWithoutNATSAndDisk: a stop without NATS and disk says what is lost.
 func TestStopWithoutNATSAndDisk(t *testing.T) {
 	t.Parallel()
 	p := startPaused(t, "ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")

@@ -1,6 +1,6 @@
 //go:build unix && !race
 
-// Not with the race detector, which would not see the examples' processes.
+// Excluded under the race detector, which would not see the examples' processes.
 
 package main
 
@@ -26,18 +26,19 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// exampleWorld is what the examples read from: a simulated Zoom, and zoomstream with its embedded NATS server. They have
-// no login there, as on a developer's machine.
+// exampleWorld is what the examples read from: a simulated Zoom, and zoomstream with its embedded
+// NATS server. They connect without a login, as on a developer's machine.
 type exampleWorld struct {
 	sim *zoomsim.Sim
 	js  jetstream.JetStream
 	url string
-	bin string // folder of the examples in Go
+	bin string // folder of the examples' Go programs
 }
 
 const exampleSecret = "secret-token"
 
-// TestExamples runs each example against the real program. Each has events of its own, and passes over those of the others.
+// TestExamples runs each example against the real program. Each has events of its own, and ignores
+// those of the others.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -69,8 +70,9 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// emit sends the events numbered from to below to, of the given number of meetings in turn. An event's message id begins
-// with <who>-<number>: and its meeting is <who>-<number modulo meetings>.
+// emit sends the events numbered from (inclusive) to to (exclusive), of so many meetings in turn.
+// An event's message id begins with <who>-<number>:, and its meeting is <who>-<number modulo
+// meetings>.
 func (w *exampleWorld) emit(who string, from, to, meetings int) {
 	for n := from; n < to; n++ {
 		w.sim.Emit(testSubscription, zoomsim.Event{
@@ -104,7 +106,8 @@ func (w *exampleWorld) start(t *testing.T, dir, name string, args ...string) *ex
 	return r
 }
 
-// until waits for a fact about a running example.
+// until waits up to a minute until holds reports true. It fails the test if the example ends
+// before.
 func (r *exampleRun) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
@@ -124,7 +127,7 @@ func (r *exampleRun) kill() {
 	<-r.exited
 }
 
-// stop ends it as a supervisor does.
+// stop ends the example as a supervisor does.
 func (r *exampleRun) stop(t *testing.T) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -136,10 +139,10 @@ func (r *exampleRun) stop(t *testing.T) {
 	}
 }
 
-// exampleLine is a line of an example's file.
+// exampleLine is a line of the file that an example writes.
 type exampleLine struct{ ID, Object, Key string }
 
-// exampleLines reads the whole lines of a file whose ids are those of emit for who.
+// exampleLines reads the complete lines of a file whose ids are those of emit for who.
 func exampleLines(t *testing.T, path, who string) (lines []exampleLine) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -158,7 +161,7 @@ func exampleLines(t *testing.T, path, who string) (lines []exampleLine) {
 	return lines
 }
 
-// tear leaves the beginning of a line in a file, as a crash may.
+// tear leaves an incomplete line at the end of a file, as a crash may.
 func tear(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -171,7 +174,8 @@ func tear(t *testing.T, path string) {
 	}
 }
 
-// durable: a line for each event in the stream's order, also after kill -9 in the middle, and when all come again.
+// durable: each event has one line, in the stream's order, also after kill -9 half-way, and when
+// all events are delivered again.
 func (w *exampleWorld) durable(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "go-durable.jsonl")
@@ -201,7 +205,7 @@ func (w *exampleWorld) durable(t *testing.T) {
 	}
 }
 
-// workers: one of three is killed. All of a meeting's events are in one file, in order.
+// workers: one of three workers is killed. All events of a meeting are in one file, in order.
 func (w *exampleWorld) workers(t *testing.T) {
 	const workers, meetings, half, all = 3, 12, 60, 120
 	dir := t.TempDir()
@@ -259,8 +263,8 @@ func (w *exampleWorld) workers(t *testing.T) {
 	}
 }
 
-// node: the handler gets all events, finds their signatures right, and nothing else. It is slow: all of them together
-// take it longer than a message may be unacknowledged.
+// node: the handler gets each event with a valid signature, and nothing else. It is slow: for all
+// events together it takes longer than a message may stay unacknowledged.
 func (w *exampleWorld) node(t *testing.T) {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -307,7 +311,7 @@ func (w *exampleWorld) node(t *testing.T) {
 	}
 }
 
-// python: a row for each message, also when all come again.
+// python: each message has one row, also when all are delivered again.
 func (w *exampleWorld) python(t *testing.T) {
 	if out, err := exec.Command("python3", "-c", "import nats, sqlite3").CombinedOutput(); err != nil {
 		t.Skipf("not run: there is no python3 that can import nats (%v) %s", err, out)

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -101,7 +101,7 @@ func TestFindNothing(t *testing.T) {
 	}
 }
 
-// TestFindWaiting tells of what is not in the stream yet.
+// TestFindWaiting: find says when an event may not be in the stream yet.
 func TestFindWaiting(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -112,7 +112,7 @@ func TestFindWaiting(t *testing.T) {
 	}
 	defer nc.Close()
 	var mu sync.Mutex
-	var there []string // replicas know of each other: who asks waits for all of them
+	var there []string // find waits for the answers of all known replicas, so they must know each other first
 	serve := func(name string, p zstatus.Outbox, gone ...zstatus.Other) {
 		t.Helper()
 		stop, err := zstatus.Serve(nc, zstatus.ServiceOptions{Bucket: "zoomstream", Replica: name, Nonce: name, Version: "dev", Status: func(bool) *zstatus.Replica {
@@ -159,7 +159,7 @@ func TestFindWaiting(t *testing.T) {
 	}
 }
 
-// TestFindOfRun finds what a connector has stored, and what it could not store.
+// TestFindOfRun: find shows what a real connector has stored, and what it could not store.
 func TestFindOfRun(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
@@ -171,7 +171,7 @@ func TestFindOfRun(t *testing.T) {
 	body := fmt.Appendf(nil, `{"event":"meeting.started","event_ts":%d,"payload":{"object":{"uuid":%q}}}`, time.Now().Add(-90*time.Second).UnixMilli(), testMeeting)
 	sim.Emit(testSubscription, zoomsim.Event{Body: body, TrackingID: tracking, Repeat: 3})
 	sim.Emit(testSubscription, zoomsim.Event{Body: zoomsim.Body("recording.completed"), TrackingID: tracking})
-	sim.Emit(testSubscription, zoomsim.Event{Body: []byte(`{"payload":{"object":{"uuid":"` + testMeeting + `"}}}`), TrackingID: tracking}) // no event
+	sim.Emit(testSubscription, zoomsim.Event{Body: []byte(`{"payload":{"object":{"uuid":"` + testMeeting + `"}}}`), TrackingID: tracking}) // not an event
 	bodies(t, url, 3)
 
 	p := start(t, settings, "find", "%252Bq%252F7Zk1dQvGm0yT4nB9x3A%253D%253D", "--json")

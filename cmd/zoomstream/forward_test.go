@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the command does is tested with it in its package.
+// Excluded under the race detector: the command's package is tested with it.
 
 package main
 
@@ -24,8 +24,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// TestForward has processes deliver: one that is killed, its standby, and one for the dead
-// letters.
+// TestForward has three processes deliver: one that is killed, its standby, and one that sends the
+// dead letters again.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -55,7 +55,7 @@ func TestForward(t *testing.T) {
 	store("a", "poison", "b")
 	first := start(t, settings, append(args, "--metrics=127.0.0.1:0")...)
 	first.says(&first.stderr, `"code":"forward.dead"`)
-	for range 5 { // the poison three times
+	for range 5 { // three attempts for the poison
 		<-asked
 	}
 	forwardMetrics(t, first)
@@ -84,7 +84,7 @@ func TestForward(t *testing.T) {
 		t.Error(text)
 	}
 	last := start(t, settings, args...)
-	last.says(&last.stderr, `"code":"forward.active"`) // once the pin of the killed one expires
+	last.says(&last.stderr, `"code":"forward.active"`) // once the killed one's pin expires
 	for body := ""; body != "d"; {
 		body = <-asked
 	}
@@ -92,7 +92,7 @@ func TestForward(t *testing.T) {
 	last.exit(exitOK)
 	mu.Lock()
 	defer mu.Unlock()
-	if text := strings.Join(got, " "); text != "a b c poison d" && text != "a b c poison c d" { // c may not have been acknowledged
+	if text := strings.Join(got, " "); text != "a b c poison d" && text != "a b c poison c d" { // c may not have been acknowledged before the kill
 		t.Errorf("delivered is %s", text)
 	}
 	for _, p := range []*program{first, standby, other, last} {
@@ -102,8 +102,8 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// forwardMetrics compares the metrics with the documented ones and, once the poison and both
-// events are through, their values.
+// forwardMetrics: the metrics are the documented ones, and have the right values once the poison
+// and both events are through.
 func forwardMetrics(t *testing.T, p *program) {
 	t.Helper()
 	documented := regexp.MustCompile("(?m)^\\| `(zoomstream_forward_\\w+)`").FindAllStringSubmatch(readDoc(t, consumersPage), -1)
@@ -132,7 +132,7 @@ func forwardMetrics(t *testing.T, p *program) {
 	}
 }
 
-// TestForwardErrors has the exit code tell what is wrong.
+// TestForwardErrors: the exit code tells what is wrong.
 func TestForwardErrors(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
@@ -162,7 +162,7 @@ func TestForwardErrors(t *testing.T) {
 	}
 }
 
-// TestForwardReadsItsSecretAgain at SIGHUP, and signs the next event with it.
+// TestForwardReadsItsSecretAgain: after SIGHUP, the next event is signed with the new secret.
 func TestForwardReadsItsSecretAgain(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)

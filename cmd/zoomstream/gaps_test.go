@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -46,7 +46,7 @@ func newShelf(t *testing.T) *shelf {
 	return s
 }
 
-// store stores a message, after the duplicate window if need be.
+// store stores a message, and waits for the end of the duplicate window if it has to.
 func (s *shelf) store(subject string, header nats.Header, body []byte) {
 	s.t.Helper()
 	for stored := false; !stored; {
@@ -67,7 +67,7 @@ func (s *shelf) storeGap(g message.Gap) {
 	s.store(gapSubject, nats.Header{nats.MsgIdHdr: {g.ID}}, body)
 }
 
-// run runs a command against the shelf's server to its end.
+// run runs a command against the shelf's server to its end, and checks the exit code.
 func (s *shelf) run(code int, args ...string) *program {
 	s.t.Helper()
 	p := start(s.t, []string{"NATS_URL=" + s.url}, args...)
@@ -80,7 +80,7 @@ var (
 	storedLater = regexp.MustCompile(`([+] *|_to_stored_s": )[0-9.]+( s)?`)
 )
 
-// timeless replaces the times at which the test has stored its messages.
+// timeless replaces the times at which the test stored its messages.
 func timeless(text string, began time.Time) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -153,14 +153,14 @@ func TestGapsErrors(t *testing.T) {
 	}
 }
 
-// TestGapsErrorsAsJSON has whoever reads standard output only see them, too.
+// TestGapsErrorsAsJSON: with --json, standard output has the errors too.
 func TestGapsErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
 	wants := map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"}
 	for at, want := range wants {
-		asked := make(map[string]*program) // all at once: each waits for a NATS that is not there
+		asked := make(map[string]*program) // all at once, since each waits for a NATS that does not exist
 		for _, command := range []string{"status", "gaps", "find x", "tail", "tail --follow"} {
 			asked[command] = start(t, []string{"NATS_URL=" + at}, append(strings.Fields(command), "--json")...)
 		}
@@ -192,7 +192,7 @@ func TestGapsHelp(t *testing.T) {
 	}
 }
 
-// TestGapsOfRun has a connector lose its connection, and lists the gap.
+// TestGapsOfRun: gaps lists the gap of a real connector that lost its connection.
 func TestGapsOfRun(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: the handovers are tested with it elsewhere.
+// Excluded under the race detector: the handovers are tested with it elsewhere.
 
 package main
 
@@ -26,7 +26,7 @@ import (
 
 const manifests = "../../deploy/kubernetes"
 
-// manifest is what is looked at of deployment.yaml.
+// manifest has the parts of deployment.yaml that the tests look at.
 type manifest struct {
 	Spec struct {
 		Replicas int
@@ -89,7 +89,7 @@ func readManifest(t *testing.T) *manifest {
 	return m
 }
 
-// TestManifests compares the manifests with the program.
+// TestManifests: the manifests fit the program and one another.
 func TestManifests(t *testing.T) {
 	t.Parallel()
 	settings := string(readDeploy(t, "kubernetes/base/zoomstream.yaml"))
@@ -142,12 +142,12 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// kubernetes does with processes what Kubernetes does with the pods of the manifests.
+// kubernetes runs processes the way Kubernetes runs the pods of the manifests.
 type kubernetes struct {
 	*fleet
 	*manifest
-	volumes string       // folder of what is mounted
-	secret  atomic.Value // the app's client secret, as Zoom has it
+	volumes string       // folder of the mounted volumes
+	secret  atomic.Value // the app's client secret, as Zoom knows it
 }
 
 func newKubernetes(t *testing.T) *kubernetes {
@@ -166,7 +166,7 @@ func newKubernetes(t *testing.T) *kubernetes {
 		"wss://ws.zoom.us/ws?subscriptionId=your-subscription-id": values["ZOOM_WEBSOCKET_URL"],
 		"nats://nats.nats.svc:4222":                               nats,
 		"stream_replicas: 3":                                      "stream_replicas: 1",
-		"nats_creds: ":                                            "# ", // this NATS asks for none
+		"nats_creds: ":                                            "# ", // this NATS needs no credentials
 		"/run/secrets/zoomstream/":                                k.volumes + "/secrets/",
 		"data_dir: /var/lib/zoomstream/":                          "data_dir: volume/", // see create
 		"0.0.0.0:8480":                                            "127.0.0.1:0",
@@ -183,7 +183,7 @@ func newKubernetes(t *testing.T) *kubernetes {
 	return k
 }
 
-// tokenEndpoint is Zoom's, with a client secret that can be changed.
+// tokenEndpoint returns the URL of a token endpoint whose client secret can be changed.
 func (k *kubernetes) tokenEndpoint(simulated string) string {
 	to, err := url.Parse(simulated)
 	if err != nil {
@@ -203,7 +203,8 @@ func (k *kubernetes) tokenEndpoint(simulated string) string {
 	return server.URL + to.Path
 }
 
-// mountSecret does as the kubelet does: a new folder, and one link that is swapped.
+// mountSecret mounts a version of the secret as the kubelet does: in a new folder, by swapping one
+// link.
 func (k *kubernetes) mountSecret(version, secret string) {
 	k.t.Helper()
 	mode := os.FileMode(0)
@@ -227,7 +228,7 @@ func (k *kubernetes) mountSecret(version, secret string) {
 	must(os.Rename(filepath.Join(k.volumes, "secrets", "..data_tmp"), filepath.Join(k.volumes, "secrets", "..data")))
 }
 
-// create starts a pod, and waits until it is ready.
+// create starts a pod and waits until it is ready.
 func (k *kubernetes) create() *member {
 	k.t.Helper()
 	k.started++
@@ -240,7 +241,7 @@ func (k *kubernetes) create() *member {
 	if err := os.Mkdir(volume, 0o700); err != nil {
 		k.t.Fatal(err)
 	}
-	if err := os.Chmod(volume, 0o777); err != nil { // as an emptyDir
+	if err := os.Chmod(volume, 0o777); err != nil { // like an emptyDir
 		k.t.Fatal(err)
 	}
 	pod := &member{start(k.t, append(k.settings, "ZOOMSTREAM_REPLICA="+name, "ZOOMSTREAM_DATA_DIR="+filepath.Join(volume, "data")), args...), name}
@@ -277,7 +278,7 @@ func (k *kubernetes) remove(pod *member) {
 	k.gone(pod)
 }
 
-// update replaces all pods, each by one that is ready before.
+// update replaces all pods. Each new pod is ready before it replaces an old one.
 func (k *kubernetes) update() {
 	k.t.Helper()
 	if u := k.Spec.Strategy.RollingUpdate; u.MaxSurge != 1 || u.MaxUnavailable != 0 {
@@ -290,8 +291,8 @@ func (k *kubernetes) update() {
 	}
 }
 
-// TestKubernetes updates, drains each node, and rotates the client secret, all under load:
-// nothing is lost.
+// TestKubernetes: under load, a rolling update, a drain of each node and a rotation of the client
+// secret lose nothing.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	k := newKubernetes(t)
@@ -302,7 +303,7 @@ func TestKubernetes(t *testing.T) {
 	k.flow(400)
 	k.flows(100)
 	k.update()
-	for _, drained := range append([]*member(nil), k.alive...) { // one after the other: the disruption budget
+	for _, drained := range append([]*member(nil), k.alive...) { // one at a time, because of the disruption budget
 		k.remove(drained)
 		k.create()
 		k.flows(100)
@@ -311,7 +312,7 @@ func TestKubernetes(t *testing.T) {
 	const rotated = "another-must-not-leak"
 	k.secret.Store(rotated)
 	k.mountSecret("2", rotated)
-	if _, err := k.sim.Do("rotate?for=1m"); err != nil { // what was fetched before is worthless after the next token
+	if _, err := k.sim.Do("rotate?for=1m"); err != nil { // older tokens are worthless after the next one is issued
 		t.Fatal(err)
 	}
 	k.flows(100)

@@ -14,7 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// natsFrom starts a nats-server from a file, on a port of its own.
+// natsFrom starts a nats-server from a configuration file, with the given folder and port. change
+// may change its options.
 func natsFrom(t *testing.T, file, dir string, port int, change func(*server.Options)) *server.Server {
 	t.Helper()
 	options, err := server.ProcessConfigFile(file)
@@ -26,9 +27,9 @@ func natsFrom(t *testing.T, file, dir string, port int, change func(*server.Opti
 	return natstest.Start(t, options)
 }
 
-// TestLeafNode has replicas at a leaf node keep everything at the hub, which goes away and
-// comes back. The leaf has a stream of the same name and subjects, which is none of theirs,
-// and acknowledges every event sooner.
+// TestLeafNode: replicas at a leaf node keep everything at the hub, even if the hub goes away and
+// comes back. The leaf has a stream of its own with the same name and subjects, which acknowledges
+// every event sooner. They must not use it.
 func TestLeafNode(t *testing.T) {
 	t.Parallel()
 	hubDir, hubPort, leafPort := t.TempDir(), natstest.Port(t), natstest.Port(t)

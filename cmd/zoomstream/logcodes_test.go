@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestLogCodes wants an event code in every line that is logged, and each of them
-// in docs/logs.md.
+// TestLogCodes: every line that is logged has an event code, and docs/logs.md lists exactly these
+// codes.
 func TestLogCodes(t *testing.T) {
 	const root = "../.."
 	text, err := os.ReadFile(root + "/docs/logs.md")
@@ -76,7 +76,7 @@ func calls(call *ast.CallExpr, names ...string) bool {
 	return ok && slices.Contains(names, selector.Sel.Name)
 }
 
-// chain visits the calls of a.b().c() from the last to the first.
+// chain calls visit for the calls of a.b().c(), from the last to the first.
 func chain(call *ast.CallExpr, visit func(*ast.CallExpr)) {
 	for call != nil {
 		visit(call)
@@ -88,7 +88,7 @@ func chain(call *ast.CallExpr, visit func(*ast.CallExpr)) {
 	}
 }
 
-// logs reports whether a chain of calls begins with a level or hands on an event.
+// logs reports whether a chain of calls begins with a log level, or passes a log event on.
 func logs(last *ast.CallExpr) (is bool) {
 	chain(last, func(call *ast.CallExpr) {
 		is = is || calls(call, "Trace", "Debug", "Info", "Warn", "Error", "event") && len(call.Args) != 1

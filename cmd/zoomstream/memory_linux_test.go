@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// TestMemoryLimit runs in a control group that limits memory.
+// TestMemoryLimit runs the program in a control group that limits memory.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	group, limit := "/sys/fs/cgroup/memory/zoomstream-test", "memory.limit_in_bytes"
-	if _, err := os.Stat(filepath.Dir(group)); err != nil { // the second version
+	if _, err := os.Stat(filepath.Dir(group)); err != nil { // version 2 of control groups
 		group, limit = "/sys/fs/cgroup/zoomstream-test", "memory.max"
 	}
 	if err := os.Mkdir(group, 0o700); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestGeneratedMessages compares the tables and examples of docs/messages.md with package
-// message: names, JSON and comments. "make readme" writes them.
+// TestGeneratedMessages compares the tables and examples in docs/messages.md with the names, JSON
+// and comments of package message. "make readme" writes them.
 func TestGeneratedMessages(t *testing.T) {
 	source := messagesource.Parse(t, "../../message")
 	at := time.Date(2026, 11, 21, 10, 0, 0, 100_000_000, time.UTC)
@@ -57,7 +57,7 @@ func TestGeneratedMessages(t *testing.T) {
 		example(t, order(alarm.Msg("zoom"), "45")))
 }
 
-// headerTable has the headers in a group of constants.
+// headerTable returns a table of the headers in a group of constants.
 func headerTable(all []messagesource.Constant) string {
 	var b strings.Builder
 	b.WriteString("| header | in Go | value |\n|---|---|---|\n")
@@ -67,7 +67,7 @@ func headerTable(all []messagesource.Constant) string {
 	return b.String() + "\n"
 }
 
-// valueTable has the values in a group of constants.
+// valueTable returns a table of the values in a group of constants.
 func valueTable(of string, all []messagesource.Constant) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | |\n|---|---|\n", of)
@@ -77,7 +77,7 @@ func valueTable(of string, all []messagesource.Constant) string {
 	return b.String() + "\n"
 }
 
-// memberTable has the members of a body in JSON.
+// memberTable returns a table of the members of a JSON body.
 func memberTable(all []messagesource.Member) string {
 	kinds := map[string]string{"string": "text", "GapCause": "text", "Time": "time, RFC 3339", "int64": "number", "uint64": "number", "bool": "boolean"}
 	var b strings.Builder
@@ -88,7 +88,7 @@ func memberTable(all []messagesource.Member) string {
 	return b.String() + "\n"
 }
 
-// example shows a message, a JSON body indented.
+// example returns a message as text, with a JSON body indented.
 func example(t *testing.T, msg *nats.Msg) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -16,7 +16,7 @@ func TestGeneratedMetrics(t *testing.T) {
 	compareGenerated(t, operatingPage, "metrics", metricsTable(t))
 }
 
-// metricsTable has a row for each metric of the program's own.
+// metricsTable has a row for each of the program's own metrics.
 func metricsTable(t *testing.T) string {
 	t.Helper()
 	now := time.Now()

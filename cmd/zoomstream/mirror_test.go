@@ -1,6 +1,6 @@
 //go:build unix && !race
 
-// Without the race detector, as the link is, by which the clusters are joined.
+// Excluded under the race detector, because the link that joins the clusters is.
 
 package main
 
@@ -20,15 +20,15 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestSecondCluster has a second cluster keep a mirror of the stream, as deploy/nats makes it. The link between them is
-// cut and mended while a replica publishes: in the end both streams are the same, and a consumer of the mirror has
-// every event once, in order.
+// TestSecondCluster has a second cluster keep a mirror of the stream, as described in deploy/nats.
+// A replica publishes while the link between them is cut and mended. In the end both streams are
+// the same, and a consumer of the mirror has every event once, in order.
 func TestSecondCluster(t *testing.T) {
 	t.Parallel()
 	leafPort := natstest.Port(t)
 	hub := natsFrom(t, "../../deploy/nats/hub.conf", t.TempDir(), -1, func(o *server.Options) {
 		o.LeafNode.Port, o.SyncAlways = leafPort, false
-		o.LeafNode.NoAdvertise = true // else there is a way around the link
+		o.LeafNode.NoAdvertise = true // otherwise the servers find a way around the link
 	})
 	joined := newLink(t, fmt.Sprint("127.0.0.1:", leafPort))
 	second := natsFrom(t, "../../deploy/nats/second.conf", t.TempDir(), -1, func(o *server.Options) {
@@ -59,13 +59,13 @@ func TestSecondCluster(t *testing.T) {
 	read := take(t, consumer)
 
 	joined.cut(true)
-	f.flows(200) // what was on its way has arrived or is lost
+	f.flows(200) // by now, what was in flight has arrived or is lost
 	stopped := lastSequence(t, there)
 	f.flows(400)
 	if now := lastSequence(t, there); now != stopped || lastSequence(t, f.js) < stopped+400 {
 		t.Fatalf("the link is cut, and the mirror went from %d to %d", stopped, now)
 	}
-	read = append(read, take(t, consumer)...) // it goes on with what is there
+	read = append(read, take(t, consumer)...) // continues with what is there
 	if last := read[len(read)-1]; last != stopped {
 		t.Errorf("the consumer has message %d, and the mirror ends with %d", last, stopped)
 	}
@@ -83,7 +83,7 @@ func TestSecondCluster(t *testing.T) {
 	if !strings.Contains(asked.stdout.String(), "meeting.started") {
 		t.Errorf("tail at the second cluster says: %s%s", &asked.stdout, &asked.stderr)
 	}
-	if forged, err := live.NextMsg(10 * time.Second); err != nil || forged.Header != nil { // which the hub never gets
+	if forged, err := live.NextMsg(10 * time.Second); err != nil || forged.Header != nil { // the hub never gets it
 		t.Errorf("the second cluster delivers %v, %v", forged, err)
 	}
 	if event, err := live.NextMsg(10 * time.Second); err != nil || event.Header == nil {
@@ -111,7 +111,7 @@ func TestSecondCluster(t *testing.T) {
 	}
 }
 
-// mirrorOf makes the mirror of deploy/nats.
+// mirrorOf creates the mirror of deploy/nats.
 func mirrorOf(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	t.Helper()
 	text, err := os.ReadFile("../../deploy/nats/mirror.json")
@@ -138,7 +138,7 @@ func lastSequence(t *testing.T, js jetstream.JetStream) uint64 {
 	return stream.CachedInfo().State.LastSeq
 }
 
-// follows waits until the mirror has what the stream has now.
+// follows waits until the mirror has everything that the stream has now.
 func follows(t *testing.T, origin, mirror jetstream.JetStream) {
 	t.Helper()
 	want := lastSequence(t, origin)
@@ -149,7 +149,7 @@ func follows(t *testing.T, origin, mirror jetstream.JetStream) {
 	}
 }
 
-// take returns the numbers of all messages that a consumer has for now, and acknowledges them.
+// take acknowledges all messages that a consumer has at the moment, and returns their numbers.
 func take(t *testing.T, consumer jetstream.Consumer) (numbers []uint64) {
 	t.Helper()
 	for {
@@ -177,7 +177,7 @@ func take(t *testing.T, consumer jetstream.Consumer) (numbers []uint64) {
 	}
 }
 
-// whole is every message of the stream.
+// whole returns every message of the stream.
 func whole(t *testing.T, js jetstream.JetStream) (all []*jetstream.RawStreamMsg) {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), "ZOOM")

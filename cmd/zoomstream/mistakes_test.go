@@ -21,16 +21,17 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 )
 
-// mistake is something that people get wrong, and what the answer must say of it and must not.
-// In it, $DIR is a folder with mistakeFiles, $WEB and $HTTPS are servers with mistakeAnswers, $NOHOST is the address of the
-// former, $PROXY refuses, $NATS and $LOCKED are NATS servers, and at $NOBODY nobody listens.
+// mistake is something that people get wrong, and what the program's answer must and must not
+// contain. $DIR is a folder with mistakeFiles; $WEB and $HTTPS are servers with mistakeAnswers, and
+// $NOHOST is the address of $WEB; $PROXY refuses; $NATS and $LOCKED are NATS servers; nobody
+// listens at $NOBODY.
 type mistake struct {
-	environ string   // NAME=value, separated by " & ", over settings that are right; an empty value takes one away
+	environ string   // NAME=value, separated by " & ", on top of valid settings; an empty value removes one
 	args    string   // separated by spaces
 	code    int      // exit code
-	want    []string // in what is printed
-	not     []string // nor "must-not-leak", ever
-	process bool     // it needs the environment of a process of its own
+	want    []string // texts that the output must contain
+	not     []string // texts that it must not contain; "must-not-leak" never
+	process bool     // needs a process of its own, for its environment
 }
 
 var mistakeFiles = map[string]string{
@@ -52,7 +53,7 @@ var mistakeFiles = map[string]string{
 	"nats/context/homeless.json": `{"url": "nats://127.0.0.1:1", "creds": "/no/such/file.creds"}`,
 }
 
-// mistakeAnswers are those of a token endpoint, or of who answers in its place.
+// mistakeAnswers are the answers of a token endpoint, or of something else in its place.
 var mistakeAnswers = map[string]struct {
 	status     int
 	kind, body string
@@ -74,7 +75,7 @@ var mistakeAnswers = map[string]struct {
 }
 
 var mistakes = []mistake{
-	// The command line.
+	// Mistakes on the command line.
 	{args: "runn", code: exitUsage, want: []string{`did you mean "run"`}},
 	{args: "run --lease-tll=3s", code: exitUsage, want: []string{"--lease-tll", `did you mean "--lease-ttl"`}},
 	{args: "run --zoom-client-secret must-not-leak must-not-leak", code: exitUsage, want: []string{"unexpected argument ***"}},
@@ -87,7 +88,7 @@ var mistakes = []mistake{
 	{args: "status --interval=0s", code: exitUsage, want: []string{"--interval=0s is not above 0"}},
 	{args: "tail --kind=events", code: exitUsage, want: []string{"--kind=events is none of event, gap, alarm, malformed"}},
 
-	// Names of settings.
+	// Mistakes in the names of settings.
 	{environ: "ZOOM_CLIENT_ID= & ZOOM_CLIENT_SECRET=", args: "run", code: exitConfig, want: []string{"not set: ZOOM_CLIENT_ID, ZOOM_CLIENT_SECRET", "App Credentials", "zoomstream demo"}, not: []string{"ZOOM_WEBSOCKET_URL"}},
 	{environ: "ZOOMSTREAM_STREM=must-not-leak", args: "config check", code: exitConfig, want: []string{"ZOOMSTREAM_STREM (environment)", "did you mean ZOOMSTREAM_STREAM?"}},
 	{environ: "ZOOM_CLIENTID=must-not-leak", args: "config check", code: exitConfig, want: []string{"ZOOM_CLIENTID", "did you mean ZOOM_CLIENT_ID?"}},
@@ -99,7 +100,7 @@ var mistakes = []mistake{
 	{environ: "NATS_CERDS=x", args: "config check", code: exitConfig, want: []string{"did you mean NATS_CREDS?"}},
 	{environ: "NATS_TIMEOUT=5s & NATS_URI=x & NATS_URL=nats://a", args: "config check", code: exitOK, want: []string{"The settings can work"}},
 
-	// Values.
+	// Mistakes in values.
 	{environ: "ZOOMSTREAM_LEASE_TTL=15", args: "config check", code: exitConfig, want: []string{`ZOOMSTREAM_LEASE_TTL (environment) is "15"`, "for example 15s"}},
 	{args: "config check --spool-max=1G", code: exitConfig, want: []string{`ZOOMSTREAM_SPOOL_MAX (flag --spool-max) is "1G"`, "1GiB"}},
 	{environ: "ZOOMSTREAM_HTTP_ADDR=8480", args: "config check", code: exitConfig, want: []string{`is "8480"`, "127.0.0.1:8480"}},
@@ -117,7 +118,7 @@ var mistakes = []mistake{
 	{environ: "NATS_URL=nats://a & NATS_USER=u & NATS_PASSWORD=must-not-leak & NATS_TOKEN=must-not-leak", args: "config check", code: exitConfig, want: []string{"NATS_TOKEN", "together with NATS_USER", "choose one"}},
 	{environ: "ZOOMSTREAM_FORWARD_SECRET=", args: "forward --to=http://127.0.0.1:1/", code: exitConfig, want: []string{"ZOOMSTREAM_FORWARD_SECRET", "not set"}},
 
-	// Files.
+	// Mistakes with files.
 	{environ: "ZOOM_CLIENT_SECRET= & ZOOM_CLIENT_SECRET_FILE=/run/secrets/no-such", args: "config check", code: exitConfig, want: []string{"ZOOM_CLIENT_SECRET_FILE", `"/run/secrets/no-such" cannot be read: no such file`}},
 	{environ: "ZOOM_CLIENT_SECRET= & ZOOM_CLIENT_SECRET_FILE=must-not-leak", args: "config check", code: exitConfig, want: []string{"ZOOM_CLIENT_SECRET_FILE", "not what is in it"}},
 	{environ: "ZOOM_CLIENT_SECRET= & ZOOM_CLIENT_SECRET_FILE=$DIR/empty", args: "config check", code: exitConfig, want: []string{`$DIR/empty" is empty`}},
@@ -140,7 +141,7 @@ var mistakes = []mistake{
 	{args: "config check --config=$DIR/unknown.yaml", code: exitConfig, want: []string{"client_secret (file $DIR/unknown.yaml:2)", "did you mean zoom_client_secret?"}},
 	{args: "config check --config=$DIR/value.yaml", code: exitConfig, want: []string{`ZOOMSTREAM_LEASE_TTL (file $DIR/value.yaml:3) is "15"`}},
 
-	// The token endpoint, and who answers in its place.
+	// Mistakes about the token endpoint, or something else that answers in its place.
 	{environ: "ZOOM_OAUTH_URL=$WEB/none", args: "doctor", code: exitFailure, want: []string{"$WEB/none (ZOOM_OAUTH_URL) answered HTTP 404", `"404 Not Found"`, "https://zoom.us/oauth/token"}},
 	{environ: "ZOOM_OAUTH_URL=$WEB/code", args: "doctor", code: exitFailure, want: []string{`HTTP 401, code 124: "Invalid access token."`, "fix: check ZOOM_OAUTH_URL"}},
 	{environ: "ZOOM_OAUTH_URL=$WEB/limit", args: "doctor", code: exitFailure, want: []string{`HTTP 429, code 429: "rate limit reached"`, "zoomstream waits"}},
@@ -162,13 +163,13 @@ var mistakes = []mistake{
 	{environ: "ZOOM_OAUTH_URL=https://zoom.invalid/oauth/token & HTTPS_PROXY=http://user:must-not-leak@$NOBODY", args: "doctor", code: exitFailure, process: true,
 		want: []string{"the proxy of HTTPS_PROXY cannot be reached", "connection refused"}},
 
-	// The endpoint of the subscription.
+	// Mistakes about the endpoint of the subscription.
 	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOBODY/ws?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"ws://$NOBODY/ws (ZOOM_WEBSOCKET_URL) cannot be reached", "connection refused", "HTTPS_PROXY"}},
 	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOHOST/none?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"HTTP 404", "check the subscriptionId in ZOOM_WEBSOCKET_URL"}},
 	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=ws://$NOHOST/portal?subscriptionId=sub-1", args: "doctor --connect", code: exitFailure, want: []string{"HTTP 200", "ws://$NOHOST/portal (ZOOM_WEBSOCKET_URL)", "captive portal"}},
 	{environ: "ZOOM_OAUTH_URL=$WEB/token & ZOOM_WEBSOCKET_URL=wss://zoom.invalid/ws?subscriptionId=sub-1 & HTTPS_PROXY=http://$PROXY", args: "doctor --connect", code: exitFailure, process: true, want: []string{"wss://zoom.invalid/ws (ZOOM_WEBSOCKET_URL)", "the proxy http://$PROXY (HTTPS_PROXY) refuses the connection to zoom.invalid:443: HTTP 407"}},
 
-	// NATS.
+	// Mistakes about NATS.
 	{environ: "NATS_URL=nats://user:must-not-leak@$NOBODY", args: "status", code: exitFailure, want: []string{"NATS at nats://$NOBODY", "connection refused", "NATS_URL is right"}},
 	{args: "status", code: exitFailure, want: []string{"does zoomstream run on this machine", "NATS_URL"}},
 	{environ: "NATS_URL=nats://$LOCKED", args: "tail", code: exitFailure, want: []string{"NATS_CREDS", "NATS_USER and NATS_PASSWORD"}},
@@ -183,7 +184,7 @@ var mistakes = []mistake{
 	{environ: "ZOOMSTREAM_HTTP_ADDR=0.0.0.0:0 & ZOOMSTREAM_NATS_ADDR=127.0.0.1:0 & ZOOMSTREAM_DATA_DIR=$DIR/run & ZOOM_OAUTH_URL=$WEB/client", args: "run", code: exitConfig, process: true, want: []string{"http.exposed", "other machines may reach the status page", "refused the credentials", "$WEB/client"}},
 }
 
-// TestMistakes makes every mistake as a user would.
+// TestMistakes makes each mistake as a user would.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	names := mistakeWorld(t)
@@ -224,7 +225,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// makeMistake runs zoomstream in this process, or in one of its own.
+// makeMistake runs zoomstream, in this process or in one of its own.
 func makeMistake(t *testing.T, environ, args []string, own bool) (code int, text string) {
 	if own {
 		p := start(t, environ, args...)
@@ -244,7 +245,7 @@ func replaceNames(text string, names map[string]string) string {
 	return text
 }
 
-// mistakeWorld makes the files and starts the servers.
+// mistakeWorld makes the files and starts the servers. It returns what the placeholders stand for.
 func mistakeWorld(t *testing.T) map[string]string {
 	dir := t.TempDir()
 	web := httptest.NewServer(http.HandlerFunc(answerMistake))
@@ -271,7 +272,7 @@ func mistakeWorld(t *testing.T) map[string]string {
 	return names
 }
 
-// answerMistake is a token endpoint, and a proxy that wants a login.
+// answerMistake answers as a token endpoint, or as a proxy that wants a login.
 func answerMistake(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect {
 		w.WriteHeader(http.StatusProxyAuthRequired)

@@ -14,8 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestEmbeddedToServer has a nats-server take over the store of the embedded one, as
-// docs/platform.md says: a second replica holds the connection meanwhile. Nothing is lost.
+// TestEmbeddedToServer moves the store of the embedded server to a nats-server, as described in
+// docs/platform.md, while a second replica holds the connection. Nothing is lost.
 func TestEmbeddedToServer(t *testing.T) {
 	t.Parallel()
 	port, data := natstest.Port(t), t.TempDir()
@@ -46,7 +46,7 @@ func TestEmbeddedToServer(t *testing.T) {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	natsFrom(t, file, filepath.Join(data, "nats"), port, func(o *server.Options) { o.SyncAlways = false }) // else a busy disk bounds the rate
+	natsFrom(t, file, filepath.Join(data, "nats"), port, func(o *server.Options) { o.SyncAlways = false }) // otherwise a busy disk limits the rate
 	second.says(&second.stderr, "straight to NATS again")
 	f.flows(100)
 	f.js = jetStream(t, u.String())

@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestReload changes a secret and the log level while it runs.
+// TestReload changes a secret and the log level of a running program.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	sim, zoom := startZoom(t)
@@ -52,7 +52,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("the connection did not stay: %+v", sum)
 	}
 
-	write(secret, testSecret+"\n") // and nobody says so
+	write(secret, testSecret+"\n") // no signal tells the program
 	if _, err := sim.Do("rotate?count=1"); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +75,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestSystemd is what systemd hears of a service: ready once it leads or stands by,
-// what it does, that it lives, and that it stops.
+// TestSystemd checks what the program tells systemd: that it is ready once it leads or stands by,
+// its status, that it is alive, and that it stops.
 func TestSystemd(t *testing.T) {
 	t.Parallel()
 	sim, zoom := startZoom(t)
@@ -119,7 +119,7 @@ func TestSystemd(t *testing.T) {
 	p.exit(exitOK)
 }
 
-// url waits until the program tells where its status page is.
+// url waits until the program says where its status page is.
 func (p *program) url() string {
 	p.t.Helper()
 	p.says(&p.stderr, `"code":"http.listening"`)
@@ -148,7 +148,7 @@ func getPage(t *testing.T, url string) (int, string) {
 	return answer.StatusCode, string(body)
 }
 
-// TestHTTP looks at a replica that waits for NATS, at a leader, and at a standby.
+// TestHTTP looks at the pages of a replica that waits for NATS, of a leader, and of a standby.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
 	sim, zoom := startZoom(t)

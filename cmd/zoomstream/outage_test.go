@@ -23,13 +23,13 @@ var (
 	soakFlag   = flag.Duration("soak", 8*time.Second, "how long TestSoak lasts")
 )
 
-// outage is a fleet of one whose NATS can go away.
+// outage is a fleet of one replica, whose NATS can go away.
 type outage struct {
 	*fleet
 	nats *server.Server
 	dir  string
 	port int
-	data string // folder of the replica
+	data string // the replica's data folder
 }
 
 func newOutage(t *testing.T) *outage {
@@ -44,7 +44,7 @@ func newOutage(t *testing.T) *outage {
 func (o *outage) down() { natstest.Stop(o.nats) }
 func (o *outage) up()   { o.nats = natsAt(o.t, o.dir, o.port) }
 
-// emptied waits until the replica's spool has left no file.
+// emptied waits until the replica's spool has no files left, and returns how long that took.
 func (o *outage) emptied(patience time.Duration) (took time.Duration) {
 	o.t.Helper()
 	began := time.Now()
@@ -58,8 +58,8 @@ func (o *outage) emptied(patience time.Duration) (took time.Duration) {
 	return 0
 }
 
-// onDisk waits until a replica has on disk all that Zoom wrote before the call, and returns when
-// that was.
+// onDisk waits until everything that Zoom wrote before the call is on the replica's disk. It
+// returns the time of the call.
 func (o *outage) onDisk(m *member) (since time.Time) {
 	o.t.Helper()
 	m.says(&m.stderr, `"url":"http://`)
@@ -97,12 +97,11 @@ func (o *outage) onDisk(m *member) (since time.Time) {
 	}
 }
 
-// raced: the race detector takes a multiple of memory.
+// raced reports whether the race detector is on, which multiplies the use of memory.
 var raced bool
 
-// TestOutage takes NATS away for long at 1,000 events a second: the socket stays,
-// nothing is lost, doubled or out of order, memory is bounded, and the disk is
-// empty afterwards.
+// TestOutage takes NATS away for long at 1,000 events a second: the socket stays open, nothing is
+// lost, doubled or out of order, memory is bounded, and the disk is empty afterwards.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
@@ -141,8 +140,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// status is what the system says of a process's memory, in bytes: VmRSS, what it
-// has, or VmHWM, the most that it ever had.
+// status returns what the system says of a process's memory, in bytes: VmRSS is its current size,
+// VmHWM its greatest one so far.
 func status(t *testing.T, m *member, what string) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/status")
@@ -159,9 +158,8 @@ func status(t *testing.T, m *member, what string) int64 {
 	return 0
 }
 
-// TestKillDuringOutage kills the only replica while NATS is away: what it had on
-// disk is published by the next run, before all else, and the marker of the gap
-// begins where that ends.
+// TestKillDuringOutage kills the only replica while NATS is away. The next run first publishes what
+// the replica had on disk, and the gap marker begins where that ends.
 func TestKillDuringOutage(t *testing.T) {
 	o := newOutage(t)
 	o.add()
@@ -184,14 +182,14 @@ func TestKillDuringOutage(t *testing.T) {
 			t.Errorf("the event of %v is lost, though it was on disk", entry.At)
 		}
 	}
-	if from := e.gaps[0].gap.From; from.Before(kept.Add(-time.Second)) { // Zoom states whole seconds
+	if from := e.gaps[0].gap.From; from.Before(kept.Add(-time.Second)) { // Zoom's times are in whole seconds
 		t.Errorf("the marker begins %v before the last event that is known to be on disk", kept.Sub(from))
 	}
 	t.Logf("%d events lost in flight, %d found nobody", len(e.missing), len(e.nobody))
 }
 
-// TestStopDuringOutage stops the only replica while NATS is away: exit code 0, and
-// nothing but what found nobody is lost.
+// TestStopDuringOutage stops the only replica while NATS is away: the exit code is 0, and only
+// events that Zoom had nobody to send to are lost.
 func TestStopDuringOutage(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
@@ -212,9 +210,8 @@ func TestStopDuringOutage(t *testing.T) {
 	t.Logf("stopped after %v", took)
 }
 
-// TestSoak runs a replica at 500 events a second while NATS and the connection to
-// Zoom come and go: nothing is lost unsaid, and what the process takes of the
-// system does not grow.
+// TestSoak runs a replica at 500 events a second while NATS and the connection to Zoom come and go.
+// Every loss is in a gap marker, and the process's memory and open files do not grow.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	o := newOutage(t)
@@ -248,7 +245,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// openFiles counts what a process has open: files and sockets.
+// openFiles counts a process's open files and sockets.
 func openFiles(t *testing.T, m *member) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(m.cmd.Process.Pid) + "/fd")
@@ -258,8 +255,8 @@ func openFiles(t *testing.T, m *member) int {
 	return len(entries)
 }
 
-// TestStandbyPublishesItsLeftOver kills the leader while it is cut off from NATS
-// with what it received: when it is back, only as a standby, that is published.
+// TestStandbyPublishesItsLeftOver kills the leader after it was cut off from NATS with events on
+// its disk. It publishes them when it is back, although only as a standby.
 func TestStandbyPublishesItsLeftOver(t *testing.T) {
 	o := newOutage(t)
 	o.add()
@@ -283,7 +280,7 @@ func TestStandbyPublishesItsLeftOver(t *testing.T) {
 	}
 	o.finish()
 	e := o.evidence()
-	if len(e.gaps) != 1 || e.gaps[0].gap.Cause != message.GapCrash || e.gaps[0].gap.Certain { // it begins when NATS went: nobody knows more
+	if len(e.gaps) != 1 || e.gaps[0].gap.Cause != message.GapCrash || e.gaps[0].gap.Certain { // it begins when NATS went away: nobody knows more
 		t.Errorf("markers %+v", e.gaps)
 	}
 	for _, entry := range e.missing {

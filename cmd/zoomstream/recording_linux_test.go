@@ -20,20 +20,19 @@ var recording = flag.String("recording", "", "record the demo and write the pict
 
 const (
 	recordingRows  = 30
-	recordingHold  = 8 * time.Second // of the end, before it begins again
-	recordingLine  = 17              // pixels of a line
-	recordingCell  = 8.4             // of a character
+	recordingHold  = 8 * time.Second // how long the end is shown before it starts over
+	recordingLine  = 17              // height of a line, in pixels
+	recordingCell  = 8.4             // width of a character, in pixels
 	recordingFrame = 12
 )
 
-// recordedLine is a line of the demo's output, and when it was there.
+// recordedLine is a line of the demo's output, and when it appeared.
 type recordedLine struct {
 	text string
 	at   time.Duration
 }
 
-// TestRecording writes the demo as it runs, on a terminal of the usual width, as a picture
-// that moves.
+// TestRecording records the demo, on a terminal of the usual width, as a moving picture.
 func TestRecording(t *testing.T) {
 	if *recording == "" {
 		t.Skip("no -recording")
@@ -55,7 +54,7 @@ func TestRecording(t *testing.T) {
 					text.WriteByte(c)
 				}
 			}
-			if err != nil { // the end of a terminal
+			if err != nil { // at its end, a terminal returns an error
 				return
 			}
 		}
@@ -73,8 +72,8 @@ func TestRecording(t *testing.T) {
 
 var recordedMark = regexp.MustCompile("\x1b\\[([0-9;]*)m")
 
-// recordingSVG shows the lines one after another, as a terminal does, and begins again.
-// Where nothing moves it is the end.
+// recordingSVG returns a picture that shows the lines one after another, as a terminal does, and
+// starts over. Where pictures do not move, it shows the end.
 func recordingSVG(lines []recordedLine) string {
 	classes := map[string]string{"1": "strong", "2": "faint", "32": "good", "33": "warn", "1;31": "bad"}
 	width, height := demoWidth*recordingCell+2*recordingFrame, recordingRows*recordingLine+2*recordingFrame
@@ -82,7 +81,7 @@ func recordingSVG(lines []recordedLine) string {
 	offset := func(n int) int { return (recordingRows - n) * recordingLine }
 	var moves, times []string
 	for i, line := range lines {
-		if i+1 < len(lines) && lines[i+1].at-line.at < 20*time.Millisecond { // at once
+		if i+1 < len(lines) && lines[i+1].at-line.at < 20*time.Millisecond { // printed together with the next line
 			continue
 		}
 		share := fmt.Sprintf("%.4f", line.at.Seconds()/whole.Seconds())
@@ -126,7 +125,8 @@ func recordingSVG(lines []recordedLine) string {
 	return b.String()
 }
 
-// TestRecordingIsThere: the README's picture shows what it should, and loads quickly.
+// TestRecordingIsThere: the README's picture shows what it should, and is small enough to load
+// quickly.
 func TestRecordingIsThere(t *testing.T) {
 	text, err := os.ReadFile("../../docs/demo.svg")
 	if err != nil {

@@ -13,31 +13,30 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// slack is how much later than one process another one may note the same thing
-// on a busy machine.
+// slack is how much later than one process another one may notice the same thing on a busy machine.
 const slack = 250 * time.Millisecond
 
-// storedEvent is a message of the stream.
+// storedEvent is a message in the stream.
 type storedEvent struct {
 	at           time.Time // when it was stored
 	subscription string
 	epoch, seq   uint64
 	digest       zoomsim.Digest
-	gap          *message.Gap // it is a marker
+	gap          *message.Gap // nil unless it is a marker
 }
 
-// evidence is what Zoom's ledger and the stream say in the end.
+// evidence is what Zoom's ledger and the stream contain at the end of a test.
 type evidence struct {
 	t       *testing.T
-	sockets map[string][]zoomsim.Socket // that were ready, in order, by subscription
+	sockets map[string][]zoomsim.Socket // the sockets that were ready, in order, by subscription
 	stored  []storedEvent               // in order
-	gaps    []storedEvent               // of those the markers
-	missing []zoomsim.Entry             // written to a socket, and not stored
+	gaps    []storedEvent               // the markers among them
+	missing []zoomsim.Entry             // written to a socket, but not stored
 	nobody  []zoomsim.Entry             // not written to any socket
 }
 
-// evidence joins the ledger and the stream. What is stored must be the ledger's,
-// once, and in order within an epoch of a subscription.
+// evidence joins the ledger and the stream. It fails the test unless each stored event is in the
+// ledger, is stored once, and is in order within an epoch of its subscription.
 func (f *fleet) evidence() *evidence {
 	f.t.Helper()
 	e := &evidence{t: f.t, sockets: make(map[string][]zoomsim.Socket), stored: readStream(f.t, f.js)}
@@ -88,13 +87,13 @@ func (f *fleet) evidence() *evidence {
 	return e
 }
 
-// readStream reads the whole stream.
+// readStream returns all messages of the stream.
 func readStream(t *testing.T, js jetstream.JetStream) []storedEvent {
 	t.Helper()
 	var stream jetstream.Stream
 	var consumer jetstream.Consumer
 	var err error
-	for deadline := time.Now().Add(30 * time.Second); ; { // a cluster may elect a leader just now, which takes up to 9 s
+	for deadline := time.Now().Add(30 * time.Second); ; { // a cluster may be electing a leader, which takes up to 9 s
 		stream, err = js.Stream(t.Context(), "ZOOM")
 		if err == nil {
 			consumer, err = stream.OrderedConsumer(t.Context(), jetstream.OrderedConsumerConfig{})
@@ -155,7 +154,7 @@ func decodeStored(t *testing.T, msg jetstream.Msg) storedEvent {
 	return s
 }
 
-// whole checks that nothing is lost and no gap is told of.
+// whole checks that nothing is lost and that there is no gap marker.
 func (e *evidence) whole() {
 	e.t.Helper()
 	if len(e.nobody) > 0 || len(e.missing) > 0 || len(e.gaps) > 0 {
@@ -175,7 +174,7 @@ func (e *evidence) whole() {
 	}
 }
 
-// hole is an interval without a socket.
+// hole is an interval in which a subscription had no socket.
 type hole struct {
 	subscription string
 	from, to     time.Time
@@ -194,8 +193,8 @@ func (e *evidence) holes() (holes []hole) {
 	return holes
 }
 
-// told checks that there were so many holes, each told of by one marker of the
-// cause before the first event after it, and that nothing is lost elsewhere.
+// told checks that there were so many holes, that each has one marker of the given cause before the
+// first event after it, and that nothing is lost elsewhere.
 func (e *evidence) told(cause message.GapCause, holes int) {
 	e.t.Helper()
 	e.covered(holes, cause)
@@ -206,8 +205,8 @@ func (e *evidence) told(cause message.GapCause, holes int) {
 	}
 }
 
-// covered checks that there were so many holes, each told of by one marker of
-// one of the causes, and that nothing is lost elsewhere.
+// covered checks that there were so many holes, that each has one marker of one of the given
+// causes, and that nothing is lost elsewhere.
 func (e *evidence) covered(holes int, causes ...message.GapCause) {
 	e.t.Helper()
 	all := e.holes()
@@ -241,8 +240,7 @@ func (e *evidence) covered(holes int, causes ...message.GapCause) {
 	}
 }
 
-// match checks that the markers are those of the holes, one by one, and say when
-// they were.
+// match checks that each hole has its own marker, with the right times.
 func (e *evidence) match(holes []hole) {
 	e.t.Helper()
 	markers := make(map[string][]*message.Gap)
@@ -263,21 +261,20 @@ func (e *evidence) match(holes []hole) {
 	}
 }
 
-// excused reports whether a marker tells of the time of an event, or of so much
-// later.
+// excused reports whether a marker covers an event's time, or a time up to before later.
 func (e *evidence) excused(entry zoomsim.Entry, before time.Duration) bool {
 	return slices.ContainsFunc(e.gaps, func(s storedEvent) bool {
 		return s.subscription == entry.Subscription && covers(s.gap, entry.At, before)
 	})
 }
 
-// covers allows for what one process notes a little later than another one.
+// covers allows for 50 ms by which one process may notice something later than another one.
 func covers(g *message.Gap, at time.Time, before time.Duration) bool {
 	const skew = 50 * time.Millisecond
 	return !at.Before(g.From.Add(-skew-before)) && !at.After(g.To.Add(skew))
 }
 
-// spread is the median and the greatest of durations.
+// spread returns the median and the greatest of durations.
 func spread(all []time.Duration) (median, worst time.Duration) {
 	if len(all) == 0 {
 		return 0, 0

@@ -19,19 +19,18 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// fleet is a simulated Zoom and replicas of the connector, each of them a
-// process of its own, on one NATS.
+// fleet is a simulated Zoom, and replicas that share one NATS. Each replica is a process.
 type fleet struct {
 	t             *testing.T
 	sim           *zoomsim.Sim
 	settings      []string
 	js            jetstream.JetStream
 	subscriptions []string
-	program       string // of the replicas that are started
-	late          int64  // by how many an event may be stored behind later ones, since NATS may drop single ones
+	program       string // program of the replicas that start from now on
+	late          int64  // by how many positions an event may be stored behind later ones, since NATS may drop single events
 
 	alive   []*member
-	started int // ever
+	started int // number of replicas started so far
 	all     []*member
 
 	traffic sync.WaitGroup
@@ -39,13 +38,13 @@ type fleet struct {
 	dry     context.CancelFunc
 }
 
-// member is one replica.
+// member is one replica of a fleet.
 type member struct {
 	*program
 	name string
 }
 
-// newFleet makes a fleet on a NATS; without one it is to be set later.
+// newFleet makes a fleet for a NATS. If natsURL is empty, the NATS is set later.
 func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 	t.Helper()
 	sim, settings := startZoom(t)
@@ -59,7 +58,7 @@ func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 		}
 	}
 	f.settings = append(settings, "ZOOM_WEBSOCKET_URL="+strings.Join(endpoints, ","), "ZOOMSTREAM_LOG_LEVEL=debug",
-		"GORACE=atexit_sleep_ms=0") // else a process under the race detector ends a second late
+		"GORACE=atexit_sleep_ms=0") // otherwise a process under the race detector ends a second late
 	if natsURL != "" {
 		f.js = jetStream(t, natsURL)
 		f.settings = append(f.settings, "NATS_URL="+natsURL)
@@ -70,7 +69,7 @@ func newFleet(t *testing.T, natsURL string, subscriptions ...string) *fleet {
 	return f
 }
 
-// explain shows the logs of a test that has failed.
+// explain shows the replicas' logs if the test has failed.
 func (f *fleet) explain() {
 	if !f.t.Failed() || os.Getenv("ZS_TEST_LOGS") == "" {
 		return
@@ -94,7 +93,7 @@ func jetStream(t *testing.T, url string) jetstream.JetStream {
 	return js
 }
 
-// launch starts a replica and does not wait.
+// launch starts a replica and does not wait for it.
 func (f *fleet) launch() *member {
 	f.t.Helper()
 	f.started++
@@ -104,8 +103,8 @@ func (f *fleet) launch() *member {
 	return m
 }
 
-// add starts a replica and waits until it and the others know of each other;
-// the first one until it is connected.
+// add starts a replica. It waits until the replica and the others know of each other or, if there
+// are no others, until it is connected.
 func (f *fleet) add() *member {
 	f.t.Helper()
 	others := slices.Clone(f.alive)
@@ -120,8 +119,7 @@ func (f *fleet) add() *member {
 	return m
 }
 
-// flow lets events of all subscriptions flow until finish, so many a second in
-// all.
+// flow has Zoom send events until finish, at a rate per second that all subscriptions share.
 func (f *fleet) flow(rate float64) {
 	for _, subscription := range f.subscriptions {
 		f.traffic.Go(func() {
@@ -130,7 +128,7 @@ func (f *fleet) flow(rate float64) {
 	}
 }
 
-// until waits for a condition on the simulator's count of all subscriptions.
+// until waits until the simulator's summary of all subscriptions fulfils a condition.
 func (f *fleet) until(what string, holds func(zoomsim.Summary) bool) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
@@ -146,7 +144,8 @@ func (f *fleet) live() {
 	f.until("not all subscriptions are connected", func(sum zoomsim.Summary) bool { return sum.Live == int64(len(f.subscriptions)) })
 }
 
-// sockets waits until so many sockets were ever ready and all are live.
+// sockets waits until at least so many sockets have been ready in all, and every subscription has a
+// live one.
 func (f *fleet) sockets(n int64) {
 	f.t.Helper()
 	f.until(fmt.Sprintf("not %d sockets", n), func(sum zoomsim.Summary) bool {
@@ -154,14 +153,14 @@ func (f *fleet) sockets(n int64) {
 	})
 }
 
-// flows waits until so many more events are written to sockets.
+// flows waits until Zoom has written so many more events to sockets.
 func (f *fleet) flows(n int64) {
 	f.t.Helper()
 	n += f.sim.Summary("").Written
 	f.until("no events flow", func(sum zoomsim.Summary) bool { return sum.Written >= n })
 }
 
-// leases are the holders' pids, by subscription.
+// leases returns the process ids of the leases' holders, by subscription.
 func (f *fleet) leases() map[string]int {
 	f.t.Helper()
 	kv, err := f.js.KeyValue(f.t.Context(), "zoomstream")
@@ -191,7 +190,7 @@ func (f *fleet) leases() map[string]int {
 	}
 }
 
-// leader waits until a living replica leads the first subscription.
+// leader waits until a live replica leads the first subscription, and returns it.
 func (f *fleet) leader() *member {
 	f.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
@@ -217,7 +216,7 @@ func (f *fleet) kill(m *member) {
 	f.gone(m)
 }
 
-// stop ends a replica by SIGTERM, and tells how long that took.
+// stop ends a replica by SIGTERM, and returns how long that took.
 func (f *fleet) stop(m *member) (took time.Duration) {
 	f.t.Helper()
 	began := time.Now()
@@ -227,7 +226,7 @@ func (f *fleet) stop(m *member) (took time.Duration) {
 	return time.Since(began)
 }
 
-// finish ends the traffic, waits until Zoom has written it, and stops all.
+// finish ends the traffic, waits until Zoom has written it, and stops all replicas.
 func (f *fleet) finish() {
 	f.t.Helper()
 	f.dry()
@@ -250,7 +249,7 @@ func (f *fleet) finish() {
 	}
 }
 
-// repeats is how often a test does what it does: less in a hurry.
+// repeats returns how often a test repeats its steps: n times, or a quarter of that with -short.
 func repeats(n int) int {
 	if testing.Short() {
 		return max(1, n/4)

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestKilledWithEventsInMemory kills the leader while the stream refuses events and
-// the leader has no disk: what it had received for seconds is lost, and the marker
-// begins before that, though the leader gave signs of life to the end.
+// TestKilledWithEventsInMemory kills the leader while the stream refuses events and there is no
+// disk: what it received in the last seconds is lost. The marker begins before the first lost
+// event, although the leader gave signs of life to the end.
 func TestKilledWithEventsInMemory(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	f.settings = append(f.settings, "ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")
@@ -24,7 +24,7 @@ func TestKilledWithEventsInMemory(t *testing.T) {
 	f.flows(50)
 
 	f.refuseEvents(true)
-	f.flows(300) // for a second and a half
+	f.flows(300) // a second and a half
 	f.kill(victim)
 	f.sockets(2)
 	f.refuseEvents(false)
@@ -44,15 +44,15 @@ func TestKilledWithEventsInMemory(t *testing.T) {
 			t.Fatalf("the event of %v is lost, and the marker tells of %v to %v", entry.At, gap.From, gap.To)
 		}
 	}
-	for _, s := range e.stored { // Zoom tells in whole seconds when it sent an event
+	for _, s := range e.stored { // Zoom's times are in whole seconds
 		if s.gap == nil && s.epoch != gap.Epoch && s.at.After(gap.From.Add(time.Second+slack)) {
 			t.Fatalf("the marker begins at %v, and an event was stored at %v", gap.From, s.at)
 		}
 	}
 }
 
-// standsStill waits until a process is stopped, since kill does not, where the system
-// shows that.
+// standsStill waits until a process has stopped, where the system shows that: kill does not wait
+// for it.
 func (p *program) standsStill() {
 	p.t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -66,9 +66,8 @@ func (p *program) standsStill() {
 	}
 }
 
-// TestStandsStillWhileZoomCloses stops the only replica, not its process's life, while
-// Zoom closes the connection: it reads that seconds later, and the marker begins when
-// it happened all the same.
+// TestStandsStillWhileZoomCloses freezes the only replica while Zoom closes the connection. It
+// reads the close seconds later, but the marker begins when Zoom closed.
 func TestStandsStillWhileZoomCloses(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	m := f.add()
@@ -80,7 +79,7 @@ func TestStandsStillWhileZoomCloses(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed := time.Now()
-	f.nobody(150) // for three seconds
+	f.nobody(150) // three seconds
 	m.signal(syscall.SIGCONT)
 	f.sockets(2)
 	f.flows(50)
@@ -101,7 +100,7 @@ func TestStandsStillWhileZoomCloses(t *testing.T) {
 	}
 }
 
-// refuseEvents has the stream refuse all events, or take them again.
+// refuseEvents has the stream refuse all events, or accept them again.
 func (f *fleet) refuseEvents(all bool) {
 	f.t.Helper()
 	stream, err := f.js.Stream(f.t.Context(), "ZOOM")

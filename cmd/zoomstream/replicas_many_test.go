@@ -10,9 +10,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestManyReplicas shares 60 subscriptions among three replicas, takes one
-// away, adds one and kills one. The leases are evened out each time, by
-// handover.
+// TestManyReplicas shares 60 subscriptions among three replicas, then stops one, adds one and kills
+// one. Each time, handovers even the leases out.
 func TestManyReplicas(t *testing.T) {
 	const many = 60
 	var subscriptions []string
@@ -35,7 +34,7 @@ func TestManyReplicas(t *testing.T) {
 	f.launch()
 	t.Logf("one joined: evened out in %v", f.even(15, 25))
 
-	f.steady() // what is on its way from one to another is not the killed one's
+	f.steady() // leases that are being handed over do not belong to the killed one
 	victim := f.alive[1]
 	held := 0
 	for _, pid := range f.leases() {
@@ -58,7 +57,7 @@ func TestManyReplicas(t *testing.T) {
 	}
 	median, worst := spread(holes)
 	t.Logf("%d subscriptions of the killed one: median %v, worst %v without a socket", held, median, worst)
-	if worst > 10*time.Second { // by the lease's life it would be 15 s
+	if worst > 10*time.Second { // it would be 15 s if the lease had to expire
 		t.Errorf("%v without a socket", worst)
 	}
 	for _, m := range f.all {
@@ -68,7 +67,7 @@ func TestManyReplicas(t *testing.T) {
 	}
 }
 
-// steady waits until no lease changes hands.
+// steady waits until no lease has changed hands for a second.
 func (f *fleet) steady() {
 	f.t.Helper()
 	for before, now := map[string]int(nil), f.leases(); !maps.Equal(before, now); before, now = now, f.leases() {
@@ -76,7 +75,7 @@ func (f *fleet) steady() {
 	}
 }
 
-// even waits until each living replica holds so many leases.
+// even waits until each live replica holds least to most leases, and returns how long that took.
 func (f *fleet) even(least, most int) (took time.Duration) {
 	f.t.Helper()
 	began := time.Now()

@@ -8,8 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestNATSRestart restarts the only nats-server. It is no reason to connect to
-// Zoom anew.
+// TestNATSRestart restarts the only nats-server. The replicas do not connect to Zoom anew.
 func TestNATSRestart(t *testing.T) {
 	t.Parallel()
 	dir, port := t.TempDir(), natstest.Port(t)
@@ -21,7 +20,7 @@ func TestNATSRestart(t *testing.T) {
 	for range repeats(3) {
 		f.flows(200)
 		natstest.Stop(nats)
-		f.flows(600) // by now the replicas try once a second, and come back one by one
+		f.flows(600) // by now the replicas retry once a second, and come back one by one
 		nats = natsAt(t, dir, port)
 		f.stores()
 	}
@@ -35,7 +34,8 @@ func fleetNATS(t *testing.T) (url string) {
 	return natsAt(t, t.TempDir(), -1).ClientURL()
 }
 
-// natsAt starts a nats-server from nats.conf that can be started again.
+// natsAt starts a nats-server from nats.conf. With the same folder and port it can be started
+// again.
 func natsAt(t *testing.T, dir string, port int) *server.Server {
 	t.Helper()
 	options, err := server.ProcessConfigFile("../../nats.conf")
@@ -43,12 +43,11 @@ func natsAt(t *testing.T, dir string, port int) *server.Server {
 		t.Fatal(err)
 	}
 	options.Port, options.HTTPPort, options.StoreDir = port, 0, dir
-	options.SyncAlways = false // else a busy disk bounds the rate of the events
+	options.SyncAlways = false // otherwise a busy disk limits the rate of the events
 	return natstest.Start(t, options)
 }
 
-// unmoved checks that all went through one socket in one epoch, and nothing is
-// lost.
+// unmoved checks that everything went through one socket in one epoch, and that nothing is lost.
 func (f *fleet) unmoved() *evidence {
 	f.t.Helper()
 	e := f.evidence()

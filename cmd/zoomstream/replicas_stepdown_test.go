@@ -9,8 +9,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestStepDown makes the leader step down, and then kills its successor: the
-// process lives on and takes over again.
+// TestStepDown has the leader step down, and then kills its successor: the first process is still
+// there, and takes over again.
 func TestStepDown(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	first := f.add()

@@ -11,12 +11,11 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// handoverTime is how long a replica that ends waits for one that could connect in
-// its place.
+// handoverTime is how long a replica that stops waits for a successor to connect.
 const handoverTime = 2500 * time.Millisecond
 
-// waited checks how long a replica that has ended kept its connection without the
-// lease, by its log: for nobody, or in vain.
+// waited checks, by the log of a replica that has ended, how long it kept its connection after it
+// had released the lease: less than handoverTime, or at least that.
 func (m *member) waited(want time.Duration) {
 	m.t.Helper()
 	at := make(map[string]time.Time)
@@ -34,7 +33,7 @@ func (m *member) waited(want time.Duration) {
 	}
 }
 
-// TestStopAlone stops the only replica and starts it again.
+// TestStopAlone stops the only replica and starts another one.
 func TestStopAlone(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	m := f.add()
@@ -79,7 +78,7 @@ func TestHandoverTimeout(t *testing.T) {
 	}
 }
 
-// refuse makes Zoom refuse every dial.
+// refuse has Zoom refuse every dial.
 func (f *fleet) refuse() {
 	f.t.Helper()
 	if err := f.sim.Refuse("", zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503}, zoomsim.Span{}); err != nil {
@@ -87,14 +86,13 @@ func (f *fleet) refuse() {
 	}
 }
 
-// nobody waits until so many events have found no socket.
+// nobody waits until n events in all have found no socket.
 func (f *fleet) nobody(n int64) {
 	f.t.Helper()
 	f.until("no hole", func(sum zoomsim.Summary) bool { return sum.Nobody >= n })
 }
 
-// nothingInFlight checks that a process that ended by itself lost nothing that
-// it had received.
+// nothingInFlight checks that a process that ended by itself lost nothing that it had received.
 func (e *evidence) nothingInFlight() {
 	e.t.Helper()
 	for _, entry := range e.missing {
@@ -102,8 +100,8 @@ func (e *evidence) nothingInFlight() {
 	}
 }
 
-// TestSecondSignal stops the leader twice while it waits for the other replica,
-// which cannot connect.
+// TestSecondSignal stops the leader twice while it waits for the other replica, which cannot
+// connect.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, fleetNATS(t), testSubscription)
@@ -124,8 +122,8 @@ func TestSecondSignal(t *testing.T) {
 	f.evidence().told(message.GapCrash, 1)
 }
 
-// TestStopAll stops the standby first. The leader then has nobody to wait for,
-// though it has heard of the standby a moment ago.
+// TestStopAll stops the standby first. The leader then waits for nobody, although it heard of the
+// standby a moment ago.
 func TestStopAll(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	leader := f.add()
@@ -145,8 +143,8 @@ func TestStopAll(t *testing.T) {
 	e.nothingInFlight()
 }
 
-// TestStopTogether stops a leader and a standby at once. The standby may be about
-// to take the lease then: nobody may be left holding it.
+// TestStopTogether stops a leader and a standby at once. The standby may be about to take the
+// lease, but neither may keep it.
 func TestStopTogether(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, fleetNATS(t), testSubscription)
@@ -167,8 +165,8 @@ func TestStopTogether(t *testing.T) {
 	}
 }
 
-// TestStopJustConnected kills the leader and stops its successor as soon as that
-// is connected: it may not know yet what was before.
+// TestStopJustConnected kills the leader, and stops its successor as soon as that is connected: it
+// may not know yet what was before its term.
 func TestStopJustConnected(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	f.add()

@@ -9,8 +9,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestKill9 kills the leader again and again. Each time another replica
-// connects, and the stream tells of the hole.
+// TestKill9 kills the leader again and again. Each time another replica connects, and the stream
+// has a marker of the gap.
 func TestKill9(t *testing.T) {
 	for _, replicas := range []int{2, 3} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) { kill9(t, replicas, repeats(6)) })
@@ -25,7 +25,7 @@ func kill9(t *testing.T, replicas, kills int) {
 	f.flow(400)
 	var victims []string
 	for n := range kills {
-		f.flows(100 + rand.Int64N(80)) // at any moment between two probes
+		f.flows(100 + rand.Int64N(80)) // at a random moment between two probes
 		victim := f.leader()
 		victims = append(victims, victim.name)
 		f.kill(victim)
@@ -43,7 +43,7 @@ func kill9(t *testing.T, replicas, kills int) {
 	median, worst := spread(holes)
 	t.Logf("%d kills: median %v, worst %v without a socket; %d events found nobody, %d were lost in flight",
 		kills, median.Round(time.Millisecond), worst.Round(time.Millisecond), len(e.nobody), len(e.missing))
-	if worst > 10*time.Second { // by the lease's life it would be 15 s
+	if worst > 10*time.Second { // it would be 15 s if the lease had to expire
 		t.Errorf("%v without a socket", worst)
 	}
 	for i, s := range e.gaps {
@@ -80,7 +80,7 @@ func TestSIGTERM(t *testing.T) {
 	t.Logf("%d stops: median %v, worst %v; %d events", len(took), median, worst, len(e.stored))
 }
 
-// TestRollingRestart restarts each of three replicas, twice.
+// TestRollingRestart restarts each of three replicas twice.
 func TestRollingRestart(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	for range 3 {

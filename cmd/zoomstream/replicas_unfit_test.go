@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestStandbyThatCouldNotLead has a wrong secret: it says so at once, outlives the
-// leader, and gives the lease to the first who can lead.
+// TestStandbyThatCouldNotLead: a standby with a wrong secret says so at once, survives the leader's
+// death, and gives the lease to the first replica that can lead.
 func TestStandbyThatCouldNotLead(t *testing.T) {
 	f := newFleet(t, fleetNATS(t), testSubscription)
 	leader := f.add()

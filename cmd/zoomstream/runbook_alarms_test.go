@@ -18,7 +18,7 @@ import (
 
 var zoomEvent = zoomsim.Event{Name: "meeting.started"}
 
-// alertCases are what produces the alarms and what else an alert tells of, by the runbook's heading.
+// alertCases cause the alarms and the other alerts, by the runbook's heading.
 var alertCases = map[string]func(*scene){
 	"late": caseLate, "silent": caseSilent, "contested": caseContested, "token": caseToken, "stream": caseStream,
 	"spooling": caseSpooling, "spool": caseSpool, "spool-full": caseSpoolFull, "consumers": caseConsumers,
@@ -32,7 +32,7 @@ var alertCases = map[string]func(*scene){
 	"signature": caseSignature, "nats": caseNATS,
 }
 
-// The alarms, each by its commonest cause.
+// The alarms, each caused in the most common way.
 
 func caseLate(s *scene) {
 	s.connected()
@@ -50,7 +50,7 @@ func caseContested(s *scene) {
 	s.stranger()
 }
 
-// stranger connects to the subscription, as somebody's laptop would.
+// stranger connects to the subscription, as a program on somebody's laptop would.
 func (s *scene) stranger() {
 	s.t.Helper()
 	url := s.setting("ZOOM_WEBSOCKET_URL") + "&access_token=" + s.sim.IssueToken()
@@ -62,7 +62,7 @@ func (s *scene) stranger() {
 	conn.CloseRead(s.t.Context())
 }
 
-// setting is the value of one that is set.
+// setting returns the value of a setting of the scene.
 func (s *scene) setting(name string) (value string) {
 	for _, entry := range s.environ {
 		if v, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -91,7 +91,7 @@ func caseStream(s *scene) {
 	s.emit(5, zoomEvent)
 }
 
-// stream makes a stream that is not zoomstream's own.
+// stream creates a stream that is not zoomstream's own.
 func (s *scene) stream(c jetstream.StreamConfig) {
 	s.t.Helper()
 	if _, err := jetStream(s.t, s.nats.ClientURL()).CreateStream(s.t.Context(), c); err != nil {
@@ -136,7 +136,7 @@ func caseConsumers(s *scene) {
 	s.connected()
 }
 
-// What the alerts ask besides.
+// The other alerts.
 
 func caseZoomDelay(s *scene) {
 	caseLate(s)
@@ -222,7 +222,7 @@ func caseNoFrame(s *scene) {
 	s.sim.Freeze(testSubscription, 0, true)
 }
 
-// The replicas.
+// The alerts about replicas.
 
 func caseAbsent(s *scene) {
 	p := s.stores()
@@ -236,7 +236,7 @@ func caseNoLeader(s *scene) {
 	s.run()
 }
 
-// user has NATS know one user, who may not publish all.
+// user starts a NATS whose only user has the given restrictions on publishing.
 func (s *scene) user(publish *server.SubjectPermission) {
 	s.t.Helper()
 	user := &server.User{Username: "zoomstream", Password: "password", Permissions: &server.Permissions{Publish: publish}}

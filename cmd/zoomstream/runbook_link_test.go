@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// link is a way to a server that can hang, so that what is sent waits, or be cut.
+// link is a proxy in front of a server. It can hang, so that what is sent waits, or be cut.
 type link struct {
 	listener net.Listener
 	mu       sync.Mutex
 	conns    []net.Conn
-	free     chan struct{} // closed while it does not hang
+	free     chan struct{} // closed unless the link hangs
 	down     bool
 }
 
@@ -65,7 +65,7 @@ func (l *link) closeAll() {
 	l.conns = nil
 }
 
-// cut ends all connections, and each new one, until it is told to let them be.
+// cut ends all connections and each new one while is is true.
 func (l *link) cut(is bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,7 +95,7 @@ func (l *link) carry(to io.WriteCloser, from io.Reader) {
 	}
 }
 
-// hang has nothing come through, until it is told to let all pass again.
+// hang holds everything back while is is true.
 func (l *link) hang(is bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// refusalCases are what produces the refusals, by the runbook's heading.
+// refusalCases cause the refusals, by the runbook's heading.
 var refusalCases = map[string]func(*scene){
 	"Settings are missing":          refusedMissing,
 	"A setting is unknown":          refusedUnknown,
@@ -39,7 +39,7 @@ var refusalCases = map[string]func(*scene){
 	"The HTTP address is in use":    refusedHTTP,
 }
 
-// ends starts a replica that ends by itself with an exit code.
+// ends starts a replica, and checks that it ends by itself with an exit code.
 func (s *scene) ends(code int, settings ...string) {
 	s.t.Helper()
 	s.run(settings...).exit(code)
@@ -77,7 +77,7 @@ func refusedGrant(s *scene) {
 	s.ends(exitConfig)
 }
 
-// refusedSubscription has a path that Zoom does not know.
+// refusedSubscription uses a path that Zoom does not know.
 func refusedSubscription(s *scene) {
 	s.set("ZOOM_WEBSOCKET_URL=" + strings.Replace(s.setting("ZOOM_WEBSOCKET_URL"), "/ws?", "/nothing-here?", 1))
 	s.run()
@@ -143,7 +143,7 @@ func refusedBucket(s *scene) {
 	s.ends(exitConfig)
 }
 
-// refusedFolder locks a folder as another process would.
+// refusedFolder locks a folder like another process would.
 func refusedFolder(s *scene) {
 	s.embed()
 	lock := flock.New(filepath.Join(s.setting("ZOOMSTREAM_DATA_DIR"), "nats.lock"))
@@ -163,7 +163,7 @@ func refusedPort(s *scene) {
 	s.ends(exitFailure)
 }
 
-// take listens at an address.
+// take listens at an address, so that it is taken.
 func (s *scene) take(address string) string {
 	s.t.Helper()
 	listener, err := net.Listen("tcp", address)

@@ -24,14 +24,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// scene is what a case of the runbook needs: a simulated Zoom, a nats-server, and
-// the settings of all programs for them.
+// scene is what a case of the runbook needs: a simulated Zoom, a nats-server, and the settings with
+// which programs reach them.
 type scene struct {
 	t       *testing.T
 	sim     *zoomsim.Sim
-	port    int // where a replica with its own NATS listens, for the reader's 4222
+	port    int // where a replica's own NATS listens, in place of the reader's 4222
 	nats    *server.Server
-	dir     string // of the nats-server
+	dir     string // the nats-server's data folder
 	environ []string
 	find    string // what to look for with zoomstream find
 
@@ -54,10 +54,10 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// set changes settings of what is started from now on: the last one counts.
+// set changes settings for programs that start from now on. The last value of a setting counts.
 func (s *scene) set(settings ...string) { s.environ = append(s.environ, settings...) }
 
-// run starts a replica, and does not wait.
+// run starts a replica and does not wait for it.
 func (s *scene) run(settings ...string) *program {
 	s.t.Helper()
 	p := start(s.t, append(slices.Clone(s.environ), settings...), "run")
@@ -75,8 +75,8 @@ func (s *scene) connected(settings ...string) *program {
 	return p
 }
 
-// stores starts a replica and waits until it has stored an event. Before that, it
-// may still hold events because the state of its connection is not recorded.
+// stores starts a replica and waits until it has stored an event. Until then it may hold events
+// back because the state of its connection is not recorded.
 func (s *scene) stores() *program {
 	s.t.Helper()
 	p := s.connected()
@@ -95,7 +95,7 @@ func (s *scene) beside() *program {
 	return p
 }
 
-// emit has Zoom send so many events.
+// emit has Zoom send an event so many times.
 func (s *scene) emit(n int, e zoomsim.Event) {
 	for range n {
 		s.sim.Emit(testSubscription, e)
@@ -105,7 +105,7 @@ func (s *scene) emit(n int, e zoomsim.Event) {
 // down takes NATS away.
 func (s *scene) down() { natstest.Stop(s.nats) }
 
-// instead has programs that are started from now on use another nats-server.
+// instead replaces the nats-server for programs that start from now on.
 func (s *scene) instead(options *server.Options) {
 	s.t.Helper()
 	natstest.Stop(s.nats)
@@ -114,7 +114,7 @@ func (s *scene) instead(options *server.Options) {
 	s.set("NATS_URL=" + s.nats.ClientURL())
 }
 
-// listen keeps what zoomstream says in the stream, as nats sub shows it.
+// listen collects zoomstream's own messages in the stream, as nats sub shows them.
 func (s *scene) listen() {
 	s.t.Helper()
 	nc, err := nats.Connect(s.nats.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
@@ -137,7 +137,7 @@ func (s *scene) listen() {
 	}
 }
 
-// The places where the runbook says that something is seen.
+// Where the runbook tells readers to look.
 const (
 	seenLog     = "log"
 	seenStatus  = "status"
@@ -149,7 +149,7 @@ const (
 	seenFind    = "find"
 )
 
-// look is what is to be read in one of these places now.
+// look returns what a reader sees now in one of these places.
 func (s *scene) look(place string) string {
 	switch place {
 	case seenLog:
@@ -181,7 +181,7 @@ func (s *scene) each(look func(*program) string) string {
 
 var listening = regexp.MustCompile(`"code":"http.listening","url":"([^"]+)"`)
 
-// get reads a page of a replica; empty: it has none.
+// get returns a page of a replica; empty if it has none.
 func (s *scene) get(p *program, page string) string {
 	url := listening.FindStringSubmatch(p.stderr.String())
 	if url == nil {
@@ -192,19 +192,19 @@ func (s *scene) get(p *program, page string) string {
 		return ""
 	}
 	defer answer.Body.Close()
-	text, _ := io.ReadAll(answer.Body) // what came is what is seen
+	text, _ := io.ReadAll(answer.Body) // what has arrived is what the reader sees
 	return string(text)
 }
 
-// command is what another command prints with the same settings.
+// command returns what another command prints with the same settings.
 func (s *scene) command(args ...string) string {
 	cmd := exec.CommandContext(s.t.Context(), os.Args[0], args...)
 	cmd.Env, cmd.Dir = append([]string{"ZS_TEST_MAIN=1", natsAddr(s.port)}, s.environ...), s.t.TempDir()
-	text, _ := cmd.CombinedOutput() // that something is wrong is why it is asked
+	text, _ := cmd.CombinedOutput() // it fails because something is wrong, which is why it is run
 	return string(text)
 }
 
-// sees waits until all that the runbook quotes is seen.
+// sees waits until everything that the runbook quotes has been seen.
 func (s *scene) sees(spans []runbookSpan) {
 	s.t.Helper()
 	missing := slices.Clone(spans)
@@ -242,10 +242,11 @@ var (
 	blanks      = regexp.MustCompile(`[ \t]+`)
 )
 
-// plainText has quotes as people read them, and columns one blank apart.
+// plainText turns escapes of JSON into the characters that people read, and puts one blank between
+// columns.
 func plainText(text string) string { return blanks.ReplaceAllString(jsonEscapes.Replace(text), " ") }
 
-// until waits for something that takes a while.
+// until waits until holds reports true.
 func (s *scene) until(what string, holds func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
@@ -255,10 +256,10 @@ func (s *scene) until(what string, holds func() bool) {
 	}
 }
 
-// busy are the scenes that are played at once: most of their time is waiting.
+// busy is how many scenes are played at once: they mostly wait.
 const busy = 10
 
-// together runs subtests at once, whatever the number of processors.
+// together runs subtests at the same time, however few processors there are.
 func together(t *testing.T, names []string, f func(t *testing.T, name string)) {
 	var all sync.WaitGroup
 	defer all.Wait()

@@ -16,16 +16,16 @@ import (
 
 const alertsFile = "../../deploy/prometheus/alerts.yaml"
 
-// runbookEntry is what the runbook says under one heading of the second level.
+// runbookEntry is what the runbook has under one heading of the second level.
 type runbookEntry struct {
 	chapter, heading string
-	parts            []string // the bold words that its paragraphs begin with
+	parts            []string // the bold words at the beginning of its paragraphs
 	see              string   // the paragraph "You see"
 	spans            []runbookSpan
 	steps            int
 }
 
-// runbookSpan is what is quoted there.
+// runbookSpan is a quotation in that paragraph.
 type runbookSpan struct {
 	place, text string
 	pattern     *regexp.Regexp
@@ -70,8 +70,8 @@ func readRunbook(t *testing.T) (entries []*runbookEntry, text string) {
 	return entries, readDoc(t, runbookPage)
 }
 
-// runbookSpans are the code spans of a paragraph; the word before them says where each is
-// seen.
+// runbookSpans returns the code spans of a paragraph. The word before them names the place where
+// each is seen.
 func runbookSpans(paragraph string) (spans []runbookSpan) {
 	place := seenLog
 	for _, m := range runbookQuoted.FindAllStringSubmatch(paragraph, -1) {
@@ -87,8 +87,8 @@ func runbookSpans(paragraph string) (spans []runbookSpan) {
 	return spans
 }
 
-// TestRunbook plays each case of the runbook with the real program, and finds the
-// words that it says the reader sees.
+// TestRunbook plays each case of the runbook with the real program, and checks that the reader sees
+// the words that the runbook quotes.
 func TestRunbook(t *testing.T) {
 	entries, _ := readRunbook(t)
 	cases := maps.Clone(alertCases)
@@ -120,7 +120,7 @@ func TestRunbook(t *testing.T) {
 	t.Logf("%d cases in %v", len(headings), time.Since(began).Round(time.Second))
 }
 
-// TestRunbookOfGoodHealth finds no case where nothing is wrong.
+// TestRunbookOfGoodHealth: a healthy replica shows none of the runbook's cases.
 func TestRunbookOfGoodHealth(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -144,7 +144,7 @@ func TestRunbookOfGoodHealth(t *testing.T) {
 	}
 }
 
-// TestRunbookForm holds each entry to its three parts, and that of an alarm to its four.
+// TestRunbookForm: each entry has three parts, and that of an alarm four.
 func TestRunbookForm(t *testing.T) {
 	entries, _ := readRunbook(t)
 	for _, e := range entries {
@@ -158,7 +158,7 @@ func TestRunbookForm(t *testing.T) {
 	}
 }
 
-// TestRunbookAlerts finds a heading for each alert, and the alert's name below it.
+// TestRunbookAlerts: each alert leads to a heading of the runbook, and the entry names the alert.
 func TestRunbookAlerts(t *testing.T) {
 	entries, _ := readRunbook(t)
 	known := make(map[string]*runbookEntry)
@@ -183,7 +183,7 @@ func TestRunbookAlerts(t *testing.T) {
 	}
 }
 
-// TestRunbookCodes finds the codes of log lines and checks that the runbook names.
+// TestRunbookCodes: the codes of log lines and checks that the runbook names exist.
 func TestRunbookCodes(t *testing.T) {
 	_, text := readRunbook(t)
 	logs := readDoc(t, logsPage)

@@ -32,7 +32,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// The secrets of TestNoSecretGetsOut. Each has what encodings change.
+// The secrets of TestNoSecretGetsOut. Each contains characters that encodings change.
 const (
 	leakClientID     = `cl1ent+id/%25&x=<y>\zQ7`
 	leakClientSecret = `cl1ent+secret/%41&x=<y>\zR8`
@@ -45,8 +45,8 @@ const (
 	leakWebhook      = `w3bhook+t0ken/%47&x=<y>\zY5`
 )
 
-// leaks are the forms in which they are looked for: what is left of them where a text is cut
-// in two is found by a part.
+// leaks returns the forms in which the test looks for the secrets. Their beginnings and ends are
+// among them, to find what is left of a secret in a text that was cut.
 func leaks() map[string]string {
 	forms := make(map[string]string)
 	for _, secret := range []string{leakClientID, leakClientSecret, leakNextSecret, leakAccount, leakSecretToken, leakPassword, leakToken, leakVerification, leakWebhook} {
@@ -69,14 +69,14 @@ func leaks() map[string]string {
 	return forms
 }
 
-// talkative is a Zoom that repeats what it was told, in all its refusals.
+// talkative is a Zoom that repeats, in all its refusals, what it was told.
 type talkative struct {
 	t        *testing.T
 	url      string
 	tokens   atomic.Int32
 	connects atomic.Int32
 	settled  chan struct{} // closed when a connection stays
-	more     chan string   // events for it
+	more     chan string   // events for the connection to send
 }
 
 func newTalkative(t *testing.T) *talkative {
@@ -90,8 +90,8 @@ func newTalkative(t *testing.T) *talkative {
 	return z
 }
 
-// newTalkativeHook returns the URL of a webhook that repeats its URL in all its refusals, before it takes alarms.
-// The channel has what it took.
+// newTalkativeHook returns the URL of a webhook that repeats its URL in all its refusals, before it
+// accepts alarms. The channel has what it accepted.
 func newTalkativeHook(t *testing.T) (to string, took <-chan string) {
 	var posts atomic.Int32
 	all := make(chan string, 100)
@@ -194,9 +194,9 @@ func mustJSON(text string) string {
 	return string(out)
 }
 
-// TestNoSecretGetsOut drives the whole program through refusals, broken frames, an outage and
-// all that it can be asked, and looks for its secrets in all that it writes, answers and
-// stores.
+// TestNoSecretGetsOut drives the whole program through refusals, broken frames, an outage and every
+// request that it answers. It looks for the secrets in everything that the program writes, answers
+// and stores.
 func TestNoSecretGetsOut(t *testing.T) {
 	t.Parallel()
 	forms, looked := leaks(), make(map[string]int)
@@ -221,7 +221,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(reader.Close)
-	if _, err := reader.Subscribe(">", func(m *nats.Msg) { // with its buckets, answers and signs of life
+	if _, err := reader.Subscribe(">", func(m *nats.Msg) { // including its buckets, answers and signs of life
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(&messages, "%s %v %s\n", m.Subject, m.Header, m.Data)
@@ -300,7 +300,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	search("HTTP", feed(t, p.url()+"events"))
 
 	options.Port = srv.Addr().(*net.TCPAddr).Port
-	srv.Shutdown() // what comes now goes to the disk
+	srv.Shutdown() // what comes from now on goes to the disk
 	srv.WaitForShutdown()
 	for n := range 20 {
 		zoom.more <- fmt.Sprint("meeting.spooled_", n)
@@ -344,7 +344,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 }
 
-// files are all that is in a folder, with their names.
+// files returns the names and contents of all files in a folder.
 func files(t *testing.T, folder string) string {
 	t.Helper()
 	var all strings.Builder
@@ -362,7 +362,7 @@ func files(t *testing.T, folder string) string {
 	return all.String()
 }
 
-// feed is the beginning of what a page is sent as long as it is open.
+// feed returns the beginning of what a page receives for as long as it is open.
 func feed(t *testing.T, url string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -18,14 +18,14 @@ import (
 	"github.com/zoomstream/zoomstream/zoomtest"
 )
 
-// TestSimControlsAreForTools: no web page cuts connections or emits events, nor reads what was sent; Zoom's own paths ask
-// for nothing of that.
+// TestSimControlsAreForTools: no web page can cut connections, emit events or read what was sent.
+// Zoom's own paths have no such restrictions.
 func TestSimControlsAreForTools(t *testing.T) {
 	sim := zoomsim.New(zoomsim.Options{})
 	t.Cleanup(sim.Close)
 	for _, server := range []struct {
 		at    string
-		names map[string]bool // hosts that may be asked for
+		names map[string]bool // Host header, and whether it is accepted
 	}{
 		{"127.0.0.1", map[string]bool{"": true, "localhost": true, "evil.example": false}},
 		{"0.0.0.0", map[string]bool{"": true, "sim.example": true}},
@@ -78,7 +78,7 @@ func TestSimControlsAreForTools(t *testing.T) {
 	}
 }
 
-// TestZoomtest has a connector of its own process publish what a test emits.
+// TestZoomtest: a connector in a process of its own publishes what a test emits.
 func TestZoomtest(t *testing.T) {
 	t.Parallel()
 	sim, port := zoomtest.Start(t, zoomtest.Options{}), natstest.Port(t)
@@ -111,7 +111,7 @@ func TestZoomtest(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 
-	// A recorded event has its tracking id at each replay, and a body alone has a new one.
+	// A recorded event keeps its tracking id at each replay. A body alone gets a new one.
 	for range 2 {
 		file := `{"stream_seq":1,"kind":"event","headers":{"x-zm-trackingid":"T"},"body":{"event":"a.recorded"}}` + "\n" + `{"event":"a.body"}`
 		if n, err := sim.Replay(t.Context(), strings.NewReader(file), 0); n != 2 || err != nil {

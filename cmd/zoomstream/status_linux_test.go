@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/colour"
 )
 
-// openTerminal opens a terminal of a size, and what a person would see it by.
+// openTerminal opens a terminal of a size, and the side on which a person would see it.
 func openTerminal(t *testing.T, rows, columns uint16) (terminal, screen *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -43,7 +43,7 @@ func openTerminal(t *testing.T, rows, columns uint16) (terminal, screen *os.File
 	return terminal, screen
 }
 
-// On a terminal each output begins at its top, and does not scroll.
+// TestStatusWatchOnTerminal: on a terminal each output begins at the top, and does not scroll.
 func TestStatusWatchOnTerminal(t *testing.T) {
 	const rows = 12
 	w := newStatusWorld(t)
@@ -67,7 +67,7 @@ func TestStatusWatchOnTerminal(t *testing.T) {
 		seen.Write(buffer[:n])
 	}
 	cancel()
-	go func() { // so that it does not wait for a reader
+	go func() { // so that the program does not wait for a reader
 		for buffer := make([]byte, 4096); ; {
 			if _, err := screen.Read(buffer); err != nil {
 				return
@@ -84,7 +84,8 @@ func TestStatusWatchOnTerminal(t *testing.T) {
 	}
 }
 
-// On a usual terminal no line is wider than it, and there are colours unless they are not wanted.
+// TestStatusOnTerminal: on a terminal no line is too wide, and there are colours unless they are
+// turned off.
 func TestStatusOnTerminal(t *testing.T) {
 	const columns = 80
 	w := newStatusWorld(t)

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -22,8 +22,7 @@ import (
 	zstatus "github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// statusWorld is a NATS with leases and states, and a replica that is made up but
-// for its answering.
+// statusWorld is a NATS with leases and states, and a replica that does nothing but answer.
 type statusWorld struct {
 	t   *testing.T
 	srv *server.Server
@@ -52,7 +51,7 @@ func newStatusWorld(t *testing.T) *statusWorld {
 
 func (w *statusWorld) ago(d time.Duration) time.Time { return w.now.Add(-d - 30*time.Second) }
 
-// put writes an entry of a bucket.
+// put writes an entry into a bucket.
 func (w *statusWorld) put(key, format string, args ...any) {
 	w.t.Helper()
 	if _, err := w.nc.Request("$KV."+key, fmt.Appendf(nil, format, args...), 5*time.Second); err != nil {
@@ -65,8 +64,8 @@ func (w *statusWorld) lead(subscription, replica string, since time.Time) {
 	w.put("zoomstream.lease."+subscription, `{"replica":%q,"nonce":%q,"host":"node-1","pid":4711,"since":%q}`, replica, "nonce-"+replica, since.Format(time.RFC3339))
 }
 
-// serve lets replica a answer: it leads sub-1 in the given state, and stands by
-// for sub-2.
+// serve has replica zoomstream-0 answer: it leads sub-1 in the given state, and stands by for
+// sub-2.
 func (w *statusWorld) serve(state string) {
 	w.t.Helper()
 	a := &zstatus.Replica{
@@ -93,7 +92,7 @@ func (w *statusWorld) serve(state string) {
 	w.t.Cleanup(stop)
 }
 
-// status runs the command to its end.
+// status runs the command to its end, and checks the exit code.
 func (w *statusWorld) status(code int, args ...string) *program {
 	w.t.Helper()
 	p := start(w.t, []string{"NATS_URL=" + w.srv.ClientURL(), "TZ=UTC"}, append([]string{"status"}, args...)...)
@@ -144,7 +143,7 @@ func TestStatusOfGoodHealth(t *testing.T) {
 	}
 }
 
-// A leader that answers and is not connected is a failure too.
+// TestStatusNotConnected: a leader that answers but is not connected is a failure, too.
 func TestStatusNotConnected(t *testing.T) {
 	t.Parallel()
 	w := newStatusWorld(t)
@@ -174,7 +173,7 @@ func TestStatusOfNothing(t *testing.T) {
 	}
 }
 
-// A subscription that no replica is set up for any more does not make it fail.
+// TestStatusOfUnused: a subscription that no replica is set up for any more is no failure.
 func TestStatusOfUnused(t *testing.T) {
 	t.Parallel()
 	w := newStatusWorld(t)
@@ -191,7 +190,7 @@ func TestStatusOfUnused(t *testing.T) {
 	if text := w.status(exitOK).stdout.String(); !strings.Contains(text, ": 1 subscription connected\n") || !strings.Contains(text, "\nsub-0         none    -      unused: no replica is set up for it\n") {
 		t.Errorf("it prints %s", text)
 	}
-	// What the manual says removes it.
+	// Removed as the manual says.
 	if _, err := w.nc.RequestMsg(&nats.Msg{Subject: "$KV.zoomstream-state.state.sub-0", Header: nats.Header{"KV-Operation": {"DEL"}}}, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +220,8 @@ func TestStatusFit(t *testing.T) {
 	}
 }
 
-// It goes on through trouble until a signal comes, and then all is well.
+// TestStatusWatch: status --watch continues through trouble until a signal comes. The exit code is
+// then 0.
 func TestStatusWatch(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{}, {"--json"}} {
@@ -244,8 +244,8 @@ func TestStatusWatch(t *testing.T) {
 	}
 }
 
-// Two real replicas: one leads and one stands by; when the leader is killed, the
-// other one leads.
+// TestStatusOfReplicas: of two real replicas, one leads and one stands by. After the leader is
+// killed, the other one leads.
 func TestStatusOfReplicas(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
@@ -296,8 +296,8 @@ func TestStatusOfReplicas(t *testing.T) {
 	}
 }
 
-// A real replica is set up for another subscription, after which the first one is
-// no trouble.
+// TestStatusOfOneTakenOut: once a real replica is set up for another subscription, the first one is
+// unused and no failure.
 func TestStatusOfOneTakenOut(t *testing.T) {
 	t.Parallel()
 	url := "NATS_URL=" + startNATS(t).ClientURL()

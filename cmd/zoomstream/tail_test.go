@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: what the commands do is tested with it in their packages.
+// Excluded under the race detector: the packages of the commands are tested with it.
 
 package main
 
@@ -21,7 +21,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// storeTail fills a shelf with a message of each kind.
+// storeTail stores a message of each kind.
 func storeTail(s *shelf) {
 	s.t.Helper()
 	received := time.Date(2026, 1, 20, 10, 0, 2, 250e6, time.UTC)
@@ -84,7 +84,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestTailAnonymized records the stream, and the simulator replays what was recorded.
+// TestTailAnonymized: a recording has no personal data, and the simulator can replay it.
 func TestTailAnonymized(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -128,7 +128,7 @@ func TestTailAnonymized(t *testing.T) {
 	s.run(exitUsage, "tail", "--anonymize", "--json", "--kind=gap")
 }
 
-// TestTailWhole has each body be what it was: as JSON, as text or as bytes.
+// TestTailWhole: each body is printed unchanged, as JSON, as text or as bytes.
 func TestTailWhole(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -171,7 +171,7 @@ func TestTailWhole(t *testing.T) {
 	}
 }
 
-// decoded is a value as JSON with the same escapes everywhere, and its numbers as they stand.
+// decoded returns a value as JSON with uniform escapes, and its numbers as they were.
 func decoded(t *testing.T, text []byte) string {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -183,7 +183,7 @@ func decoded(t *testing.T, text []byte) string {
 	return fmt.Sprintf("%q", fmt.Sprint(value))
 }
 
-// TestTailFollow prints what comes until a signal.
+// TestTailFollow: tail --follow prints new messages until a signal.
 func TestTailFollow(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)

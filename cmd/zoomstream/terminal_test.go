@@ -20,12 +20,12 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// hostile is what a terminal would obey or hide, in all its ways: escapes, controls
-// of one byte and of two, marks of direction, a line that looks like another one.
+// hostile contains everything that a terminal would obey or hide: escapes, control characters of
+// one byte and of two, marks of direction, and a line that looks like another one.
 const hostile = "a\x1b]0;owned\a\x1b[2J\r\x7f\u009b31m\u202e\u200b\U000e0041z"
 
-// obeyed is the first place at which a terminal would do something else than show
-// the text; empty: none.
+// obeyed returns the first place at which a terminal would do something else than show the text;
+// empty if there is none.
 func obeyed(text string) string {
 	for i, r := range text {
 		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
@@ -38,8 +38,7 @@ func obeyed(text string) string {
 	return ""
 }
 
-// TestTerminalCommands has no command hand on what a terminal would obey, whoever it
-// is from.
+// TestTerminalCommands: no command prints anything that a terminal would obey, whoever wrote it.
 func TestTerminalCommands(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -104,7 +103,7 @@ func TestTerminalCommands(t *testing.T) {
 	}
 }
 
-// TestTerminalDemo shows what is stored, each message on one line.
+// TestTerminalDemo: the demo shows each stored message on one line.
 func TestTerminalDemo(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t)
@@ -128,7 +127,7 @@ func TestTerminalDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	d := &demo{process: &process{stdout: &out}} // and not even by way of a printer
+	d := &demo{process: &process{stdout: &out}} // not even through a printer
 	for range 5 {
 		msg, err := consumer.Next()
 		if err != nil {
@@ -137,13 +136,13 @@ func TestTerminalDemo(t *testing.T) {
 		d.print(msg)
 	}
 	d.say("that failed: %s", errors.New(odd))
-	lines := strings.Count(out.String(), "\n") - strings.Count(out.String(), "\n   ") // which one goes on with
+	lines := strings.Count(out.String(), "\n") - strings.Count(out.String(), "\n   ") // an indented line continues the one before
 	if at := obeyed(out.String()); at != "" || lines != 6 {
 		t.Errorf("%d lines: %s\n%q", lines, at, &out)
 	}
 }
 
-// TestTerminalLog has log lines for people be one line each.
+// TestTerminalLog: in the log for people, each entry is one line.
 func TestTerminalLog(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"console", "json"} {

@@ -15,8 +15,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestTLSFirst runs replicas on the server of deploy/nats/tls.conf with the context of docs/configuration.md, and has
-// doctor say what a replica without a context needs.
+// TestTLSFirst runs replicas on a server with deploy/nats/tls.conf and the context of
+// docs/configuration.md. Without a context, doctor says what is needed.
 func TestTLSFirst(t *testing.T) {
 	t.Parallel()
 	dir, home := t.TempDir(), t.TempDir()

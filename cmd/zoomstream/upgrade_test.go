@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector: the program of before is built without it.
+// Excluded under the race detector: the previous program is built without it.
 
 package main
 
@@ -16,10 +16,10 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// beforeFirstRelease stands for the release before until there is one.
+// beforeFirstRelease stands in for the previous release until there is one.
 const beforeFirstRelease = "459d1b8417d6254cbca5ff9392183a7d558fee40"
 
-// buildPrevious builds the release before this one, which is the newest tag of what came before.
+// buildPrevious builds the previous release: the newest tag before this commit.
 func buildPrevious(t *testing.T) (program string) {
 	t.Helper()
 	// Without what a git hook or a workspace sets: it is about this checkout, not about the copy.
@@ -54,10 +54,9 @@ func buildPrevious(t *testing.T) (program string) {
 	return filepath.Join(tree, "zoomstream")
 }
 
-// TestUpgrade runs the release before beside this one: replaces its replicas one after the
-// other under load, and goes back in the same way, without loss or gap; and each takes over
-// from the other when that is killed. It also starts each in the data folder of the other,
-// with events on disk.
+// TestUpgrade runs the previous release beside this one. Under load, it replaces the old replicas
+// one by one, and goes back in the same way, without loss or gap. Each version takes over when the
+// other is killed, and starts in the other's data folder with events on disk.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	before := buildPrevious(t)
@@ -121,7 +120,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// replaceBy replaces each replica by one of a program, as a rolling update does.
+// replaceBy replaces each replica by one of the given program, as a rolling update does.
 func (f *fleet) replaceBy(program string) {
 	f.t.Helper()
 	f.program = program

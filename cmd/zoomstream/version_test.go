@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestVersionOfGo is about programs that Go has built without the Makefile.
+// TestVersionOfGo is about programs that were built by Go without the Makefile.
 func TestVersionOfGo(t *testing.T) {
 	t.Parallel()
 	const commit = "95b602ec1a6b95b602ec1a6b95b602ec1a6b95b6"
@@ -14,12 +14,12 @@ func TestVersionOfGo(t *testing.T) {
 		is, want         build
 	}{
 		{module: "v1.2.3", want: build{Version: "v1.2.3"}},                                                                     // go install of a release
-		{module: "v0.0.0-20261127162759-95b602ec1a6b", want: build{"v0.0.0-20261127162759-95b602ec1a6b", commit[:12], "", ""}}, // of a branch
+		{module: "v0.0.0-20261127162759-95b602ec1a6b", want: build{"v0.0.0-20261127162759-95b602ec1a6b", commit[:12], "", ""}}, // go install of a branch
 		{module: "v1.2.4-0.20261127162759-95b602ec1a6b", want: build{"v1.2.4-0.20261127162759-95b602ec1a6b", commit[:12], "", ""}},
 		{module: "(devel)", revision: commit, want: build{Commit: commit}}, // go build in a clone
 		{module: "v1.2.3", revision: commit, want: build{"v1.2.3", commit, "", ""}},
 		{module: "(devel)"},
-		{module: "v1.2.3", is: build{"v2", "abc", "", ""}, want: build{"v2", "abc", "", ""}}, // the linker knows
+		{module: "v1.2.3", is: build{"v2", "abc", "", ""}, want: build{"v2", "abc", "", ""}}, // the linker's flags take precedence
 	} {
 		info := &debug.BuildInfo{Main: debug.Module{Version: c.module}}
 		if c.revision != "" {

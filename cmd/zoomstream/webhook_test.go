@@ -21,11 +21,11 @@ import (
 // hook is an incoming webhook.
 type hook struct {
 	url  string
-	file string // that holds the URL
+	file string // file with the URL
 
 	mu    sync.Mutex
 	posts []string
-	hangs bool // it reads, and answers nothing
+	hangs bool // accepts connections but does not answer
 }
 
 func newHook(t *testing.T) *hook {
@@ -38,7 +38,7 @@ func newHook(t *testing.T) *hook {
 	return h
 }
 
-// write writes the file of the URL.
+// write writes the URL into the file.
 func (h *hook) write(t *testing.T, url string) {
 	t.Helper()
 	if err := os.WriteFile(h.file, []byte(url+"\n"), 0o600); err != nil {
@@ -75,7 +75,7 @@ func (h *hook) got() []string {
 	return slices.Clone(h.posts)
 }
 
-// until waits until it has got so many messages, and returns them.
+// until waits until the webhook has got at least n messages, and returns them.
 func (h *hook) until(t *testing.T, m *member, n int) []string {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); len(h.got()) < n; time.Sleep(10 * time.Millisecond) {
@@ -86,8 +86,8 @@ func (h *hook) until(t *testing.T, m *member, n int) []string {
 	return h.got()
 }
 
-// TestAlarmWebhook takes NATS away, and no event comes meanwhile: the leader tells the webhook while it
-// is away, and when it is back. The stream has the same messages later.
+// TestAlarmWebhook takes NATS away while no events come: the leader posts its alarm to the webhook
+// while NATS is away, and when it is back. The stream gets the same messages later.
 func TestAlarmWebhook(t *testing.T) {
 	t.Parallel()
 	h, dir, port := newHook(t), t.TempDir(), natstest.Port(t)
@@ -99,7 +99,7 @@ func TestAlarmWebhook(t *testing.T) {
 	standby := f.add()
 	natstest.Stop(nats)
 	m.says(&m.stderr, `"reason":"http_404"`)
-	h.write(t, h.url) // nobody says so
+	h.write(t, h.url) // no signal tells the leader
 	if posts := h.until(t, m, 1); strings.Contains(m.stderr.String(), `"code":"nats.reconnected"`) {
 		t.Errorf("the webhook is told of %s after the outage", posts)
 	}
@@ -140,7 +140,8 @@ func TestAlarmWebhook(t *testing.T) {
 	}
 }
 
-// TestWebhookThatHangs neither delays the handover nor keeps the process.
+// TestWebhookThatHangs: a webhook that hangs neither delays the handover nor keeps the process from
+// ending.
 func TestWebhookThatHangs(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)
@@ -163,7 +164,7 @@ func TestWebhookThatHangs(t *testing.T) {
 	if !strings.Contains(m.stderr.String(), `"code":"webhook.dropped"`) {
 		t.Errorf("nothing tells what was not told:\n%s", &m.stderr)
 	}
-	if took > 10*time.Second { // two of them for the webhook
+	if took > 10*time.Second { // two of them are the webhook's
 		t.Errorf("it takes %v to end", took)
 	}
 	t.Logf("handed over after %v, ended after %v", handed, took)
