@@ -1,6 +1,6 @@
 //go:build !race
 
-// Bubbles by the dozen: the race detector has the other tests.
+// Excluded under the race detector: it has the other tests, and these fill dozens of bubbles.
 package simulation
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// direct runs a scenario without traffic of its own, whose script puts what is to
-// happen on the agenda, with times since the start. It must keep every promise.
+// direct runs a scenario without traffic of its own. The script puts what is to happen on the
+// agenda, with times since the start. The test fails if a promise is broken.
 func direct(t *testing.T, p *plan, script func(w *world), look func(*testing.T, *evidence)) {
 	t.Helper()
 	if p.rate == 4 {
@@ -43,7 +43,8 @@ func direct(t *testing.T, p *plan, script func(w *world), look func(*testing.T, 
 	})
 }
 
-// flow emits events from one time to another, so much older than their frames.
+// flow emits an event each interval, from one time to another. The events are late older than their
+// frames.
 func (w *world) flow(from, to, every, late time.Duration) {
 	for at := from; at < to; at += every {
 		w.after(at, func() { w.emit(late) })
@@ -56,12 +57,13 @@ func (w *world) emit(late time.Duration) {
 	})
 }
 
-// of are the alarms of a name, in the stream's order.
+// of returns the alarms of a name, in the stream's order.
 func (v *evidence) of(t *testing.T, name string) []message.Alarm {
 	return slices.DeleteFunc(v.alarms(t), func(a message.Alarm) bool { return a.Name != name })
 }
 
-// raisedCleared checks that an alarm was raised and cleared, so many times, and how.
+// raisedCleared checks that an alarm was raised and cleared the given number of times, and returns
+// its messages. Each must have a detail, a replica and a time.
 func (v *evidence) raisedCleared(t *testing.T, name string, times int) []message.Alarm {
 	t.Helper()
 	all := v.of(t, name)
@@ -91,7 +93,8 @@ func (v *evidence) tell(all []message.Alarm) string {
 	return b.String()
 }
 
-// TestLateEvents: Zoom sends two hours late for some minutes.
+// TestLateEvents: Zoom sends two hours late for some minutes. The alarm is raised and cleared in
+// time.
 func TestLateEvents(t *testing.T) {
 	direct(t, scenario(2, 12*time.Minute), func(w *world) {
 		w.flow(10*time.Second, 3*time.Minute, time.Second, time.Second)
@@ -116,7 +119,7 @@ func TestLateEvents(t *testing.T) {
 	})
 }
 
-// TestFewLateEvents: two are nobody's fault, and an hour later they say nothing.
+// TestFewLateEvents: two late events raise no alarm, nor do two more over an hour later.
 func TestFewLateEvents(t *testing.T) {
 	direct(t, scenario(1, 3*time.Hour), func(w *world) {
 		w.flow(time.Minute, 3*time.Minute, time.Minute, 2*time.Hour)
@@ -128,8 +131,8 @@ func TestFewLateEvents(t *testing.T) {
 	})
 }
 
-// TestLateWithoutAnEnd: when no events come any more, nobody knows whether they would
-// be late, and the alarm ends.
+// TestLateWithoutAnEnd: the alarm is cleared when no events have come for an hour, since nobody
+// knows whether they would be late.
 func TestLateWithoutAnEnd(t *testing.T) {
 	direct(t, scenario(1, 3*time.Hour), func(w *world) {
 		w.flow(time.Minute, 3*time.Minute, 10*time.Second, 2*time.Hour)
@@ -141,7 +144,7 @@ func TestLateWithoutAnEnd(t *testing.T) {
 	})
 }
 
-// TestLateLeaderDies: the next one goes on with the alarm, and clears it once.
+// TestLateLeaderDies: the next leader adopts the alarm and clears it.
 func TestLateLeaderDies(t *testing.T) {
 	for _, c := range []struct {
 		fault fault
@@ -164,7 +167,7 @@ func TestLateLeaderDies(t *testing.T) {
 	}
 }
 
-// truthful: no alarm is cleared since there was no event for an hour, if there was.
+// truthful checks that no alarm claims that there was no event for an hour when there was one.
 func (v *evidence) truthful(t *testing.T, all []message.Alarm) {
 	t.Helper()
 	for _, a := range all {
@@ -180,8 +183,8 @@ func (v *evidence) truthful(t *testing.T, all []message.Alarm) {
 	}
 }
 
-// TestLateLeaderStops in an orderly way while events are late: what the stream says in
-// the end is true, whichever of both replicas is slower.
+// TestLateLeaderStops: the leader stops or steps down while events are late. The stream then tells
+// the truth, whichever of the two replicas is slower.
 func TestLateLeaderStops(t *testing.T) {
 	for _, c := range []struct {
 		fault  fault
@@ -199,7 +202,7 @@ func TestLateLeaderStops(t *testing.T) {
 				if len(all) == 0 || all[len(all)-1].Raised {
 					t.Fatal(v.tell(all))
 				}
-				raised := false // at 5m30s, when events have been late for long
+				raised := false // at 5m30s events have been late for long
 				for _, a := range all {
 					if a.At.Sub(v.start) < 5*time.Minute+30*time.Second {
 						raised = a.Raised
@@ -214,8 +217,8 @@ func TestLateLeaderStops(t *testing.T) {
 	}
 }
 
-// TestTokenAlarm: Zoom gives no token for a while, and the replica says so. It may
-// stop meanwhile: nobody else can take its alarm back.
+// TestTokenAlarm: Zoom gives out no tokens for a while, and the replica reports it. If the replica
+// stops meanwhile it clears its alarm: nobody else can.
 func TestTokenAlarm(t *testing.T) {
 	trouble := step{at: time.Minute, fault: faultToken, mode: "http500", slot: -1, last: 2 * time.Minute}
 	cut := step{at: time.Minute + time.Millisecond, fault: faultRotate, slot: -1}
@@ -248,8 +251,8 @@ func TestTokenAlarm(t *testing.T) {
 	})
 }
 
-// TestStreamAlarm: the stream takes nothing for a while; a short loss of NATS meanwhile
-// is no end of that.
+// TestStreamAlarm: the stream refuses messages for a while. A short loss of NATS in between does
+// not clear the alarm.
 func TestStreamAlarm(t *testing.T) {
 	for name, steps := range map[string][]step{"refuses": nil, "and NATS is lost in between": {{at: 3 * time.Minute, fault: faultNATSCut, slot: 0, last: 5 * time.Second}}} {
 		t.Run(name, func(t *testing.T) {
@@ -273,9 +276,9 @@ func TestStreamAlarm(t *testing.T) {
 	}
 }
 
-const streamPatience = 15 * time.Second // as the connector has it
+const streamPatience = 15 * time.Second // as in the connector
 
-// seal has the stream refuse, or take again, all messages.
+// seal has the stream refuse all messages, or accept them again.
 func (w *world) seal(t *testing.T, closed bool) {
 	nc, err := nats.Connect("", nats.InProcessServer(&w.nats))
 	if err != nil {
@@ -303,8 +306,8 @@ func (w *world) seal(t *testing.T, closed bool) {
 	}
 }
 
-// TestLateAlternatesUnderFaults: events are late all the time, whatever happens to the
-// replicas. When the last one has stopped, the alarm stands, for the next one to judge.
+// TestLateAlternatesUnderFaults: events are late all the time, whatever happens to the replicas.
+// When the last replica has stopped the alarm still stands, for the next one to judge.
 func TestLateAlternatesUnderFaults(t *testing.T) {
 	seeds, first := 3, uint64(5000)
 	if *seedsFlag != 0 {
@@ -325,8 +328,8 @@ func TestLateAlternatesUnderFaults(t *testing.T) {
 	}
 }
 
-// TestSpoolingIsNotClearedBeforeItWasRaised: seed 5019 has restarts with something
-// left in the spool, for too short a time to raise the alarm.
+// TestSpoolingIsNotClearedBeforeItWasRaised: in seed 5019, replicas restart with something left in
+// the spool, but for too short a time to raise the alarm.
 func TestSpoolingIsNotClearedBeforeItWasRaised(t *testing.T) {
 	_, problems := simulate(t, newPlan(5019), false, nil)
 	for _, problem := range problems {
@@ -334,8 +337,8 @@ func TestSpoolingIsNotClearedBeforeItWasRaised(t *testing.T) {
 	}
 }
 
-// A bucket is deleted, and something stands in the way of making it again: of the
-// leases, and of the states.
+// TestBucketAlarm: the bucket of the leases or of the states is deleted, and another stream keeps
+// it from being created again.
 func TestBucketAlarm(t *testing.T) {
 	for _, bucket := range []string{"zoomstream", "zoomstream-state"} {
 		direct(t, scenario(1, 6*time.Minute), func(w *world) {

@@ -11,9 +11,8 @@ import (
 
 var dayFlag = flag.Duration("day", 2*time.Hour, "how long TestDay lasts, on its own time")
 
-// TestDay is a long time with a fault every ten minutes: goroutines and open files
-// do not grow, and all of them are gone in the end. (The bubble sees to that for
-// goroutines.)
+// TestDay runs for long, with a fault every ten minutes: goroutines and open files do not grow, and
+// none is left at the end. (For goroutines the bubble sees to that.)
 func TestDay(t *testing.T) {
 	turns := []step{
 		{fault: faultNATSDown, slot: -1, sub: -1, last: 40 * time.Second}, leader(faultZoomCut, 0, 5*time.Second), leader(faultNATSHole, 0, time.Minute),
@@ -30,7 +29,7 @@ func TestDay(t *testing.T) {
 		}
 		p.steps = append(p.steps, s)
 	}
-	p.watch = func() { // when each fault is long over
+	p.watch = func() { // called when each fault is long over
 		goroutines, files = append(goroutines, runtime.NumGoroutine()), append(files, openFiles(t))
 	}
 	before := openFiles(t)

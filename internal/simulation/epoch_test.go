@@ -1,6 +1,6 @@
 //go:build !race
 
-// Bubbles by the dozen: the race detector has the other tests.
+// Excluded under the race detector: it has the other tests, and these fill dozens of bubbles.
 package simulation
 
 import (
@@ -15,8 +15,9 @@ const (
 	stateStream = "KV_zoomstream-state"
 )
 
-// The buckets are deleted, one of them or both, while replicas run and while none does,
-// and again. The epochs of the stream rise all the same, and no number comes twice.
+// TestEpochsRiseWithoutBuckets deletes the bucket of the leases, or both buckets, again and again:
+// while replicas run, and while none does. Epochs in the stream still rise, and no number is used
+// twice.
 func TestEpochsRiseWithoutBuckets(t *testing.T) {
 	for _, which := range []string{leaseStream, leaseStream + " " + stateStream} {
 		p := scenario(2, 22*time.Minute)
@@ -27,12 +28,12 @@ func TestEpochsRiseWithoutBuckets(t *testing.T) {
 			return step{at: at, fault: faultStop, slot: slot, last: last}
 		}
 		p.steps = []step{
-			// In a handover, and with time before it.
+			// Around a handover: shortly before it, and long before it.
 			deleted(5 * time.Minute), leader(faultStop, 5*time.Minute+20*time.Second, 5*time.Second),
 			deleted(8 * time.Minute), leader(faultStepDown, 10*time.Minute, 0),
-			// While nobody runs.
+			// While no replica runs.
 			stop(0, 12*time.Minute, time.Minute), stop(1, 12*time.Minute+10*time.Second, time.Minute), deleted(12*time.Minute + 40*time.Second),
-			// Then the leader dies.
+			// Before the leader dies.
 			deleted(16 * time.Minute), leader(faultCrash, 16*time.Minute+30*time.Second, 10*time.Second),
 			leader(faultStop, 18*time.Minute, 10*time.Second),
 		}
@@ -55,7 +56,8 @@ func TestEpochsRiseWithoutBuckets(t *testing.T) {
 				t.Errorf("epochs %v", epochs)
 			}
 		})
-		// Without a state nobody knows that there was a connection before.
+		// Without a state nobody knows that there was a connection before, so promise 5 does not
+		// apply.
 		report(t, p, slices.DeleteFunc(problems, func(s string) bool { return strings.HasPrefix(s, "P5") }))
 	}
 }

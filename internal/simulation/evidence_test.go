@@ -23,11 +23,11 @@ type evidence struct {
 	owners   map[string]*replica // by name
 	stored   []storedMessage     // in the stream's order
 	byEvent  map[eventKey]storedMessage
-	others   []string // everything else that NATS holds
+	others   []string // everything else that NATS stores
 	problems []string
 }
 
-// storedMessage is one message of the stream.
+// storedMessage is one message in the stream.
 type storedMessage struct {
 	sequence     uint64
 	at           time.Time // when it was stored
@@ -45,7 +45,7 @@ func (m storedMessage) key() eventKey {
 	return eventKey{m.header.Get(message.HeaderTrackingID), sha256.Sum256(m.data)}
 }
 
-// eventKey tells an event from all others: each has a body of its own.
+// eventKey identifies an event: each has a body of its own.
 type eventKey struct {
 	tracking string
 	digest   zoomsim.Digest
@@ -53,7 +53,7 @@ type eventKey struct {
 
 func keyOf(e zoomsim.Entry) eventKey { return eventKey{e.TrackingID, e.Digest} }
 
-// evidence collects it, while the nats-server still runs.
+// evidence collects the evidence while the nats-server still runs.
 func (w *world) evidence() (*evidence, error) {
 	v := &evidence{
 		world: w, ledger: w.sim.Ledger(), sockets: make(map[int]zoomsim.Socket),
@@ -93,7 +93,7 @@ func (w *world) evidence() (*evidence, error) {
 	return v, names.Err()
 }
 
-// contents reads a whole stream.
+// contents returns all messages of a stream.
 func contents(ctx context.Context, js jetstream.JetStream, name string) ([]storedMessage, error) {
 	s, err := js.Stream(ctx, name)
 	if err != nil {
@@ -133,7 +133,7 @@ func newMessage(m jetstream.Msg) storedMessage {
 	return out
 }
 
-// clock is a time as the journal shows it.
+// clock formats a time as the journal does.
 func (v *evidence) clock(t time.Time) string { return fmt.Sprintf("%.3fs", t.Sub(v.start).Seconds()) }
 
 func (v *evidence) describe(e zoomsim.Entry) string {
@@ -145,7 +145,7 @@ func (v *evidence) describe(e zoomsim.Entry) string {
 		e.N, e.Event, e.Subscription, v.clock(e.At), k.N, k.Remote, v.clock(k.Ready), v.clock(k.Retired), v.clock(k.Closed), k.Cause)
 }
 
-// blame reports a broken promise. Of many alike a few will do.
+// blame reports a broken promise. Of many similar problems it keeps a few.
 func (v *evidence) blame(promise, format string, args ...any) {
 	const enough = 3
 	alike := 0

@@ -7,29 +7,28 @@ import (
 )
 
 const (
-	// flight is how long an event may be on its way from Zoom's socket to the
-	// acknowledgement of the stream, when nothing is in the way.
+	// flight bounds the time from Zoom's socket to the stream's acknowledgement when nothing is in
+	// the way.
 	flight = time.Second
-	// recovery is how long it may take after NATS is back until what was held
-	// is stored: the client's pause before it connects, the publisher's before
-	// it tries again.
+	// recovery bounds the time from NATS's return until events that were held are stored. It
+	// includes the client's pause before it connects, and the publisher's before it tries again.
 	recovery = 10 * time.Second
 )
 
-// natsAway are the times in which a replica could not reach NATS, or just again.
+// natsAway returns when a replica could not reach NATS, or had only just reached it again.
 func (v *evidence) natsAway(r *replica) []span {
 	return v.spans(r, recovery, set(faultNATSCut, faultNATSHole, faultSplit, faultNATSDown, faultEverywhere))
 }
 
-// zoomAway are the times in which Zoom could not reach a replica.
+// zoomAway returns when Zoom could not reach a replica.
 func (v *evidence) zoomAway(r *replica) []span {
 	return v.spans(r, 0, set(faultZoomCut, faultZoomHole))
 }
 
-// spans are when incidents of some faults touched a replica, and some time
-// more. Those that touch one another are one.
+// spans returns when the given faults touched a replica, each extended by more at its end. Spans
+// that meet are joined.
 func (v *evidence) spans(r *replica, more time.Duration, faults map[fault]bool) (found []span) {
-	for _, i := range v.incidents { // in the order of their beginnings
+	for _, i := range v.incidents { // ordered by their beginnings
 		if !faults[i.fault] || i.replica != "" && i.replica != r.name {
 			continue
 		}
@@ -43,17 +42,17 @@ func (v *evidence) spans(r *replica, more time.Duration, faults map[fault]bool) 
 	return found
 }
 
-// hardEnd are the ends of a socket that leave no time for what is in flight.
+// hardEnd has the causes that leave no time for what is in flight when a socket ends.
 var hardEnd = map[zoomsim.Cause]bool{
 	zoomsim.CauseCut: true, zoomsim.CauseGone: true, zoomsim.CauseStalled: true, zoomsim.CauseOverflow: true, zoomsim.CauseStopped: true,
 }
 
-// untold is how long the events of a new connection may wait in the socket, until it is
-// known what was before it.
+// untold is how long the events of a new connection may wait in the socket, until it is known what
+// was before it.
 const untold = 1500 * time.Millisecond
 
-// mayMiss says why an event that Zoom has written to a socket may be missing
-// in the stream; it is empty if nothing excuses that.
+// mayMiss returns why an event that Zoom has written to a socket may be missing in the stream;
+// empty if nothing excuses that.
 func (v *evidence) mayMiss(e zoomsim.Entry) string {
 	k := v.sockets[e.Socket]
 	r := v.owners[k.Remote]
@@ -64,7 +63,7 @@ func (v *evidence) mayMiss(e zoomsim.Entry) string {
 	if ended.IsZero() {
 		ended = time.Now()
 	}
-	read := later(e.At, k.Ready.Add(untold)).Add(flight) // at the latest, if all is well
+	read := later(e.At, k.Ready.Add(untold)).Add(flight) // at the latest, without faults
 	for _, i := range v.incidents {
 		if i.fault != faultFreeze || i.sub != "" && i.sub != e.Subscription || !i.meets(e.At, read) {
 			continue
@@ -84,7 +83,7 @@ func (v *evidence) mayMiss(e zoomsim.Entry) string {
 		if ended.Before(i.to.Add(flight)) || !r.running() && r.stopped.Before(i.to) {
 			return "its socket ended unheard"
 		}
-		if i.to.Sub(later(i.from, k.Ready)) > heartbeat { // two without an answer, the first perhaps before
+		if i.to.Sub(later(i.from, k.Ready)) > heartbeat { // two heartbeats without an answer, the first perhaps before the fault
 			return "its replica may have given the socket up"
 		}
 		read = later(read, i.to.Add(flight))
@@ -95,10 +94,10 @@ func (v *evidence) mayMiss(e zoomsim.Entry) string {
 	return ""
 }
 
-// span is a time from one moment to another.
+// span is the time from one moment to another.
 type span struct{ from, to time.Time }
 
-// meets reports whether the span has a moment in common with another one.
+// meets reports whether the span and another one have a moment in common.
 func (s span) meets(from, to time.Time) bool { return !s.from.After(to) && !s.to.Before(from) }
 
 func later(a, b time.Time) time.Time {

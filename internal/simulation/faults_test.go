@@ -15,14 +15,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// action is something to do at a time.
+// action is something to do at a certain time.
 type action struct {
 	at time.Time
 	do func()
 }
 
-// after puts an action on the agenda. One goroutine does them all, in order of
-// their times, so that they need no locks.
+// after puts an action on the agenda. One goroutine runs all actions in order of their times, so
+// they need no locks.
 func (w *world) after(d time.Duration, do func()) {
 	a := action{time.Now().Add(d), do}
 	i, _ := slices.BinarySearchFunc(w.agenda, a, func(b, a action) int {
@@ -34,7 +34,7 @@ func (w *world) after(d time.Duration, do func()) {
 	w.agenda = slices.Insert(w.agenda, i, a)
 }
 
-// act does what is on the agenda, and what that adds to it.
+// act runs the actions on the agenda, and those that they add.
 func (w *world) act() {
 	for len(w.agenda) > 0 {
 		next := w.agenda[0]
@@ -44,7 +44,7 @@ func (w *world) act() {
 	}
 }
 
-// do does a step.
+// do runs a step.
 func (w *world) do(s step) {
 	sub := ""
 	if s.sub >= 0 {
@@ -66,7 +66,7 @@ func (w *world) do(s step) {
 	} else if ofSubscription[s.fault] {
 		i.sub = sub
 	}
-	if s.fault == faultRotate { // a refused token is thrown away at most once a minute
+	if s.fault == faultRotate { // replicas discard a refused token at most once a minute
 		i.to = i.to.Add(2 * time.Minute)
 	}
 	w.incidents = append(w.incidents, i)
@@ -111,7 +111,7 @@ func (w *world) do(s step) {
 	}
 }
 
-// target is the replica that a step is about, if it runs.
+// target returns the replica that a step is about, or nil if it does not run.
 func (w *world) target(s step) *replica {
 	var slot *slot
 	if s.slot >= 0 {
@@ -125,7 +125,7 @@ func (w *world) target(s step) *replica {
 	return slot.current
 }
 
-// revive starts a replica where another one has ended, or is about to.
+// revive starts a replica in the slot of one that has ended, or is about to.
 func (w *world) revive(s *slot, st step) {
 	old := s.current
 	var start func()
@@ -136,7 +136,7 @@ func (w *world) revive(s *slot, st step) {
 		select {
 		case <-old.done:
 		default:
-			if !old.dead { // a supervisor waits for the process
+			if !old.dead { // like a supervisor, wait for the process to end
 				w.after(100*time.Millisecond, start)
 				return
 			}
@@ -146,7 +146,7 @@ func (w *world) revive(s *slot, st step) {
 	w.after(st.last, start)
 }
 
-// roll restarts the replica of a slot, and then those after it.
+// roll restarts the replica of a slot, and then those of the slots after it.
 func (w *world) roll(n int, st step) {
 	if n == len(w.slots) {
 		return
@@ -170,7 +170,7 @@ func (w *world) stepDown(r *replica) {
 	})
 }
 
-// lose breaks a link of a replica for some time.
+// lose breaks one of a replica's links for some time.
 func (w *world) lose(r *replica, l *pipenet.Link, how func(*pipenet.Link), d time.Duration) {
 	if r.dead {
 		return
@@ -212,7 +212,7 @@ func (w *world) deleteStreams(names []string) {
 	})
 }
 
-// administer does something to NATS.
+// administer runs an operation on NATS.
 func (w *world) administer(do func(jetstream.JetStream) error) {
 	nc, err := nats.Connect("", nats.InProcessServer(&w.nats))
 	if err != nil {
@@ -228,7 +228,7 @@ func (w *world) administer(do func(jetstream.JetStream) error) {
 	}
 }
 
-// reboot starts the nats-server, unless somebody has.
+// reboot starts the nats-server unless it runs already.
 func (w *world) reboot() {
 	if w.nats.running() {
 		return
@@ -239,10 +239,10 @@ func (w *world) reboot() {
 	}
 }
 
-// closeCodes are those that Zoom may close with.
+// closeCodes are the codes that Zoom may close with.
 var closeCodes = []websocket.StatusCode{websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusInternalError, 4000}
 
-// zoomFault does what the simulator of Zoom has a fault for.
+// zoomFault runs a step for which the simulated Zoom has a fault.
 func (w *world) zoomFault(s step, sub string) {
 	span := zoomsim.Span{For: s.last}
 	var err error

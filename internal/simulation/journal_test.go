@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// journal holds everything that was said, with the time since the start.
+// journal holds all log lines, with the time since the start.
 type journal struct {
 	mu    sync.Mutex
 	start time.Time
@@ -28,7 +28,7 @@ func (j *journal) add(who, text string) {
 	j.lines = append(j.lines, line{time.Since(j.start), who, text})
 }
 
-// note is the simulation's own line.
+// note adds a line of the simulation itself.
 func (j *journal) note(format string, args ...any) {
 	j.add("----", fmt.Sprintf(format, args...))
 }
@@ -41,7 +41,7 @@ func (j *journal) print(to io.Writer) {
 	}
 }
 
-// keep writes it to a file that outlives the test, and returns its name.
+// keep writes the journal to a file that outlives the test, and returns the file's name.
 func (j *journal) keep(seed uint64) string {
 	file, err := os.CreateTemp("", fmt.Sprintf("zoomstream-seed-%d-*.log", seed))
 	if err != nil {
@@ -52,7 +52,7 @@ func (j *journal) keep(seed uint64) string {
 	return file.Name()
 }
 
-// writer takes the log of one replica.
+// writer returns the writer for one replica's log.
 func (j *journal) writer(who string) io.Writer { return logWriter{j, who} }
 
 type logWriter struct {

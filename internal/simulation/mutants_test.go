@@ -14,18 +14,18 @@ import (
 
 var mutantsFlag = flag.Bool("mutants", false, "make each deliberate mistake and see that a test finds it")
 
-// mutant is a deliberate mistake: in a file, one text in place of another.
+// mutant is a deliberate mistake: in one file, one text replaced by another.
 type mutant struct {
 	promise  string // that it breaks
 	mistake  string
 	file     string
 	old, new string
-	tests    []string // arguments of go test that must fail; nil: the simulation
+	tests    []string // arguments of the go test that must fail; nil: the simulation
 }
 
 var leaseTests = []string{"-timeout", "60s", "./internal/lease"}
 
-// mutants are at least one for each promise that the simulation is to hold.
+// mutants has at least one mistake for each promise that the simulation is to guard.
 var mutants = []mutant{
 	{promise: "1", mistake: "what is unacknowledged in trouble is not saved", file: "internal/outbox/loop.go",
 		old: "if o.open(ctx) && trouble != nil {", new: "if o.open(ctx) && trouble == nil {"},
@@ -83,8 +83,8 @@ var mutants = []mutant{
 		old: "			return err\n		}\n	}\n	if e := s.refusalError", new: "			return err\n		}\n		if f.Err != nil {\n			return f.Err\n		}\n	}\n	if e := s.refusalError"},
 }
 
-// TestMutants sees to it that the list fits the code and, with -mutants, that
-// each mistake is found.
+// TestMutants checks that each mistake still fits the code. With -mutants it also checks that a
+// test finds it.
 func TestMutants(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -106,7 +106,7 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// survives fails the test if nothing finds the mistake.
+// survives fails the test if no test finds the mistake.
 func (m mutant) survives(t *testing.T, root string, code []byte) {
 	mutated := filepath.Join(t.TempDir(), "mutant.go")
 	overlay := filepath.Join(t.TempDir(), "overlay.json")
@@ -122,7 +122,7 @@ func (m mutant) survives(t *testing.T, root string, code []byte) {
 	defer cancel()
 	run := exec.CommandContext(ctx, "go", append([]string{"test", "-failfast", "-vet=off", "-count=1", "-timeout", "9m", "-overlay", overlay}, tests...)...)
 	run.Dir = root
-	run.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // journals of seeds that fail on purpose
+	run.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // keeps the journals of seeds that fail on purpose out of the way
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Errorf("no test finds it: %s", out)

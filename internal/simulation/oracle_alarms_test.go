@@ -7,8 +7,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// alternate: read in the stream's order, each alarm of a subscription is raised and
-// cleared in turn, whichever replicas say so, and so is each alarm of a replica.
+// alternate checks that, in the stream's order, each alarm of a subscription is raised and cleared
+// in turn, whichever replicas report it. The same holds for each alarm of a replica.
 func (v *evidence) alternate() {
 	type key struct{ name, subscription, replica string }
 	state := make(map[key]message.Alarm)
@@ -26,8 +26,8 @@ func (v *evidence) alternate() {
 			k.replica = a.Replica
 		}
 		v.judged["alarm "+a.Name]++
-		// A replica that is cut off from NATS cannot know what the next one has said, nor one
-		// that is started again what it has said before it was killed.
+		// A replica that is cut off from NATS cannot know what the next one has reported. After a
+		// kill, a restarted replica does not know what it reported before.
 		last, known := state[k]
 		apart := a.Subscription != "" && (v.natsTrouble(a.At) || known && v.natsTrouble(last.At))
 		anew := a.Subscription == "" && known && v.killed(a.Replica, last.At, a.At)
@@ -39,7 +39,7 @@ func (v *evidence) alternate() {
 	}
 }
 
-// killed reports whether a replica of that name was killed within some time.
+// killed reports whether a replica of that name was killed between two times.
 func (v *evidence) killed(name string, from, to time.Time) bool {
 	return slices.ContainsFunc(v.ran, func(r *replica) bool {
 		return r.configured == name && r.dead && !r.stopped.Before(from) && !r.stopped.After(to)

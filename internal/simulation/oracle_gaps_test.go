@@ -6,8 +6,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// gaps: the stream tells of every time without a connection, and of every loss,
-// once, before the first event after it, and of nothing else. (Promise 5.)
+// gaps checks promise 5: the stream reports every time without a connection and every loss, once,
+// before the first event after it, and nothing else.
 func (v *evidence) gaps(l timeline) {
 	v.told(l)
 	v.toldInTime(l)
@@ -15,9 +15,8 @@ func (v *evidence) gaps(l timeline) {
 	v.toldTruly(l)
 }
 
-// slack is by how much a marker may be off: what is in flight, the clocks of
-// two machines, and as long as Zoom keeps a displaced socket open, since to its
-// replica that looks live.
+// slack is by how much a marker may be off: for what is in flight, for the clocks of two machines,
+// and for as long as Zoom keeps a displaced socket open, which still looks live to its replica.
 func (v *evidence) slack() time.Duration { return flight + 2*v.skew + v.linger }
 
 func (v *evidence) told(l timeline) {
@@ -38,14 +37,13 @@ func (v *evidence) told(l timeline) {
 	}
 }
 
-// unnoticed reports whether the socket had gone silent, and its replica could
-// not know that yet: it takes two heartbeats to notice. If the replica ends
-// within that time, nobody ever learns of it.
+// unnoticed reports whether the socket had gone silent and its replica could not know that yet: it
+// takes two heartbeats to notice. If the replica ends within that time, nobody ever learns of it.
 func (v *evidence) unnoticed(l timeline, s span) bool {
 	const notice = 2*heartbeat + flight
 	for _, i := range v.incidents {
-		// A displaced socket that Zoom leaves open looks live until then, and a stranger
-		// that comes while the successor dials looks as that one does, or both in turn.
+		// Until Zoom closes a displaced socket, it looks live to its replica. A stranger that
+		// connects while the successor dials looks like the successor. Both may come together.
 		const moment = 250 * time.Millisecond
 		stranger := (i.fault == faultStranger || i.fault == faultFlapping) && i.sub == l.sub
 		if stranger && s.length() < v.linger+moment && i.meets(s.from, s.to) {
@@ -66,7 +64,7 @@ func (v *evidence) unnoticed(l timeline, s span) bool {
 	return false
 }
 
-// covered reports whether markers cover a span, or what is left of it.
+// covered reports whether markers cover a span. If not, it returns what is left of it.
 func (l timeline) covered(s span, slack time.Duration) (rest span, ok bool) {
 	for again := true; again; {
 		again = false
@@ -86,9 +84,9 @@ func (l timeline) covered(s span, slack time.Duration) (rest span, ok bool) {
 	return s, false
 }
 
-// toldInTime: a marker is stored before the first event that its replica has
-// received after the gap, unless it could not learn of the gap for some time: of
-// NATS, or of a replica before that counted on a dead connection itself.
+// toldInTime checks that a marker is stored before the first event that its replica received after
+// the gap. It excuses a marker if the gap could not be known for some time: because of NATS, or
+// because an earlier replica still trusted a dead connection.
 func (v *evidence) toldInTime(l timeline) {
 	for _, m := range l.markers {
 		if !m.Certain && m.Cause == message.GapDisconnected && (v.unnoticed(l, m.span) || !v.disturbed(l, m.from, m.to)) {
@@ -106,7 +104,8 @@ func (v *evidence) toldInTime(l timeline) {
 	}
 }
 
-// natsTrouble reports whether any replica could not reach NATS, or just again.
+// natsTrouble reports whether, around a time, any replica could not reach NATS or had only just
+// reached it again.
 func (v *evidence) natsTrouble(at time.Time) bool {
 	trouble := set(faultNATSCut, faultNATSHole, faultSplit, faultNATSDown, faultEverywhere)
 	for _, i := range v.incidents {
@@ -135,11 +134,11 @@ func (v *evidence) toldOnce(l timeline) {
 	}
 }
 
-// toldTruly: a marker that is certain tells of a time in which Zoom knew no
-// socket, or in which its events did not arrive.
+// toldTruly checks that each certain marker covers a time in which Zoom had no socket, or in which
+// events did not arrive.
 func (v *evidence) toldTruly(l timeline) {
 	for _, m := range l.markers {
-		if m.length() == 0 && v.skew == 0 && m.Cause == message.GapCrash { // else two clocks may hide it, or the way to Zoom
+		if m.length() == 0 && v.skew == 0 && m.Cause == message.GapCrash { // otherwise different clocks, or the way to Zoom, may hide the gap
 			v.blame("P5 empty", "message %d tells of a gap of %s of no length at %s (%s)", m.sequence, l.sub, v.clock(m.from), m.Cause)
 		}
 		if !m.Certain || v.disturbed(l, m.from.Add(-v.slack()), m.to.Add(v.slack())) {

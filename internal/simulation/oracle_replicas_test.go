@@ -8,8 +8,8 @@ import (
 
 var harmless = set(faultStop, faultStepDown, faultGarbage, faultBurst)
 
-// planned: with a standby, a stop or a step down loses nothing and leaves no
-// gap, nor do broken frames (promise 8) or many events. (Promise 3.)
+// planned checks promise 3: with a standby, neither a stop nor a step down loses anything or leaves
+// a gap. Nor do broken frames (promise 8) or bursts of events.
 func (v *evidence) planned(l timeline) {
 	const before, after = 20 * time.Second, 15 * time.Second
 	for _, i := range v.incidents {
@@ -36,12 +36,12 @@ func (v *evidence) planned(l timeline) {
 	}
 }
 
-// outages: while NATS is away for all, and after it, whoever finds it first, a
-// subscription stays with its replica, and no marker tells of a gap. (Promise 6.)
+// outages checks promise 6: while NATS is away for all replicas, and after that, a subscription
+// stays with its replica, whoever finds NATS first. No marker reports a gap.
 func (v *evidence) outages(l timeline) {
 	const (
 		before, after = 20 * time.Second, 15 * time.Second
-		reach         = heartbeat + flight // by which the marker of a connection that is cut may begin before that
+		reach         = heartbeat + flight // by how much the marker of a cut connection may begin before the cut
 	)
 	for _, i := range v.incidents {
 		if i.fault != faultEverywhere && i.fault != faultNATSDown || !v.alone(i, before, i.length()+after+reach) {
@@ -50,7 +50,7 @@ func (v *evidence) outages(l timeline) {
 		v.judged["P6 outage"]++
 		window := span{i.from, i.to.Add(after)}
 		for n, k := range l.sockets {
-			// A connection that is renewed displaces the replica's own.
+			// A renewal displaces the replica's own connection.
 			if by := l.displacer(n); by.Remote != k.Remote && window.meets(k.Retired, k.Retired) {
 				v.blame("P6 outage", "the socket of %s for %s was displaced by %s at %s, though NATS was away for all from %s", k.Remote, l.sub, by.Remote, v.clock(k.Retired), v.spanText(i.span))
 			}
@@ -63,10 +63,11 @@ func (v *evidence) outages(l timeline) {
 	}
 }
 
-// takeovers: a crash with a standby leaves a gap of a second at most, the loss
-// of a machine one of the lease's life and a second. (Promise 4.)
+// takeovers checks promise 4: with a standby, a crash leaves a gap of at most a second, and the
+// loss of a machine one of at most the lease's life and a second. Both bounds grow by the delay to
+// Zoom.
 func (v *evidence) takeovers(l timeline) {
-	trips := 8 * v.zoomDelay // token, upgrade: there and back, twice the least delay each
+	trips := 8 * v.zoomDelay // token and upgrade: there and back, each at twice the least delay
 	for _, i := range v.incidents {
 		bound := time.Second + trips
 		switch i.fault {
@@ -87,8 +88,8 @@ func (v *evidence) takeovers(l timeline) {
 	}
 }
 
-// peace: replicas do not fight over a socket. Dials that were held up on their
-// way arrive together, and displace one another at once: that is no fight. (Promise 6.)
+// peace checks promise 6: replicas do not fight over a socket. It is no fight if dials that were
+// held up on their way arrive together and displace one another.
 func (v *evidence) peace(l timeline) {
 	const most, within = 3, 5 * time.Second
 	var times []time.Time
@@ -114,8 +115,8 @@ func (v *evidence) peace(l timeline) {
 	}
 }
 
-// displacer is the socket that displaced socket n of the timeline, or that socket
-// itself if none did.
+// displacer returns the socket that displaced socket n of the timeline, or socket n itself if none
+// did.
 func (l timeline) displacer(n int) zoomsim.Socket {
 	k := l.sockets[n]
 	if k.Cause != zoomsim.CauseDisplaced {
@@ -129,8 +130,8 @@ func (l timeline) displacer(n int) zoomsim.Socket {
 	return k
 }
 
-// orders are how often within some time a replica was started, told to stop or to step
-// down: each has the replicas hand over, or share the subscriptions again.
+// orders counts how often replicas were started, stopped or told to step down between two times.
+// Each time, they hand over or share the subscriptions anew.
 func (v *evidence) orders(from, to time.Time) (count int) {
 	within := func(at time.Time) bool { return !at.Before(from) && !at.After(to) }
 	for _, r := range v.ran {
@@ -149,7 +150,7 @@ func (v *evidence) orders(from, to time.Time) (count int) {
 	return count
 }
 
-// epochs: they grow from one socket to the next, whatever replica has it.
+// epochs checks that epochs grow from one socket to the next, whichever replica has it.
 func (v *evidence) epochs(l timeline) {
 	epochs := make(map[int]uint64)
 	for _, e := range v.ledger.Entries {
@@ -170,8 +171,8 @@ func (v *evidence) epochs(l timeline) {
 	}
 }
 
-// belated reports whether a socket may have been dialled long before it was
-// ready, since the way to Zoom was blocked: by then its term may be over.
+// belated reports whether a socket may have been dialled long before it was ready, because the way
+// to Zoom was blocked. Its term may have ended by then.
 func (v *evidence) belated(k zoomsim.Socket) bool {
 	for _, i := range v.spans(v.owners[k.Remote], 2*time.Second, set(faultZoomHole, faultZoomCut, faultFreeze)) {
 		if i.meets(k.Ready, k.Ready) {

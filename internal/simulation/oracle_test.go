@@ -11,7 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// check holds the promises against the evidence and says which are broken.
+// check checks the promises against the evidence, and returns what is broken.
 func (v *evidence) check() []string {
 	v.endings()
 	v.once()
@@ -32,7 +32,7 @@ func (v *evidence) check() []string {
 	return v.problems
 }
 
-// endings: a replica ends when it is told to, and without an error.
+// endings checks that a replica ends only when it is told to, and without an error.
 func (v *evidence) endings() {
 	const patience = 15 * time.Second
 	for _, r := range v.ran {
@@ -59,8 +59,8 @@ func (v *evidence) endings() {
 	}
 }
 
-// once: every message is one of Zoom's events, on its subject, its bytes
-// unchanged, and none is there twice. (Promise 2.)
+// once checks part of promise 2: every message is one of Zoom's events, on its subject, with its
+// bytes unchanged, and stored once.
 func (v *evidence) once() {
 	emitted := make(map[eventKey]zoomsim.Entry)
 	for _, e := range v.ledger.Entries {
@@ -88,7 +88,7 @@ func (v *evidence) once() {
 	}
 }
 
-// complete: every event that reached a replica is in the stream. (Promise 1.)
+// complete checks promise 1: every event that reached a replica is in the stream.
 func (v *evidence) complete() {
 	for _, e := range v.ledger.Entries {
 		if e.Raw || e.Outcome != zoomsim.Written || v.isStored(e) || v.mayMiss(e) != "" {
@@ -103,8 +103,8 @@ func (v *evidence) isStored(e zoomsim.Entry) bool {
 	return ok
 }
 
-// ordered: the events of one socket are stored in the order in which Zoom sent
-// them. (Promise 2.)
+// ordered checks part of promise 2: the events of one socket are stored in the order in which Zoom
+// sent them.
 func (v *evidence) ordered() {
 	type place struct {
 		socket int
@@ -127,7 +127,7 @@ func (v *evidence) ordered() {
 	}
 }
 
-// numbered: no pair of epoch and number is there twice.
+// numbered checks that no pair of epoch and number occurs twice in a subscription.
 func (v *evidence) numbered() {
 	type number struct{ subscription, epoch, seq string }
 	seen := make(map[number]uint64)
@@ -143,7 +143,7 @@ func (v *evidence) numbered() {
 	}
 }
 
-// secrets: none is in a log, the stream or a bucket. (Promise 7.)
+// secrets checks promise 7: no secret is in a log, the stream or a bucket.
 func (v *evidence) secrets() {
 	look := func(where, text string) {
 		for _, secret := range []string{"must-not-leak", "eyJzdiI6"} {

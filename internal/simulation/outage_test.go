@@ -1,6 +1,6 @@
 //go:build !race
 
-// Bubbles by the dozen: the race detector has the other tests.
+// Excluded under the race detector: it has the other tests, and these fill dozens of bubbles.
 package simulation
 
 import (
@@ -11,14 +11,15 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// outages is NATS away for all, for so long each: by its server's end, in silence, and
-// with resets; and the leader is sooner or later than its standby to find it again.
+// outages returns steps that take NATS away from all replicas for each length: by stopping the
+// server, by silence and by resets. After the first two, the leader finds NATS again sooner or
+// later than its standby by each of behinds.
 func outages(lengths, behinds []time.Duration) (steps []step, length time.Duration) {
 	at := time.Minute
 	add := func(s step) {
 		s.at, s.slot = at, -1
 		steps = append(steps, s)
-		at += s.last + 45*time.Second + time.Duration(len(steps))*700*time.Millisecond // not always at the same time of a renewal
+		at += s.last + 45*time.Second + time.Duration(len(steps))*700*time.Millisecond // at varying times before a renewal
 	}
 	for _, last := range lengths {
 		for _, behind := range behinds {
@@ -30,8 +31,8 @@ func outages(lengths, behinds []time.Duration) (steps []step, length time.Durati
 	return steps, at
 }
 
-// However long NATS is away and whoever finds it again first, the leader keeps its
-// lease and its socket, nothing is lost, and no marker tells of a gap.
+// TestOutagesOfNATSMoveNothing: however long NATS is away, and whoever finds it again first, the
+// leader keeps its lease and its socket, nothing is lost, and there is no gap marker.
 func TestOutagesOfNATSMoveNothing(t *testing.T) {
 	steps, length := outages(
 		[]time.Duration{leaseTTL - time.Second, leaseTTL + time.Second, 3 * leaseTTL},
@@ -48,7 +49,8 @@ func TestOutagesOfNATSMoveNothing(t *testing.T) {
 	})
 }
 
-// Who dies in an outage is replaced within seconds of its end, and a marker tells of it.
+// TestDeathInAnOutageOfNATS: a leader that dies in an outage is replaced within seconds of its end,
+// and there is a gap marker.
 func TestDeathInAnOutageOfNATS(t *testing.T) {
 	for _, last := range []time.Duration{5 * time.Second, leaseTTL + time.Second, 4 * leaseTTL} {
 		p := scenario(2, 4*time.Minute,
@@ -58,7 +60,7 @@ func TestDeathInAnOutageOfNATS(t *testing.T) {
 			if len(l.sockets) != 2 || len(l.markers) != 1 || l.markers[0].Cause != message.GapCrash || l.sockets[0].Cause == zoomsim.CauseDisplaced {
 				t.Fatalf("%s: %d sockets, %d markers", last, len(l.sockets), len(l.markers))
 			}
-			const back, quiet = 2 * time.Second, 3 * time.Second // until a replica is connected to NATS again, and its patience then
+			const back, quiet = 2 * time.Second, 3 * time.Second // until a replica is connected to NATS again, and how long it then waits for the leader
 			if took := l.sockets[1].Ready.Sub(v.begin.Add(time.Minute + last)); took > back+quiet+time.Second {
 				t.Errorf("%s: connected %s after the end of the outage", last, took)
 			}

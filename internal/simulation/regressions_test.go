@@ -7,8 +7,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// The token endpoint fails while the old token is still valid: a connection with
-// the same token is no renewal.
+// TestNoRenewalWithTheSameToken: the token endpoint fails while the old token is still valid. A new
+// connection with the same token would be no renewal.
 func TestNoRenewalWithTheSameToken(t *testing.T) {
 	p := scenario(1, 4*time.Minute, step{at: 75 * time.Second, fault: faultToken, mode: "http500", slot: -1, last: 40 * time.Second})
 	p.tokenLifetime, p.closeOnExpiry, p.renew = 2*time.Minute, true, "always"
@@ -19,8 +19,8 @@ func TestNoRenewalWithTheSameToken(t *testing.T) {
 	})
 }
 
-// A renewal waits for a token beyond the old one's expiry, and the replica dies
-// meanwhile: when the old connection ended is known all the same.
+// TestWaitingForARenewalIsNotBlind: a replica dies while it waits, beyond the old token's expiry,
+// for a token for the renewal. When the old connection ended is still known.
 func TestWaitingForARenewalIsNotBlind(t *testing.T) {
 	p := scenario(2, 6*time.Minute,
 		step{at: 75 * time.Second, fault: faultToken, mode: "http500", slot: -1, last: 120 * time.Second},
@@ -33,7 +33,8 @@ func TestWaitingForARenewalIsNotBlind(t *testing.T) {
 	})
 }
 
-// Zoom closes while reading is held up by NATS: that is read long after.
+// TestGapBehindBackPressure: Zoom closes while NATS holds up reading. The replica reads the close
+// long after, but the marker begins when it happened.
 func TestGapBehindBackPressure(t *testing.T) {
 	p := scenario(1, 5*time.Minute,
 		step{at: 60 * time.Second, fault: faultEverywhere, mode: "cut", slot: -1, last: 120 * time.Second},
@@ -46,7 +47,8 @@ func TestGapBehindBackPressure(t *testing.T) {
 	})
 }
 
-// A restart after a crash, far from NATS, whose last messages are a neighbour's.
+// TestCrashFarFromNATS: a replica restarts after a crash. It is far from NATS, and the last
+// messages in the stream belong to another subscription.
 func TestCrashFarFromNATS(t *testing.T) {
 	p := scenario(1, 5*time.Minute,
 		step{at: 60 * time.Second, fault: faultBurst, n: 200, sub: 0, slot: -1},
@@ -61,8 +63,9 @@ func TestCrashFarFromNATS(t *testing.T) {
 	})
 }
 
-// The successor has reconnected when this one learns that its own connection was
-// dead.
+// TestLateGapEndsWithTheSuccessorsFirstConnection: a replica learns that its connection was dead
+// when its successor has already reconnected. No marker goes beyond the successor's first
+// connection.
 func TestLateGapEndsWithTheSuccessorsFirstConnection(t *testing.T) {
 	p := scenario(2, 4*time.Minute,
 		step{at: 60 * time.Second, fault: faultZoomCut, slot: 0, last: 60 * time.Second},
@@ -77,7 +80,7 @@ func TestLateGapEndsWithTheSuccessorsFirstConnection(t *testing.T) {
 	})
 }
 
-// alarms are what the stream says of them.
+// alarms returns all alarms in the stream.
 func (v *evidence) alarms(t *testing.T) (all []message.Alarm) {
 	for _, m := range v.stored {
 		if m.kind() != message.KindAlarm {
@@ -92,7 +95,7 @@ func (v *evidence) alarms(t *testing.T) (all []message.Alarm) {
 	return all
 }
 
-// The replica that has raised the alarm dies: the next one clears it.
+// TestAlarmOutlivesItsReplica: the replica that raised the alarm dies, and the next one clears it.
 func TestAlarmOutlivesItsReplica(t *testing.T) {
 	p := scenario(2, 6*time.Minute,
 		step{at: 60 * time.Second, fault: faultStranger, slot: -1, last: 5 * time.Second},
@@ -105,7 +108,7 @@ func TestAlarmOutlivesItsReplica(t *testing.T) {
 	})
 }
 
-// Time without a connection is no calm.
+// TestAlarmIsClearedByAConnectionThatLasts: time without a connection does not count as calm.
 func TestAlarmIsClearedByAConnectionThatLasts(t *testing.T) {
 	p := scenario(1, 6*time.Minute,
 		step{at: 60 * time.Second, fault: faultStranger, slot: -1, last: 5 * time.Second},
@@ -120,9 +123,10 @@ func TestAlarmIsClearedByAConnectionThatLasts(t *testing.T) {
 	})
 }
 
-// A replica gives a lease away and reads on, since its successor cannot connect. It is
-// displaced while NATS is away for all, and leads another subscription, for which it is
-// asked and looks well. When the successor connects it can be asked no more.
+// TestTermThatEndsWithoutNATS: a replica gives a lease away but keeps reading, since its successor
+// cannot connect. It is displaced while NATS is away for all. It also leads another subscription,
+// so it still answers and looks well. When the successor connects, the replica can no longer be
+// asked, but the marker begins in time.
 func TestTermThatEndsWithoutNATS(t *testing.T) {
 	p := scenario(2, 4*time.Minute,
 		step{at: 100 * time.Millisecond, fault: faultZoomCut, slot: 1, last: 60 * time.Second},
@@ -140,8 +144,9 @@ func TestTermThatEndsWithoutNATS(t *testing.T) {
 	})
 }
 
-// A stranger displaces a replica that cannot reach NATS, and that stops before it could
-// prove that it holds the lease: it does, so its successor had no part in that.
+// TestStopAfterAStranger: a stranger displaces a replica that cannot reach NATS, and the replica
+// stops before it could prove that it still holds the lease. It does hold it, so its successor is
+// not to blame.
 func TestStopAfterAStranger(t *testing.T) {
 	p := scenario(2, 3*time.Minute,
 		step{at: 60 * time.Second, fault: faultNATSHole, slot: 0, last: 4 * time.Second},
@@ -154,8 +159,8 @@ func TestStopAfterAStranger(t *testing.T) {
 	})
 }
 
-// The leader loses NATS while it dials, and its standby takes over. A dial that went on
-// would displace the successor.
+// TestNATSIsLostWhileDialing: the leader loses NATS while it dials, and its standby takes over. The
+// dial must end, or it would displace the successor.
 func TestNATSIsLostWhileDialing(t *testing.T) {
 	p := scenario(2, 3*time.Minute,
 		step{at: 60 * time.Second, fault: faultReset, slot: 0},
@@ -168,8 +173,8 @@ func TestNATSIsLostWhileDialing(t *testing.T) {
 	})
 }
 
-// A replica is told to step down while it dials, and its dial succeeds all the same a
-// moment later: its successor's begins only then.
+// TestStepDownWhileDialing: a replica is told to step down while it dials, and the dial succeeds a
+// moment later. Only then does its successor dial.
 func TestStepDownWhileDialing(t *testing.T) {
 	p := scenario(2, 3*time.Minute,
 		step{at: 60 * time.Second, fault: faultReset, slot: 0},

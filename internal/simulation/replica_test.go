@@ -19,20 +19,20 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
-// slot is the place of a replica, like a machine: one runs there at a time.
+// slot is the place of a replica, like a machine. One replica runs there at a time.
 type slot struct {
 	n       int
 	starts  int
 	renamed int
 	current *replica
-	spool   string // folder on its disk
+	spool   string // folder on the slot's disk
 	crashes int
 }
 
 // replica is one run of the connector.
 type replica struct {
-	name       string // of this run alone; Zoom sees it as the remote address
-	configured string // name in its settings
+	name       string // unique; Zoom sees it as the remote address
+	configured string // the name in its settings
 	slot       *slot
 	nats       *pipenet.Link
 	zoom       *pipenet.Link
@@ -42,7 +42,7 @@ type replica struct {
 	stopped    time.Time // told to stop, or crashed
 	dead       bool      // crashed: it reaches nobody any more
 	done       chan struct{}
-	err        error // once done
+	err        error // valid once done is closed
 	ended      time.Time
 }
 
@@ -100,12 +100,12 @@ func (w *world) settings(s *slot) config.Settings {
 		ZoomClientID: clientID, ZoomClientSecret: clientSecret, ZoomSecretToken: secretToken,
 		ZoomOAuthURL: "http://localhost/oauth/token", ZoomWebSocketURL: strings.Join(urls, ","),
 		Stream: stream, Prefix: prefix, LeaseTTL: leaseTTL.String(), Renew: w.renew, Replica: fmt.Sprintf("replica-%d-%c", s.n+1, 'a'+s.renamed),
-		StreamMaxAge: "0", // an age limit on disk loses messages on fake time
+		StreamMaxAge: "0", // on fake time, an age limit on disk loses messages
 		DataDir:      w.dir + "/data", HTTPAddr: "off", SpoolDir: s.spool,
 	}
 }
 
-// stop tells the replica to end in an orderly way.
+// stop tells the replica to stop in an orderly way.
 func (r *replica) stop() {
 	if r.stopped.IsZero() {
 		r.stopped = time.Now()
@@ -113,7 +113,7 @@ func (r *replica) stop() {
 	r.cancel()
 }
 
-// die is the end of the process: its kernel resets all connections.
+// die ends the process: the kernel resets all its connections.
 func (r *replica) die() {
 	r.stopped, r.dead = time.Now(), true
 	r.slot.freeze()
@@ -122,7 +122,7 @@ func (r *replica) die() {
 	r.cancel()
 }
 
-// vanish is the end of the machine: nobody is told.
+// vanish ends the machine: its connections go silent.
 func (r *replica) vanish() {
 	r.stopped, r.dead = time.Now(), true
 	r.slot.freeze()
@@ -131,8 +131,8 @@ func (r *replica) vanish() {
 	r.cancel()
 }
 
-// freeze keeps the disk as it is at this moment: what the dead replica's goroutines
-// still write is not there for the next one.
+// freeze keeps the disk as it is now: the next replica does not see what the dead one's goroutines
+// still write.
 func (s *slot) freeze() {
 	s.crashes++
 	frozen := fmt.Sprintf("%s-after-crash-%d", strings.SplitN(s.spool, "-after", 2)[0], s.crashes)
@@ -142,7 +142,7 @@ func (s *slot) freeze() {
 	s.spool = frozen
 }
 
-// copyFolder copies what is there; a file that goes away meanwhile is not.
+// copyFolder copies a folder. It skips files that vanish meanwhile.
 func copyFolder(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		rest, _ := filepath.Rel(from, path)
@@ -165,5 +165,5 @@ func copyFolder(from, to string) error {
 	})
 }
 
-// running reports whether the replica has not been ended in any way.
+// running reports whether the replica has been neither stopped nor killed.
 func (r *replica) running() bool { return r != nil && r.stopped.IsZero() }

@@ -8,7 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// scenario is a plan with one thing in it.
+// scenario returns a plan with the given steps and no other faults.
 func scenario(replicas int, length time.Duration, steps ...step) *plan {
 	return &plan{
 		replicas: replicas, subscriptions: 1, rate: 4, stagger: time.Second, natsDelay: time.Millisecond, zoomDelay: 10 * time.Millisecond,
@@ -20,20 +20,20 @@ func leader(f fault, at, last time.Duration) step {
 	return step{at: at, fault: f, slot: -1, last: last}
 }
 
-// playAll runs a scenario, which must keep every promise, and looks at it.
+// playAll runs a scenario and then calls look. The test fails if a promise is broken.
 func playAll(t *testing.T, p *plan, look func(*testing.T, *evidence)) {
 	t.Helper()
 	_, problems := simulate(t, p, testing.Verbose(), look)
 	report(t, p, problems)
 }
 
-// play does so with the only subscription.
+// play is playAll with the timeline of the first subscription.
 func play(t *testing.T, p *plan, look func(*testing.T, *evidence, timeline)) {
 	t.Helper()
 	playAll(t, p, func(t *testing.T, v *evidence) { look(t, v, v.timelines()[0]) })
 }
 
-// gap checks a marker. It may begin a little early, when the replica was last
+// is checks a marker's cause and times. It may begin a little early, when the replica was last
 // heard of.
 func (m marker) is(t *testing.T, v *evidence, cause message.GapCause, from, to time.Time) {
 	t.Helper()
@@ -59,7 +59,8 @@ func TestConnectionsAreRenewedBeforeTheirTokensExpire(t *testing.T) {
 	})
 }
 
-// TestExpiryIsLearned: once is a gap, and then even the successor knows.
+// TestExpiryIsLearned: the first close at a token's expiry leaves a gap. After that even the
+// successor knows, and renews in time.
 func TestExpiryIsLearned(t *testing.T) {
 	p := scenario(2, 20*time.Minute, leader(faultStop, 7*time.Minute, 10*time.Second), leader(faultCrash, 13*time.Minute, 10*time.Second))
 	p.tokenLifetime, p.closeOnExpiry = 2*time.Minute, true
@@ -86,7 +87,8 @@ func TestConnectionsAreNotRenewedWithoutNeed(t *testing.T) {
 	})
 }
 
-// TestAllCrash: the state tells the next one when the last was last heard of.
+// TestAllCrash: all replicas crash, and the next one knows from the state when the last one was
+// last heard of.
 func TestAllCrash(t *testing.T) {
 	first, second := step{at: time.Minute, fault: faultCrash, slot: 0, last: 3 * time.Minute}, step{at: time.Minute, fault: faultCrash, slot: 1, last: 4 * time.Minute}
 	play(t, scenario(2, 8*time.Minute, first, second), func(t *testing.T, v *evidence, l timeline) {
@@ -106,8 +108,8 @@ func TestStopOfTheLastOne(t *testing.T) {
 	})
 }
 
-// TestHandoverInVain: nobody connects in time, and to the end events are on their way to
-// a stream that is far away. All of them are stored, so the gap begins behind them.
+// TestHandoverInVain: nobody connects in time, and until the end events are on their way to a
+// distant stream. All of them are stored, so the gap begins after them.
 func TestHandoverInVain(t *testing.T) {
 	p := scenario(2, 90*time.Second,
 		step{at: 59 * time.Second, fault: faultRefuse, mode: "http503", slot: -1, last: 20 * time.Second}, leader(faultStop, time.Minute, 20*time.Second))
@@ -123,8 +125,8 @@ func TestHandoverInVain(t *testing.T) {
 	})
 }
 
-// TestLeaderCutOffFromNATS: in silence until after its lease, and with its
-// connections reset. Both times the socket changes hands once.
+// TestLeaderCutOffFromNATS: the leader is cut off by silence until after its lease, or by resets.
+// Each time the socket changes hands once.
 func TestLeaderCutOffFromNATS(t *testing.T) {
 	for _, f := range []fault{faultNATSHole, faultNATSCut} {
 		play(t, scenario(2, 4*time.Minute, leader(f, time.Minute, time.Minute)), func(t *testing.T, v *evidence, l timeline) {
@@ -140,8 +142,8 @@ func TestLeaderCutOffFromNATS(t *testing.T) {
 	}
 }
 
-// TestStranger holds the subscription for half a minute, and then comes again
-// and again.
+// TestStranger: a stranger holds the subscription for half a minute, and later connects again and
+// again.
 func TestStranger(t *testing.T) {
 	hold := step{at: time.Minute, fault: faultStranger, slot: -1, last: 30 * time.Second}
 	flap := step{at: 10 * time.Minute, fault: faultFlapping, slot: -1, last: 30 * time.Second, n: 6}
@@ -177,7 +179,7 @@ func TestStranger(t *testing.T) {
 		if kicked != len(l.markers) || kicked < 2 {
 			t.Errorf("%d of %d markers say kicked", kicked, len(l.markers))
 		}
-		for n := 2; n < len(l.sockets); n++ { // growing pauses
+		for n := 2; n < len(l.sockets); n++ { // the pauses grow
 			if l.sockets[n].Ready.Sub(l.sockets[n-2].Ready) < 2*time.Second {
 				t.Errorf("connected three times within %s", l.sockets[n].Ready.Sub(l.sockets[n-2].Ready))
 			}

@@ -12,44 +12,44 @@ import (
 type fault string
 
 const (
-	faultCrash      fault = "crash"      // of a process: its connections are reset
-	faultVanish     fault = "vanish"     // of a machine: its connections go silent
-	faultStop       fault = "stop"       // orderly
+	faultCrash      fault = "crash"      // a process dies: its connections are reset
+	faultVanish     fault = "vanish"     // a machine is lost: its connections go silent
+	faultStop       fault = "stop"       // orderly stop
 	faultRolling    fault = "rolling"    // each replica in turn: orderly stop and start
 	faultStepDown   fault = "step-down"  //
-	faultNATSCut    fault = "nats-cut"   // of one replica: reset, and dials refused
-	faultNATSHole   fault = "nats-hole"  // of one replica: silence
+	faultNATSCut    fault = "nats-cut"   // one replica: reset, and dials refused
+	faultNATSHole   fault = "nats-hole"  // one replica: silence
 	faultZoomCut    fault = "zoom-cut"   //
 	faultZoomHole   fault = "zoom-hole"  //
 	faultNATSDown   fault = "nats-down"  // the server stops, and starts again
-	faultFreeze     fault = "freeze"     // sockets at Zoom
-	faultReset      fault = "reset"      // sockets at Zoom, without a close frame
-	faultClose      fault = "close"      // sockets at Zoom, with one
-	faultRefuse     fault = "refuse"     // dials at Zoom
-	faultToken      fault = "token"      // requests for a token
+	faultFreeze     fault = "freeze"     // Zoom's sockets stand still
+	faultReset      fault = "reset"      // Zoom's sockets end without a close frame
+	faultClose      fault = "close"      // Zoom's sockets end with a close frame
+	faultRefuse     fault = "refuse"     // Zoom refuses dials
+	faultToken      fault = "token"      // requests for a token fail
 	faultRotate     fault = "rotate"     // every token is worthless from now on, and sockets are closed
-	faultStranger   fault = "stranger"   // connects and holds the subscription
-	faultFlapping   fault = "flapping"   // a stranger, again and again
-	faultEverywhere fault = "cut-all"    // every replica from NATS, at once
-	faultSplit      fault = "split-nats" // of the leader from NATS, in silence, until after its lease
+	faultStranger   fault = "stranger"   // somebody else connects and holds the subscription
+	faultFlapping   fault = "flapping"   // a stranger connects again and again
+	faultEverywhere fault = "cut-all"    // every replica is cut off from NATS at once
+	faultSplit      fault = "split-nats" // the leader is cut off from NATS, in silence, until after its lease
 	faultGarbage    fault = "garbage"    // frames that are no events
-	faultBurst      fault = "burst"      // of events
-	faultDelete     fault = "delete"     // the streams of buckets, their names separated by spaces
+	faultBurst      fault = "burst"      // many events
+	faultDelete     fault = "delete"     // streams of buckets are deleted; mode has their names, separated by spaces
 	_               fault = ""           //
 )
 
-// mostBehind and the pause of up to 1.5 s before a replica's next try to reconnect are
-// together less than the 3 s after which the others give a holder up.
+// mostBehind, together with the pause of up to 1.5 s before a replica's next try to reconnect, is
+// less than the 3 s after which the others give up on a holder.
 const mostBehind = 1400 * time.Millisecond
 
 // step is one line of a plan.
 type step struct {
 	at     time.Duration // since all were connected
 	fault  fault
-	slot   int           // of a replica; -1: of the subscription's leader
-	sub    int           // of a subscription; -1: all
-	last   time.Duration // until it is lifted, or the replica starts again
-	behind time.Duration // of an outage for all: by how much its leader is later than the others to find NATS again, or sooner
+	slot   int           // index of a replica; -1: the subscription's leader
+	sub    int           // index of a subscription; -1: all
+	last   time.Duration // until the fault ends, or the replica starts again
+	behind time.Duration // how much later than the others the leader finds NATS again after an outage for all; negative: sooner
 	mode   string
 	rename bool // the replica starts again under another name
 	n      int
@@ -97,7 +97,7 @@ func set(faults ...fault) map[fault]bool {
 	return m
 }
 
-// plan is all that a seed decides.
+// plan is everything that a seed decides.
 type plan struct {
 	seed          uint64
 	calm          bool // one fault at a time, with time to recover
@@ -112,10 +112,10 @@ type plan struct {
 	tokenLifetime time.Duration
 	closeOnExpiry bool          // Zoom closes a socket when its token expires
 	renew         string        // ZOOMSTREAM_RENEW; empty: the default
-	skew          time.Duration // by how much a machine's wall clock may be off
+	skew          time.Duration // bound on the error of a machine's wall clock
 	steps         []step
-	length        time.Duration // of the time with faults
-	quiet         time.Duration // after it
+	length        time.Duration // how long faults happen
+	quiet         time.Duration // how long it is quiet after that
 	watch         func()        // called every ten minutes, between faults; may be nil
 }
 
@@ -130,7 +130,7 @@ func (p *plan) String() string {
 	return b.String()
 }
 
-// dice are random draws.
+// dice draws random values.
 type dice struct{ *rand.Rand }
 
 func (d dice) between(from, to time.Duration) time.Duration {
@@ -173,7 +173,7 @@ func newPlan(seed uint64) *plan {
 	return p
 }
 
-// weights say how often a fault is drawn.
+// weights says how often each fault is drawn.
 var weights = []struct {
 	fault  fault
 	weight int
@@ -203,7 +203,7 @@ func (p *plan) step(d dice) step {
 		s.last = d.between(500*time.Millisecond, 40*time.Second)
 		s.rename = d.chance(30)
 	case faultRolling:
-		s.last = d.between(time.Second, 12*time.Second) // between two
+		s.last = d.between(time.Second, 12*time.Second) // between two restarts
 	case faultNATSDown:
 		s.last = d.between(100*time.Millisecond, 20*time.Second)
 		if d.chance(30) {
@@ -213,7 +213,7 @@ func (p *plan) step(d dice) step {
 	case faultEverywhere:
 		s.last = d.between(100*time.Millisecond, 20*time.Second)
 		s.mode = pick(d, "cut", "hole")
-		if d.chance(30) { // a life of the lease, or many
+		if d.chance(30) { // from one life of the lease to many
 			s.last = d.between(leaseTTL-2*time.Second, 5*leaseTTL)
 		}
 		s.behind = d.between(0, 2*mostBehind) - mostBehind

@@ -17,14 +17,14 @@ var (
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 )
 
-// slowed: by the race detector a seed takes four times as long.
+// slowed reports whether the race detector is on: a seed then takes four times as long.
 var slowed bool
 
-// TestMain starts what nats-server would start within the first bubble and
-// then use in all others.
+// TestMain starts what nats-server would otherwise start in the first bubble and then share with
+// all others.
 func TestMain(m *testing.M) {
 	ats.Register()
-	runtime.GOMAXPROCS(1) // so that a seed mostly shows the same again; a bubble has little to do at once
+	runtime.GOMAXPROCS(1) // so that a seed usually repeats its failure; a bubble has little to do at once
 	code := m.Run()
 	ats.Unregister()
 	os.Exit(code)
@@ -61,7 +61,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// report fails the test if there are problems.
+// report fails the test if there are problems, and says how to replay them.
 func report(t *testing.T, p *plan, problems []string) {
 	for _, problem := range problems {
 		t.Error(problem)
@@ -71,23 +71,23 @@ func report(t *testing.T, p *plan, problems []string) {
 	}
 }
 
-// simulate runs a plan in a bubble of its own. It returns how often each promise
-// was put to the test, and what is wrong. A scenario may look at the evidence.
+// simulate runs a plan in a bubble of its own. It returns how often each promise was tested, and
+// what is wrong. A scenario may inspect the evidence.
 func simulate(t *testing.T, p *plan, verbose bool, inspect func(*testing.T, *evidence)) (judged map[string]int, problems []string) {
 	w := newWorld(p, t.TempDir())
 	ended := false
 	t.Cleanup(func() {
-		if !ended { // a panic: of a deadlock only this tells the seed
+		if !ended { // after a panic, such as a deadlock, nothing else names the seed
 			t.Logf("%s\nreplay: go test ./internal/simulation -run TestSimulation -seed=%d -v", p, p.seed)
 		}
 		if verbose {
 			w.journal.print(os.Stdout)
 		} else if t.Failed() {
-			t.Logf("journal: %s", w.journal.keep(p.seed)) // a seed may not fail again
+			t.Logf("journal: %s", w.journal.keep(p.seed)) // the seed may not fail again
 		}
 	})
-	// nats.go keeps timers in a global pool, and those of an earlier bubble
-	// must not be used in this one: two collections empty it.
+	// nats.go keeps timers in a global pool. Timers of an earlier bubble must not be used in this
+	// one, and two collections empty the pool.
 	runtime.GC()
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Bubbles by the dozen: the race detector has the other tests.
+// Excluded under the race detector: it has the other tests, and these fill dozens of bubbles.
 package simulation
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// operator is somebody with all rights on NATS.
+// operator calls do with a connection that has all rights on NATS.
 func (w *world) operator(do func(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error) {
 	nc, err := nats.Connect("", nats.InProcessServer(&w.nats))
 	if err != nil {
@@ -42,7 +42,7 @@ func (w *world) deleteStream() {
 	})
 }
 
-// makeStream makes another team's, if there is none.
+// makeStream creates the stream as another team would, if there is none.
 func (w *world) makeStream() {
 	w.journal.note("another team makes the stream")
 	w.operator(func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
@@ -54,7 +54,7 @@ func (w *world) makeStream() {
 	})
 }
 
-// editStream changes its configuration.
+// editStream changes the stream's configuration.
 func (w *world) editStream(change func(*jetstream.StreamConfig)) {
 	w.journal.note("the stream is edited")
 	w.operator(func(ctx context.Context, _ *nats.Conn, js jetstream.JetStream) error {
@@ -69,7 +69,8 @@ func (w *world) editStream(change func(*jetstream.StreamConfig)) {
 	})
 }
 
-// listen has a core subscription on all subjects for a while: no publish to them gets "no responders" then.
+// listen has a core subscription on all subjects for a while: a publish then no longer gets "no
+// responders".
 func (w *world) listen(from, to time.Duration) {
 	var nc *nats.Conn
 	w.after(from, func() {
@@ -87,8 +88,9 @@ func (w *world) listen(from, to time.Duration) {
 	w.after(to, func() { nc.Close() })
 }
 
-// TestStreamVanishes: zoomstream's own stream is made again, whether or not anybody publishes or listens, and another
-// team's is not, also not by a replica that starts while it is gone. An alarm tells each time.
+// TestStreamVanishes: zoomstream creates its own stream again, whether or not anybody publishes or
+// listens. It never creates another team's, not even when a replica starts while that is gone. Each
+// time there is an alarm.
 func TestStreamVanishes(t *testing.T) {
 	const gone, back, end = 2 * time.Minute, 3 * time.Minute, 5 * time.Minute
 	for _, c := range []struct{ foreign, listening, publishing, restart bool }{
@@ -134,7 +136,7 @@ func vanishes(t *testing.T, foreign, listening, publishing, restart bool, gone, 
 			t.Errorf("the stream is there: %v", there)
 		}
 		if restart {
-			return // the alarm was cleared by the one that stopped, and shown by the next one only
+			return // the replica that stopped cleared the alarm, and the next one only shows it
 		}
 		all := v.raisedCleared(t, message.AlarmStream, 1)
 		if raised := all[0].At.Sub(v.start); raised < gone || raised > gone+20*time.Second {
@@ -146,8 +148,8 @@ func vanishes(t *testing.T, foreign, listening, publishing, restart bool, gone, 
 	})
 }
 
-// TestStreamIsEdited while events come, so that it takes none, and put right again: an alarm tells of it, with what
-// mends it, and all events are stored in the end.
+// TestStreamIsEdited: while events come, the stream is edited so that it refuses them, and then put
+// right. The alarm says how to mend it, and in the end all events are stored.
 func TestStreamIsEdited(t *testing.T) {
 	for name, c := range map[string]struct {
 		wrong, right func(*jetstream.StreamConfig)

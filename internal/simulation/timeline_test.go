@@ -9,29 +9,29 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// timeline is what Zoom and the stream tell of one subscription.
+// timeline is what Zoom and the stream know about one subscription.
 type timeline struct {
 	sub     string
-	sockets []zoomsim.Socket // of replicas, ready ones, in the order of their readiness
-	dark    []span           // without a live socket of a replica, from the first one on
+	sockets []zoomsim.Socket // the replicas' sockets that were ready, in that order
+	dark    []span           // times without a live socket of a replica, since the first one
 	lost    []loss
 	markers []marker
 }
 
-// loss is an event that Zoom sent and the stream has not.
+// loss is an event that Zoom sent and the stream does not have.
 type loss struct {
 	zoomsim.Entry
 	why string
 }
 
-// marker is a gap as the stream tells of it.
+// marker is a gap as the stream reports it.
 type marker struct {
 	span
 	message.Gap
 	storedMessage
 }
 
-// timelines draws one for each subscription.
+// timelines returns the timeline of each subscription.
 func (v *evidence) timelines() (all []timeline) {
 	for n := range v.subscriptions {
 		l := timeline{sub: subscription(n)}
@@ -60,7 +60,7 @@ func (v *evidence) darkness(sockets []zoomsim.Socket) (dark []span) {
 	return dark
 }
 
-// retired is when Zoom took the events away from a socket, or the end.
+// retired returns when a socket stopped getting events: the end of the run if it never did.
 func (v *evidence) retired(k zoomsim.Socket) time.Time {
 	if k.Retired.IsZero() {
 		return v.ending
@@ -112,7 +112,7 @@ func (l timeline) leads(r *replica, at time.Time) bool {
 	return false
 }
 
-// next is when a socket was ready after a time; zero: never.
+// next returns when the first socket after a time was ready; zero if none was.
 func (l timeline) next(after time.Time) time.Time {
 	for _, k := range l.sockets {
 		if k.Ready.After(after) {
@@ -122,8 +122,8 @@ func (l timeline) next(after time.Time) time.Time {
 	return time.Time{}
 }
 
-// alone reports whether nothing but a step itself has disturbed the run from
-// some time before to some time after it.
+// alone reports whether nothing but the step itself disturbed the run, from before its beginning
+// until after it.
 func (v *evidence) alone(step incident, before, after time.Duration) bool {
 	from, to := step.from.Add(-before), step.from.Add(after)
 	if from.Before(v.begin) || to.After(v.ending) {
@@ -137,7 +137,7 @@ func (v *evidence) alone(step incident, before, after time.Duration) bool {
 	return true
 }
 
-// standby reports whether another replica was there, and had been for a while.
+// standby reports whether another replica was running around a time, and had been for at least 5 s.
 func (v *evidence) standby(r string, at time.Time) bool {
 	return slices.ContainsFunc(v.ran, func(o *replica) bool {
 		return o.name != r && o.started.Before(at.Add(-5*time.Second)) && (o.stopped.IsZero() || o.stopped.After(at.Add(5*time.Second)))

@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// traffic emits events of a subscription until the context ends.
+// traffic emits events of a subscription until ctx ends.
 func (w *world) traffic(ctx context.Context, n int) {
 	d := dice{rand.New(rand.NewPCG(w.seed, uint64(n)+1))}
 	for {
@@ -30,11 +30,11 @@ func (w *world) traffic(ctx context.Context, n int) {
 	}
 }
 
-// names are those of the events.
+// names are the names of the events.
 var names = []string{"meeting.started", "meeting.ended", "meeting.participant_joined", "recording.completed", "app_deauthorized", "phone.callee_ringing"}
 
-// event draws an event in one of the forms that Zoom may send. Most are small,
-// which is quicker; no two are alike.
+// event draws an event in one of the forms that Zoom may send. Most are small, which is faster. No
+// two are alike.
 func event(d dice) zoomsim.Event {
 	e := zoomsim.Event{Name: pick(d, names...)}
 	if !d.chance(10) {
@@ -59,7 +59,7 @@ func (w *world) burst(sub string, n int) {
 	}
 }
 
-// garbage sends broken frames; none holds an event.
+// garbage sends broken frames. None holds an event.
 func (w *world) garbage(sub string, n int) {
 	frames := zoomsim.GarbageFrames()
 	kinds := slices.DeleteFunc(slices.Sorted(maps.Keys(frames)), func(kind string) bool { return strings.HasPrefix(kind, "odd-") })
@@ -68,8 +68,8 @@ func (w *world) garbage(sub string, n int) {
 	}
 }
 
-// stranger is somebody else who has the app's credentials: it connects to the
-// subscription and holds it, or comes again and again.
+// stranger connects to the subscription with the app's credentials, as somebody else would. It
+// holds the subscription, or connects again and again.
 func (w *world) stranger(sub string, s step) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return w.web.Dial(ctx, "stranger") }}}

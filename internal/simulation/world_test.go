@@ -26,49 +26,49 @@ const (
 	heartbeat = 25 * time.Second // the default
 )
 
-// world is a run: Zoom, NATS, the replicas, and what happened to them.
+// world is one run: Zoom, NATS, the replicas, and what happened to them.
 type world struct {
 	*plan
 	dir     string
 	start   time.Time
-	begin   time.Time // all were connected
-	ending  time.Time // the replicas are told to stop
+	begin   time.Time // when all were connected
+	ending  time.Time // when the replicas are told to stop
 	journal *journal
 	sim     *zoomsim.Sim
 	web     *pipenet.Server
 	nats    natsHost
 	slots   []*slot
-	ran     []*replica // all that ever did
+	ran     []*replica // every replica that ever ran
 	judged  map[string]int
 
 	agenda    []action
 	incidents []incident
-	strangers sync.WaitGroup // what faults go on by themselves
+	strangers sync.WaitGroup // what faults leave running
 
-	inspect func(*evidence) // of a scenario
+	inspect func(*evidence) // the scenario's look at the evidence; may be nil
 }
 
-// incident is something that was done, for the oracle.
+// incident is something that happened, for the oracle.
 type incident struct {
 	fault
 	span
 	step    step
-	replica string // empty: not of one replica
-	sub     string // empty: not of one subscription
+	replica string // empty: not about one replica
+	sub     string // empty: not about one subscription
 }
 
-// natsHost is the machine of the nats-server.
+// natsHost is the nats-server's machine.
 type natsHost struct {
 	dir string
 	mu  sync.Mutex
-	up  *server.Server // nil: down
+	up  *server.Server // nil while the server is down
 }
 
 func newWorld(p *plan, dir string) *world {
 	return &world{plan: p, dir: dir, journal: &journal{}, judged: make(map[string]int)}
 }
 
-// run is the whole simulation. It returns what is wrong.
+// run runs the whole simulation, and returns what is wrong.
 func (w *world) run() []string {
 	w.start = time.Now()
 	w.journal.start = w.start
@@ -108,8 +108,8 @@ func (w *world) run() []string {
 	return problems
 }
 
-// live lets traffic and faults happen, then everything recover, and ends the
-// replicas in an orderly way.
+// live lets traffic and faults happen, waits for everything to recover, and stops the replicas in
+// an orderly way.
 func (w *world) live() (problems []string) {
 	if !w.settled(time.Minute) {
 		problems = append(problems, "not every subscription was connected within a minute of the start")
@@ -154,7 +154,8 @@ func (w *world) live() (problems []string) {
 	return problems
 }
 
-// settled waits until every subscription is connected.
+// settled waits until every subscription is connected, and reports whether that took at most
+// patience.
 func (w *world) settled(patience time.Duration) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -168,8 +169,7 @@ func (w *world) settled(patience time.Duration) bool {
 
 func subscription(n int) string { return fmt.Sprintf("sub-%d", n+1) }
 
-// leader is the slot of the replica whose socket gets the subscription's
-// events, or nil.
+// leader returns the slot of the replica whose socket gets the subscription's events, or nil.
 func (w *world) leader(sub string) *slot {
 	for _, k := range w.sim.Ledger().Sockets {
 		if k.Subscription != sub || k.Ready.IsZero() || !k.Retired.IsZero() {
@@ -199,7 +199,7 @@ func (h *natsHost) boot() error {
 	return nil
 }
 
-// halt stops the server, if it is up, and waits until its files are closed.
+// halt stops the server if it is up, and waits until its files are closed.
 func (h *natsHost) halt() {
 	h.mu.Lock()
 	s := h.up
