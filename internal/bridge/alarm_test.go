@@ -7,8 +7,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestAlarmsEndWithTheTerm: the successor tells of them as soon as it leads, while this term still
-// reads its connection to the end.
+// TestAlarmsEndWithTheTerm: a term that has ended gives up its alarms, while it still reads its
+// connection to the end. The successor learns of them as soon as it leads.
 func TestAlarmsEndWithTheTerm(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)

@@ -18,8 +18,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// BenchmarkFrameToMessage is the way of an event from the bytes of the WebSocket to the
-// message as the outbox gets it, and nothing else: the bytes are in memory.
+// BenchmarkFrameToMessage measures the path of an event from the bytes of the WebSocket, which are
+// in memory, to the message that the outbox gets.
 func BenchmarkFrameToMessage(b *testing.B) {
 	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
 	defer sim.Close()
@@ -30,7 +30,7 @@ func BenchmarkFrameToMessage(b *testing.B) {
 	for _, name := range []string{"300", "sample", "1024", "16384"} {
 		b.Run(name, func(b *testing.B) {
 			var wire bytes.Buffer
-			for i := range windowSize + 1 { // no id is known
+			for i := range windowSize + 1 { // one more than the window, so that no id is known
 				appendText(&wire, sim.Frame(zoomsim.Event{Body: bodies[name], TrackingID: fmt.Sprintf("EventService_5D0CD6A8-7FE6-4A4A-A8B4-%012d_3", i)}))
 			}
 			br := newBridge(b)
@@ -73,7 +73,7 @@ func appendText(to *bytes.Buffer, text []byte) {
 	to.Write(text)
 }
 
-// endless is a server that gives a token, and to a WebSocket the same frames again and
+// endless is a server that gives out a token, and sends the same frames on a WebSocket again and
 // again.
 type endless struct{ frames []byte }
 
@@ -90,7 +90,7 @@ func (e endless) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, Body: &repeating{now: ready.Bytes(), then: e.frames}}, nil
 }
 
-// repeating reads once one thing, and then another one for ever.
+// repeating reads now once, and then next again and again.
 type repeating struct{ now, then []byte }
 
 func (r *repeating) Read(p []byte) (int, error) {

@@ -29,8 +29,8 @@ func newBridge(t testing.TB) *Bridge {
 	return New(newJetStream(t, nc), nil, testConfig(t, nc, zerolog.Nop()))
 }
 
-// TestMask cuts each text at every byte: no part of a credential longer than
-// what a cut leaves of its first bytes may show.
+// TestMask cuts each text at every byte: no part of a credential may show that is longer than two
+// bytes.
 func TestMask(t *testing.T) {
 	q := &Quarantine{secrets: func() []string { return []string{"known-secret", "", "x"} }}
 	const secret = "s3cr3t-value"
@@ -63,7 +63,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// FuzzMask holds that masking ends, never panics and removes what it knows.
+// FuzzMask: masking ends, never panics, and removes the secrets that it knows.
 func FuzzMask(f *testing.F) {
 	f.Add([]byte(`{"Authorization":"a","clientId":[1,2`))
 	f.Add([]byte(`\"authorization\":\"known-secret\\`))
@@ -119,8 +119,8 @@ func TestStampCounts(t *testing.T) {
 	}
 }
 
-// TestPauses shows that pauses grow until a session was useful, that one after
-// a displacement is long, and that Zoom's own wish counts.
+// TestPauses: pauses grow until a session was useful, are long after a displacement, and honour
+// Zoom's Retry-After.
 func TestPauses(t *testing.T) {
 	p := newRedialBackoff()
 	lost := &zoom.Error{Cause: zoom.CauseReset}

@@ -11,8 +11,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestCloudEvents has the attributes of an event as the binding for NATS wants them, and
-// none on what is no event.
+// TestCloudEvents: an event has the attributes that the NATS binding of CloudEvents requires. Other
+// messages have none.
 func TestCloudEvents(t *testing.T) {
 	b := newBridge(t)
 	attributes := func(header map[string][]string) map[string]string {

@@ -14,10 +14,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/metrics"
 )
 
-// testConfig is of a term whose lease lasts and that has no peers.
+// testConfig returns the Config of a term whose lease lasts and that has no peers.
 func testConfig(t testing.TB, nc *nats.Conn, log zerolog.Logger) Config {
 	stream := Stream{Name: "ZOOM", Prefix: "zoom"}
-	var js jetstream.JetStream // of a bridge that publishes nothing
+	var js jetstream.JetStream // nil for a bridge that publishes nothing
 	if nc != nil {
 		js = newJetStream(t, nc)
 	}
@@ -50,9 +50,9 @@ func newJetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// testPeers are other replicas, none of which stands by.
+// testPeers are other replicas. None of them stands by.
 type testPeers struct {
-	answer    func(nonce string) ([]byte, error) // nil: nobody answers
+	answer    func(nonce string) ([]byte, error) // nil: no answer
 	safeUntil time.Time
 }
 
@@ -67,7 +67,7 @@ func (p testPeers) Ask(_ context.Context, nonce, _ string) ([]byte, error) {
 
 func (p testPeers) SafeUntil(string) time.Time { return p.safeUntil }
 
-// heldLease is held all the time.
+// heldLease never ends.
 type heldLease struct{}
 
 func (heldLease) WaitTrusted(context.Context) error { return nil }

@@ -16,8 +16,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestForgedState sees to it that of a state that somebody else has written, only what
-// a replica could have written is taken over, and not much of that.
+// TestForgedState: of a state that somebody else has written, a bridge adopts only what a replica
+// could have written, and a bounded amount of it.
 func TestForgedState(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	js, err := jetstream.New(nc)
@@ -43,7 +43,7 @@ func TestForgedState(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	for name, c := range map[string]struct {
 		change func(*record.State)
-		gaps   int // that are told of, the one before this connection included
+		gaps   int // number of gaps reported, including the one before this connection
 		raised int
 	}{
 		"an honest one":    {func(*record.State) {}, 1, 0},
@@ -119,13 +119,13 @@ func TestForgedState(t *testing.T) {
 	}
 }
 
-// TestMarkersAfterTheEnd: who tells of two gaps may wait for room when the term has
-// ended and all is forgotten. The second one must not find nothing to look at.
+// TestMarkersAfterTheEnd: a bridge that waits for room to report two gaps must survive the end of
+// its term, when everything is released: the second gap must not find nil.
 func TestMarkersAfterTheEnd(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
 	full := false
-	for n := 0; !full; n++ { // nobody takes anything from the outbox
+	for n := 0; !full; n++ { // nobody reads from the outbox
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		full = s.publish(ctx, message.Gap{ID: fmt.Sprint(n)}.Msg("zoom"), outbox.Times{}) != nil
 		cancel()

@@ -10,15 +10,15 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestGapByAStranger: a displacement may have been read up to a second late by a process that
-// stood still, and the stranger got the events meanwhile.
+// TestGapByAStranger: a process that stood still may read a displacement up to a second late, while
+// the stranger gets the events. The gap begins that much sooner, but not before the connection.
 func TestGapByAStranger(t *testing.T) {
 	b := New(nil, nil, testConfig(t, nil, zerolog.Nop()))
 	read := time.Now().UTC()
 	last := record.State{Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: read, LastFrame: read.Add(-200 * time.Millisecond)}
 	for cause, want := range map[message.GapCause]time.Duration{
 		message.GapKicked:       time.Second,
-		message.GapDisconnected: 0, // its session knows since when
+		message.GapDisconnected: 0, // the session knows when the connection ended
 	} {
 		gap := b.newGap(last, last.Since, read.Add(5*time.Second), 2, cause, true)
 		if got := read.Sub(gap.From); got != want {
@@ -30,7 +30,7 @@ func TestGapByAStranger(t *testing.T) {
 		200 * time.Millisecond: func(s *record.State) {
 			s.First, s.LastGap = read.Add(-time.Minute), &message.Gap{To: read.Add(-200 * time.Millisecond)}
 		},
-		0: func(s *record.State) { s.First = read.Add(time.Hour) }, // by another clock
+		0: func(s *record.State) { s.First = read.Add(time.Hour) }, // another clock's time
 	} {
 		short := last
 		change(&short)

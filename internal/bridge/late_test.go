@@ -17,7 +17,7 @@ func TestMedianLateness(t *testing.T) {
 	if _, of := l.median(noon); of != 0 {
 		t.Error("out of nothing")
 	}
-	l.add(time.Time{}, noon, noon) // it does not say when it happened
+	l.add(time.Time{}, noon, noon) // an event without a time
 	if _, of := l.median(noon); of != 0 {
 		t.Error("an event without a time counts")
 	}
@@ -27,7 +27,7 @@ func TestMedianLateness(t *testing.T) {
 	if m, of := l.median(noon.Add(time.Minute)); of != 5 || m.late() != 5*time.Second && m.late() != 4*time.Second+2*time.Second {
 		t.Errorf("median %s of %d", m.late(), of)
 	}
-	for n := range 100 { // the latest nine
+	for n := range 100 { // only the latest nine count
 		l.add(noon.Add(-time.Minute), time.Time{}, noon.Add(time.Duration(n)*time.Millisecond))
 	}
 	if m, of := l.median(noon.Add(time.Minute)); of != lateEvents || m.late() < time.Minute || m.late() > 61*time.Second {
@@ -36,7 +36,7 @@ func TestMedianLateness(t *testing.T) {
 	if _, of := l.median(noon.Add(lateMaxAge + time.Second)); of != 0 {
 		t.Errorf("%d are of the last hour", of)
 	}
-	for range 4 { // four of nine cannot turn the median, five can
+	for range 4 { // four of nine cannot change the median, five can
 		l.add(noon.Add(-time.Hour), time.Time{}, noon)
 	}
 	if m, _ := l.median(noon); m.late() > 2*time.Minute {
@@ -48,7 +48,8 @@ func TestMedianLateness(t *testing.T) {
 	}
 }
 
-// isLateAfter reports whether the alarm is raised after some events, all received at noon.
+// isLateAfter reports whether the alarm is raised after events of the given lateness, all received
+// at noon.
 func isLateAfter(t *testing.T, b *Bridge, late ...time.Duration) (raised bool) {
 	for _, d := range late {
 		b.late.add(noon.Add(-d), noon, noon)
@@ -109,7 +110,7 @@ func TestExplainLateness(t *testing.T) {
 	if got := (arrival{happened: noon, received: noon.Add(time.Hour)}).explain(); !strings.Contains(got, "does not say") {
 		t.Errorf("%q", got)
 	}
-	// Zoom counts in whole seconds, and an event may be sent within its own.
+	// Zoom's times are in whole seconds, so an event may seem to be sent before it happened.
 	a := arrival{happened: noon.Add(900 * time.Millisecond), sent: noon, received: noon.Add(time.Hour)}
 	if got := a.explain(); strings.Contains(got, "-") {
 		t.Errorf("nothing takes less than no time: %q", got)

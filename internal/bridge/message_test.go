@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// TestAllHeaders has a frame with all that a header can tell.
+// TestAllHeaders has a frame that fills every header.
 func TestAllHeaders(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.SecretToken = func() string { return "key" }
@@ -37,10 +37,10 @@ func TestAllHeaders(t *testing.T) {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
 	}
-	if n := len(first.Header); n != 16 { // and the id
+	if n := len(first.Header); n != 16 { // and the message id
 		t.Errorf("%d headers: %v", n, first.Header)
 	}
-	for key := range first.Header { // messages share memory
+	for key := range first.Header { // messages share memory: one's headers must not change another's
 		first.Header[key] = append(first.Header[key], "changed")
 	}
 	if second := b.encoder.event(frame("meeting.started"), 2); second.Header.Get(message.HeaderSeq) != "2" || len(second.Header[message.HeaderEpoch]) != 1 || len(second.Header[message.HeaderEvent]) != 1 {
@@ -48,7 +48,7 @@ func TestAllHeaders(t *testing.T) {
 	}
 }
 
-// TestAppendTime compares with the forms that the standard library makes.
+// TestAppendTime compares with the standard library's format.
 func TestAppendTime(t *testing.T) {
 	for _, nanoseconds := range []int64{0, 1, 10, 999_999_999, 100_000_000, 123_456_789} {
 		at := time.Unix(1700000000, nanoseconds).In(time.FixedZone("", -7200))
@@ -60,7 +60,7 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
-// TestNamesAreBounded: whoever makes up names of events fills no memory with them.
+// TestNamesAreBounded: made-up names of events do not fill the memory.
 func TestNamesAreBounded(t *testing.T) {
 	b := newBridge(t)
 	for i := range 3 * maxNames {
@@ -75,8 +75,8 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
-// TestUnknownNames: an event whose name is not known is published, counted each time, and
-// logged once; how many are logged is bounded.
+// TestUnknownNames: an event with an unknown name is published, counted each time, and logged once.
+// How many names are logged is bounded.
 func TestUnknownNames(t *testing.T) {
 	b := newBridge(t)
 	var log syncbuf.Buffer
@@ -107,7 +107,7 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
-// TestKeysFitHeaders: what is no header's value, or too long for one, is left out.
+// TestKeysFitHeaders: a key that is not a valid header value, or is too long, is left out.
 func TestKeysFitHeaders(t *testing.T) {
 	b := newBridge(t)
 	long := strings.Repeat("x", maxHeaderValue)
@@ -127,8 +127,8 @@ func TestKeysFitHeaders(t *testing.T) {
 	}
 }
 
-// TestSubjectKeys: the keys stand behind the name, and nothing else depends on them, the id
-// least of all.
+// TestSubjectKeys: the keys follow the name in the subject. Nothing else depends on them, least of
+// all the message id.
 func TestSubjectKeys(t *testing.T) {
 	b := newBridge(t)
 	for name, c := range map[string]struct {
@@ -138,7 +138,7 @@ func TestSubjectKeys(t *testing.T) {
 		"meeting.started":  {zoom.Keys{Account: []byte("Qm-1"), Object: []byte("860")}, map[string]string{"off": "", "object": ".860", "account": ".Qm-1", "account.object": ".Qm-1.860"}},
 		"app_deauthorized": {zoom.Keys{}, map[string]string{"off": "", "object": "._", "account": "._", "account.object": "._._"}},
 		"session.ended":    {zoom.Keys{Object: []byte("a.*/=")}, map[string]string{"object": ".a%2E%2A%2F%3D", "account.object": "._.a%2E%2A%2F%3D"}},
-		"session.started":  {zoom.Keys{Account: []byte(" "), Object: []byte("a\r\nb")}, map[string]string{"account.object": "._._"}}, // the headers do not have them
+		"session.started":  {zoom.Keys{Account: []byte(" "), Object: []byte("a\r\nb")}, map[string]string{"account.object": "._._"}}, // the headers do not have these keys
 	} {
 		b.cfg.Stream.Keys = subjects.Keys{}
 		frame := &zoom.Frame{Event: name, Body: []byte("{}"), Header: zoom.Header{TrackingID: "id"}, Keys: c.keys}
@@ -162,8 +162,8 @@ func TestSubjectKeys(t *testing.T) {
 	}
 }
 
-// TestAllocations: what an event costs is known. Four of the seven allocations are the
-// map of the headers.
+// TestAllocations bounds the allocations for an event. Four of the seven are the map of the
+// headers.
 func TestAllocations(t *testing.T) {
 	b := newBridge(t)
 	b.cfg.SecretToken = func() string { return "key" }

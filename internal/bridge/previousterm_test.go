@@ -21,9 +21,9 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestLossStart holds that the marker of a crash begins no later than what the dead
-// replica had received and not made safe, nor than when Zoom sent the last frame that
-// it read, by whatever is known of it: its last answer, its state, the stream.
+// TestLossStart: the marker of a crash begins no later than the first event that the dead replica
+// had received and not made safe, nor than when Zoom sent the last frame that it read. The test
+// tries each source of that: the replica's last answer, its state, and the stream.
 func TestLossStart(t *testing.T) {
 	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
 	nc, err := nats.Connect("", nats.InProcessServer(s))
@@ -49,8 +49,8 @@ func TestLossStart(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		last           record.State
-		answered       time.Time // what it last answered; zero: nothing
-		received, sent int       // of the newest event in the stream; 0: there is none
+		answered       time.Time // safe until this time, by its last answer; zero: no answer
+		received, sent int       // of the newest event in the stream; 0: none
 		want           time.Time
 	}{
 		"its last answer":                       {connected(record.State{LastFrame: at(50), SafeUntil: at(50)}), at(58), 0, 0, at(58)},
@@ -104,16 +104,16 @@ func TestLossStart(t *testing.T) {
 	})
 }
 
-// TestConnectionThatBrokeInTheHandover: what was noticed only after the next connection
-// was ready may be the displacement, in other clothes.
+// TestConnectionThatBrokeInTheHandover: an end that was noticed only after the next connection was
+// ready may have been the displacement. The gap is then not certain.
 func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	for name, c := range map[string]struct {
 		since, ended time.Time
 		cause        message.GapCause
-		silent       bool // its replica cannot be asked any more
-		want         bool // certain
+		silent       bool // its replica can no longer be asked
+		want         bool // whether the gap is certain
 	}{
 		"noticed before":                              {at(57), at(58), message.GapDisconnected, false, true},
 		"noticed after":                               {at(57), at(61), message.GapDisconnected, false, false},
@@ -143,7 +143,7 @@ func TestConnectionThatBrokeInTheHandover(t *testing.T) {
 	}
 }
 
-// gapStart is when a gap begins after a connection that ended at a time.
+// gapStart returns when a gap begins after a connection whose end was noticed at a time.
 func gapStart(cause message.GapCause, ended time.Time) time.Time {
 	if cause == message.GapKicked {
 		return ended.Add(-zoom.ReadDelay)
@@ -151,14 +151,13 @@ func gapStart(cause message.GapCause, ended time.Time) time.Time {
 	return ended
 }
 
-// TestDisplacedBySomebody: of a replica that cannot be asked, what it has recorded counts,
-// and two machines' clocks where it knows no more than that it was displaced by its
-// successor or a stranger.
+// TestDisplacedBySomebody: if a replica cannot be asked, what it recorded counts. If it knows only
+// that its successor or a stranger displaced it, the clocks of two machines decide.
 func TestDisplacedBySomebody(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	for _, c := range []struct {
 		state   record.ConnState
-		seconds time.Duration // before the next connection
+		seconds time.Duration // before the next connection; negative: after it
 		gap     bool
 	}{
 		{record.HandedOver, 7, false}, {record.HandedOver, 11, true}, {record.HandedOver, -3, false}, {record.Displaced, 7, true}, {record.Displaced, 11, true}, {record.Displaced, -3, false},
@@ -172,14 +171,14 @@ func TestDisplacedBySomebody(t *testing.T) {
 	}
 }
 
-// TestDisplacedByThisOne: a connection is displaced at some time of the dial, which the
-// machine may take long for; a stranger may have come in a long one.
+// TestDisplacedByThisOne: this replica's dial displaces the previous connection at some time while
+// it lasts. A dial may take long, and during a long one a stranger may have displaced it.
 func TestDisplacedByThisOne(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	at := func(milliseconds int) time.Time { return begin.Add(time.Duration(milliseconds) * time.Millisecond) }
 	const ready = 9000
 	for _, c := range []struct {
-		dial, before int // milliseconds
+		dial, before int // milliseconds: length of the dial; time of the displacement before the end of the dial
 		ours         bool
 	}{
 		{5, 3, true}, {5, 45, true}, {5, 60, false}, {120, 95, true}, {120, 130, false}, {5000, 200, true}, {5000, 400, false}, {120, -20, true},
@@ -197,17 +196,17 @@ func TestDisplacedByThisOne(t *testing.T) {
 	}
 }
 
-// TestUnrecordedTerm: whether a replica connected that took the lease and died before it
-// recorded anything, nobody knows. The one before it looks live, or handed over just now,
-// since Zoom lets a displaced connection be for a while.
+// TestUnrecordedTerm: a replica took the lease and died before it recorded anything, so nobody
+// knows whether it connected. The replica before it may look live, or as if it had handed over just
+// now, since Zoom leaves a displaced connection open for a while.
 func TestUnrecordedTerm(t *testing.T) {
 	begin := time.Now().Truncate(time.Second).UTC()
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	none := time.Time{}
 	for name, c := range map[string]struct {
 		last record.State
-		want time.Time // zero: no gap
-		dead bool      // the replica of the term between cannot be asked
+		want time.Time // begin of the gap; zero: no gap
+		dead bool      // the replica of the term in between cannot be asked
 	}{
 		"it seems live":             {record.State{State: record.Connected, Since: at(0), LastFrame: at(50), LastEvent: at(30)}, at(50), true},
 		"handed over at last":       {record.State{State: record.HandedOver, Since: at(60), LastFrame: at(59), LastEvent: at(30)}, at(55), true},

@@ -28,7 +28,8 @@ func counted(t *testing.T, c prometheus.Counter) int {
 	return int(m.GetCounter().GetValue())
 }
 
-// TestStored counts what the stream says of a message.
+// TestStored: a stored message is counted as the stream acknowledges it: as new, or as a
+// repetition.
 func TestStored(t *testing.T) {
 	for name, c := range map[string]struct {
 		duplicate, resent   bool
@@ -38,7 +39,7 @@ func TestStored(t *testing.T) {
 		"new":                                 {false, false, 1, 0, 1},
 		"new, sent twice":                     {false, true, 1, 0, 1},
 		"known":                               {true, false, 0, 1, 0},
-		"sent twice, and the first was taken": {true, true, 1, 0, 1}, // its acknowledgement was lost
+		"sent twice, and the first was taken": {true, true, 1, 0, 1}, // the acknowledgement of the first one was lost
 	} {
 		b := newBridge(t)
 		var told []string
@@ -59,7 +60,7 @@ func TestStored(t *testing.T) {
 	}
 }
 
-// TestStoredOverTheDisk: when an event happened and was received is in the message.
+// TestStoredOverTheDisk: after a time on disk, a message itself tells when its event was received.
 func TestStoredOverTheDisk(t *testing.T) {
 	b := newBridge(t)
 	received := time.Now().Add(-10 * time.Minute)
@@ -70,7 +71,7 @@ func TestStoredOverTheDisk(t *testing.T) {
 	b.handleStored(outbox.Stored{Ack: publisher.Ack{Msg: msg}, At: time.Now()})
 	var s status.Subscription
 	b.cfg.Metrics.Fill(&s, time.Now(), false)
-	if s.Store.Count != 1 || s.Store.P50 < 590 || s.Store.P50 > 610 || s.Late.Count != 0 { // that event_ts cannot be
+	if s.Store.Count != 1 || s.Store.P50 < 590 || s.Store.P50 > 610 || s.Late.Count != 0 { // its event_ts is invalid
 		t.Errorf("%+v", s)
 	}
 	for _, broken := range []*nats.Msg{
@@ -81,12 +82,13 @@ func TestStoredOverTheDisk(t *testing.T) {
 	} {
 		b.handleStored(outbox.Stored{Ack: publisher.Ack{Msg: broken}, At: time.Now()})
 	}
-	if n := counted(t, b.cfg.Metrics.Published); n != 3 { // the events
+	if n := counted(t, b.cfg.Metrics.Published); n != 3 { // the three events
 		t.Errorf("%d published", n)
 	}
 }
 
-// TestRepetitionIsCountedLocally: it is received, and neither sent nor stored.
+// TestRepetitionIsCountedLocally: a repetition within the window counts as received. It is neither
+// sent nor stored.
 func TestRepetitionIsCountedLocally(t *testing.T) {
 	b := newBridge(t)
 	b.window = dedupe.NewWindow(windowSize, time.Hour)
@@ -106,14 +108,15 @@ func TestRepetitionIsCountedLocally(t *testing.T) {
 	}
 }
 
-// latenessOf is that of the latest events.
+// latenessOf returns the lateness of the latest events.
 func latenessOf(b *Bridge) status.Quantiles {
 	var s status.Subscription
 	b.cfg.Metrics.Fill(&s, time.Now(), false)
 	return s.Late
 }
 
-// TestHappenedAlike: those who only look read the time of an event as the connector does.
+// TestHappenedAlike: message.Happened, for readers of the stream, reads the time of an event as the
+// connector does.
 func TestHappenedAlike(t *testing.T) {
 	now := time.Now()
 	bodies := zoomsim.Samples()
@@ -127,7 +130,7 @@ func TestHappenedAlike(t *testing.T) {
 		bodies = append(bodies, []byte(`{"event":"a","event_ts":`+value+`}`))
 	}
 	for _, body := range bodies {
-		for _, received := range []time.Time{now, time.Date(2021, 5, 1, 0, 0, 0, 0, time.UTC)} { // samples are of some years
+		for _, received := range []time.Time{now, time.Date(2021, 5, 1, 0, 0, 0, 0, time.UTC)} { // the samples are from several years
 			if got, want := message.Happened(body, received), zoom.Happened(body, received); !got.Equal(want) {
 				t.Errorf("%.200s: %s, and the connector reads %s", body, got, want)
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestSafeUntilWhileRenewed holds that what lies unread on either of two connections, one
-// of which replaces the other, is not safe.
+// TestSafeUntilWhileRenewed: during a renewal, frames that lie unread on either connection are not
+// safe.
 func TestSafeUntilWhileRenewed(t *testing.T) {
 	sim := zoomsim.New(zoomsim.Options{ClientID: "client", ClientSecret: "secret"})
 	server := pipenet.Serve(sim.Handler())

@@ -13,7 +13,7 @@ import (
 // monday is the beginning of a week, in UTC.
 var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
-// office says whether there are events in the hour: on weekdays, from nine to five.
+// office reports whether an hour has events: on weekdays from nine to five.
 func office(at time.Time) bool {
 	day := at.Weekday()
 	return day != time.Saturday && day != time.Sunday && at.Hour() >= 9 && at.Hour() < 17
@@ -21,16 +21,16 @@ func office(at time.Time) bool {
 
 func always(time.Time) bool { return true }
 
-// count counts an event, at the current time.
+// count counts an event that is received at the given time.
 func (r *rhythm) count(at time.Time) { r.merge(rhythm{Hours: map[int64]uint32{hourOf(at): 1}}, at) }
 
-// suspicious reports whether a silence is.
+// suspicious reports whether a silence is suspicious.
 func (r *rhythm) suspicious(from, to time.Time) bool {
 	events, hours := r.expected(from, to)
 	return events >= silentEvents && hours >= silentHours
 }
 
-// lived notes an event every five minutes in the hours that it should.
+// lived counts an event every five minutes while busy, and returns the last one.
 func (r *rhythm) lived(from, to time.Time, busy func(time.Time) bool) (last time.Time) {
 	for at := from; at.Before(to); at = at.Add(5 * time.Minute) {
 		if busy(at) {
@@ -41,8 +41,8 @@ func (r *rhythm) lived(from, to time.Time, busy func(time.Time) bool) (last time
 	return last
 }
 
-// alarmAfter is how long after the last event the silence would be suspicious, 0 if
-// never within two weeks.
+// alarmAfter returns how long after the last event the silence becomes suspicious; 0 if it does not
+// within two weeks.
 func (r *rhythm) alarmAfter(last time.Time) time.Duration {
 	for at := last; at.Before(last.Add(14 * 24 * time.Hour)); at = at.Add(time.Minute) {
 		if r.suspicious(last, at) {
@@ -68,14 +68,14 @@ func TestFirstTwoWeeks(t *testing.T) {
 		if at == 0 {
 			continue
 		}
-		// Only where both weeks before the silence are known.
+		// Only if both weeks before the silence are known.
 		if when := last.Add(at); when.Before(monday.Add(14 * 24 * time.Hour)) {
 			t.Errorf("suspicious on day %d, after %s", day, at)
 		}
 	}
 }
 
-// TestOffice: neither nights nor weekends say anything, a workday does by noon.
+// TestOffice: silent nights and weekends are not suspicious. A silent workday is, by noon.
 func TestOffice(t *testing.T) {
 	var r rhythm
 	friday := monday.Add(18*24*time.Hour + 17*time.Hour)
@@ -95,7 +95,7 @@ func TestOffice(t *testing.T) {
 	}
 }
 
-// TestBurstIsNoRhythm: hundreds of events in one week, none in the other.
+// TestBurstIsNoRhythm: hundreds of events in one week and none in the next are no rhythm.
 func TestBurstIsNoRhythm(t *testing.T) {
 	var r rhythm
 	r.lived(monday.Add(30*time.Hour), monday.Add(40*time.Hour), always)
@@ -106,7 +106,7 @@ func TestBurstIsNoRhythm(t *testing.T) {
 	}
 }
 
-// TestLongSilence: a week of it is looked at, and no more.
+// TestLongSilence: of a long silence, only a week is looked at.
 func TestLongSilence(t *testing.T) {
 	var r rhythm
 	last := r.lived(monday, monday.Add(21*24*time.Hour), always)
@@ -123,8 +123,8 @@ func TestLongSilence(t *testing.T) {
 	}
 }
 
-// TestQuietAccounts: events at any time, for eight weeks. With few of them, what is a
-// silence is nobody's to say; with many, no pause is long enough.
+// TestQuietAccounts: events at random times, for eight weeks, cause no false alarm. If there are
+// few, nobody can say what a silence is; if there are many, no pause is long enough.
 func TestQuietAccounts(t *testing.T) {
 	for name, open := range map[string]func(time.Time) bool{"day and night": always, "in office hours": office} {
 		for _, perDay := range []int{1, 5, 10, 20, 40, 100} {
@@ -139,8 +139,8 @@ func TestQuietAccounts(t *testing.T) {
 	}
 }
 
-// falseAlarm is when the silence between two events of an account is suspicious; zero
-// if none is.
+// falseAlarm returns when a silence between two events of an account is suspicious; zero if none
+// is.
 func falseAlarm(seed uint64, perDay int, open func(time.Time) bool) time.Time {
 	random := rand.New(rand.NewPCG(seed, 1))
 	var all []time.Time
@@ -202,7 +202,7 @@ func TestMergeRhythms(t *testing.T) {
 	if !maps.Equal(a.Hours, want) {
 		t.Errorf("nothing changes %d hours", len(a.Hours))
 	}
-	// What somebody else has written may be anything.
+	// The bucket may contain anything that somebody else has written.
 	var hostile rhythm
 	if err := json.Unmarshal([]byte(`{"hours":{"5":3,"9223372036854775807":4294967295,"-9223372036854775808":7}}`), &hostile); err != nil {
 		t.Fatal(err)
@@ -213,8 +213,8 @@ func TestMergeRhythms(t *testing.T) {
 	}
 }
 
-// TestOneWrongClockIsNoEnd: an event that was noted while the machine's clock was
-// years ahead does not count, and has nothing else forgotten.
+// TestOneWrongClockIsNoEnd: an event that was noted while the machine's clock was years ahead does
+// not count. It does not make the rhythm forget anything else either.
 func TestOneWrongClockIsNoEnd(t *testing.T) {
 	var r rhythm
 	last := r.lived(monday, monday.Add(21*24*time.Hour), always)

@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// subject is a Bridge whose connection and clock are as a test says; NATS is real.
+// subject is a Bridge whose connection and clock are controlled by the test. NATS is real.
 type subject struct {
 	*Bridge
 	t       *testing.T
@@ -27,7 +27,7 @@ type subject struct {
 	log     *strings.Builder
 }
 
-// bucketOf is a new bucket of states.
+// bucketOf returns a new bucket of states and a connection to its server.
 func bucketOf(t *testing.T) (*nats.Conn, *kv.Bucket) {
 	t.Helper()
 	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
@@ -59,10 +59,10 @@ func newSubject(t *testing.T, nc *nats.Conn, bucket *kv.Bucket, silent time.Dura
 	return s
 }
 
-// event is received now.
+// event has an event be received now.
 func (s *subject) event() { s.at(s.now) }
 
-// at has the last event be received at a time.
+// at has the last event be received at the given time.
 func (s *subject) at(when time.Time) {
 	s.events.Add(1)
 	s.previousLastEvent.Store(&when)
@@ -72,7 +72,7 @@ func (s *subject) is(state record.ConnState) {
 	s.journal.change(func(j *record.State) { j.State = state })
 }
 
-// passes lets time pass, and checks every now and then.
+// passes lets time pass, with a check at least every minute.
 func (s *subject) passes(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		s.now = s.now.Add(min(time.Minute, end.Sub(s.now)))
@@ -97,7 +97,7 @@ func TestQuietSince(t *testing.T) {
 		"a gap after it":        {record.State{First: first, LastEvent: event, LastGap: &message.Gap{To: gap}}, gap},
 		"a gap before it":       {record.State{First: first, LastEvent: gap, LastGap: &message.Gap{To: event}}, gap},
 		"a gap and no event":    {record.State{First: first, LastGap: &message.Gap{To: gap}}, gap},
-		"an event of long ago":  {record.State{First: gap, LastEvent: event}, event}, // handed over: the connection before was as good
+		"an event of long ago":  {record.State{First: gap, LastEvent: event}, event}, // handed over: the previous connection was as good
 		"gap and event at once": {record.State{First: first, LastEvent: gap, LastGap: &message.Gap{To: gap}}, gap},
 	} {
 		if got := quietSince(c.s); !got.Equal(c.want) {
@@ -109,7 +109,7 @@ func TestQuietSince(t *testing.T) {
 func TestSilentWithAThreshold(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 10*time.Minute)
-	s.passes(time.Hour) // nothing is connected yet
+	s.passes(time.Hour) // not connected yet
 	if s.raisedNow() {
 		t.Fatal("raised without a connection")
 	}
@@ -157,7 +157,8 @@ func TestSilentWithAThreshold(t *testing.T) {
 	}
 }
 
-// TestAnotherGapClears: what was silent may have been the connection.
+// TestAnotherGapClears: a new connection after a gap clears the alarm, since the old connection may
+// have been what was silent.
 func TestAnotherGapClears(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 10*time.Minute)
@@ -173,8 +174,8 @@ func TestAnotherGapClears(t *testing.T) {
 	}
 }
 
-// TestSilentByRhythm: an account with office hours falls silent one morning, in the
-// care of the second of two leaders.
+// TestSilentByRhythm: an account with office hours falls silent one morning, under the second of
+// two leaders.
 func TestSilentByRhythm(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
@@ -194,7 +195,7 @@ func TestSilentByRhythm(t *testing.T) {
 	next := newSubject(t, nc, bucket, -1)
 	next.now = s.now
 	next.journal.noteConnected(next.now)
-	work(next, monday.Add(28*24*time.Hour)) // to the fifth Monday
+	work(next, monday.Add(28*24*time.Hour)) // until the fifth Monday
 	next.passes(11 * time.Hour)
 	if next.raisedNow() {
 		t.Fatal("raised before three hours of work are over")
@@ -213,7 +214,7 @@ func TestSilentByRhythm(t *testing.T) {
 	}
 }
 
-// TestStoredRhythmThatIsNone is learned anew, and replaced.
+// TestStoredRhythmThatIsNone: an invalid stored rhythm is learned anew and replaced.
 func TestStoredRhythmThatIsNone(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	for _, value := range []string{"no json", `[]`, `{"hours":"x"}`, `null`, ``} {
@@ -235,8 +236,8 @@ func TestStoredRhythmThatIsNone(t *testing.T) {
 	}
 }
 
-// TestInheritedSilence goes on when the leader changes without a gap, even while the
-// rhythm cannot be read.
+// TestInheritedSilence: the alarm stays raised when the leader changes without a gap, even while
+// the rhythm cannot be read.
 func TestInheritedSilence(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, -1)
@@ -250,9 +251,9 @@ func TestInheritedSilence(t *testing.T) {
 	}
 }
 
-// TestNothingIsInheritedByATermThatIsOver: who has settled its alarms must not raise
-// those of the term before, which it only learns of with its last word: nobody here
-// would clear them any more.
+// TestNothingIsInheritedByATermThatIsOver: a term that has settled its alarms must not adopt those
+// of the previous term, which it may learn of only when it records its end. Nobody here would clear
+// them.
 func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
@@ -260,7 +261,7 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	if _, err := bucket.Put(t.Context(), record.StatePrefix+"sub", []byte(value), 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	s.journal.noteConnected(s.now) // connected, and the term ends at once: the rest is as in Run
+	s.journal.noteConnected(s.now) // the term ends as soon as it is connected, as in Run
 	if err := s.journal.sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +271,8 @@ func TestNothingIsInheritedByATermThatIsOver(t *testing.T) {
 	}
 }
 
-// TestSafeUntilTheConnectionEnded: what Zoom sends afterwards is lost, and nobody can
-// learn of that from the state before it tells.
+// TestSafeUntilTheConnectionEnded: what Zoom sends after the end of a connection is lost. Until the
+// end is recorded nobody can learn of it from the state, so nothing after it is safe.
 func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	nc, bucket := bucketOf(t)
 	s := newSubject(t, nc, bucket, 0)
@@ -302,8 +303,8 @@ func TestSafeUntilTheConnectionEnded(t *testing.T) {
 	is("ended after that", time.Now())
 }
 
-// TestEndIsRecordedOnceNATSIsBack: how a term ended is recorded when NATS is back, or
-// given up when the process ends.
+// TestEndIsRecordedOnceNATSIsBack: how a term ended is recorded as soon as NATS is back. The
+// attempt is given up when the process ends.
 func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 	dir := t.TempDir()
 	first := natstest.Run(t, dir, -1)
@@ -324,7 +325,7 @@ func TestEndIsRecordedOnceNATSIsBack(t *testing.T) {
 
 	process, end := context.WithCancel(t.Context())
 	end()
-	s.journal.recordEnd(process, t.Context()) // returns, though NATS is away
+	s.journal.recordEnd(process, t.Context()) // returns although NATS is away
 	recorded := make(chan struct{})
 	go func() {
 		defer close(recorded)

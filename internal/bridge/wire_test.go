@@ -18,9 +18,9 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestWireBytes compares messages with those that earlier versions made of the same:
-// subjects, headers and bodies, byte for byte. The names of the headers and of the JSON
-// members stand in the file, so that a changed constant is found.
+// TestWireBytes compares messages with those that earlier versions made of the same input, byte for
+// byte: subjects, headers and bodies. The golden file contains the names of headers and JSON
+// members literally, so that it shows a changed constant.
 func TestWireBytes(t *testing.T) {
 	b := newBridge(t)
 	received := time.Date(2026, 11, 21, 10, 0, 0, 120_000_000, time.FixedZone("", 3600))

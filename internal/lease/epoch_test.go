@@ -12,7 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// rise fails the test unless each epoch is above the one before.
+// rise fails the test unless each epoch is greater than the one before.
 func rise(t *testing.T, what string, epochs ...uint64) {
 	t.Helper()
 	for n := 1; n < len(epochs); n++ {
@@ -23,13 +23,13 @@ func rise(t *testing.T, what string, epochs ...uint64) {
 	}
 }
 
-// The bucket is deleted under replicas that run, again and again, and its revisions
-// begin at 1. The leader keeps its term; each later one has a later epoch, whether the
-// leader before has stopped or died, and the record tells of it at once.
+// TestEpochRisesWhenTheBucketIsDeleted deletes the bucket again and again while replicas run, so
+// that revisions start at 1. The leader keeps its term. Each later term has a greater epoch,
+// whether the previous leader stopped or died, and its record has that epoch at once.
 func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a, b := w.leader("a"), w.join("b", sub)
-		time.Sleep(3 * time.Minute) // many renewals: a high revision
+		time.Sleep(3 * time.Minute) // many renewals, so a high revision
 		epochs := []uint64{a.term().Epoch}
 		for n := range 6 {
 			if err := w.js.DeleteKeyValue(t.Context(), "leases"); err != nil {
@@ -66,8 +66,8 @@ func TestEpochRisesWhenTheBucketIsDeleted(t *testing.T) {
 	})
 }
 
-// Nobody runs when the bucket is deleted: what is known elsewhere counts, unless nobody
-// can have counted so far.
+// TestEpochIsAboveWhatIsKnownElsewhere: the bucket is deleted while no replica runs. A new epoch is
+// greater than the one known elsewhere, unless that is too great to be real.
 func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		known, asked := uint64(50), 0
@@ -89,8 +89,8 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 		if c.term().Epoch >= message.MaxNumber {
 			t.Errorf("epoch %d from what was forged", c.term().Epoch)
 		}
-		// Where the revisions are above all epochs that this process has seen, nobody is
-		// asked.
+		// If the revisions are above every epoch that this process has seen, it does not ask
+		// elsewhere.
 		known, asked = 0, 0
 		d := w.join("d", sub)
 		time.Sleep(10 * time.Minute)
@@ -103,8 +103,9 @@ func TestEpochIsAboveWhatIsKnownElsewhere(t *testing.T) {
 	})
 }
 
-// A lease is taken by one write, and its epoch may need a second one. What dies or is cut
-// off between them leaves a record without an epoch, at a low revision of a new bucket.
+// TestEpochIsAboveWhatWasTakenByHalf: one write takes a lease, and the epoch may need a second one.
+// A replica that dies or is cut off between the two leaves a record without an epoch, at a low
+// revision of a new bucket. The next epoch is still greater.
 func TestEpochIsAboveWhatWasTakenByHalf(t *testing.T) {
 	const known = 50
 	t.Run("by one that died", func(t *testing.T) {

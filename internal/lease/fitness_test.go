@@ -7,7 +7,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// TestUnfitReplica stands in nobody's way, and is there when nobody else is.
+// TestUnfitReplica: an unfit replica is in nobody's way, and leads if nobody else is there.
 func TestUnfitReplica(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -34,7 +34,7 @@ func TestUnfitReplica(t *testing.T) {
 			t.Errorf("%d and %d terms: the lease goes back and forth", b.reigns(), c.reigns())
 		}
 
-		// The leader's settings go bad, then everybody's: nobody gives the lease around.
+		// The leader becomes unfit, then every replica. They do not pass the lease around.
 		b.SetFitness(record.Fit)
 		c.SetFitness(record.Unfit)
 		w.await("it is handed over", 3*time.Second, func() bool { return b.leads(sub) })
@@ -48,7 +48,8 @@ func TestUnfitReplica(t *testing.T) {
 	})
 }
 
-// TestFitOnesShare what the unfit ones have, evenly; these take none of it back.
+// TestFitOnesShare: fit replicas share an unfit one's subscriptions evenly, and it takes none back
+// until it is fit.
 func TestFitOnesShare(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		all := subscriptions(12)

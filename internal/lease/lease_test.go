@@ -53,8 +53,8 @@ func TestDeadHolderIsReplacedWithinASecond(t *testing.T) {
 	})
 }
 
-// No connection is closed, nothing answers. That is no death, so
-// the lease runs out first; and by then its holder trusts it no more.
+// TestLostHostIsReplacedAfterTheTTL: a host is lost without a closed connection. Nobody can tell
+// that from a silence, so its lease has to expire. By then its holder no longer trusts its term.
 func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -84,7 +84,7 @@ func TestLostHostIsReplacedAfterTheTTL(t *testing.T) {
 	})
 }
 
-// Trust counts from before the request left.
+// TestSlowAnswerDoesNotExtendTrust: trust counts from before the request was sent.
 func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -106,7 +106,7 @@ func TestSlowAnswerDoesNotExtendTrust(t *testing.T) {
 	})
 }
 
-// The answer is lost to a renewal that was made.
+// TestLostAnswerIsNoLoss: a renewal succeeds, but its answer is lost. The holder keeps the lease.
 func TestLostAnswerIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -115,7 +115,7 @@ func TestLostAnswerIsNoLoss(t *testing.T) {
 			time.Sleep(time.Second)
 			a.link.Delay(200*time.Millisecond, 0, 1)
 			signal(a.term().renew)
-			time.Sleep(300 * time.Millisecond) // the write is there, the answer on its way
+			time.Sleep(300 * time.Millisecond) // written, with the answer on its way
 			a.link.Reset()
 			a.link.Delay(0, 0, 1)
 			time.Sleep(4 * time.Second)
@@ -127,9 +127,9 @@ func TestLostAnswerIsNoLoss(t *testing.T) {
 	})
 }
 
-// NATS is away for longer than the TTL. Cut off, a term is not trusted and not
-// lost. When its record turns out to have expired it is over, and the next one has
-// a later epoch.
+// TestExpiredLeaseEndsTheTerm: NATS is away for longer than the TTL. While it is cut off, a term is
+// neither trusted nor lost. It ends when its record turns out to have expired, and the next term
+// has a greater epoch.
 func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -156,8 +156,9 @@ func TestExpiredLeaseEndsTheTerm(t *testing.T) {
 	})
 }
 
-// But as long as the holder is connected to Zoom nobody else has been, and the term
-// goes on. Others that were cut off too, and are back first, give it a moment.
+// TestExpiredLeaseIsTakenBackWhileConnected: as long as the holder is connected to Zoom, nobody
+// else has been, so its term goes on after its lease has expired. Others that were cut off too, and
+// come back first, give it a moment.
 func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -178,7 +179,7 @@ func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 		a.link.Cut()
 		b.link.Cut()
 		time.Sleep(2 * ttl)
-		b.link.Heal() // alone: the moment passes
+		b.link.Heal() // only b comes back, and the moment passes
 		w.await("b leads", 5*time.Second, func() bool { return b.leads(sub) })
 		lost := a.term()
 		if lost.TakenOver() {
@@ -192,9 +193,10 @@ func TestExpiredLeaseIsTakenBackWhileConnected(t *testing.T) {
 	})
 }
 
-// The holder is cut off, another one leads, and is cut off in turn until its lease has
-// expired, too. The first one's connection looks live all the time, as behind a black
-// hole, and it is back first. It must not go on with its term: the other one's was later.
+// TestExpiredLeaseIsNotTakenBackFromALaterTerm: the holder is cut off, and another replica leads
+// until it is cut off too and its lease has expired. The first one comes back first, and its
+// connection looked live all the time, as behind a black hole. It must not continue its term,
+// because the other's was later.
 func TestExpiredLeaseIsNotTakenBackFromALaterTerm(t *testing.T) {
 	for name, unread := range map[string]int{"the record can be read": 0, "not at once": 5} {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +232,8 @@ func TestExpiredLeaseIsNotTakenBackFromALaterTerm(t *testing.T) {
 	}
 }
 
-// NATS is away for as long as a cluster needs to elect a leader.
+// TestElectionInTheClusterIsNoLoss: an outage of NATS as short as a cluster's election of a leader
+// moves no lease.
 func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -254,8 +257,8 @@ func TestElectionInTheClusterIsNoLoss(t *testing.T) {
 	})
 }
 
-// The follower's watcher goes away, which happens when the
-// NATS node dies that hosts it.
+// TestSilentWatcherIsNotReliedUpon: a follower's watcher goes away, as it does when its NATS node
+// dies. The follower does not take the silence for a death, and still takes over.
 func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -279,8 +282,8 @@ func TestSilentWatcherIsNotReliedUpon(t *testing.T) {
 	})
 }
 
-// A holder whose connection to NATS is gone looks dead, and another
-// one leads long before the lease expires.
+// TestCutOffHolderTrustsNothing: a holder whose connection to NATS is gone looks dead, so another
+// one leads long before the lease expires. The first one does not trust its term.
 func TestCutOffHolderTrustsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -293,7 +296,8 @@ func TestCutOffHolderTrustsNothing(t *testing.T) {
 		}
 		a.link.Heal()
 		w.await("a knows", 2*time.Second, func() bool { return !a.leads(sub) })
-		// Alone, it trusts itself again when it has proven its lease anew.
+		// After a reconnection, a lone leader trusts its term again once it has proven its lease
+		// anew.
 		a.crash()
 		time.Sleep(time.Minute)
 		b.link.Reset()
@@ -308,8 +312,8 @@ func TestCutOffHolderTrustsNothing(t *testing.T) {
 	})
 }
 
-// The server does not expire it (an update without a TTL, or a
-// stream without a leader), and its holder is lost.
+// TestUnchangedLeaseIsTakenAfterTheTTL: the holder is lost, and the server does not expire its
+// lease (after an update without a TTL, or while its stream has no leader).
 func TestUnchangedLeaseIsTakenAfterTheTTL(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -338,20 +342,20 @@ func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		a.StepDown()
 		w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) && !a.leads(sub) })
-		// And back at once, though the other one is at rest.
+		// It goes back at once, although the first one has just given it away.
 		time.Sleep(5 * time.Second)
 		b.StepDown()
 		w.await("a leads", 100*time.Millisecond, func() bool { return a.leads(sub) && !b.leads(sub) })
 		time.Sleep(5 * time.Second)
 		a.StepDown()
 		w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) && !a.leads(sub) })
-		// A replica at rest still replaces a dead one at once.
+		// A replica that has just given the lease away still replaces a dead one at once.
 		time.Sleep(5 * time.Second)
 		b.crash()
 		if took := w.await("a leads", 2*time.Second, func() bool { return a.leads(sub) }); took > time.Second {
 			t.Errorf("taken after %s", took)
 		}
-		// Nobody else is there: it takes the lease back.
+		// If nobody else is there, it takes the lease back.
 		time.Sleep(10 * time.Second)
 		a.StepDown()
 		time.Sleep(10 * time.Second)
@@ -361,8 +365,8 @@ func TestStepDownLeavesTheLeaseToOthers(t *testing.T) {
 	})
 }
 
-// A dial goes on for a moment after its term has ended. If it were to succeed after the
-// successor's, it would displace the successor's connection.
+// TestLeaseIsNotReleasedDuringADial: a dial may go on for a moment after its term has ended. If it
+// succeeded after the successor's dial, it would displace the successor's connection.
 func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 	for name, release := range map[string]func(*member){"step-down": func(m *member) { m.StepDown() }, "stop": func(m *member) { go m.stop() }} {
 		t.Run(name, func(t *testing.T) {
@@ -381,12 +385,12 @@ func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 				}
 				second()
 				w.await("b leads", 100*time.Millisecond, func() bool { return b.leads(sub) })
-				// One that never ends, against all expectation, does not keep the lease.
+				// A dial that never ends, against all expectation, does not keep the lease.
 				_, never := b.dial()
 				t.Cleanup(never)
 				b.StepDown()
 				if name == "stop" {
-					return // nobody is left
+					return // nobody is left to lead
 				}
 				w.await("a leads", ttl+2*time.Second, func() bool { return a.leads(sub) })
 			})
@@ -394,8 +398,8 @@ func TestLeaseIsNotReleasedDuringADial(t *testing.T) {
 	}
 }
 
-// A dial that went on while the term is not trusted could succeed after that of the next
-// holder, and displace its connection.
+// TestDialIsGivenUpWithTheTrust: a dial ends when its term is no longer trusted. Otherwise it could
+// succeed after the next holder's dial, and displace its connection.
 func TestDialIsGivenUpWithTheTrust(t *testing.T) {
 	for name, c := range map[string]struct {
 		lose func(w *world, a *member)
@@ -507,7 +511,7 @@ func TestRecordsAndQuestions(t *testing.T) {
 		if _, err := b.Ask(ctx, "nobody", "x 1"); !errors.Is(err, ErrGone) {
 			t.Error(err)
 		}
-		// What is no record holds the lease until it has not changed for a TTL.
+		// An invalid record holds the lease until it has not changed for a TTL.
 		a.stop()
 		w.await("b leads", time.Second, func() bool { return b.leads(sub) })
 		msg := nats.NewMsg("$KV.leases.lease." + sub)

@@ -8,12 +8,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
-// lengths of an outage of NATS: shorter than the TTL, about it, and many of it.
+// lengths of an outage of NATS: shorter than the TTL, about as long, and much longer.
 var lengths = []time.Duration{time.Second, 12 * time.Second, ttl - time.Second, ttl + time.Second, 3 * ttl}
 
-// outages are the ways in which NATS is away for everybody: connections are reset
-// and refused, or nothing is said, as by a server that stands still. A server that
-// was down has not taken away the lease when it is asked again.
+// outages are the ways in which NATS is away for all replicas: connections are reset and refused,
+// or the server falls silent. unexpired: as after a restart of the server, the lease has not
+// expired during the outage.
 var outages = map[string]struct {
 	begin     func(*pipenet.Link)
 	unexpired bool
@@ -21,7 +21,7 @@ var outages = map[string]struct {
 	"cut": {begin: (*pipenet.Link).Cut}, "silent": {begin: (*pipenet.Link).BlackHole}, "down": {begin: (*pipenet.Link).Cut, unexpired: true},
 }
 
-// keepForEver writes the lease of the world's subscription as it is, without a TTL.
+// keepForEver writes the lease again without a TTL.
 func (w *world) keepForEver() {
 	bucket, err := w.js.KeyValue(w.t.Context(), "leases")
 	if err != nil {
@@ -34,11 +34,11 @@ func (w *world) keepForEver() {
 	if _, err := bucket.Put(w.t.Context(), "lease."+sub, entry.Value()); err != nil {
 		w.t.Fatal(err)
 	}
-	time.Sleep(time.Millisecond) // all have heard of it
+	time.Sleep(time.Millisecond) // until all have read it
 }
 
-// However long NATS was away, whoever finds it again first and in whatever state the
-// lease is by then: its holder keeps it.
+// TestOutageMovesNoLease: a holder keeps its lease however long NATS was away, whoever finds NATS
+// again first, and whatever state the lease is in by then.
 func TestOutageMovesNoLease(t *testing.T) {
 	for how, outage := range outages {
 		t.Run(how, func(t *testing.T) {
@@ -46,9 +46,9 @@ func TestOutageMovesNoLease(t *testing.T) {
 				a := w.leader("a")
 				b := w.join("b", sub)
 				for n, length := range lengths {
-					for _, behind := range []time.Duration{-2000, 0, 800, 2000} { // ms by which the holder is later
+					for _, behind := range []time.Duration{-2000, 0, 800, 2000} { // ms by which the holder is later; negative: sooner
 						behind *= time.Millisecond
-						time.Sleep(10*time.Second + time.Duration(n)*700*time.Millisecond) // not always at the same time of a renewal
+						time.Sleep(10*time.Second + time.Duration(n)*700*time.Millisecond) // at varying times before a renewal
 						if outage.unexpired {
 							w.keepForEver()
 						}
@@ -73,9 +73,9 @@ func TestOutageMovesNoLease(t *testing.T) {
 	}
 }
 
-// Nor is a lease given away while the other replicas fall silent one by one: of two
-// subscriptions a replica leads both, of four replicas one has none to spare, and of the
-// last two, one would have.
+// TestOutageSharesNothing: no lease is given away while the other replicas fall silent one by one.
+// A replica leads two subscriptions: among four replicas it has none to spare, but among the last
+// two it would have one.
 func TestOutageSharesNothing(t *testing.T) {
 	for how, outage := range outages {
 		t.Run(how, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestOutageSharesNothing(t *testing.T) {
 				links := []*pipenet.Link{a.link}
 				var others []*member
 				for n := range 3 {
-					time.Sleep(290 * time.Millisecond) // they announce themselves at times of their own
+					time.Sleep(290 * time.Millisecond) // so that each announces itself at a different time
 					others = append(others, w.join(fmt.Sprint("b", n), subscriptions...))
 					links = append(links, others[n].link)
 				}
@@ -96,7 +96,7 @@ func TestOutageSharesNothing(t *testing.T) {
 						outage.begin(link)
 					}
 					time.Sleep(length)
-					for i := range links { // one by one, the leader at each of the places
+					for i := range links { // one by one, with the leader at each position in turn
 						links[(i+n)%len(links)].Heal()
 						time.Sleep(700 * time.Millisecond)
 					}
@@ -110,8 +110,8 @@ func TestOutageSharesNothing(t *testing.T) {
 	}
 }
 
-// Who died in an outage is replaced soon after it: it had its time, which begins when
-// the other one has found its way back.
+// TestDeathInAnOutageIsFoundAfterIt: a replica that died in an outage is replaced soon after it.
+// The others wait for it only from the moment when they have found NATS again.
 func TestDeathInAnOutageIsFoundAfterIt(t *testing.T) {
 	for how, outage := range outages {
 		t.Run(how, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestDeathInAnOutageIsFoundAfterIt(t *testing.T) {
 					time.Sleep(length / 2)
 					b.link.Heal()
 					took := w.await("the other one leads", ttl+time.Second, func() bool { return b.leads(sub) })
-					const back = 2 * time.Second // after a silence, the connection may turn out to be dead just then
+					const back = 2 * time.Second // after a silence, the connection may only now turn out to be dead
 					if took > back+quietPeriod+time.Second {
 						t.Errorf("after %s: taken %s after NATS was back", length, took)
 					}

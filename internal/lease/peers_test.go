@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// Others that come and go, as in a crash loop, wake every elector. That must not
-// put renewals off.
+// TestNewsOfOthersDoesNotDelayRenewal: replicas that come and go, as in a crash loop, wake every
+// elector. That must not delay renewals.
 func TestNewsOfOthersDoesNotDelayRenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -33,7 +33,8 @@ func TestNewsOfOthersDoesNotDelayRenewal(t *testing.T) {
 	})
 }
 
-// Two apps, or two generations of one, in one bucket.
+// TestReplicasWithOtherSubscriptionsDoNotCount: two apps, or two generations of one, share a
+// bucket. Only replicas with the same subscription count as its standbys, and no lease moves.
 func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		all := subscriptions(20)
@@ -52,8 +53,8 @@ func TestReplicasWithOtherSubscriptionsDoNotCount(t *testing.T) {
 	})
 }
 
-// A rolling restart right after a step down: who has just given the lease away
-// is the only one left to take it.
+// TestReticenceEndsWhenTheLeaseIsTaken: in a rolling restart right after a step down, the replica
+// that has just given the lease away is the only one left to take it.
 func TestReticenceEndsWhenTheLeaseIsTaken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -67,7 +68,8 @@ func TestReticenceEndsWhenTheLeaseIsTaken(t *testing.T) {
 	})
 }
 
-// After a crash of all, many start at once, and nobody has ever heard of the dead.
+// TestTheDeadAreRememberedHoweverManyStart: after all replicas crashed many start at once, and none
+// has ever heard of the dead leader. One of them still leads soon.
 func TestTheDeadAreRememberedHoweverManyStart(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -89,8 +91,8 @@ func TestTheDeadAreRememberedHoweverManyStart(t *testing.T) {
 	})
 }
 
-// Where nobody can be asked (a permission, a leaf node), everybody looks dead.
-// That costs a take-over or two, and never a fight.
+// TestNoFightWhereNobodyCanBeAsked: if replicas cannot ask one another (because of a permission or
+// a leaf node), each looks dead to the others. That costs a takeover or two, but they never fight.
 func TestNoFightWhereNobodyCanBeAsked(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.deaf = true
@@ -102,8 +104,8 @@ func TestNoFightWhereNobodyCanBeAsked(t *testing.T) {
 	})
 }
 
-// An announcement that was made before a replica left may be published after it
-// has said so.
+// TestLeavingIsForGood: an announcement that a replica made before it left may arrive after its
+// farewell. It must not count.
 func TestLeavingIsForGood(t *testing.T) {
 	p := newPeers([]string{sub})
 	here := record.Presence{Nonce: "a", Subscriptions: []string{sub}}
@@ -120,8 +122,8 @@ func TestLeavingIsForGood(t *testing.T) {
 	}
 }
 
-// One that leaves closes its connection only when the server has read that it does:
-// with the connection, what was still on its way is lost.
+// TestLeavingIsHeard: a replica that leaves closes its connection only when the server has read its
+// farewell. Otherwise a farewell that is still on its way would be lost.
 func TestLeavingIsHeard(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -139,7 +141,7 @@ func TestLeavingIsHeard(t *testing.T) {
 	})
 }
 
-// One that has no connection leaves without waiting for it.
+// TestLeavingWithoutNATS: a replica without a connection leaves at once.
 func TestLeavingWithoutNATS(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		b := w.join("b", sub)
@@ -153,7 +155,8 @@ func TestLeavingWithoutNATS(t *testing.T) {
 	})
 }
 
-// Anybody who may publish there can announce whatever they like.
+// TestForgedAnnouncements: anybody who may publish announcements can forge them. They are checked,
+// and what is kept and logged of them is bounded.
 func TestForgedAnnouncements(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		lines := &lineCount{}
@@ -206,13 +209,13 @@ func TestForgedAnnouncements(t *testing.T) {
 		if known > maxPeers || bytes > 32*maxPeers {
 			t.Errorf("%d others are known, by %d bytes", known, bytes)
 		}
-		if n := lines.Load(); n > 2*maxPeers+100 { // by the two of them
+		if n := lines.Load(); n > 2*maxPeers+100 { // from both replicas
 			t.Errorf("%d lines are logged", n)
 		}
 		if a.Standbys(sub) != 1 || !a.trusted() {
 			t.Errorf("%d would take the lease of this replica", a.Standbys(sub))
 		}
-		time.Sleep(2 * forgetAfter) // they say nothing more
+		time.Sleep(2 * forgetAfter) // until the forged replicas are forgotten
 		c := w.join("c", sub)
 		w.await("c is heard", 5*time.Second, func() bool { return a.Standbys(sub) == 2 })
 		c.stop()
@@ -220,7 +223,7 @@ func TestForgedAnnouncements(t *testing.T) {
 	})
 }
 
-// lineCount counts log lines, each of which is one write.
+// lineCount counts writes; each is one log line.
 type lineCount struct{ atomic.Int64 }
 
 func (l *lineCount) Write(line []byte) (int, error) {
@@ -228,8 +231,9 @@ func (l *lineCount) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Nor are leases worth more: what is no lease is a holder that never answers, and those
-// of other subscriptions are only shown.
+// TestForgedLeases: forged leases are checked, and the number kept is bounded. An invalid one
+// stands for a holder that never answers. Those of other subscriptions are only shown, and their
+// holders are not asked.
 func TestForgedLeases(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// told collects what a Candidate tells.
+// told collects what a Candidate reports.
 type told struct {
 	mu          sync.Mutex
 	transitions []string
 	holders     []string
-	taken       []string // from whom each was
+	taken       []string // Holding.Taken of each lease that was held
 }
 
 func (d *told) transition(_, reason string) {
@@ -36,7 +36,7 @@ func (d *told) reasons() []string {
 	return slices.Clone(d.transitions)
 }
 
-// hear has a member tell from now on; before it leads anything.
+// hear has a member report its transitions from now on. Call it before the member leads anything.
 func hear(m *member) *told {
 	d := &told{}
 	m.opt.Transition = d.transition
@@ -54,7 +54,7 @@ func TestHoldingAndMargin(t *testing.T) {
 				t.Errorf("%s says %+v", name, h)
 			}
 		}
-		for range 60 { // whatever the moment
+		for range 60 { // at any moment
 			margin, leads := a.Margin(sub)
 			if !leads || margin <= 0 || margin > ttl {
 				t.Fatalf("a has %s, %v", margin, leads)
@@ -87,7 +87,7 @@ func TestHoldingAndMargin(t *testing.T) {
 	})
 }
 
-// TestHoldingAfterTheLastOne: a lease that was released is nobody's.
+// TestHoldingAfterTheLastOne: a released lease has no holder.
 func TestHoldingAfterTheLastOne(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
@@ -131,8 +131,8 @@ func TestPeersAreListed(t *testing.T) {
 	})
 }
 
-// TestGoneAreListed for ten minutes: those that were killed, not those that left, nor
-// anybody by one that is cut off itself.
+// TestGoneAreListed: replicas that were killed are listed for ten minutes. Those that left are not,
+// and a replica that is cut off itself lists nobody.
 func TestGoneAreListed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		killed, left, cut := w.join("killed", sub), w.join("left", sub), w.join("cut", "another")
@@ -176,11 +176,11 @@ func TestGoneAreListed(t *testing.T) {
 	})
 }
 
-// TestTransitions are counted with their reasons: a planned change, a death, a host
-// that is lost.
+// TestTransitions: changes of the leader are reported with their reasons: a planned change, a
+// death, a lost host.
 func TestTransitions(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		hold := w.leader("hold") // until the others listen
+		hold := w.leader("hold") // leads until the others are ready to listen
 		a := w.join("a", sub)
 		ofA := hear(a)
 		hold.stop()
@@ -215,7 +215,7 @@ func TestTransitions(t *testing.T) {
 				switch {
 				case n < len(x.want) && x.want[n] == "ended" && (got[n] == endLost || got[n] == endExpired):
 					got[n] = "ended"
-				case n < len(x.want) && x.want[n] == "expired" && (got[n] == takenStale || got[n] == taken): // its marker may come first
+				case n < len(x.want) && x.want[n] == "expired" && (got[n] == takenStale || got[n] == taken): // the marker of the expiry may come first
 					got[n] = "expired"
 				}
 			}
@@ -229,8 +229,8 @@ func TestTransitions(t *testing.T) {
 	})
 }
 
-// TestRebalancing is told from other handovers: a replica that comes gets its share, one
-// that stops or steps down gives up what it has.
+// TestRebalancing: a rebalance, in which a new replica gets its share, is told apart from the
+// handovers of a stop and a step down.
 func TestRebalancing(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		all := subscriptions(4)
@@ -261,14 +261,15 @@ func TestRebalancing(t *testing.T) {
 	})
 }
 
-// TestAStopIsNoRebalance, also if the replica was told to give the lease away just before.
+// TestAStopIsNoRebalance: a stop is not a rebalance, even if the replica was told to give the lease
+// away just before.
 func TestAStopIsNoRebalance(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")
 		b := w.join("b", sub)
 		ofB := hear(b)
 		time.Sleep(5 * time.Second)
-		_, dialled := a.dial() // the lease is released after it
+		_, dialled := a.dial() // the lease is released once it has ended
 		a.electors[sub].yield(reasonRebalance)
 		w.await("a's term has ended", 100*time.Millisecond, func() bool { return !a.leads(sub) })
 		go a.stop()
@@ -281,7 +282,7 @@ func TestAStopIsNoRebalance(t *testing.T) {
 	})
 }
 
-// TestChangesOfHolders are told once each, and not with every renewal.
+// TestChangesOfHolders: each change is reported once. Renewals are not.
 func TestChangesOfHolders(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		d := &told{}

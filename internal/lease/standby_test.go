@@ -8,7 +8,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/syncbuf"
 )
 
-// A standby says once whom it stands by for, and again when another one leads.
+// TestLogStandby: a standby logs whom it stands by for, once for each leader.
 func TestLogStandby(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		var log syncbuf.Buffer
@@ -25,7 +25,7 @@ func TestLogStandby(t *testing.T) {
 		a := w.leader("a")
 		b := w.join("b", sub)
 		w.await("b says so", time.Second, func() bool { return standingBy("b", "a") == 1 })
-		time.Sleep(3 * ttl) // renewals are no news
+		time.Sleep(3 * ttl) // renewals are not logged
 		a.crash()
 		w.await("b leads", time.Second, func() bool { return b.leads(sub) })
 		w.join("c", sub)
@@ -38,7 +38,7 @@ func TestLogStandby(t *testing.T) {
 	})
 }
 
-// What a dead process has left is nobody to stand by for.
+// TestLogStandbyOfTheDead: nobody stands by for a dead process that left its lease behind.
 func TestLogStandbyOfTheDead(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		var log syncbuf.Buffer

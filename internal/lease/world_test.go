@@ -23,7 +23,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
-// TestMain starts nats-server's clock of access times outside any bubble.
+// TestMain starts the nats-server's clock for access times outside any bubble.
 func TestMain(m *testing.M) {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
 	ats.Register()
@@ -37,20 +37,19 @@ const (
 	sub = "sub-1"
 )
 
-// world is a real nats-server and candidates on fake time, each with a link of
-// its own.
+// world is a real nats-server and candidates on fake time. Each candidate has a link of its own.
 type world struct {
 	t  *testing.T
 	s  *server.Server
 	js jetstream.JetStream
 
 	deaf      bool                                          // members cannot ask one another
-	log       io.Writer                                     // of the members; nil: the test\'s
+	log       io.Writer                                     // of the members; nil: the test's log
 	elsewhere func(context.Context, string) uint64          // see Options.Epoch
 	recorded  func(context.Context, string) (uint64, error) // see Options.Recorded
 
 	mu   sync.Mutex
-	held map[string][]*member // who leads, by subscription; a lost term counts until it is known
+	held map[string][]*member // the leaders, by subscription; a lost term counts until its member knows of the loss
 }
 
 // member is one candidate.
@@ -60,7 +59,7 @@ type member struct {
 	name string
 	link *pipenet.Link
 	nc   *nats.Conn
-	stop func() // releases and ends
+	stop func() // releases the leases, and ends the candidate
 
 	mu     sync.Mutex
 	terms  []*Term
@@ -70,7 +69,7 @@ type member struct {
 
 func bubble(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
-	runtime.GC() // nats.go's pool of timers must not hold the last bubble's
+	runtime.GC() // nats.go's pool must not keep timers of the last bubble
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, held: make(map[string][]*member)}
@@ -83,7 +82,7 @@ func bubble(t *testing.T, f func(t *testing.T, w *world)) {
 		if w.js, err = jetstream.New(nc); err != nil {
 			t.Fatal(err)
 		}
-		// On fake time, files with an age are found too old.
+		// On fake time, files with an age limit look too old.
 		_, err = w.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "leases", LimitMarkerTTL: time.Second, Storage: jetstream.MemoryStorage})
 		if err != nil {
 			t.Fatal(err)
@@ -96,7 +95,7 @@ type provider struct{ link *pipenet.Link }
 
 func (p provider) InProcessConn() (net.Conn, error) { return p.link.DialNow(context.Background()) }
 
-// join starts a candidate for some subscriptions. It ends with the test.
+// join starts a candidate for some subscriptions. It stops at the end of the test.
 func (w *world) join(name string, subscriptions ...string) *member {
 	w.t.Helper()
 	m := &member{w: w, name: name, link: pipenet.NewLink(func(context.Context) (net.Conn, error) { return w.s.InProcessConn() })}
@@ -163,7 +162,7 @@ func (w *world) join(name string, subscriptions ...string) *member {
 	return m
 }
 
-// leader starts a candidate that nobody stands in the way of.
+// leader starts a candidate, and waits until it leads.
 func (w *world) leader(name string) *member {
 	w.t.Helper()
 	m := w.join(name, sub)
@@ -171,7 +170,7 @@ func (w *world) leader(name string) *member {
 	return m
 }
 
-// crash cuts a member off for good, so that nothing of its end is seen.
+// crash cuts a member off for good. Others see nothing of its end.
 func (m *member) crash() {
 	m.link.Cut()
 	go m.stop()
@@ -201,7 +200,7 @@ func (m *member) lead(ctx context.Context, t *Term) error {
 	return nil
 }
 
-// leads tells whether a member leads a subscription, as far as it knows.
+// leads reports whether a member leads a subscription, as far as the member knows.
 func (m *member) leads(subscription string) bool {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
@@ -213,24 +212,24 @@ func (m *member) leads(subscription string) bool {
 	return false
 }
 
-// count is how many subscriptions a member leads.
+// count returns how many subscriptions a member leads.
 func (m *member) count() int { return m.led() }
 
-// reigns is how many terms a member has had.
+// reigns returns how many terms a member has had.
 func (m *member) reigns() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.terms)
 }
 
-// cause is why its last term ended.
+// cause returns why the member's last term ended.
 func (m *member) cause() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.causes[len(m.causes)-1]
 }
 
-// term is the member's latest.
+// term returns the member's latest term, or nil.
 func (m *member) term() *Term {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -240,10 +239,10 @@ func (m *member) term() *Term {
 	return m.terms[len(m.terms)-1]
 }
 
-// trusted tells whether its latest term is, at this moment.
+// trusted reports whether the member's latest term is trusted now.
 func (m *member) trusted() bool { return m.term().isTrusted() }
 
-// dial begins one of its latest term, and ends it by done.
+// dial begins a dial of the member's latest term. done ends it.
 func (m *member) dial() (permitted context.Context, done func()) {
 	m.w.t.Helper()
 	m.mu.Lock()
@@ -256,7 +255,8 @@ func (m *member) dial() (permitted context.Context, done func()) {
 	return permitted, sync.OnceFunc(done)
 }
 
-// await waits until a condition holds and returns how long that took.
+// await waits until a condition holds, and returns how long that took. It fails the test after
+// longest.
 func (w *world) await(what string, longest time.Duration, holds func() bool) time.Duration {
 	w.t.Helper()
 	began := time.Now()
