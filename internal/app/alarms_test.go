@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// told are what the stream says of an alarm.
+// told returns the messages of an alarm in the stream.
 func (h *harness) told(name string) (all []message.Alarm) {
 	h.t.Helper()
 	for _, msg := range h.all() {
@@ -32,7 +32,8 @@ func (h *harness) told(name string) (all []message.Alarm) {
 	return all
 }
 
-// TestTokenTrouble: no token for a while, or one after the other that does not last.
+// TestTokenTrouble: the alarm's text, when there has been no token for a while, or when tokens do
+// not last.
 func TestTokenTrouble(t *testing.T) {
 	m := &monitor{}
 	failed, long := errors.New("HTTP 500"), time.Now().Add(-time.Minute)
@@ -41,7 +42,7 @@ func TestTokenTrouble(t *testing.T) {
 		want string
 	}{
 		{zoom.TokenStats{}, ""},
-		{zoom.TokenStats{Err: failed, Since: long}, ""}, // nobody waits
+		{zoom.TokenStats{Err: failed, Since: long}, ""}, // nobody waits for a token
 		{zoom.TokenStats{Err: failed, Since: time.Now(), Waiting: true}, ""},
 		{zoom.TokenStats{Err: failed, Since: long, Waiting: true}, "HTTP 500"},
 		{zoom.TokenStats{Rivals: "somebody else"}, "somebody else"},
@@ -53,7 +54,7 @@ func TestTokenTrouble(t *testing.T) {
 	}
 }
 
-// TestTokenAlarm is raised and cleared in the stream, the status and the metrics.
+// TestTokenAlarm: the alarm is raised and cleared in the stream, the status and the metrics.
 func TestTokenAlarm(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -82,7 +83,7 @@ func TestTokenAlarm(t *testing.T) {
 	}
 }
 
-// TestSilentAlarm with a threshold: raised while connected, cleared by an event.
+// TestSilentAlarm: with a threshold, the alarm is raised while connected, and cleared by an event.
 func TestSilentAlarm(t *testing.T) {
 	h := newMonitored(t)
 	h.settings.AlarmSilent = "3s"
@@ -101,8 +102,8 @@ func TestSilentAlarm(t *testing.T) {
 	}
 }
 
-// TestSpoolingShowsAfterARestart: the stream refuses events before and after: who
-// looks at the new process sees that.
+// TestSpoolingShowsAfterARestart: the stream refuses events before a restart and after it. The new
+// process shows the alarm.
 func TestSpoolingShowsAfterARestart(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -133,8 +134,8 @@ func TestSpoolingShowsAfterARestart(t *testing.T) {
 	h.await("the alarm is over", 5*time.Second, func() bool { return !h.raised(message.AlarmSpooling) })
 }
 
-// TestSpoolingWithoutEvents: a leader that has lost NATS says so, also if nothing comes that it
-// could not publish.
+// TestSpoolingWithoutEvents: a leader that has lost NATS raises the alarm even if there is no event
+// to publish.
 func TestSpoolingWithoutEvents(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -169,7 +170,7 @@ func newHook(t *testing.T) *hook {
 	return h
 }
 
-// posted waits for the next post.
+// posted waits for the next post, and checks that it contains a text.
 func (h *hook) posted(want string) {
 	h.t.Helper()
 	select {
@@ -182,8 +183,8 @@ func (h *hook) posted(want string) {
 	}
 }
 
-// TestAlarmWebhookComesLater by SIGHUP, when an alarm is raised already, and is told at the stop that nobody
-// watches it any more: it is not over.
+// TestAlarmWebhookComesLater: a webhook that comes by SIGHUP gets an alarm that is raised already.
+// At the stop it learns that nobody watches the alarm any more: it is not cleared.
 func TestAlarmWebhookComesLater(t *testing.T) {
 	h := newMonitored(t)
 	hook := newHook(t)

@@ -23,8 +23,8 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// TestEveryKnownEvent sends all sample bodies and a body of every known name
-// through a real WebSocket into a real JetStream and reads them back.
+// TestEveryKnownEvent sends all sample bodies, and a body for every known name, through a real
+// WebSocket into a real JetStream, and reads them back.
 func TestEveryKnownEvent(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -79,8 +79,8 @@ func TestEveryKnownEvent(t *testing.T) {
 	}
 }
 
-// assertNoCredential looks for the app's, Zoom's legacy ones and access tokens.
-// (A download_token within an event's body is the event's.)
+// assertNoCredential fails the test if a message contains an access token, or a credential of the
+// app or of Zoom's older kinds. (A download_token in an event's body belongs to the event.)
 func assertNoCredential(t *testing.T, msg jetstream.Msg) {
 	t.Helper()
 	around := fmt.Sprint(msg.Subject(), msg.Headers())
@@ -89,8 +89,8 @@ func assertNoCredential(t *testing.T, msg jetstream.Msg) {
 	}
 }
 
-// TestRepeatedDeliveries sends each event three times, the third time to a
-// connector that was started anew.
+// TestRepeatedDeliveries sends each event three times, the third time to a restarted connector.
+// Each is stored once.
 func TestRepeatedDeliveries(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -107,7 +107,7 @@ func TestRepeatedDeliveries(t *testing.T) {
 	for _, e := range events {
 		h.sim.Emit(subID, e)
 	}
-	// One operation, two events: the same tracking id, and both are kept.
+	// One operation, two events: both are kept, although they have the same tracking id.
 	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.Body("meeting.ended"), TrackingID: "WEB_shared"})
 	h.sim.Emit(subID, zoomsim.Event{Body: zoomsim.Body("recording.completed"), TrackingID: "WEB_shared"})
 	h.finish()
@@ -115,7 +115,7 @@ func TestRepeatedDeliveries(t *testing.T) {
 	if len(messages) != 202 {
 		t.Fatalf("%d messages stored, want 200 and the 2 of one tracking id", len(messages))
 	}
-	for i, msg := range messages[:200] { // repetitions seen locally leave no hole
+	for i, msg := range messages[:200] { // repetitions that were recognised locally leave no hole in the numbers
 		if msg.Headers().Get("Zoom-Seq") != strconv.Itoa(i+1) {
 			t.Fatalf("message %d has Zoom-Seq %s", i, msg.Headers().Get("Zoom-Seq"))
 		}
@@ -125,8 +125,8 @@ func TestRepeatedDeliveries(t *testing.T) {
 	}
 }
 
-// TestBrokenFrames sends two dozen kinds of broken frames, an event over NATS'
-// limit and a deep one, then good events: these arrive on the same connection.
+// TestBrokenFrames sends two dozen kinds of broken frames, an event over NATS' limit and a deeply
+// nested one. The good events after them arrive on the same connection.
 func TestBrokenFrames(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -165,7 +165,7 @@ func TestBrokenFrames(t *testing.T) {
 			}
 		}
 	}
-	// Broken frames of equal bytes and one tracking id would be one; these differ.
+	// Broken frames with equal bytes and one tracking id would be stored once. These differ.
 	if kinds < 24 || malformed != kinds+1 || cut != 1 || good != 50+distinctOdd {
 		t.Errorf("%d of %d broken frames in malformed (%d cut), %d good", malformed, kinds+1, cut, good)
 	}
@@ -174,12 +174,12 @@ func TestBrokenFrames(t *testing.T) {
 	}
 }
 
-// distinctOdd is how many of the simulator's "odd-" frames, good events in odd
-// wrappings, differ in id: two lack a tracking id and have the same body.
+// distinctOdd is how many ids the simulator's "odd-" frames have, which are good events in odd
+// wrappings: two lack a tracking id and have the same body.
 const distinctOdd = 2
 
-// TestOversizeThatGrows sends events over NATS' limit that are hard to cut: one
-// that masking makes longer, one whose headers are long too.
+// TestOversizeThatGrows sends events over NATS' limit that are hard to cut: masking makes one
+// longer, and the headers of another are long, too.
 func TestOversizeThatGrows(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -193,9 +193,9 @@ func TestOversizeThatGrows(t *testing.T) {
 	for range 20 {
 		h.sim.Emit(subID, zoomsim.Event{Name: "meeting.started"})
 	}
-	h.waitStored(22) // a slow machine masks that longer than a stop has time for
+	h.waitStored(22) // on a slow machine, masking takes longer than a stop may
 	h.finish()
-	messages := slices.DeleteFunc(h.stored(), func(m jetstream.Msg) bool { return m.Subject() == "zoom._bridge.alarm" }) // that it takes long
+	messages := slices.DeleteFunc(h.stored(), func(m jetstream.Msg) bool { return m.Subject() == "zoom._bridge.alarm" }) // it reports a slow machine
 	if len(messages) != 22 {
 		t.Fatalf("%d of 22 messages stored", len(messages))
 	}
@@ -219,13 +219,13 @@ func TestSignatures(t *testing.T) {
 	for _, msg := range h.stored() {
 		verdicts = append(verdicts, msg.Headers().Get("Zoom-Signature"))
 	}
-	if got := strings.Join(verdicts, " "); got != "valid invalid invalid" { // the second is the first again
+	if got := strings.Join(verdicts, " "); got != "valid invalid invalid" { // the second one repeats the first
 		t.Errorf("verdicts %q", got)
 	}
 }
 
-// TestNATSComesLater starts the connector before its server, and restarts the
-// server under load.
+// TestNATSComesLater starts the connector before its NATS server, and restarts the server under
+// load.
 func TestNATSComesLater(t *testing.T) {
 	h := newHarness(t)
 	port, dir := h.natsPort(), t.TempDir()
@@ -259,8 +259,8 @@ func TestNATSComesLater(t *testing.T) {
 	}
 }
 
-// TestStopUnderBackPressure stops the connector while NATS is away and nothing
-// more fits: what was read is stored when NATS comes back in time.
+// TestStopUnderBackPressure stops the connector while NATS is away and nothing more fits. What was
+// read is stored if NATS comes back in time.
 func TestStopUnderBackPressure(t *testing.T) {
 	h := newHarness(t)
 	port, dir := h.natsPort(), t.TempDir()
@@ -276,7 +276,7 @@ func TestStopUnderBackPressure(t *testing.T) {
 	for !strings.Contains(h.log.String(), "publishing paused") {
 		time.Sleep(5 * time.Millisecond)
 	}
-	time.Sleep(200 * time.Millisecond) // the reader fills what there is
+	time.Sleep(200 * time.Millisecond) // until the reader has filled what there is
 	stopped := make(chan error)
 	go func() { stopped <- h.stop() }()
 	time.Sleep(500 * time.Millisecond)
@@ -348,7 +348,7 @@ func TestBucketThatCannotHoldLeases(t *testing.T) {
 	}
 }
 
-// TestEmbedded runs the default: no NATS setting, a server of its own.
+// TestEmbedded runs the default: an embedded NATS server, without any NATS setting.
 func TestEmbedded(t *testing.T) {
 	h := newHarness(t)
 	h.settings.NATSURL = ""
@@ -373,8 +373,7 @@ func TestEmbedded(t *testing.T) {
 	h.finish()
 }
 
-// TestManySubscriptions shows that subscriptions do not disturb one another,
-// and share one token.
+// TestManySubscriptions: subscriptions do not disturb one another, and share one token.
 func TestManySubscriptions(t *testing.T) {
 	h := newHarness(t)
 	base := h.settings.ZoomWebSocketURL
@@ -409,8 +408,8 @@ func TestManySubscriptions(t *testing.T) {
 	}
 }
 
-// TestStopWithoutTheStream stops a connector whose stream takes nothing: what it
-// has received stays on disk, and the next run publishes it before all else.
+// TestStopWithoutTheStream stops a connector whose stream refuses messages. What was received stays
+// on disk, and the next run publishes it first.
 func TestStopWithoutTheStream(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -442,7 +441,7 @@ func TestStopWithoutTheStream(t *testing.T) {
 	h.storedInOrder(10_003)
 }
 
-// TestDeletedStreamIsCreatedAgain loses what the stream held, and nothing else.
+// TestDeletedStreamIsCreatedAgain: a deleted stream is created again. Only what it held is lost.
 func TestDeletedStreamIsCreatedAgain(t *testing.T) {
 	h := newHarness(t)
 	h.connected()
@@ -462,7 +461,7 @@ func TestDeletedStreamIsCreatedAgain(t *testing.T) {
 	}
 }
 
-// TestDeletedStreamOfOthers waits until its owners have restored it.
+// TestDeletedStreamOfOthers: the connector waits until the stream's owners have restored it.
 func TestDeletedStreamOfOthers(t *testing.T) {
 	h := newHarness(t)
 	theirs := jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: 30 * time.Minute}
@@ -490,7 +489,8 @@ func TestDeletedStreamOfOthers(t *testing.T) {
 	h.storedBesides(300, 1)
 }
 
-// storedBesides checks that the stream holds so many events, and that the alarm stream was raised so often.
+// storedBesides checks that the stream has so many events, and that the alarm stream was raised so
+// often.
 func (h *harness) storedBesides(events, alarms int) {
 	h.t.Helper()
 	raised, stored := 0, 0

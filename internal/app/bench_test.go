@@ -7,10 +7,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// BenchmarkSocketToStream is the whole path of an event of 1 KiB: simulated
-// Zoom, WebSocket, connector, nats-server, all in this process. Compare it with
-// publisher's BenchmarkPublish/nats.go of the same run, which has neither Zoom
-// nor a socket to it.
+// BenchmarkSocketToStream is the whole path of an event of 1 KiB, in one process: simulated Zoom,
+// WebSocket, connector, nats-server. Compare it with publisher's BenchmarkPublish/nats.go of the
+// same run, which has neither Zoom nor its socket.
 func BenchmarkSocketToStream(b *testing.B) {
 	h := newHarness(b)
 	h.connected()

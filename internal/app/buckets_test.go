@@ -10,19 +10,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// recreated reports whether a bucket was made again, by what the log says.
+// recreated reports whether the log says that a bucket was created again.
 func (h *harness) recreated(bucket string) bool {
 	return strings.Contains(h.log.String(), `"code":"bucket.recreated","bucket":"`+bucket+`"`)
 }
 
-// TestDeletedBuckets are made again, which is told. What cannot be made again is told
-// in all places, and it is over when it can.
+// TestDeletedBuckets: deleted buckets are created again, and the log says so. One that cannot be
+// created is reported by log, status and /readyz until it can.
 func TestDeletedBuckets(t *testing.T) {
 	h := newMonitored(t)
 	h.settings.LeaseTTL = "3s"
 	h.startWith(func(*Options) {})
 	h.ready()
-	// Who listens to the subjects hides that nobody answers for them.
+	// A subscriber to the subjects hides that nobody answers requests to them.
 	if _, err := h.js.Conn().Subscribe("$KV.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -33,15 +33,15 @@ func TestDeletedBuckets(t *testing.T) {
 		if err := h.sim.WaitReady(t.Context(), subID); err != nil {
 			t.Fatal(err)
 		}
-		h.sim.Cut(subID) // the state changes
+		h.sim.Cut(subID) // changes the state
 		h.await(bucket+" is made again", time.Minute, func() bool { return h.recreated(bucket) })
 		h.ready()
 		h.await("it is ready", time.Minute, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
 
-		// Now something stands in the way.
+		// Now another stream has the bucket's subjects.
 		other := jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"$KV." + bucket + ".>"}, NoAck: true}
 		h.await("there is another stream", time.Minute, func() bool {
-			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may be faster to make it again
+			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may have created it again first
 			_, err := h.js.CreateStream(t.Context(), other)
 			return err == nil
 		})

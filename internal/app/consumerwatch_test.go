@@ -18,7 +18,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestConsumersAlarm: a consumer is about to lose events to a short max_age. The leader says so, then whoever leads next.
+// TestConsumersAlarm: a consumer is about to lose events to a short max_age. The leader raises the
+// alarm, and so does the next leader.
 func TestConsumersAlarm(t *testing.T) {
 	h := newMonitored(t)
 	_, err := h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, MaxAge: 4 * time.Second, Duplicates: time.Second})
@@ -42,7 +43,7 @@ func TestConsumersAlarm(t *testing.T) {
 		h.sim.Traffic(flowing, zoomsim.Traffic{Subscription: subID, Rate: 4, Bodies: [][]byte{[]byte(`{"event":"meeting.started"}`)}}) //nolint:errcheck // it ends with the context
 	})
 	h.await("the alarm is raised", 15*time.Second, func() bool { return h.raised(message.AlarmConsumers) })
-	// Not from the stream, which has lost it by the time that a busy machine asks.
+	// Not from the stream, which may have removed it by the time that a busy machine asks.
 	if log := h.log.String(); !strings.Contains(log, `"alarm":"consumers","code":"alarm.raised","detail":"consumer slow: loses events `) || strings.Contains(log, "alarm.cleared") {
 		t.Errorf("the log is\n%s", log)
 	}
@@ -67,7 +68,8 @@ func TestConsumersAlarm(t *testing.T) {
 	other.await("the alarm is cleared", 15*time.Second, func() bool { return !other.raised(message.AlarmConsumers) })
 }
 
-// TestConsumersUnseen: this NATS user may not list consumers.
+// TestConsumersUnseen: if the NATS user may not list consumers, the status says why, and the log
+// once.
 func TestConsumersUnseen(t *testing.T) {
 	h := newMonitored(t)
 	h.nats = natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
@@ -85,7 +87,7 @@ func TestConsumersUnseen(t *testing.T) {
 	}
 }
 
-// TestDescribeConsumers names some.
+// TestDescribeConsumers: the alarm's text names some of the consumers, and counts the others.
 func TestDescribeConsumers(t *testing.T) {
 	report := &status.Consumers{Durable: []status.Consumer{{Name: "fine", Pending: 3}}}
 	if text := describeConsumers(report); text != "" {

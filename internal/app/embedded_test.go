@@ -17,7 +17,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestPageEvents: by itself the page shows whole events only where NATS shows them to anybody.
+// TestPageEvents: in mode auto, the page shows whole events only if the embedded NATS shows them to
+// anybody.
 func TestPageEvents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -55,8 +56,8 @@ func TestPageEvents(t *testing.T) {
 	}
 }
 
-// TestEmbeddedAnonymous reads what a connector with NATS built in has stored, without a login where that is allowed, and
-// has a second one join by the file.
+// TestEmbeddedAnonymous reads what a connector with embedded NATS has stored, without a login where
+// that is allowed. A second connector joins with the file nats.url.
 func TestEmbeddedAnonymous(t *testing.T) {
 	t.Parallel()
 	for anonymous, allowed := range map[string]bool{"": true, "read": true, "none": false} {
@@ -95,7 +96,7 @@ func TestEmbeddedAnonymous(t *testing.T) {
 				}
 			}
 
-			other := *h // with the same simulator
+			other := *h // which uses the same simulator
 			other.log, other.stop = &syncbuf.Buffer{}, nil
 			other.settings.NATSURLFile = natsconn.URLFile(h.settings.DataDir)
 			other.settings.DataDir, other.settings.Replica = t.TempDir(), "replica-2"

@@ -31,8 +31,8 @@ const (
 	accountID    = "account-1"
 )
 
-// harness is a connector between a simulated Zoom and a real nats-server, each
-// behind a real socket.
+// harness is a connector between a simulated Zoom and a real nats-server, each behind a real
+// socket.
 type harness struct {
 	t        testing.TB
 	sim      *zoomsim.Sim
@@ -83,7 +83,7 @@ func connectNATS(t testing.TB, url string) jetstream.JetStream {
 	return js
 }
 
-// start runs a connector until stop or the end of the test.
+// start runs a connector until stop is called or the test ends.
 func (h *harness) start() {
 	h.t.Helper()
 	cfg, err := config.Load(h.settings, "", nil)
@@ -109,7 +109,7 @@ func (h *harness) end() {
 	}
 }
 
-// connected starts a connector and waits until events find it.
+// connected starts a connector and waits until events reach it.
 func (h *harness) connected() {
 	h.t.Helper()
 	h.start()
@@ -130,9 +130,8 @@ func (h *harness) readyWithin(d time.Duration) {
 	}
 }
 
-// finish waits until Zoom has written everything and ends the connector, which
-// must not lose anything: what it leaves in the spool since this machine is slow,
-// the next run publishes.
+// finish waits until Zoom has written everything, and stops the connector without a loss. If a slow
+// machine leaves something in the spool, it runs the connector again to publish that.
 func (h *harness) finish() {
 	h.t.Helper()
 	h.drain()
@@ -161,20 +160,20 @@ func (h *harness) drain() {
 	}
 }
 
-// waitStored waits until the stream holds so many messages besides gap markers.
+// waitStored waits until the stream has so many messages, not counting gap markers.
 func (h *harness) waitStored(count int) {
 	h.t.Helper()
 	h.waitCount(count, gapSubject)
 }
 
-// waitEvents waits until the stream holds so many events: the end of a connector is
-// content with what is on disk, if NATS takes too long.
+// waitEvents waits until the stream has so many events. Call it after a stop, which may leave some
+// on disk if NATS takes too long.
 func (h *harness) waitEvents(count int) {
 	h.t.Helper()
 	h.waitCount(count, "zoom._bridge.>")
 }
 
-// waitCount waits until the stream holds so many messages besides those of some subjects.
+// waitCount waits until the stream has so many messages, not counting those on the given subjects.
 func (h *harness) waitCount(count int, besides string) {
 	h.t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -205,13 +204,13 @@ func (h *harness) count(besides string) int {
 
 const gapSubject = "zoom._bridge.gap"
 
-// stored reads the whole stream, without gap markers.
+// stored returns all messages of the stream but gap markers.
 func (h *harness) stored() []jetstream.Msg {
 	h.t.Helper()
 	return slices.DeleteFunc(h.all(), func(msg jetstream.Msg) bool { return msg.Subject() == gapSubject })
 }
 
-// gaps reads the gap markers.
+// gaps returns the stream's gap markers.
 func (h *harness) gaps() []message.Gap {
 	h.t.Helper()
 	var gaps []message.Gap
@@ -227,7 +226,7 @@ func (h *harness) gaps() []message.Gap {
 	return gaps
 }
 
-// all reads the whole stream.
+// all returns all messages of the stream.
 func (h *harness) all() []jetstream.Msg {
 	h.t.Helper()
 	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
@@ -256,11 +255,11 @@ func (h *harness) all() []jetstream.Msg {
 	return messages
 }
 
-// natsPort is the port of the harness's nats-server.
+// natsPort returns the port of the harness's nats-server.
 func (h *harness) natsPort() int { return h.nats.Addr().(*net.TCPAddr).Port }
 
-// seal has the stream refuse, or take again, all messages. (A sealed stream
-// cannot be opened again; one without room can.)
+// seal has the stream refuse all messages, or accept them again. (It takes away the room: a sealed
+// stream could not be opened again.)
 func (h *harness) seal(closed bool) {
 	h.t.Helper()
 	stream, err := h.js.Stream(h.t.Context(), "ZOOM")
@@ -277,8 +276,8 @@ func (h *harness) seal(closed bool) {
 	}
 }
 
-// storedInOrder checks that the stream holds all events that Zoom has sent, once,
-// in the order in which it did, and so many.
+// storedInOrder checks that Zoom has sent so many events, and that the stream has each once, in
+// Zoom's order.
 func (h *harness) storedInOrder(count int) {
 	h.t.Helper()
 	stored := slices.DeleteFunc(h.stored(), func(msg jetstream.Msg) bool { return msg.Subject() == "zoom._bridge.alarm" })

@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// TestImports keeps the dependencies pointing one way.
+// TestImports keeps the dependencies between packages pointing one way.
 func TestImports(t *testing.T) {
 	const module = "github.com/zoomstream/zoomstream/"
-	// What each package may import beyond the standard library, itself or by
-	// what it imports; a prefix ending in / stands for all below it.
+	// What each package may import, directly or not, besides the standard library. A prefix ending
+	// in / stands for everything below it.
 	type rule struct {
-		only  []string // if set, nothing else but these
+		only  []string // if set, nothing else
 		never []string
-		but   []string // of these, what it may all the same
+		but   []string // exceptions to never
 	}
 	nats := "github.com/nats-io/"
 	contract := []string{module + "message", module + "subjects"}
-	// Who only looks from outside goes by the contract and the records, never by what
+	// Packages that look from outside rely on the contract and the records, not on the code that
 	// makes them.
 	engine := []string{
 		module + "internal/app", module + "internal/bridge", module + "internal/zoom", module + "internal/lease", module + "internal/outbox", module + "internal/outbox/",
@@ -53,11 +53,11 @@ func TestImports(t *testing.T) {
 		"internal/webhook":          {never: engine},
 		"internal/tools/inspect":    {never: engine},
 		"internal/tools/forward":    {never: engine},
-		// It runs the code of run for what belongs to Zoom, and holds a lease by the records.
+		// doctor uses run's code for Zoom's protocol, and holds a lease by way of the records.
 		"internal/tools/doctor": {never: engine, but: []string{module + "internal/zoom", "github.com/coder/websocket"}},
 	}
-	// What all may import: small, by the standard library alone, and about no part of
-	// the program.
+	// What everybody may import: small packages on the standard library alone, which are about no
+	// part of the program.
 	leaves := []string{module + "internal/colour", module + "internal/eventnames", module + "internal/nearest", module + "internal/redact", module + "internal/secretfile", module + "internal/sleep"}
 	for _, leaf := range leaves {
 		rules[strings.TrimPrefix(leaf, module)] = rule{only: []string{"-"}}

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestLiterals keeps each name of the contract in one place: who needs one takes the
-// constant, or the function that makes it, so that a search for it finds all uses.
+// TestLiterals keeps each name of the contract in one place. Other code uses the constant or the
+// function that makes it, so that a search for it finds all uses.
 func TestLiterals(t *testing.T) {
 	rules := []struct {
 		what    string
@@ -22,10 +22,10 @@ func TestLiterals(t *testing.T) {
 		places  []string // folders
 	}{
 		{"the name of a header", regexp.MustCompile(`^(Zoom-[A-Za-z-]+|Nats-Msg-Id)$`), []string{"message"}},
-		{"the name of a header of Zoom's", regexp.MustCompile(`^(x-zm-[a-z-]+|traceparent)$`), []string{"message", "internal/zoom"}}, // where it is part of Zoom's frames
+		{"the name of a header of Zoom's", regexp.MustCompile(`^(x-zm-[a-z-]+|traceparent)$`), []string{"message", "internal/zoom"}}, // where Zoom's frames are decoded
 		{"a subject of the bridge's", regexp.MustCompile(`_bridge\b`), []string{"subjects"}},
 		{"the beginning of a key", regexp.MustCompile(`(^|\.)(lease|state|rhythm|stream)\.$`), []string{"internal/record"}},
-		{"a bucket of states", regexp.MustCompile(`^-state(\.|$)`), []string{"internal/record", "internal/natsconn"}}, // of whom the rights of a user are
+		{"a bucket of states", regexp.MustCompile(`^-state(\.|$)`), []string{"internal/record", "internal/natsconn"}}, // where a user's rights are decided
 		{"a subject of the replicas'", regexp.MustCompile(`(^|\.)(replica\.|presence)$`), []string{"internal/record"}},
 	}
 	found := make([]map[string]bool, len(rules))

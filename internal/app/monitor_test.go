@@ -24,7 +24,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// startWith is start with other options.
+// startWith is start with changed options.
 func (h *harness) startWith(change func(*Options)) {
 	h.t.Helper()
 	cfg, err := config.Load(h.settings, "", nil)
@@ -63,7 +63,7 @@ func newMonitored(t *testing.T) *harness {
 
 var listening = regexp.MustCompile(`"code":"http.listening","url":"([^"]+)"`)
 
-// url is where the latest connector serves HTTP.
+// url returns where the latest connector serves HTTP.
 func (h *harness) url() string {
 	h.t.Helper()
 	var found string
@@ -86,7 +86,7 @@ func (h *harness) await(what string, longest time.Duration, holds func() bool) {
 	}
 }
 
-// get reads a page; without an answer the code is 0.
+// get reads a page. Without an answer the code is 0.
 func (h *harness) get(path string) (code int, body string) {
 	h.t.Helper()
 	response, err := (&http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get(h.url() + path)
@@ -110,7 +110,7 @@ func (h *harness) status() (r status.Replica) {
 	return r
 }
 
-// raised reports whether the status shows an alarm.
+// raised reports whether the status shows an alarm as raised.
 func (h *harness) raised(name string) bool {
 	for _, a := range h.status().Alarms {
 		if a.Alarm == name {
@@ -120,7 +120,8 @@ func (h *harness) raised(name string) bool {
 	return false
 }
 
-// TestHTTPBeforeNATS: it can be seen that NATS is missed, and that this process lives.
+// TestHTTPBeforeNATS: before NATS is there, HTTP shows that NATS is missing and that the process is
+// alive.
 func TestHTTPBeforeNATS(t *testing.T) {
 	h := newMonitored(t)
 	port, dir := h.natsPort(), t.TempDir()
@@ -158,7 +159,7 @@ func TestHTTPBeforeNATS(t *testing.T) {
 	h.await("it is ready again", 10*time.Second, func() bool { code, _ := h.get("/readyz"); return code == http.StatusOK })
 }
 
-// TestStopBeforeNATS: nothing holds up the end.
+// TestStopBeforeNATS: waiting for NATS does not hold up a stop.
 func TestStopBeforeNATS(t *testing.T) {
 	h := newMonitored(t)
 	natstest.Stop(h.nats)
@@ -173,7 +174,8 @@ func TestStopBeforeNATS(t *testing.T) {
 	}
 }
 
-// TestTakenHTTPAddress ends at once, whatever NATS does.
+// TestTakenHTTPAddress: if the HTTP address is taken the connector ends at once, whatever NATS
+// does.
 func TestTakenHTTPAddress(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -193,8 +195,8 @@ func TestTakenHTTPAddress(t *testing.T) {
 	}
 }
 
-// TestPageDoesNotHoldUpTheEnd: somebody watches the page while NATS is away, and the
-// connector is told to stop.
+// TestPageDoesNotHoldUpTheEnd: a page that somebody watches while NATS is away does not hold up a
+// stop.
 func TestPageDoesNotHoldUpTheEnd(t *testing.T) {
 	h := newMonitored(t)
 	h.settings.SpoolMax = "64MiB"
@@ -216,19 +218,19 @@ func TestPageDoesNotHoldUpTheEnd(t *testing.T) {
 		}
 	}
 	natstest.Stop(h.nats)
-	time.Sleep(1500 * time.Millisecond) // somebody looks again
+	time.Sleep(1500 * time.Millisecond) // the page is polled again meanwhile
 	began := time.Now()
 	if err := h.stop(); err != nil {
 		t.Errorf("%s after it was told to stop, with somebody watching: %v", time.Since(began).Round(time.Second), err)
 	}
 }
 
-// TestANewLeaderAdopts what the term before has left once it is connected; until then an
-// overview tells what the bucket has.
+// TestANewLeaderAdopts: a new leader adopts what the previous term left once it is connected. Until
+// then, an overview shows what the bucket has.
 func TestANewLeaderAdopts(t *testing.T) {
 	h := newMonitored(t)
 	h.connected()
-	h.sim.Cut(subID) // a gap
+	h.sim.Cut(subID) // makes a gap
 	h.await("the gap is over", 10*time.Second, func() bool { s := h.status().Subscriptions[0]; return s.LastGap != nil && s.State == "connected" })
 	gap := h.status().Subscriptions[0].LastGap
 	h.settings.HTTPAddr = strings.TrimPrefix(h.url(), "http://")
@@ -237,12 +239,12 @@ func TestANewLeaderAdopts(t *testing.T) {
 	if err := h.sim.Refuse(subID, zoomsim.Refusal{Mode: zoomsim.RefuseHTTP503}, zoomsim.Span{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // nobody is connected for so long
+	time.Sleep(time.Second) // nobody is connected for a second
 
 	h.start()
 	h.await("it listens again", 10*time.Second, func() bool { return len(listening.FindAllString(h.log.String(), -1)) == 2 })
 	h.await("it leads without a connection", 10*time.Second, func() bool {
-		all := h.status().Subscriptions // none while it starts
+		all := h.status().Subscriptions // empty while it starts
 		return len(all) == 1 && all[0].Role == status.Leader && all[0].Adopting
 	})
 	nc, err := nats.Connect(h.nats.ClientURL())
@@ -264,8 +266,7 @@ func TestANewLeaderAdopts(t *testing.T) {
 	})
 }
 
-// TestStatusAgrees: what is said over HTTP, over NATS and to Prometheus is the same,
-// and nothing of it is secret.
+// TestStatusAgrees: HTTP, NATS and Prometheus report the same, and no secret.
 func TestStatusAgrees(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(o *Options) { o.Version, o.Commit = "v1.2.3", "abc" })
@@ -324,7 +325,7 @@ func TestStatusAgrees(t *testing.T) {
 
 func second(_ int, text string) string { return text }
 
-// watch reads some messages of the page's stream.
+// watch reads count messages of the page's event stream.
 func (h *harness) watch(count int) string {
 	h.t.Helper()
 	request, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.url()+"/events", nil)
@@ -351,7 +352,7 @@ func (h *harness) watch(count int) string {
 	return all.String()
 }
 
-// TestSecretsInTrouble: what goes wrong is told without them.
+// TestSecretsInTrouble: trouble is reported without secrets.
 func TestSecretsInTrouble(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -384,7 +385,7 @@ func TestSecretsInTrouble(t *testing.T) {
 	h.await("the trouble is over", 5*time.Second, func() bool { return h.status().Subscriptions[0].Trouble == "" })
 }
 
-// TestCountersGoOnOverTerms: a replica that leads again has not forgotten.
+// TestCountersGoOnOverTerms: a replica that leads again continues its counters.
 func TestCountersGoOnOverTerms(t *testing.T) {
 	h := newMonitored(t)
 	down := make(chan struct{})
@@ -433,8 +434,8 @@ func TestCountersGoOnOverTerms(t *testing.T) {
 	}
 }
 
-// TestTooLargeIsCounted as malformed, once each, so that the alert for both can fire;
-// whether it is NATS' limit or Zoom's frame that is too large.
+// TestTooLargeIsCounted: an event that is too large for NATS, and a frame that is too large to
+// read, each count as malformed once. The alert covers both.
 func TestTooLargeIsCounted(t *testing.T) {
 	h := newMonitored(t)
 	h.startWith(func(*Options) {})
@@ -452,8 +453,8 @@ func TestTooLargeIsCounted(t *testing.T) {
 	}
 }
 
-// TestWaitingForJetStream has NATS, and does not say that it has none: not in its
-// status, nor on the page, nor to systemd.
+// TestWaitingForJetStream: a replica that has NATS but no JetStream does not claim to have no NATS:
+// not in its status, on the page, or to systemd.
 func TestWaitingForJetStream(t *testing.T) {
 	h := newMonitored(t)
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})

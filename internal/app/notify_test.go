@@ -11,7 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// supervisor is told what systemd would be.
+// supervisor collects what systemd would be told.
 type supervisor struct {
 	mu   sync.Mutex
 	said []string
@@ -38,8 +38,8 @@ func (s *supervisor) count(what string) (n int) {
 	return n
 }
 
-// TestNotify: ready once, what it does, a sign of life, and that it stops; before
-// NATS is there it is not ready, and alive.
+// TestNotify: systemd is told once that the process is ready, then its status, signs of life, and
+// that it stops. Before NATS is there, the process is alive but not ready.
 func TestNotify(t *testing.T) {
 	h := newMonitored(t)
 	port, dir := h.natsPort(), t.TempDir()
@@ -67,7 +67,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// TestNotifyStopBeforeNATS: also who was never ready says that it stops.
+// TestNotifyStopBeforeNATS: a process that was never ready also reports that it stops.
 func TestNotifyStopBeforeNATS(t *testing.T) {
 	h := newMonitored(t)
 	natstest.Stop(h.nats)
@@ -92,7 +92,7 @@ func TestWatchdogPeriod(t *testing.T) {
 			t.Errorf("%q: %s, want %s", usec, got, want)
 		}
 	}
-	for _, usec := range []string{"1", "9223372036854775807"} { // a ticker takes no period below zero
+	for _, usec := range []string{"1", "9223372036854775807"} { // a ticker accepts no period that is not positive
 		t.Setenv("WATCHDOG_USEC", usec)
 		if got := watchdogPeriod(); got <= 0 {
 			t.Errorf("%q: %s", usec, got)

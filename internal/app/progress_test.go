@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/publisher"
 )
 
-// TestNothingIsStoredAlthoughSomethingWaits: that is a reason to restart, unless NATS
-// or the disk is the reason, which a restart does not bring back.
+// TestNothingIsStoredAlthoughSomethingWaits: the process is then unhealthy, unless NATS or the disk
+// is the reason, which a restart would not mend.
 func TestNothingIsStoredAlthoughSomethingWaits(t *testing.T) {
 	trouble := errors.New("away")
 	acked := func(n int) publisher.Stats { return publisher.Stats{Acked: uint64(n)} }

@@ -11,7 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// reloading starts a connector and returns what has it use changed settings.
+// reloading starts a connector, and returns a function that reloads its settings with a change.
 func (h *harness) reloading() func(change func(*config.Settings)) {
 	h.t.Helper()
 	configs := make(chan *config.Config)
@@ -30,7 +30,7 @@ func (h *harness) reloading() func(change func(*config.Settings)) {
 	}
 }
 
-// renewToken has Zoom refuse every token that it has given.
+// renewToken has Zoom refuse every token issued so far.
 func (h *harness) renewToken() {
 	h.t.Helper()
 	if _, err := h.sim.Do("rotate?count=1"); err != nil {
@@ -40,7 +40,8 @@ func (h *harness) renewToken() {
 	h.sim.Cut(subID)
 }
 
-// TestReloadedCredentials are for the next token; the connection stays.
+// TestReloadedCredentials: the next token is fetched with the new credentials, and the connection
+// stays open.
 func TestReloadedCredentials(t *testing.T) {
 	h := newMonitored(t)
 	reload := h.reloading()
@@ -65,7 +66,7 @@ func TestReloadedCredentials(t *testing.T) {
 	}
 }
 
-// over reports whether the connector has ended by itself, and whether it goes on.
+// over returns the error of a connector that has ended by itself, and whether it is still running.
 func (h *harness) over() (error, bool) {
 	select {
 	case err := <-h.ended:
@@ -75,7 +76,8 @@ func (h *harness) over() (error, bool) {
 	}
 }
 
-// TestRightSecretComesByReload: the wrong one was there first, after the start.
+// TestRightSecretComesByReload: a wrong secret, which itself came by a reload, is corrected by
+// another one.
 func TestRightSecretComesByReload(t *testing.T) {
 	h := newMonitored(t)
 	reload := h.reloading()
@@ -93,8 +95,8 @@ func TestRightSecretComesByReload(t *testing.T) {
 	t.Logf("connected %s after the secret was corrected", time.Since(corrected))
 }
 
-// TestRefusedSecretsAreReadAgain: what Zoom or NATS refuses has changed in its file,
-// and nobody says so.
+// TestRefusedSecretsAreReadAgain: when Zoom or NATS refuses a secret its file is read again,
+// without a signal.
 func TestRefusedSecretsAreReadAgain(t *testing.T) {
 	h := newMonitored(t)
 	right, err := config.Load(h.settings, "", nil)
@@ -127,8 +129,8 @@ func TestRefusedSecretsAreReadAgain(t *testing.T) {
 	}
 }
 
-// TestReloadedWhileNATSIsAway: who corrects the secret before NATS is there has done
-// enough.
+// TestReloadedWhileNATSIsAway: a secret that is corrected while NATS is away is used once NATS is
+// there.
 func TestReloadedWhileNATSIsAway(t *testing.T) {
 	h := newMonitored(t)
 	port, dir := h.natsPort(), t.TempDir()
@@ -141,7 +143,7 @@ func TestReloadedWhileNATSIsAway(t *testing.T) {
 	ready := make(chan struct{})
 	go func() {
 		defer close(ready)
-		h.sim.WaitReady(t.Context(), subID) //nolint:errcheck // the end of the test is looked at below
+		h.sim.WaitReady(t.Context(), subID) //nolint:errcheck // the outcome is checked below
 	}()
 	select {
 	case <-ready:
@@ -152,7 +154,7 @@ func TestReloadedWhileNATSIsAway(t *testing.T) {
 	}
 }
 
-// TestReloadedSecretToken: from the next event on.
+// TestReloadedSecretToken: a new secret token counts from the next event on.
 func TestReloadedSecretToken(t *testing.T) {
 	h := newMonitored(t)
 	reload := h.reloading()

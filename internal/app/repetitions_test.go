@@ -59,8 +59,8 @@ func TestRepetitionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestSeen: an event that came three times, and once more to the next process, is
-// stored once, counted, and told of to who asks where it is.
+// TestSeen: an event that came three times, and once more to the next process, is stored once. Its
+// repetitions are counted, and reported to whoever asks for its id.
 func TestSeen(t *testing.T) {
 	h := newMonitored(t)
 	event := zoomsim.Event{Body: []byte(`{"event":"meeting.started","event_ts":1}`), TrackingID: "WEB_1"}
@@ -103,7 +103,7 @@ func (h *harness) seen(ids ...string) []status.Seen {
 	question, _ := json.Marshal(map[string][]string{"ids": ids})
 	msg, err := nc.Request("zoomstream.zoomstream.seen", question, 2*time.Second)
 	if err != nil {
-		return nil // it does not answer yet
+		return nil // no answer yet
 	}
 	var answer status.SeenAnswer
 	if err := json.Unmarshal(msg.Data, &answer); err != nil || answer.Replica != "replica-1" {

@@ -22,7 +22,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestSpoolConditions: what of the outbox's state raises and clears each alarm.
+// TestSpoolConditions: which state of the outbox raises and clears each alarm.
 func TestSpoolConditions(t *testing.T) {
 	long, just, full, broken := time.Now().Add(-time.Minute), time.Now(), fmt.Errorf("1 GiB: %w", spool.ErrFull), errors.New("no space left")
 	const unknown = "unknown"
@@ -53,8 +53,8 @@ func TestSpoolConditions(t *testing.T) {
 	}
 }
 
-// TestAlarmsOfEarlierRuns: runs that were killed have left alarms in the spool. Each is
-// cleared once, also one of a replica that had another name.
+// TestAlarmsOfEarlierRuns: runs that were killed left alarms in the spool. Each is cleared once,
+// even if the replica had another name.
 func TestAlarmsOfEarlierRuns(t *testing.T) {
 	h := newMonitored(t)
 	h.settings.SpoolDir = t.TempDir()
@@ -97,7 +97,7 @@ func TestAlarmsOfEarlierRuns(t *testing.T) {
 	}
 }
 
-// leave leaves messages in the spool, as a run does that cannot reach NATS.
+// leave leaves messages in the spool, like a run that cannot reach NATS.
 func (h *harness) leave(msgs ...*nats.Msg) {
 	h.t.Helper()
 	nc, err := nats.Connect("nats://127.0.0.1:1", nats.RetryOnFailedConnect(true), nats.ReconnectBufSize(-1))
@@ -122,8 +122,8 @@ func (h *harness) leave(msgs ...*nats.Msg) {
 	running.Wait()
 }
 
-// TestDamageIsTold: each loss is, also while the alarm is raised, and in the stream in turn with its
-// clearing, of which the webhook hears nothing.
+// TestDamageIsTold: each loss is reported, even while the alarm is raised. In the stream, the alarm
+// is cleared before it is raised again. The webhook is not told of that clearing.
 func TestDamageIsTold(t *testing.T) {
 	h := newHarness(t)
 	nc, err := nats.Connect(h.nats.ClientURL())
@@ -136,7 +136,7 @@ func TestDamageIsTold(t *testing.T) {
 	}
 	hook := newHook(t)
 	log := zerolog.New(logFunc(func(line string) {
-		if strings.Contains(line, "more is lost") { // it is cleared, and not yet raised anew
+		if strings.Contains(line, "more is lost") { // cleared, and not yet raised again
 			select {
 			case got := <-hook.posts:
 				t.Errorf("the webhook is told %s", got)
@@ -157,7 +157,7 @@ func TestDamageIsTold(t *testing.T) {
 	r.spooled.noteDamage("5 events are lost")
 	r.publishDamage()
 	hook.posted("alarm spool is raised by replica replica-1: 5 events are lost")
-	r.publishDamage() // nothing new
+	r.publishDamage() // nothing new to report
 	r.spooled.noteDamage("6 events are lost")
 	r.spooled.noteDamage("7 events are lost")
 	r.publishDamage()
@@ -177,7 +177,7 @@ func TestDamageIsTold(t *testing.T) {
 	}
 }
 
-// logFunc is told of each line of a log.
+// logFunc is called with each line of a log.
 type logFunc func(line string)
 
 func (f logFunc) Write(line []byte) (int, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// TestSubjectKeyIsChanged sends an event again after the setting was changed, and back: it is
-// stored once, and what is new is on a subject with the keys.
+// TestSubjectKeyIsChanged: an event that is sent again after each change of the setting is stored
+// once. New events are on a subject with the configured keys.
 func TestSubjectKeyIsChanged(t *testing.T) {
 	h := newHarness(t)
 	event := func(id string) zoomsim.Event {
@@ -21,7 +21,7 @@ func TestSubjectKeyIsChanged(t *testing.T) {
 		h.sim.Emit(subID, event("860"))
 		h.sim.Emit(subID, event(c.id))
 		h.finish()
-		if err := h.sim.Wait(t.Context(), subID, func(s zoomsim.Summary) bool { return s.Live == 0 }); err != nil { // else it sends to the old connection
+		if err := h.sim.Wait(t.Context(), subID, func(s zoomsim.Summary) bool { return s.Live == 0 }); err != nil { // otherwise Zoom may send to the old connection
 			t.Fatal(err)
 		}
 	}

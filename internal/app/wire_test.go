@@ -15,14 +15,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestWire compares all that a connector leaves in NATS with what earlier versions left
-// there: the stream's messages, the buckets' records and the announcements, with their
-// subjects, headers and bodies. It goes by the bytes and not by this program's own
-// readers, since other programs, and replicas of other versions, read them.
+// TestWire compares everything that a connector leaves in NATS with what earlier versions left
+// there: messages, bucket records and announcements, with subjects, headers and bodies. It compares
+// bytes instead of using this program's readers, since other programs and replicas of other
+// versions read them.
 func TestWire(t *testing.T) {
 	h := newHarness(t)
 	h.settings.AlarmSilent = "auto"
-	// Somebody else's stream, so that a record says so.
+	// Somebody else's stream, which a record mentions.
 	if _, err := h.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: 30 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestWire(t *testing.T) {
 	h.sim.SendRaw(subID, []byte(`{"module":"message","content":"{","header":{"x-zm-trackingid":"WEB_2","Authorization":"secret"}}`), false)
 	h.sim.SendRaw(subID, []byte("\xff\x00 no JSON"), true)
 	h.sim.Emit(subID, zoomsim.Event{Body: []byte(`{"event":"a.b","x":"` + strings.Repeat("y", 2<<20) + `"}`), TrackingID: "WEB_3"})
-	for n := range 3 { // late ones, as few as the alarm goes by
+	for n := range 3 { // as few late events as the alarm needs
 		h.sim.Emit(subID, zoomsim.Event{Body: fmt.Appendf(nil, `{"event":"meeting.ended","n":%d,"event_ts":%d}`, n, time.Now().Add(-2*time.Hour).UnixMilli()), TrackingID: fmt.Sprint("WEB_late_", n)})
 	}
 	h.await("the alarm is stored", time.Minute, func() bool { return strings.Contains(h.dump("ZOOM"), `"alarm":"late"`) })
@@ -55,9 +55,9 @@ func TestWire(t *testing.T) {
 	h.finish()
 
 	states := strings.SplitAfter(h.dump("KV_zoomstream-state"), "}\n")
-	slices.Sort(states) // they are written beside one another
+	slices.Sort(states) // their order varies, as they are written at the same time
 	var presence []string
-	for len(announced) > 0 { // those in full: which others there are is a matter of moments
+	for len(announced) > 0 { // complete ones only: which others there are depends on timing
 		text := "zoomstream.zoomstream.presence\n" + string((<-announced).Data) + "\n"
 		if text = masked(text); strings.Contains(text, "subscriptions") && !strings.Contains(text, `"leaving":true,"hello"`) && !slices.Contains(presence, text) {
 			presence = append(presence, text)
@@ -68,7 +68,7 @@ func TestWire(t *testing.T) {
 	golden.Compare(t, "wire.txt", got)
 }
 
-// dump is all that a stream holds: each message's subject, headers and body.
+// dump returns everything in a stream: each message's subject, headers and body.
 func (h *harness) dump(name string) string {
 	h.t.Helper()
 	stream, err := h.js.Stream(h.t.Context(), name)
@@ -100,7 +100,7 @@ func (h *harness) dump(name string) string {
 	return b.String()
 }
 
-// told are the headers that the server adds to what it is asked for.
+// told are headers that the server adds to a message.
 var told = []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"}
 
 // volatile is what differs from run to run.
@@ -123,7 +123,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"\d{6}":\d+(,"\d{6}":\d+)?`), `"HOUR":EVENTS`},
 	{regexp.MustCompile(`,"fitness":"[a-z]+"`), ``},
 	{regexp.MustCompile(`(Nats-Expected-Last-Subject-Sequence: \[)"\d+"`), `$1"NUMBER"`},
-	// The second epoch is as much higher as the first lease was renewed.
+	// The second epoch depends on how often the first lease was renewed.
 	{regexp.MustCompile(`(Zoom-Epoch: \["|"epoch":|-)([2-9]|\d{2,})("\]|,|\.1")`), `${1}LATER$3`},
 }
 

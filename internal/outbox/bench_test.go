@@ -16,9 +16,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// BenchmarkOutbox publishes messages of 1 KiB: straight to the stream, to disk
-// while the stream refuses them, and from there to the stream again. Compare the
-// three only within one run.
+// BenchmarkOutbox publishes messages of 1 KiB: straight to the stream, to disk while the stream
+// refuses them, and from disk to the stream. Compare the three only within one run.
 func BenchmarkOutbox(b *testing.B) {
 	b.Run("direct", func(b *testing.B) {
 		w := newBench(b)
@@ -48,7 +47,7 @@ func BenchmarkOutbox(b *testing.B) {
 			b.Fatal(err)
 		}
 		w.refuse(b, false)
-		w.await(b, func() bool { return w.Line.Stats().Acked > 0 }) // it was tried again
+		w.await(b, func() bool { return w.Line.Stats().Acked > 0 }) // the stream was tried again
 		acked := w.Line.Stats().Acked
 		b.ResetTimer()
 		w.await(b, func() bool { return w.Line.Stats().Acked == uint64(b.N) })
@@ -98,7 +97,7 @@ func (w *bench) publish(b *testing.B, i int) {
 	}
 }
 
-// refuse has the stream take nothing, or all again.
+// refuse has the stream refuse all messages, or accept them again.
 func (w *bench) refuse(b *testing.B, closed bool) {
 	b.Helper()
 	cfg := jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Discard: jetstream.DiscardNew, MaxMsgSize: -1}

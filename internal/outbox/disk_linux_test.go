@@ -16,8 +16,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// limitFiles has every write beyond so many bytes of a file fail, in the whole
-// process.
+// limitFiles has each write fail, in the whole process, that makes a file larger than size bytes.
 func limitFiles(t *testing.T, size uint64) {
 	t.Helper()
 	var before syscall.Rlimit
@@ -34,13 +33,13 @@ func limitFiles(t *testing.T, size uint64) {
 	})
 }
 
-// TestDiskFails has the disk fail after some writes while the stream refuses
-// messages: the outbox goes on in memory, says why, and tries the disk again.
-// What is on it comes first all the same when the stream takes messages.
+// TestDiskFails: the disk fails after some writes while the stream refuses messages. The outbox
+// goes on in memory, says why, and tries the disk again. When the stream accepts messages, those on
+// disk still come first.
 func TestDiskFails(t *testing.T) {
 	t.Parallel()
 	const child = "PIPELINE_TEST_DISK_FAILS"
-	if os.Getenv(child) == "" { // the limit would meet the files of go test too
+	if os.Getenv(child) == "" { // otherwise the limit would apply to the files of go test too
 		cmd := exec.Command(os.Args[0], "-test.run=^TestDiskFails$", "-test.timeout=100s")
 		cmd.Env = append(os.Environ(), child+"=yes")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -48,13 +47,13 @@ func TestDiskFails(t *testing.T) {
 		}
 		return
 	}
-	ossignal.Ignore(syscall.SIGXFSZ) // else the system ends the process
+	ossignal.Ignore(syscall.SIGXFSZ) // otherwise the system ends the process
 	for _, size := range []uint64{0, 100 << 10} {
 		for _, heals := range []bool{true, false} {
 			t.Run(fmt.Sprintf("size=%d,heals=%v", size, heals), func(t *testing.T) {
 				w := newWorld(t)
 				js := w.jetstream()
-				// In memory: the limit would meet its files too.
+				// In memory, since the limit would apply to its files too.
 				closed := jetstream.StreamConfig{Name: "MEMORY", Subjects: []string{"zoom.>"}, Storage: jetstream.MemoryStorage,
 					Duplicates: w.dup, Discard: jetstream.DiscardNew, MaxMsgs: 1}
 				if err := js.DeleteStream(t.Context(), "ZOOM"); err != nil {
@@ -100,7 +99,7 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestFolderIsGone removes the spool's files under its feet.
+// TestFolderIsGone: the spool's files are removed while it is in use. The outbox goes on, in order.
 func TestFolderIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -130,7 +129,8 @@ func TestFolderIsGone(t *testing.T) {
 	}
 }
 
-// TestLeftOverCannotBeRead goes on without it before long, and says so.
+// TestLeftOverCannotBeRead: the outbox soon goes on without a left-over that cannot be read, and
+// says so.
 func TestLeftOverCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

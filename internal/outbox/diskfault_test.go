@@ -1,6 +1,6 @@
 //go:build !race
 
-// Bubbles by the dozen: the race detector has the other tests.
+// Excluded under the race detector: it has the other tests, and these fill dozens of bubbles.
 package outbox_test
 
 import (
@@ -31,13 +31,12 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/pipenet"
 )
 
-// This file proves that whatever one operation of the disk does, no message is lost
-// without a word, and none leaves its order. It knows the outbox by its public
-// methods alone.
+// This file proves that whatever one disk operation does, no message is lost unreported and none is
+// stored out of order. It uses only the outbox's public methods.
 
 var allFaults = flag.Bool("all-faults", false, "have TestDiskFault try each fault at each call, not at some")
 
-// TestMain starts nats-server's clock of access times outside any bubble.
+// TestMain starts the nats-server's clock for access times outside any bubble.
 func TestMain(m *testing.M) {
 	ats.Register()
 	code := m.Run()
@@ -45,15 +44,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestDiskFault has each operation of the disk fail or hang at each of its calls,
-// while NATS is there, silent for longer than a minute, away, and back again, and
-// over the end of a process.
+// TestDiskFault has each disk operation fail or hang at each of its calls, while NATS is there, is
+// silent for over a minute, is away and comes back, and across a restart of the process.
 func TestDiskFault(t *testing.T) {
 	calls := story(t, &diskFault{})
 	t.Logf("calls without a fault: %v", calls)
 	for _, operation := range []string{"open", "append", "read", "newest", "remove", "close", "discard", "probe"} {
 		count := calls[operation]
-		if operation == "probe" { // it is done after another one has failed
+		if operation == "probe" { // it runs only after another operation has failed
 			story(t, &diskFault{operation: "append", call: 1, also: "probe", kind: outage})
 			continue
 		}
@@ -70,7 +68,7 @@ func TestDiskFault(t *testing.T) {
 	}
 }
 
-// someCalls picks the first calls, one in the middle and the last.
+// someCalls returns the first calls, one in the middle and the last.
 func someCalls(count int) (picked []int) {
 	for call := 1; call <= count; call++ {
 		if *allFaults || call <= 2 || call == count/2 || call == count {
@@ -80,15 +78,15 @@ func someCalls(count int) (picked []int) {
 	return picked
 }
 
-// kind is what a fault does.
+// kind is what happens to an operation.
 type kind string
 
 const (
-	fails    kind = "fails"                 // nothing was done
-	unheard  kind = "is done, and fails"    // as when an answer is lost
-	timesOut kind = "hangs, and fails"      // as the bound of an operation makes it
-	hangs    kind = "hangs, and is done"    // a disk that is slow for once
-	outage   kind = "fails with all others" // for a while
+	fails    kind = "fails"                 // it was not done
+	unheard  kind = "is done, and fails"    // as if the answer was lost
+	timesOut kind = "hangs, and fails"      // as with the bound on an operation's time
+	hangs    kind = "hangs, and is done"    // the disk is slow for once
+	outage   kind = "fails with all others" // for outageTime
 )
 
 var kinds = []kind{fails, unheard, timesOut, hangs, outage}
@@ -100,16 +98,16 @@ const (
 
 var errDisk = errors.New("input/output error (made by the test)")
 
-// diskFault is one fault of the disk.
+// diskFault is one fault of the disk, at one call of one operation.
 type diskFault struct {
 	operation string
-	call      int // its number, from 1
+	call      int // number of the call, from 1
 	kind      kind
-	also      string // operation that fails once more after an outage
+	also      string // an operation that fails once after an outage
 
 	mu    sync.Mutex
 	calls map[string]int
-	until time.Time // of an outage
+	until time.Time // end of an outage
 }
 
 func (f *diskFault) around(operation string, do func() error) error {
@@ -127,7 +125,7 @@ func (f *diskFault) around(operation string, do func() error) error {
 	return do()
 }
 
-// strike counts a call, and tells what becomes of it.
+// strike counts a call, and returns what happens to it; empty: nothing.
 func (f *diskFault) strike(operation string) kind {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -147,14 +145,14 @@ func (f *diskFault) strike(operation string) kind {
 	return ""
 }
 
-// process is one run of a outbox.
+// process is one run of an outbox.
 type process struct {
 	*outbox.Outbox
 	line *outbox.Line
 	end  func()
 }
 
-// scene is a nats-server, the way to it, and the disk.
+// scene is a nats-server, the link to it, and the disk.
 type scene struct {
 	t     *testing.T
 	fault *diskFault
@@ -165,7 +163,7 @@ type scene struct {
 	next  int
 }
 
-// syncLog keeps a log that several goroutines write.
+// syncLog is a log that several goroutines may write.
 type syncLog struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -183,13 +181,13 @@ func (l *syncLog) String() string {
 	return l.text.String()
 }
 
-// story is one bubble: it publishes messages through all that may happen to NATS and
-// judges the stream. It returns how often each operation was asked for.
+// story is one bubble: it publishes messages through everything that may happen to NATS, and judges
+// the stream. It returns how often each operation was called.
 func story(t *testing.T, fault *diskFault) (calls map[string]int) {
 	t.Helper()
 	dir := t.TempDir()
 	fault.calls = make(map[string]int)
-	runtime.GC() // nats.go's pool of timers must not hold the last bubble's
+	runtime.GC() // nats.go's pool must not keep timers of the last bubble
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: filepath.Join(dir, "nats")})
@@ -231,31 +229,30 @@ type over struct{ *pipenet.Link }
 
 func (o over) InProcessConn() (net.Conn, error) { return o.DialNow(context.Background()) }
 
-// tell is what happens. It returns how many messages the first process has reported
-// as lost.
+// tell plays the story. It returns how many messages the first process reported as lost.
 func (w *scene) tell() (lost int) {
 	p := w.start("1")
 	w.publish(p, 50, 0) // NATS is there
 
-	w.link.Cut() // away
+	w.link.Cut() // NATS is away
 	w.publish(p, 600, time.Millisecond)
 	time.Sleep(2 * time.Second)
 	w.link.Heal()
-	w.publish(p, 50, 0) // back
+	w.publish(p, 50, 0) // NATS is back
 	time.Sleep(time.Second)
 
-	w.link.BlackHole() // silent for so long that the spool's server forgets who has read
+	w.link.BlackHole() // silent for so long that the spool's server forgets its consumer
 	w.publish(p, 100, 800*time.Millisecond)
 	w.link.Heal()
 	w.publish(p, 50, 0)
-	w.link.Cut() // and away before all is published
+	w.link.Cut() // away before everything is published
 	w.publish(p, 50, time.Millisecond)
 	w.link.Heal()
-	time.Sleep(40 * time.Second) // whatever hangs is over, and an empty spool is closed
+	time.Sleep(40 * time.Second) // by now, what hung has ended and an empty spool is closed
 
 	w.link.Cut()
 	w.publish(p, 300, time.Millisecond)
-	lost = w.finish(p) // the next run goes on with what is on disk
+	lost = w.finish(p) // the next run continues with what is on disk
 	w.link.Heal()
 	p = w.start("2")
 	w.publish(p, 300, time.Millisecond)
@@ -279,8 +276,7 @@ func (w *scene) start(epoch string) *process {
 	return &process{p, p.Line("sub", epoch, nil), func() { cancel(); running.Wait() }}
 }
 
-// finish ends a process in an orderly way and returns how many messages it reports
-// as lost.
+// finish ends a process in an orderly way, and returns how many messages it reports as lost.
 func (w *scene) finish(p *process) (lost int) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -296,7 +292,7 @@ func (w *scene) finish(p *process) (lost int) {
 	return lost
 }
 
-// publish publishes some messages with a pause between two.
+// publish publishes count messages, with a pause after each.
 func (w *scene) publish(p *process, count int, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -313,8 +309,8 @@ func (w *scene) publish(p *process, count int, pause time.Duration) {
 	}
 }
 
-// judge looks at the stream: every message that is not reported as lost is there,
-// once, and in the order of its process.
+// judge checks that the stream has every message that was not reported as lost, once, and in the
+// order of its process.
 func (w *scene) judge(stream jetstream.Stream, lost int) {
 	info, err := stream.Info(context.Background())
 	if err != nil {
@@ -332,7 +328,7 @@ func (w *scene) judge(stream jetstream.Stream, lost int) {
 		}
 		numbers = append(numbers, n)
 	}
-	first := w.next - 300 // of the second process; the first one's may come later if their disk cannot be read in time
+	first := w.next - 300 // the first message of the second process; the first one's may come later if its disk cannot be read in time
 	for _, of := range []func(int) bool{func(n int) bool { return n < first }, func(n int) bool { return n >= first }} {
 		last := -1
 		for _, n := range numbers {

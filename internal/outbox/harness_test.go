@@ -24,13 +24,13 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// world is a nats-server that can go away, and the disk of a machine.
+// world is a nats-server that can go away, and a machine's disk.
 type world struct {
 	t      *testing.T
 	server *server.Server
 	data   string
 	port   int
-	dir    string // of the spool
+	dir    string // the spool's folder
 	dup    time.Duration
 	log    *syncbuf.Buffer
 }
@@ -69,7 +69,7 @@ func (w *world) jetstream() jetstream.JetStream {
 func (w *world) down() { natstest.Stop(w.server) }
 func (w *world) up()   { w.server = natstest.Run(w.t, w.data, w.port) }
 
-// run is one process.
+// run is one process with its outbox.
 type run struct {
 	*Outbox
 	*Line
@@ -78,7 +78,7 @@ type run struct {
 	stop func()
 }
 
-// start begins a process with a spool of so many bytes.
+// start starts a process whose spool may use max bytes.
 func (w *world) start(epoch string, max int64) *run {
 	w.t.Helper()
 	return w.begin(epoch, Options{Stream: "ZOOM", DuplicateWindow: w.dup, SpoolDir: w.dir, SpoolMax: max, Log: zerolog.New(w.log)})
@@ -104,7 +104,7 @@ func (w *world) begin(epoch string, opt Options) *run {
 	return r
 }
 
-// kill ends the process as it is: the disk stays as it was at that moment.
+// kill ends the process; the disk stays as it was when it was called.
 func (r *run) kill() {
 	r.w.t.Helper()
 	frozen := r.w.freeze()
@@ -112,8 +112,8 @@ func (r *run) kill() {
 	r.w.dir = frozen
 }
 
-// freeze copies the disk, and returns the copy's folder. Meanwhile a process may
-// remove files: those were of no more use to it.
+// freeze copies the disk, and returns the copy's folder. Files that the process removes meanwhile
+// are left out: it no longer needed them.
 func (w *world) freeze() (frozen string) {
 	w.t.Helper()
 	frozen = filepath.Join(w.t.TempDir(), "frozen")
@@ -140,15 +140,15 @@ func (w *world) freeze() (frozen string) {
 	return frozen
 }
 
-// end ends the process in an orderly way once all is stored.
+// end waits until everything is stored, and ends the process in an orderly way.
 func (r *run) end() {
 	r.w.t.Helper()
 	r.awaitStored()
 	r.leave()
 }
 
-// awaitStored waits until the stream has all that was accepted. How fast NATS takes
-// messages after an outage is up to the machine, so only a halt is a failure.
+// awaitStored waits until the stream has everything that was accepted. It fails the test only if
+// nothing moves: how fast NATS accepts messages after an outage depends on the machine.
 func (r *run) awaitStored() {
 	r.w.t.Helper()
 	for stored := false; !stored; {
@@ -161,7 +161,7 @@ func (r *run) awaitStored() {
 	}
 }
 
-// leave ends the process in an orderly way. What NATS does not take stays on disk.
+// leave ends the process in an orderly way. What NATS does not accept stays on disk.
 func (r *run) leave() {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 30*time.Second)
@@ -172,7 +172,7 @@ func (r *run) leave() {
 	r.stop()
 }
 
-// publish publishes numbered messages.
+// publish publishes the messages numbered from (inclusive) to to (exclusive).
 func (r *run) publish(from, to int) {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 60*time.Second)
@@ -190,7 +190,7 @@ func numbered(n int, epoch string) *nats.Msg {
 	}}
 }
 
-// until waits for something.
+// until waits until holds reports true.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
@@ -200,7 +200,7 @@ func (w *world) until(what string, holds func() bool) {
 	}
 }
 
-// safe waits until all that was accepted is stored or on disk.
+// safe waits until everything that was accepted is stored or on disk.
 func (r *run) safe() {
 	r.w.t.Helper()
 	ctx, cancel := context.WithTimeout(r.w.t.Context(), 30*time.Second)
@@ -210,7 +210,7 @@ func (r *run) safe() {
 	}
 }
 
-// stored reads the stream: the numbers in it.
+// stored returns the numbers of the messages in the stream.
 func (w *world) stored() (numbers []int) {
 	w.t.Helper()
 	w.read(func(msg jetstream.Msg) {
@@ -223,7 +223,7 @@ func (w *world) stored() (numbers []int) {
 	return numbers
 }
 
-// read reads the whole stream.
+// read calls each for every message of the stream.
 func (w *world) read(each func(jetstream.Msg)) {
 	w.t.Helper()
 	stream, err := w.jetstream().Stream(w.t.Context(), "ZOOM")
@@ -250,7 +250,7 @@ func (w *world) read(each func(jetstream.Msg)) {
 	}
 }
 
-// inOrder checks that the stream holds the numbers from 0 on, each once, in order.
+// inOrder checks that the stream has the numbers from 0 to count-1, each once, in order.
 func (w *world) inOrder(count int) {
 	w.t.Helper()
 	numbers := w.stored()

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// shortWindow has the stream forget ids soon.
+// shortWindow shortens the stream's duplicate window.
 func (w *world) shortWindow(d time.Duration) {
 	w.t.Helper()
 	w.dup = d
@@ -19,7 +19,7 @@ func (w *world) shortWindow(d time.Duration) {
 	}
 }
 
-// once checks that the stream holds the numbers from 0 on, each once.
+// once checks that the stream has the numbers from 0 to count-1, each once.
 func (w *world) once(count int) {
 	w.t.Helper()
 	seen := make(map[int]int)
@@ -36,8 +36,8 @@ func (w *world) once(count int) {
 	}
 }
 
-// TestStreamCreatedAgain counts from 1 again in a new stream: what was sent to that
-// one is looked up there.
+// TestStreamCreatedAgain: sequences start from 1 again in a new stream. Messages that were sent to
+// it are looked up there after a restart.
 func TestStreamCreatedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -45,7 +45,7 @@ func TestStreamCreatedAgain(t *testing.T) {
 	r := w.start("1", plenty)
 	r.publish(5000, 10_000)
 	r.awaitStored()
-	// From the disk they would go to the new stream.
+	// Messages on disk would go to the new stream.
 	w.until("nothing is on disk", func() bool { return r.Outbox.Stats().Spooled == 0 })
 	js := w.jetstream()
 	if err := js.DeleteStream(t.Context(), "ZOOM"); err != nil {
@@ -63,15 +63,15 @@ func TestStreamCreatedAgain(t *testing.T) {
 	w.up()
 	r.end()
 	time.Sleep(2 * w.dup)
-	w.dir = frozen // as if it had been killed right after the acknowledgements
+	w.dir = frozen // as if killed right after the acknowledgements
 	r = w.start("2", plenty)
 	<-r.known
 	r.end()
 	w.once(200)
 }
 
-// TestLeftOverOpensLate cannot be opened at the start, and is opened during the
-// next outage: neither it nor what has come since is lost.
+// TestLeftOverOpensLate: a left-over that could not be opened at the start is opened during the
+// next outage. Neither it nor what has come since is lost.
 func TestLeftOverOpensLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -88,7 +88,7 @@ func TestLeftOverOpensLate(t *testing.T) {
 	w.once(3600)
 }
 
-// late leaves messages on disk, where the next run finds them once unblock is called.
+// late leaves messages on disk. The next run cannot read them until unblock is called.
 func (w *world) late(count int) (unblock func()) {
 	w.t.Helper()
 	r := w.start("1", plenty)
@@ -115,8 +115,8 @@ func (w *world) late(count int) (unblock func()) {
 	}
 }
 
-// TestLineSettlesOnce: what the publisher has is copied behind a left-over that is found
-// late, and read again; its Line hears of it once.
+// TestLineSettlesOnce: messages in the publisher are copied to disk behind a left-over that was
+// found late, and read again. Their Line hears of each once.
 func TestLineSettlesOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -135,8 +135,8 @@ func TestLineSettlesOnce(t *testing.T) {
 	w.once(400)
 }
 
-// TestLateLeftOverKeepsOrder: behind the left-over, what the publisher has comes first on
-// disk, and then what waits.
+// TestLateLeftOverKeepsOrder: behind the left-over, the publisher's messages come first on disk,
+// and then those that wait.
 func TestLateLeftOverKeepsOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

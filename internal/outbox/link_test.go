@@ -10,16 +10,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// link is a path to a port that can be slow, or silent.
+// link is a proxy for a port. It can be slow, or silent.
 type link struct {
 	port int
 
 	mu      sync.Mutex
-	stopped chan struct{} // closed when it goes on; nil: it goes
+	stopped chan struct{} // closed when the link passes data again; nil: it does
 }
 
-// pipe passes connections on to a port, so many bytes a second in all; 0: as fast
-// as it can.
+// pipe returns a link that passes connections on to a port, at so many bytes a second in all; 0:
+// without a limit.
 func pipe(t *testing.T, to, bytesPerSecond int) *link {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -74,7 +74,7 @@ func (l *link) wait() {
 	}
 }
 
-// stop makes it silent.
+// stop makes the link silent.
 func (l *link) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 
 const plenty = 1 << 30
 
-// TestNothingOnDiskInNormalOperation publishes at full speed. That is no normal
-// operation only if NATS takes long for a message, on a machine that is busy.
+// TestNothingOnDiskInNormalOperation publishes at full speed: nothing goes to disk, unless a busy
+// machine lets NATS take too long for a message.
 func TestNothingOnDiskInNormalOperation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -39,8 +39,8 @@ func TestNothingOnDiskInNormalOperation(t *testing.T) {
 	}
 }
 
-// TestOutage takes NATS away while events come: they are on disk at once, in
-// order, behind what was unacknowledged, and afterwards the disk is empty.
+// TestOutage takes NATS away while events come: they go to disk at once, in order, behind what was
+// unacknowledged. Afterwards the disk is empty.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -53,7 +53,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	w.up()
-	for n := 20_000; n < 40_000; n += 100 { // while it catches up
+	for n := 20_000; n < 40_000; n += 100 { // while the outbox catches up
 		r.publish(n, n+100)
 	}
 	w.until("direct again", r.isDirect)
@@ -69,7 +69,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestRepeatedOutages has NATS come and go faster than the spool empties.
+// TestRepeatedOutages: NATS comes and goes faster than the spool empties.
 func TestRepeatedOutages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -87,8 +87,7 @@ func TestRepeatedOutages(t *testing.T) {
 	w.inOrder(n)
 }
 
-// TestKillWhileNATSIsAway: the next process publishes what the one before has
-// left, before all else.
+// TestKillWhileNATSIsAway: the next process first publishes what the killed one left.
 func TestKillWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -112,8 +111,7 @@ func TestKillWhileNATSIsAway(t *testing.T) {
 	}
 }
 
-// TestKillWhileCatchingUp kills the process again and again while it publishes
-// from disk.
+// TestKillWhileCatchingUp kills the process again and again while it publishes from disk.
 func TestKillWhileCatchingUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -132,7 +130,7 @@ func TestKillWhileCatchingUp(t *testing.T) {
 	w.inOrder(61_000)
 }
 
-// TestStopWhileNATSIsAway ends in an orderly way: what is on disk is not lost.
+// TestStopWhileNATSIsAway: an orderly stop during an outage loses nothing that is on disk.
 func TestStopWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -151,8 +149,8 @@ func TestStopWhileNATSIsAway(t *testing.T) {
 	w.inOrder(3100)
 }
 
-// TestInDoubtAfterARestart restores a disk from before the messages on it were
-// stored, later than the stream remembers ids: they are looked up.
+// TestInDoubtAfterARestart restores a disk whose messages have been stored since, after the stream
+// has forgotten their ids. They are looked up, and not stored twice.
 func TestInDoubtAfterARestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -179,8 +177,8 @@ func TestInDoubtAfterARestart(t *testing.T) {
 	w.inOrder(1010)
 }
 
-// TestBounds fills memory and disk: Publish waits, nothing is dropped, and all
-// goes on when NATS is back.
+// TestBounds fills memory and disk: Publish waits, nothing is dropped, and everything is stored
+// when NATS is back.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -216,7 +214,7 @@ func TestBounds(t *testing.T) {
 	w.inOrder(accepted + 5000)
 }
 
-// TestWithoutDisk goes on in memory.
+// TestWithoutDisk: without a disk, messages are held in memory.
 func TestWithoutDisk(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -234,8 +232,8 @@ func TestWithoutDisk(t *testing.T) {
 	w.inOrder(9000)
 }
 
-// TestFolderOfAnotherProcess goes on in memory, says so, and uses the folder once
-// it is free.
+// TestFolderOfAnotherProcess: while another process uses the folder, the outbox goes on in memory,
+// and says so. Once the folder is free, the outbox uses it.
 func TestFolderOfAnotherProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -260,8 +258,8 @@ func TestFolderOfAnotherProcess(t *testing.T) {
 	w.inOrder(4000)
 }
 
-// TestSlowPath publishes faster than the path to NATS takes it: the rest waits on
-// disk, not in memory.
+// TestSlowPath publishes faster than the link to NATS allows: the rest waits on disk, not in
+// memory.
 func TestSlowPath(t *testing.T) {
 	t.Parallel()
 	const count, size = 12_000, 1024
@@ -289,8 +287,7 @@ func TestSlowPath(t *testing.T) {
 	w.inOrder(count)
 }
 
-// TestSilence has NATS stop answering, and go on, again and again, while messages
-// come all the time.
+// TestSilence: NATS falls silent and recovers again and again, while messages come all the time.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -321,8 +318,8 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestFolderIsFreedWithALeftOver locks a folder in which another process has left
-// something, and frees it during an outage: nothing is mixed up.
+// TestFolderIsFreedWithALeftOver: another process holds the folder, and frees it with a left-over
+// during an outage. Nothing is lost, doubled or out of order.
 func TestFolderIsFreedWithALeftOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -23,12 +23,12 @@ var (
 	stressSeed = flag.Uint64("stress-seed", 0, "what its faults are drawn from; 0: the time")
 )
 
-// source publishes the numbers of one subscription, over all processes.
+// source publishes the numbers of one subscription, across all processes.
 type source struct {
 	subscription string
 	next         int
-	safe         int      // numbers of this process below are stored or on disk
-	must         [][2]int // numbers from and to that must be stored
+	safe         int      // this process's numbers below it are stored or on disk
+	must         [][2]int // ranges of numbers, from and to, that must be stored
 }
 
 func (s *source) message(n int, epoch string) *nats.Msg {
@@ -38,7 +38,7 @@ func (s *source) message(n int, epoch string) *nats.Msg {
 	}}
 }
 
-// feed publishes until it is told to stop.
+// feed publishes until ctx ends.
 func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch string) {
 	for ctx.Err() == nil {
 		for range 1 + random.IntN(300) {
@@ -54,9 +54,9 @@ func (s *source) feed(ctx context.Context, l *Line, random *rand.Rand, epoch str
 	}
 }
 
-// TestStress publishes on several Lines while NATS stops and refuses, processes are
-// killed and stop, and the spool may be small: what was safe when its process ended
-// is stored, once, and each Line is in order.
+// TestStress publishes on several Lines while NATS stops and refuses messages, processes are killed
+// or stop, and the spool may be small. What was safe when its process ended is stored once, and
+// each Line is in order.
 func TestStress(t *testing.T) {
 	t.Parallel()
 	seed := *stressSeed
@@ -103,7 +103,7 @@ func TestStress(t *testing.T) {
 		}
 		for _, s := range sources {
 			s.must[len(s.must)-1][1] = s.safe
-			s.next += 1000 // what was not safe may be missing
+			s.next += 1000 // those that were not safe may be missing
 		}
 		if down {
 			w.up()
@@ -115,7 +115,7 @@ func TestStress(t *testing.T) {
 	w.judge(sources)
 }
 
-// trouble does some things to NATS, and reports whether it is away in the end.
+// trouble disturbs NATS a few times, and reports whether NATS is away at the end.
 func (w *world) trouble(random *rand.Rand) (down bool) {
 	for range 2 + random.IntN(4) {
 		time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
@@ -136,7 +136,7 @@ func (w *world) trouble(random *rand.Rand) (down bool) {
 	return false
 }
 
-// refuse has the stream take nothing, or all again.
+// refuse has the stream refuse all messages, or accept them again.
 func (w *world) refuse(closed bool) {
 	w.t.Helper()
 	cfg := jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: w.dup}
@@ -148,7 +148,7 @@ func (w *world) refuse(closed bool) {
 	}
 }
 
-// judge reads the stream.
+// judge checks the stream against what the sources have published.
 func (w *world) judge(sources []*source) {
 	w.t.Helper()
 	stored := make(map[string][]int)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestAnswersThatAreNoToken: the text says which endpoint answered what, and what to do.
+// TestAnswersThatAreNoToken: the error says which endpoint answered, what it answered, and what to
+// do.
 func TestAnswersThatAreNoToken(t *testing.T) {
 	const secret = "must-not-leak"
 	cfg := TokenConfig{ClientID: "id-" + secret, ClientSecret: secret, URL: "https://u:" + secret + "@zoom.example/oauth/tokn?x=" + secret}

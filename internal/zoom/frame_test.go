@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// message is a frame around a content that is JSON already.
+// message returns a frame around a content that is already JSON.
 func message(content string) []byte {
 	return fmt.Appendf(nil, `{"module":"message","content":%s,"header":{"Authorization":"secret","clientId":"id","X-ZM-TrackingID":"t","x-zm-request-timestamp":"1"}}`, content)
 }
@@ -42,7 +42,8 @@ func decode(raw []byte) (env envelope, event string, err error) {
 	return env, e.name, err
 }
 
-// TestBytesAreKept feeds bodies that a decode and encode would change.
+// TestBytesAreKept decodes bodies that decoding and encoding again would change. Their bytes stay
+// the same.
 func TestBytesAreKept(t *testing.T) {
 	for _, body := range []string{
 		`{"event":"a.b","id":9223372036854775808123,"f":1.0,"e":1E400}`,
@@ -94,8 +95,8 @@ func TestMalformedFrames(t *testing.T) {
 	}
 }
 
-// TestHeaderNeverSpoilsAnEvent puts every kind of value in the header's place and in
-// each of its fields: the event stands, with what can be read.
+// TestHeaderNeverSpoilsAnEvent puts every kind of value in place of the header and of each of its
+// fields: the event is still decoded, with what can be read.
 func TestHeaderNeverSpoilsAnEvent(t *testing.T) {
 	decodes := func(header string) Header {
 		t.Helper()
@@ -140,7 +141,7 @@ func TestHeaderNeverSpoilsAnEvent(t *testing.T) {
 	}
 }
 
-// TestKeys has all that may stand where the keys do: an event is an event all the same.
+// TestKeys puts every kind of value in place of the keys: the event is still decoded.
 func TestKeys(t *testing.T) {
 	long := strings.Repeat("x", maxHeaderValue)
 	for content, want := range map[string][3]string{
@@ -181,7 +182,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKeysOfSamples compares with what encoding/json reads in bodies as Zoom sends them.
+// TestKeysOfSamples compares the keys with what encoding/json reads in bodies as Zoom sends them.
 func TestKeysOfSamples(t *testing.T) {
 	found := make(map[string]int)
 	for _, body := range zoomsim.Samples() {
@@ -193,7 +194,7 @@ func TestKeysOfSamples(t *testing.T) {
 		}
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(reference.Payload["object"], &object); err != nil {
-			object = nil // there is none, or an array of some
+			object = nil // no object, or an array of them
 		}
 		e, err := new(decoder).event(envelope{kind: '{', content: body})
 		if err != nil {
@@ -268,7 +269,7 @@ func TestWithToken(t *testing.T) {
 	}
 }
 
-// TestErrorsAreRedacted gives errors as the libraries make them.
+// TestErrorsAreRedacted redacts errors as the libraries make them.
 func TestErrorsAreRedacted(t *testing.T) {
 	const token = "eyJhbGci.to+ken/x"
 	r := redactor{token, "client-secret"}
@@ -291,7 +292,7 @@ func TestErrorsAreRedacted(t *testing.T) {
 	}
 }
 
-// TestErrorsAreRedactedBeforeTheyAreQuoted has tokens that look different when they are.
+// TestErrorsAreRedactedBeforeTheyAreQuoted has tokens that look different once they are quoted.
 func TestErrorsAreRedactedBeforeTheyAreQuoted(t *testing.T) {
 	for _, token := range []string{"to\"ken-with-a-quote", "token\r\nof-two-lines", `token\with\backslashes`, "token%2Bwith%percent", "tökèn-beyond-ASCII"} {
 		r := redactor{token}
@@ -310,8 +311,8 @@ func TestErrorsAreRedactedBeforeTheyAreQuoted(t *testing.T) {
 	}
 }
 
-// FuzzEnvelope feeds any frame: decoding never panics, errors are Malformed,
-// and what is decoded is what encoding/json decodes.
+// FuzzEnvelope decodes any frame: decoding never panics, errors are Malformed, and the result is
+// what encoding/json decodes.
 func FuzzEnvelope(f *testing.F) {
 	for _, frame := range zoomsim.GarbageFrames() {
 		if len(frame) < 10_000 {
@@ -347,7 +348,7 @@ func FuzzEnvelope(f *testing.F) {
 			Content json.RawMessage `json:"content"`
 		}
 		if bytes.Count(raw, []byte("ontent")) != 1 || bytes.Contains(raw, []byte(`\u0`)) {
-			return // the reference matches keys without case, and we do not
+			return // unlike ours, the reference matches keys regardless of case
 		}
 		if err := json.Unmarshal(raw, &reference); err != nil {
 			t.Fatalf("accepted what encoding/json refuses: %v", err)
@@ -362,7 +363,7 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
-// TestAllocations: decoding allocates the body, and the strings of the header in one.
+// TestAllocations: decoding allocates only the body, and one block for the header's strings.
 func TestAllocations(t *testing.T) {
 	sim := zoomsim.New(zoomsim.Options{SecretToken: "key"})
 	defer sim.Close()

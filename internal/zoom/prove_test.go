@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestProve: credentials are proven at once, when they were replaced, and once a day at
-// most; what is denied is told at once, and a connection goes on with the token that it has.
+// TestProve: credentials are tried at the start, as soon as they are replaced, and otherwise once a
+// day. A denial is reported at once, while connections keep using the token at hand.
 func TestProve(t *testing.T) {
 	zoom := &app{secret: "s3cret-value"}
 	endpoint(t, zoom.answer, func(t *testing.T, cfg TokenConfig) {
@@ -39,7 +39,7 @@ func TestProve(t *testing.T) {
 		if token, err := tokens.token(ctx, ""); err != nil || token.value != "eyJ3" {
 			t.Errorf("the token at hand is not used meanwhile: %q, %v", token.value, err)
 		}
-		time.Sleep(50 * time.Minute) // it is to be renewed, and cannot be
+		time.Sleep(50 * time.Minute) // the token is due for renewal, which fails
 		if token, err := tokens.token(ctx, ""); err != nil || token.value != "eyJ3" {
 			t.Errorf("the token at hand is not used meanwhile: %q, %v", token.value, err)
 		}
@@ -51,7 +51,7 @@ func TestProve(t *testing.T) {
 		tokens.Replace("id", "s3cret-value", "")
 		stands("replaced by right ones", CredentialsAccepted, fetched+1)
 
-		zoom.takes("revoked") // and a connection is the first to find out
+		zoom.takes("revoked") // a connection is the first to notice
 		time.Sleep(2 * time.Hour)
 		waiting, enough := context.WithTimeout(ctx, time.Second)
 		tokens.token(waiting, "") //nolint:errcheck // it fails
@@ -61,13 +61,13 @@ func TestProve(t *testing.T) {
 		time.Sleep(deniedPause + provenCheckPeriod + time.Second)
 		stands("restored", CredentialsAccepted, fetched+3)
 		cancel()
-		if err := <-done; err != context.Canceled { //nolint:errorlint // as it is
+		if err := <-done; err != context.Canceled { //nolint:errorlint // unwrapped
 			t.Error(err)
 		}
 	})
 }
 
-// TestDeniedForGood: who never worked ends, unless somebody says otherwise.
+// TestDeniedForGood: credentials that never worked end the source, unless Denied returns true.
 func TestDeniedForGood(t *testing.T) {
 	requests := 0
 	handler := func(w http.ResponseWriter, r *http.Request) {

@@ -16,8 +16,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// reconnect dials as the bridge does, until it is connected, and returns how long
-// that took and how many dials it needed.
+// reconnect dials like the bridge until it is connected. It returns how long that took and how many
+// dials, and fails the test after patience.
 func (w *world) reconnect(t *testing.T, patience time.Duration) (took time.Duration, dials int) {
 	t.Helper()
 	began := time.Now()
@@ -28,7 +28,7 @@ func (w *world) reconnect(t *testing.T, patience time.Duration) (took time.Durat
 			s.conn.CloseNow() //nolint:errcheck
 			return time.Since(began), dials
 		}
-		if e, ok := err.(*Error); !ok || e.Cause != CauseRefused { //nolint:errorlint // as it comes
+		if e, ok := err.(*Error); !ok || e.Cause != CauseRefused { //nolint:errorlint // unwrapped
 			time.Sleep(pause)
 			pause = min(2*pause, 30*time.Second)
 		}
@@ -37,7 +37,7 @@ func (w *world) reconnect(t *testing.T, patience time.Duration) (took time.Durat
 	return time.Since(began), dials
 }
 
-// kill has Zoom take the token at hand no more.
+// kill has Zoom refuse the current token from now on.
 func (w *world) kill(t *testing.T) {
 	t.Helper()
 	if _, err := w.sim.Do("rotate?count=1"); err != nil {
@@ -46,7 +46,7 @@ func (w *world) kill(t *testing.T) {
 	w.sim.IssueToken()
 }
 
-// TestDeadTokenIsReplaced in whatever way Zoom refuses it: at once.
+// TestDeadTokenIsReplaced: a refused token is replaced at once, however Zoom refuses it.
 func TestDeadTokenIsReplaced(t *testing.T) {
 	for _, mode := range []string{
 		"mode=new", "mode=old", "mode=close", "mode=close&code=1000", "mode=close&code=1011", "mode=close&code=4001", "mode=cut",
@@ -69,8 +69,8 @@ func TestDeadTokenIsReplaced(t *testing.T) {
 	}
 }
 
-// TestOneFailureSaysNothing of a token, nor does what never reached Zoom, nor two
-// failures with a good connection between them.
+// TestOneFailureSaysNothing: a token is not replaced after a single failure, after failures that
+// never reached Zoom, or after two with a good connection between them.
 func TestOneFailureSaysNothing(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		for range 5 {
@@ -128,9 +128,9 @@ func TestOneFailureSaysNothing(t *testing.T) {
 	}
 }
 
-// TestWarOfTokens: another program fetches a token after each of ours. The first is
-// replaced at once, the next ones after pauses that grow to a minute; after the war
-// they shrink again. Somebody is told.
+// TestWarOfTokens: another program fetches a token after each of ours. The first one is replaced at
+// once, the next ones after pauses that grow to a minute and shrink again after the war. The rival
+// is reported.
 func TestWarOfTokens(t *testing.T) {
 	for _, mode := range []string{"new", "close", "http"} {
 		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
@@ -174,9 +174,9 @@ func TestWarOfTokens(t *testing.T) {
 	}
 }
 
-// TestUselessTokensAreBounded: Zoom takes none of them for an hour. Tokens are fetched
-// once in half a minute at most, dials are bounded too, and only what points at a
-// token is told as a war.
+// TestUselessTokensAreBounded: for an hour Zoom accepts no token. A token is fetched at most every
+// half minute and dials are bounded, too. Only refusals that are about the token are reported as a
+// rival.
 func TestUselessTokensAreBounded(t *testing.T) {
 	for mode, told := range map[string]bool{
 		"mode=new": true, "mode=close": true, "mode=http&status=400": true, "mode=http&status=404": false, "mode=http503": false,
@@ -190,7 +190,7 @@ func TestUselessTokensAreBounded(t *testing.T) {
 			for time.Since(began) < time.Hour {
 				dials++
 				_, err := w.dialer.Dial(t.Context())
-				if e, ok := err.(*Error); ok && e.Cause == CauseRefused { //nolint:errorlint // as it comes
+				if e, ok := err.(*Error); ok && e.Cause == CauseRefused { //nolint:errorlint // unwrapped
 					time.Sleep(e.RetryAfter)
 					continue
 				}
@@ -208,8 +208,8 @@ func TestUselessTokensAreBounded(t *testing.T) {
 	}
 }
 
-// TestOneSubscriptionDoesNotHoldUpOthers: what Zoom refuses for one is of use for the
-// others, also while its replacement has to wait.
+// TestOneSubscriptionDoesNotHoldUpOthers: a token that Zoom refuses for one subscription still
+// serves the others, even while its replacement has to wait.
 func TestOneSubscriptionDoesNotHoldUpOthers(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		cfg := w.dialer.cfg
@@ -237,7 +237,7 @@ func TestOneSubscriptionDoesNotHoldUpOthers(t *testing.T) {
 	})
 }
 
-// TestRefusedWithinASession is a refusal too.
+// TestRefusedWithinASession: a refusal within a session counts like one at its start.
 func TestRefusedWithinASession(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		for range contentionRefusals {
@@ -253,7 +253,8 @@ func TestRefusedWithinASession(t *testing.T) {
 	})
 }
 
-// TestDisplacedBeforeItWasReady says nothing of the token.
+// TestDisplacedBeforeItWasReady: a displacement before the connection is ready does not count
+// against the token.
 func TestDisplacedBeforeItWasReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := 0

@@ -24,8 +24,8 @@ func TestQuoted(t *testing.T) {
 	}
 }
 
-// TestScannerStops puts what is no JSON, or too much of it, at each place of a text, since
-// eight or sixteen bytes of a string are looked at together.
+// TestScannerStops puts an invalid byte at each place of a string, since the scanner looks at eight
+// or sixteen bytes at once, and nests values too deeply.
 func TestScannerStops(t *testing.T) {
 	for length := range 40 {
 		text := []byte(`"` + strings.Repeat("x", length) + `"`)
@@ -48,8 +48,7 @@ func TestScannerStops(t *testing.T) {
 	}
 }
 
-// FuzzScanner: what is read is what encoding/json holds to be valid, and a string says
-// what it says there.
+// FuzzScanner: the scanner accepts what encoding/json accepts, and decodes the same strings.
 func FuzzScanner(f *testing.F) {
 	for _, body := range zoomsim.Samples() {
 		f.Add(body)

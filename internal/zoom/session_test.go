@@ -24,7 +24,7 @@ import (
 
 const subscription = "sub-1"
 
-// world is a simulated Zoom and a client of it, on fake time.
+// world is a simulated Zoom and its client, on fake time.
 type world struct {
 	sim    *zoomsim.Sim
 	server *pipenet.Server
@@ -33,8 +33,8 @@ type world struct {
 	log    *syncbuf.Buffer
 }
 
-// bubble runs f on fake time with a simulated Zoom. Afterwards no secret may be
-// in the log.
+// bubble runs f on fake time with a simulated Zoom. It fails the test if the log contains a secret
+// afterwards.
 func bubble(t *testing.T, opt zoomsim.Options, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func bubble(t *testing.T, opt zoomsim.Options, f func(t *testing.T, w *world)) {
 	})
 }
 
-// dial opens a session that events find at once.
+// dial opens a session, and waits until events reach it.
 func (w *world) dial(t *testing.T, ctx context.Context) *Session {
 	t.Helper()
 	s, err := w.dialer.Dial(ctx)
@@ -71,7 +71,7 @@ func (w *world) dial(t *testing.T, ctx context.Context) *Session {
 	return s
 }
 
-// run runs a session until it ends, and returns its events and why.
+// run runs a session until it ends, and returns its events and its error.
 func (w *world) run(t *testing.T, ctx context.Context) (frames []Frame, err error) {
 	t.Helper()
 	s, err := w.dialer.Dial(ctx)
@@ -99,7 +99,7 @@ func wantCause(t *testing.T, err error, cause Cause) *Error {
 	return e
 }
 
-// during runs f beside a session, after it is ready.
+// during runs a session, and f once the session is ready.
 func (w *world) during(t *testing.T, f func()) (frames []Frame, err error) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -215,7 +215,7 @@ func TestUpgradeRefused(t *testing.T) {
 	})
 }
 
-// unanswered runs f on fake time with a Zoom that answers no dial.
+// unanswered runs f on fake time with a Zoom that never answers a dial.
 func unanswered(t *testing.T, f func(t *testing.T, d *Dialer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +244,8 @@ func TestNoBuildConnection(t *testing.T) {
 	})
 }
 
-// A dial may go on for a moment when its context ends, and not when it is no longer permitted.
+// TestDialIsGivenUp: a dial may go on for a moment after its context has ended, but not once it is
+// no longer permitted.
 func TestDialIsGivenUp(t *testing.T) {
 	unanswered(t, func(t *testing.T, d *Dialer) {
 		ended, taken := errors.New("it ended"), errors.New("another one may dial")
@@ -276,8 +277,8 @@ func TestDialIsGivenUp(t *testing.T) {
 	})
 }
 
-// TestBackPressure shows that a handler that waits for an hour costs nothing:
-// heartbeats go on, and the silence is not taken for Zoom's.
+// TestBackPressure: a handler may wait for an hour. Heartbeats go on, and the silence does not
+// count as Zoom's.
 func TestBackPressure(t *testing.T) {
 	bubble(t, zoomsim.Options{WriteTimeout: 2 * time.Hour}, func(t *testing.T, w *world) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
@@ -314,8 +315,8 @@ func TestHandlerErrorEndsTheSession(t *testing.T) {
 	})
 }
 
-// TestBrokenFramesNeverEndTheConnection sends every kind of garbage, a frame
-// over the read limit and binary frames, and good events behind them.
+// TestBrokenFramesNeverEndTheConnection sends every kind of garbage, a frame over the read limit
+// and binary frames. The good events after them arrive.
 func TestBrokenFramesNeverEndTheConnection(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		kinds := 0
@@ -355,8 +356,8 @@ func TestBrokenFramesNeverEndTheConnection(t *testing.T) {
 	})
 }
 
-// TestEventWithSuccessFalse is an event and a refusal: the event is handed
-// over, and its body stays out of the error.
+// TestEventWithSuccessFalse: a frame that is both an event and a refusal hands over the event and
+// ends the session, without the body in the error.
 func TestEventWithSuccessFalse(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		frames, err := w.during(t, func() {
@@ -371,7 +372,7 @@ func TestEventWithSuccessFalse(t *testing.T) {
 	})
 }
 
-// TestNoticesOfDisplacement sends the text in every form that a frame may have.
+// TestNoticesOfDisplacement sends the notice in every form that a frame may have.
 func TestNoticesOfDisplacement(t *testing.T) {
 	for _, frame := range []string{
 		`Connected in another place`, `"Connected in another place"`, `{"content":"Connected in another place"}`,
@@ -403,13 +404,13 @@ func TestNoticesOfDisplacement(t *testing.T) {
 	})
 }
 
-// greeted runs f with a dialer to a Zoom that sends these frames first.
+// greeted runs f with a dialer to a Zoom that sends the given frames first.
 func greeted(t *testing.T, frames [][]byte, f func(t *testing.T, d *Dialer)) {
 	t.Helper()
 	greetedBy(t, func() [][]byte { return frames }, f)
 }
 
-// greetedBy is greeted with other frames for each connection.
+// greetedBy is greeted with different frames for each connection.
 func greetedBy(t *testing.T, greeting func() [][]byte, f func(t *testing.T, d *Dialer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -436,7 +437,7 @@ func greetedBy(t *testing.T, greeting func() [][]byte, f func(t *testing.T, d *D
 	})
 }
 
-// TestReadyOnlyBySuccess holds that build_connection must say success:true.
+// TestReadyOnlyBySuccess: the connection is ready only after a build_connection with success:true.
 func TestReadyOnlyBySuccess(t *testing.T) {
 	for _, success := range []string{``, `"success":"false",`, `"success":0,`, `"success":null,`, `"success":{},`} {
 		frame := []byte(`{"module":"build_connection",` + success + `"content":"ok","header":{}}`)
@@ -447,7 +448,8 @@ func TestReadyOnlyBySuccess(t *testing.T) {
 	}
 }
 
-// TestFramesBeforeReady are kept, in order, up to a bound.
+// TestFramesBeforeReady: frames that come before the connection is ready are kept in order, up to a
+// bound.
 func TestFramesBeforeReady(t *testing.T) {
 	event := message(`{"event":"early.bird"}`)
 	ready := []byte(`{"module":"build_connection","success":true,"content":"ok"}`)
@@ -474,9 +476,9 @@ func TestFramesBeforeReady(t *testing.T) {
 	})
 }
 
-// TestStrayFramesLeaveATrace sends frames that are neither a message nor one of
-// Zoom's own answers, before the connection is ready and after: each is handed
-// over as malformed, and nothing of an event counts as a notice or is logged.
+// TestStrayFramesLeaveATrace sends frames that are neither a message nor one of Zoom's own answers,
+// before and after the connection is ready. Each is handed over as malformed. An event's text in
+// them is not taken for a notice, and is not logged.
 func TestStrayFramesLeaveATrace(t *testing.T) {
 	event := `"{\"event\":\"chat.sent\",\"text\":\"Jane is connected in another place\"}"`
 	var frames [][]byte
@@ -524,7 +526,7 @@ func TestStrayFramesLeaveATrace(t *testing.T) {
 	greeted(t, append(frames, []byte(`{"module":"heartbeat","success":false,"content":"?"}`)), func(t *testing.T, d *Dialer) {
 		check(t, replay(t, d))
 	})
-	// What came on a connection that never became ready is handed over by the next.
+	// The next session hands over frames of a connection that never became ready.
 	dials := 0
 	all := frames
 	greetedBy(t, func() [][]byte {
@@ -536,7 +538,7 @@ func TestStrayFramesLeaveATrace(t *testing.T) {
 	}, func(t *testing.T, d *Dialer) { check(t, replay(t, d)) })
 }
 
-// replay dials and returns what the session hands over until it is refused.
+// replay dials, and returns what the session hands over until Zoom refuses it.
 func replay(t *testing.T, d *Dialer) (frames []Frame) {
 	t.Helper()
 	s, err := d.Dial(t.Context())
@@ -553,8 +555,8 @@ func replay(t *testing.T, d *Dialer) (frames []Frame) {
 	return frames
 }
 
-// TestAllBodies sends every sample and a body of every known name, as a string
-// and as an object: each arrives byte for byte under its name.
+// TestAllBodies sends every sample and a body for every known name, as a string and as an object.
+// Each arrives unchanged under its name.
 func TestAllBodies(t *testing.T) {
 	for _, object := range []bool{false, true} {
 		bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {

@@ -14,8 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// What Zoom says of times comes in several forms; what cannot be a time of this
-// event is none, and never a reason to refuse it.
+// TestTimesOfEvents: Zoom gives times in several forms. A value that cannot be this event's time is
+// ignored, and never a reason to refuse the event.
 func TestTimesOfEvents(t *testing.T) {
 	now := time.Now()
 	ms := now.Add(-time.Minute).UnixMilli()
@@ -23,7 +23,7 @@ func TestTimesOfEvents(t *testing.T) {
 		fmt.Sprint(ms):                           time.UnixMilli(ms),
 		fmt.Sprintf("%q", fmt.Sprint(ms)):        time.UnixMilli(ms),
 		fmt.Sprint(now.Add(-time.Minute).Unix()): {}, // in seconds
-		`"290112312321"`:                         {}, // as documented for some
+		`"290112312321"`:                         {}, // as documented for some events
 		`"2024-09-08 15:58:40"`:                  {},
 		"null":                                   {},
 		"1e400":                                  {},
@@ -54,8 +54,8 @@ func TestTimesOfEvents(t *testing.T) {
 	}
 }
 
-// A session knows how long its heartbeats take, and a frame when it happened and
-// was sent.
+// TestRoundTripAndHops: a session measures its heartbeats, and a frame has the times when its event
+// happened and when it was sent.
 func TestRoundTripAndHops(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		var told []time.Duration
@@ -101,9 +101,9 @@ func TestTokenStats(t *testing.T) {
 	})
 }
 
-// TestReadUntil holds that a session knows until when it has read what Zoom sent: not
-// beyond the frame that is handled, nor beyond the sending of one that came late, since
-// others wait behind it; and not while a heartbeat stays unanswered.
+// TestReadUntil: a session knows until when it has read everything that Zoom sent: not beyond the
+// frame that is being handled, nor beyond the time when a late frame was sent (others wait behind
+// it), nor while a heartbeat is unanswered.
 func TestReadUntil(t *testing.T) {
 	bubble(t, zoomsim.Options{}, func(t *testing.T, w *world) {
 		link := pipenet.NewLink(func(ctx context.Context) (net.Conn, error) { return w.server.Dial(ctx, "late") })
@@ -112,7 +112,7 @@ func TestReadUntil(t *testing.T) {
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return link.Dial(ctx) }}}
 		ctx, cancel := context.WithCancel(t.Context())
 		s := w.dial(t, ctx)
-		time.Sleep(3 * time.Second) // as a renewed connection waits for the end of the one before
+		time.Sleep(3 * time.Second) // as a renewed connection waits for the end of the previous one
 		if got := s.ReadUntil(); !got.Equal(s.start) {
 			t.Errorf("nobody reads: read until %v after the start", got.Sub(s.start))
 		}
@@ -143,7 +143,7 @@ func TestReadUntil(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		check("a frame is handled", received)
 		inHand <- struct{}{}
-		time.Sleep(25 * time.Second) // and a heartbeat is answered meanwhile
+		time.Sleep(25 * time.Second) // a heartbeat is answered meanwhile
 		check("all is read", time.Now())
 
 		link.BlackHole()
@@ -175,14 +175,14 @@ func TestReadUntil(t *testing.T) {
 	})
 }
 
-// TestGoodbyeUnderLoad stops a session while more frames come than are handled, and Zoom
-// reads the goodbye late: what it has sent by then is read. If it does not read it at all,
-// the session is known to have lived until what was not read any more, and no longer.
+// TestGoodbyeUnderLoad stops a session while frames come faster than they are handled, and Zoom
+// reads the goodbye late: everything sent by then is still read. If Zoom never reads it, the
+// session counts as live only until the first frame that was not read.
 func TestGoodbyeUnderLoad(t *testing.T) {
 	for name, c := range map[string]struct {
 		rate      string // at which Zoom reads, in bytes per second
 		heartbeat time.Duration
-		read      bool // the goodbye in time
+		read      bool // whether Zoom reads the goodbye in time
 	}{
 		"late":                         {"3", time.Hour, true},
 		"never":                        {"1", time.Hour, false},
@@ -212,7 +212,7 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 					switch live := s.LiveUntil(err); {
 					case c.read && (int64(handled) != sum.Written || sum.Retired[zoomsim.CauseClient] == 0):
 						t.Errorf("%d of %d events are read, ended by %v", handled, sum.Written, sum.Retired)
-					case c.read && stopped.Sub(live) > 100*time.Millisecond: // from the last frame on
+					case c.read && stopped.Sub(live) > 100*time.Millisecond: // since the last frame
 						t.Errorf("it lived until %v before its end", stopped.Sub(live))
 					case c.read:
 					case handled >= len(entries):
@@ -223,7 +223,7 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 						}
 					}
 				})
-				time.Sleep(30 * time.Second) // the first heartbeat is read by now
+				time.Sleep(30 * time.Second) // Zoom has read the first heartbeat by now
 				for n := range 600 {
 					if n == 250 {
 						cancel()
@@ -238,11 +238,11 @@ func TestGoodbyeUnderLoad(t *testing.T) {
 	}
 }
 
-// TestCloseReadLate has Zoom close: a process that stood still for a moment reads that late,
-// without noticing, and the last frame too. So the session is known to have lived until a
-// second before, or until that was sent.
+// TestCloseReadLate: a process that stood still reads Zoom's close, and the last frame before it,
+// late without noticing. So the session counts as live only until a second before the close was
+// read, or until that frame was sent if that is later.
 func TestCloseReadLate(t *testing.T) {
-	for _, c := range []struct{ sent, quiet, want time.Duration }{ // sent after the start; Zoom states whole seconds
+	for _, c := range []struct{ sent, quiet, want time.Duration }{ // sent is the time since the start; Zoom states whole seconds
 		{3 * time.Second, 200 * time.Millisecond, 200 * time.Millisecond},
 		{3500 * time.Millisecond, 200 * time.Millisecond, 700 * time.Millisecond},
 		{3 * time.Second, 20 * time.Second, ReadDelay},

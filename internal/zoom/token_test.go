@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// endpoint is a token endpoint that answers what a test says.
+// endpoint runs f with a token endpoint that answers as the test wants.
 func endpoint(t *testing.T, answer http.HandlerFunc, f func(t *testing.T, cfg TokenConfig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +26,7 @@ func endpoint(t *testing.T, answer http.HandlerFunc, f func(t *testing.T, cfg To
 	})
 }
 
-// app is a token endpoint that takes one secret. It is safe for concurrent use.
+// app is a token endpoint that accepts one secret. It is safe for concurrent use.
 type app struct {
 	mu       sync.Mutex
 	secret   string
@@ -132,8 +132,7 @@ func TestOneRequestForAll(t *testing.T) {
 	})
 }
 
-// TestRenewal shows that a token is renewed ahead of its expiry, and that the
-// old one serves while it cannot be.
+// TestRenewal: a token is renewed before it expires, and the old one serves until it is.
 func TestRenewal(t *testing.T) {
 	requests, failing := 0, false
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +154,7 @@ func TestRenewal(t *testing.T) {
 		want("eyJ1")
 		time.Sleep(799 * time.Second)
 		want("eyJ1")
-		time.Sleep(102 * time.Second) // now 901 s old
+		time.Sleep(102 * time.Second) // the token is now 901 s old
 		failing = true
 		want("eyJ1")
 		failing = false
@@ -166,7 +165,8 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
-// TestNeverGivesUp lets the endpoint fail in every passing way for a day.
+// TestNeverGivesUp: for a day the endpoint fails in every transient way, and the source keeps
+// trying.
 func TestNeverGivesUp(t *testing.T) {
 	var start time.Time
 	var requests atomic.Int64
@@ -204,7 +204,7 @@ func TestNeverGivesUp(t *testing.T) {
 		if token, err := NewTokenSource(cfg).token(t.Context(), ""); err != nil || token.value != "eyJ1" {
 			t.Errorf("%q, %v", token.value, err)
 		}
-		time.Sleep(time.Minute) // the last slow answer ends
+		time.Sleep(time.Minute) // until the last slow answer has ended
 		if n := requests.Load(); n < 24*60 || n > 24*3600 {
 			t.Errorf("%d requests in a day of failures", n)
 		}
@@ -273,8 +273,8 @@ func TestDeniedCredentialsEndAtOnce(t *testing.T) {
 	}
 }
 
-// TestDeniedLater shows that credentials that have worked are asked for again,
-// slowly: Zoom's endpoint has its bad moments.
+// TestDeniedLater: credentials that have worked before are tried again, slowly, since Zoom's
+// endpoint may deny them by mistake.
 func TestDeniedLater(t *testing.T) {
 	var at []time.Time
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -301,13 +301,13 @@ func TestDeniedLater(t *testing.T) {
 	})
 }
 
-// TestDeniedCredentialsAreReadAgain: their files may have changed, before Zoom refused
-// the old ones or after. The new ones are tried at once, and no old ones meanwhile.
+// TestDeniedCredentialsAreReadAgain: the files of refused credentials may have changed before the
+// refusal or after it. New credentials are tried at once, and old ones not meanwhile.
 func TestDeniedCredentialsAreReadAgain(t *testing.T) {
 	for _, worked := range []bool{false, true} {
 		for _, after := range []time.Duration{0, 20 * time.Second, 90 * time.Second} {
 			if !worked && after > 0 {
-				continue // what never worked ends at once
+				continue // credentials that never worked end at once
 			}
 			right, zoom := "right-1", &app{secret: "right-1"}
 			endpoint(t, zoom.answer, func(t *testing.T, cfg TokenConfig) {
@@ -322,14 +322,14 @@ func TestDeniedCredentialsAreReadAgain(t *testing.T) {
 					if _, err := tokens.token(t.Context(), ""); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(55 * time.Minute) // the token lives on, and is to be renewed
+					time.Sleep(55 * time.Minute) // the token still works, but is due for renewal
 					right = "right-2"
 					zoom.takes(right)
 				}
 				if after == 0 {
 					file.Store(right)
 				} else {
-					time.Sleep(10 * time.Minute) // now it is dead
+					time.Sleep(10 * time.Minute) // the token has expired
 					time.AfterFunc(after, func() { file.Store(right) })
 				}
 				before, began := zoom.asked(), time.Now()
@@ -384,8 +384,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	})
 }
 
-// TestTokenFaultsOfTheSimulator holds the simulator's faults and the client
-// together.
+// TestTokenFaultsOfTheSimulator: the client copes with the simulator's faults of the token
+// endpoint.
 func TestTokenFaultsOfTheSimulator(t *testing.T) {
 	for _, mode := range []zoomsim.TokenMode{
 		zoomsim.TokenHTTP500, zoomsim.TokenHTML, zoomsim.TokenNoExpires, zoomsim.TokenSlow, zoomsim.TokenHang, zoomsim.TokenTooMany,
@@ -417,7 +417,8 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// A secret may begin as Zoom's errors do: they are known for what they are all the same.
+// TestDenialsAreKnownWhateverTheSecrets: Zoom's errors are recognised even if a secret contains the
+// same text and is masked.
 func TestDenialsAreKnownWhateverTheSecrets(t *testing.T) {
 	for code := range advices {
 		for _, secret := range []string{code, code[len(code)-6:] + "-must-not-leak"} {

@@ -66,7 +66,8 @@ func fill(t *testing.T, l *Log, from, to int) {
 	}
 }
 
-// want reads a Log to its end: the messages from a number on.
+// want reads a Log to its end, and checks that it has the messages numbered from (inclusive) to to
+// (exclusive).
 func want(t *testing.T, l *Log, from, to int) {
 	t.Helper()
 	n := from
@@ -117,7 +118,7 @@ func TestFirstInFirstOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, l, 0, 0)
-	fill(t, l, 0, 10) // it goes on counting
+	fill(t, l, 0, 10) // it continues the sequence
 	want(t, l, 0, 10)
 	if err := l.Remove(t.Context(), l.Last()); err != nil {
 		t.Fatal(err)
@@ -149,8 +150,7 @@ func TestFolderIsLocked(t *testing.T) {
 	}
 }
 
-// TestFull fills a Log to its bound: what is in stays, and when something is
-// removed there is room again.
+// TestFull fills a Log to its bound: what is in it stays, and removing something makes room again.
 func TestFull(t *testing.T) {
 	l := open(t, lock(t, t.TempDir()), 1<<20)
 	defer l.Close() //nolint:errcheck // it is not empty
@@ -179,7 +179,7 @@ func TestFull(t *testing.T) {
 	want(t, l, 700, n+100)
 }
 
-// newest is the file that the last records are in.
+// newest returns the file with the last records.
 func newest(t *testing.T, dir string) string {
 	t.Helper()
 	var found string
@@ -195,7 +195,7 @@ func newest(t *testing.T, dir string) string {
 	return found
 }
 
-// copyOf copies a folder as a crash would leave it: the server has not shut down.
+// copyOf copies a folder as a crash would leave it, without a shutdown of the server.
 func copyOf(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
@@ -205,8 +205,8 @@ func copyOf(t *testing.T, dir string) string {
 	return to
 }
 
-// TestTornTail cuts the newest file at every byte of the last records, as a crash
-// of the machine may: what is whole is kept, the rest is gone, and the Log works.
+// TestTornTail cuts the newest file anywhere in its last records, as a crash of the machine may:
+// whole records are kept, the rest is gone, and the Log works. (-torn-step 1 tries every byte.)
 func TestTornTail(t *testing.T) {
 	const whole, small = 300, 3
 	f := lock(t, t.TempDir())
@@ -256,7 +256,7 @@ func fileSize(t *testing.T, name string) int64 {
 	return info.Size()
 }
 
-// TestServerGone is an error, not a hang.
+// TestServerGone: if the server is gone, calls return an error and do not hang.
 func TestServerGone(t *testing.T) {
 	l := open(t, lock(t, t.TempDir()), plenty)
 	fill(t, l, 0, 10)
@@ -274,8 +274,8 @@ func TestServerGone(t *testing.T) {
 	closed(t, l)
 }
 
-// TestDamagedRecords flips a byte in a record in the middle, and in the last one,
-// after a crash. What can be read is read, and what cannot is told.
+// TestDamagedRecords flips a byte, in the middle and in the last record, after a crash. What can be
+// read is read, and the rest is reported.
 func TestDamagedRecords(t *testing.T) {
 	const count = 300
 	f := lock(t, t.TempDir())
@@ -333,8 +333,8 @@ func flip(t *testing.T, name string, at int64) {
 	}
 }
 
-// TestReadAtOnce reads each message as soon as it is in: what is not there yet for
-// the reader is not damaged.
+// TestReadAtOnce reads each message as soon as it was appended: a record that is not visible yet is
+// not taken for damaged.
 func TestReadAtOnce(t *testing.T) {
 	l := open(t, lock(t, t.TempDir()), plenty)
 	defer l.Close() //nolint:errcheck // it is not empty
