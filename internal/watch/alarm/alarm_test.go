@@ -16,7 +16,7 @@ import (
 
 var at = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
 
-// board is a Board with what it says.
+// board returns a Board, and what it reports and logs.
 func board(t *testing.T) (b *Board, raised *[]string, log *bytes.Buffer) {
 	t.Helper()
 	raised, log = new([]string), &bytes.Buffer{}
@@ -26,7 +26,7 @@ func board(t *testing.T) (b *Board, raised *[]string, log *bytes.Buffer) {
 func TestRaisedOnce(t *testing.T) {
 	b, raised, log := board(t)
 	b.Raise(message.AlarmLate, "sub-1", 3, "2 h", at)
-	b.Raise(message.AlarmLate, "sub-1", 3, "3 h", at.Add(time.Minute)) // what is new about it
+	b.Raise(message.AlarmLate, "sub-1", 3, "3 h", at.Add(time.Minute)) // only the detail is new
 	all := b.Raised()
 	want := Alarm{Alarm: message.AlarmLate, Subscription: "sub-1", Replica: "replica-1", Epoch: 3, Since: at.UTC(), Detail: "3 h"}
 	if len(all) != 1 || all[0] != want || all[0].Since.Location() != time.UTC {
@@ -44,7 +44,7 @@ func TestRaisedOnce(t *testing.T) {
 	}
 }
 
-// TestLaterTermHasIt: what an earlier one says then counts no more.
+// TestLaterTermHasIt: once a later term has raised an alarm, an earlier one has no say in it.
 func TestLaterTermHasIt(t *testing.T) {
 	b, raised, log := board(t)
 	b.Raise(message.AlarmLate, "sub-1", 3, "of 3", at)
@@ -70,8 +70,8 @@ func TestLaterTermHasIt(t *testing.T) {
 	}
 }
 
-// TestWhatIsNew: what a Board says is new is told in the stream, where each alarm is
-// raised and cleared in turn.
+// TestWhatIsNew: Raise and Clear return true only for what the stream must report, so that each
+// alarm is raised and cleared in turn there.
 func TestWhatIsNew(t *testing.T) {
 	b, _, _ := board(t)
 	for n, step := range []struct {
@@ -81,8 +81,8 @@ func TestWhatIsNew(t *testing.T) {
 	}{
 		{epoch: 3, want: true},
 		{epoch: 3, want: false},
-		{epoch: 5, want: false},              // goes on with it
-		{clear: true, epoch: 3, want: false}, // has no say any more
+		{epoch: 5, want: false},              // the term continues it
+		{clear: true, epoch: 3, want: false}, // the earlier term has no say any more
 		{clear: true, epoch: 5, want: true},
 		{clear: true, epoch: 5, want: false},
 		{epoch: 5, want: true},
@@ -97,14 +97,14 @@ func TestWhatIsNew(t *testing.T) {
 			t.Errorf("step %d: %t", n, got)
 		}
 	}
-	b.Leave("sub-1", 5) // somebody else may have cleared it since
+	b.Leave("sub-1", 5) // another term may have cleared it since
 	if !b.Raise(message.AlarmLate, "sub-1", 7, "", at) {
 		t.Error("a term that has not inherited the alarm does not tell of it")
 	}
 }
 
-// TestEarlierTermDoesNotReword: what a term says that is over does not replace what
-// the present one says.
+// TestEarlierTermDoesNotReword: a detail from an earlier term does not replace that of the present
+// one.
 func TestEarlierTermDoesNotReword(t *testing.T) {
 	b, _, _ := board(t)
 	b.Raise(message.AlarmLate, "sub-1", 5, "of 5", at)
@@ -137,13 +137,13 @@ func TestKeysAndOrder(t *testing.T) {
 		t.Errorf("%s", log)
 	}
 	all := b.Raised()
-	all[0].Detail = "changed" // it is a copy
+	all[0].Detail = "changed" // Raised returns a copy
 	if b.Raised()[0].Detail != "" {
 		t.Error("the caller changes the board")
 	}
 }
 
-// TestMayLookAround: who is told of an alarm may ask the board at once.
+// TestMayLookAround: the function that is told of an alarm may call the Board.
 func TestMayLookAround(t *testing.T) {
 	var b *Board
 	seen := 0

@@ -20,29 +20,29 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// receiver is a webhook on fake time, with a Board that tells it.
+// receiver is a webhook's endpoint on fake time, with a Board that posts to it.
 type receiver struct {
 	*Board
 	hook  *Webhook
 	t     *testing.T
 	began time.Time
 	log   syncbuf.Buffer
-	stop  func() // and wait for the end
+	stop  func() // stops the Webhook, and waits for its end
 
 	mu       sync.Mutex
 	url      string
-	status   int           // that it answers with
-	hangs    bool          // it answers nothing
-	disliked string        // alarm that it answers with 500
-	gate     chan struct{} // it answers when this is closed; nil: at once
+	status   int           // status that it answers with
+	hangs    bool          // it does not answer
+	disliked string        // name of an alarm that it answers with 500
+	gate     chan struct{} // it answers once this is closed; nil: at once
 	got      []posted
 	count    map[string]int
 	refused  int
 }
 
-// posted is what the receiver got.
+// posted is a message that the receiver got.
 type posted struct {
-	after  time.Duration // the beginning
+	after  time.Duration // since the beginning
 	id     string
 	body   []byte
 	alarm  message.Alarm
@@ -58,7 +58,7 @@ func (p posted) String() string {
 
 const hidden = "t0p-s3cr3t"
 
-// withReceiver runs a test in a bubble.
+// withReceiver runs a test in a bubble. It fails the test if the log contains the webhook's URL.
 func withReceiver(t *testing.T, test func(r *receiver)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func (r *receiver) change(f func()) {
 	f()
 }
 
-// answer has the receiver answer with a status; 0: not at all.
+// answer sets the status that the receiver answers with; 0: it does not answer.
 func (r *receiver) answer(status int) {
 	r.change(func() { r.status, r.hangs = status, status == 0 })
 }
@@ -128,11 +128,11 @@ func (r *receiver) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	out.WriteHeader(locked(r, &r.status))
 }
 
-// raise and clear an alarm of the replica.
+// raise and clear change an alarm of the whole replica.
 func (r *receiver) raise(name, detail string) { r.Raise(name, "", 0, detail, time.Now()) }
 func (r *receiver) clear(name, detail string) { r.Clear(name, "", 0, detail, time.Now()) }
 
-// told is what the receiver got within a time.
+// told waits, and returns what the receiver got since the last call.
 func (r *receiver) told(within time.Duration) (all []string) {
 	r.t.Helper()
 	time.Sleep(within)
@@ -144,7 +144,7 @@ func (r *receiver) told(within time.Duration) (all []string) {
 	return all
 }
 
-// tells wants certain messages within a time, and no others.
+// tells waits, and checks that the receiver got exactly these messages since the last call.
 func (r *receiver) tells(within time.Duration, want ...string) {
 	r.t.Helper()
 	if got := r.told(within); !slices.Equal(got, want) {
@@ -164,7 +164,7 @@ func (r *receiver) counted(sent, refused, dropped int) {
 	})
 }
 
-// TestWebhook is told what the stream is told, and a text for people.
+// TestWebhook: the webhook gets the stream's messages with a text for people.
 func TestWebhook(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		at := time.Now()
@@ -199,7 +199,8 @@ func TestWebhook(t *testing.T) {
 	})
 }
 
-// TestHostileText: what an alarm tells may be somebody else's words.
+// TestHostileText: an alarm's detail may contain somebody else's words. Their markup, mentions and
+// links are made harmless.
 func TestHostileText(t *testing.T) {
 	for hostile, harmless := range map[string]string{
 		"<!channel> @all":                "‹!channel› ＠all",
@@ -222,7 +223,7 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
-// TestWebhookAway: an endpoint that takes nothing for hours is told the latest state of each
+// TestWebhookAway: an endpoint that refused everything for hours gets the latest state of each
 // alarm, once.
 func TestWebhookAway(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
@@ -230,7 +231,7 @@ func TestWebhookAway(t *testing.T) {
 		r.raise(message.AlarmSpooling, "first")
 		time.Sleep(time.Second)
 		r.raise(message.AlarmToken, "comes")
-		r.clear(message.AlarmToken, "and goes") // nobody has heard of it
+		r.clear(message.AlarmToken, "and goes") // the endpoint never heard of it
 		r.clear(message.AlarmSpooling, "second")
 		time.Sleep(3 * time.Hour)
 		r.raise(message.AlarmSpooling, "third")
@@ -251,7 +252,7 @@ func TestWebhookAway(t *testing.T) {
 		r.tells(time.Second, fmt.Sprint(time.Since(r.began).Round(time.Second), " spooling false over"))
 		r.answer(http.StatusServiceUnavailable)
 		r.clear(message.AlarmStream, "over")
-		if n := len(r.told(5 * time.Second)); n < 3 { // with short pauses again
+		if n := len(r.told(5 * time.Second)); n < 3 { // the pauses are short again
 			t.Errorf("%d attempts in five seconds", n)
 		}
 		r.change(func() {
@@ -262,8 +263,8 @@ func TestWebhookAway(t *testing.T) {
 	})
 }
 
-// TestWebhookFlapping: that an alarm is raised which comes and goes is told every five minutes at
-// most, and in the end how it is.
+// TestWebhookFlapping: if an alarm comes and goes, the endpoint is told that it is raised at most
+// every five minutes, and at the end gets its state.
 func TestWebhookFlapping(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.raise(message.AlarmSpooling, "1")
@@ -283,11 +284,11 @@ func TestWebhookFlapping(t *testing.T) {
 		r.tells(time.Hour)
 		r.clear(message.AlarmSpooling, "6")
 		r.tells(time.Second, "1h5m50s spooling false 6")
-		r.raise(message.AlarmSpooling, "7") // long after the last time
+		r.raise(message.AlarmSpooling, "7") // long after the last message
 		r.tells(time.Second, "1h5m51s spooling true 7")
 		r.clear(message.AlarmSpooling, "8")
 		r.tells(time.Hour, "1h5m52s spooling false 8")
-		for range 60 * 6 { // an hour
+		for range 60 * 6 { // one hour
 			r.raise(message.AlarmSpooling, "on")
 			time.Sleep(5 * time.Second)
 			r.clear(message.AlarmSpooling, "off")
@@ -300,13 +301,14 @@ func TestWebhookFlapping(t *testing.T) {
 	})
 }
 
-// TestWebhookLostAnswer: the endpoint knows what it has not answered, perhaps.
+// TestWebhookLostAnswer: an endpoint that did not answer may have got the message. It is told of
+// the end.
 func TestWebhookLostAnswer(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(0)
 		r.raise(message.AlarmToken, "1")
 		time.Sleep(time.Second)
-		r.clear(message.AlarmToken, "2") // while it is told
+		r.clear(message.AlarmToken, "2") // while the first attempt is under way
 		r.tells(7*time.Second, "0s token true 1")
 		r.answer(http.StatusOK)
 		got := r.told(time.Minute)
@@ -317,7 +319,7 @@ func TestWebhookLostAnswer(t *testing.T) {
 	})
 }
 
-// TestWebhookChangesMeanwhile: what changes during an attempt that succeeds is told after it.
+// TestWebhookChangesMeanwhile: what changes during a successful attempt is posted after it.
 func TestWebhookChangesMeanwhile(t *testing.T) {
 	for again, want := range map[bool]string{false: "1s token false 2", true: "5m1s token true 3"} {
 		withReceiver(t, func(r *receiver) {
@@ -335,7 +337,7 @@ func TestWebhookChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// TestWebhookMany: nothing is lost of many alarms at a time, each of which comes once.
+// TestWebhookMany: of many alarms at a time none is lost, and each is posted once.
 func TestWebhookMany(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(http.StatusServiceUnavailable)
@@ -350,7 +352,7 @@ func TestWebhookMany(t *testing.T) {
 	})
 }
 
-// TestWebhookEnds: what waits has a last chance, of two seconds in all.
+// TestWebhookEnds: at a stop, what waits gets one last attempt, within two seconds in all.
 func TestWebhookEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		status                 int
@@ -367,7 +369,7 @@ func TestWebhookEnds(t *testing.T) {
 				time.Sleep(time.Second)
 				r.clear(message.AlarmToken, "2")
 				time.Sleep(time.Second)
-				r.raise(message.AlarmToken, "3") // not before five minutes are over
+				r.raise(message.AlarmToken, "3") // due only after five minutes
 				time.Sleep(time.Second)
 				r.answer(c.status)
 				r.raise(message.AlarmStream, "4")
@@ -383,7 +385,7 @@ func TestWebhookEnds(t *testing.T) {
 	}
 }
 
-// TestWebhookPausesAtTheEnd: the last chance comes at once.
+// TestWebhookPausesAtTheEnd: the last attempt does not wait for the end of a pause.
 func TestWebhookPausesAtTheEnd(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(http.StatusInternalServerError)
@@ -399,7 +401,8 @@ func TestWebhookPausesAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestWebhookWrongMessage: one that the endpoint finds wrong does not keep the others waiting.
+// TestWebhookWrongMessage: a message that the endpoint rejects for good is dropped, and does not
+// delay the others.
 func TestWebhookWrongMessage(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(http.StatusBadRequest)
@@ -410,13 +413,13 @@ func TestWebhookWrongMessage(t *testing.T) {
 		r.counted(0, 3, 1)
 		r.answer(http.StatusOK)
 		r.raise(message.AlarmStream, "2")
-		r.clear(message.AlarmToken, "3") // the endpoint may know it all the same
+		r.clear(message.AlarmToken, "3") // the endpoint may know of it all the same
 		r.tells(time.Minute, "1h0m0s stream true 2", "1h0m0s token false 3")
 	})
 }
 
-// TestWebhookHandover: whoever takes a subscription over tells once what is raised, and what the
-// term before was told counts no more.
+// TestWebhookHandover: a replica that takes a subscription over posts what is still raised, once.
+// What the previous term posted no longer counts.
 func TestWebhookHandover(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the leader before", time.Now())
@@ -432,18 +435,19 @@ func TestWebhookHandover(t *testing.T) {
 		r.Raise(message.AlarmLate, "sub-1", 5, "2 h", time.Now())
 		r.tells(time.Minute, "2m0s late true 2 h")
 		r.Leave("sub-1", 5)
-		r.tells(time.Minute) // it is raised still
+		r.tells(time.Minute) // it is still raised
 		r.Raise(message.AlarmLate, "sub-1", 7, "3 h", time.Now())
-		r.tells(time.Minute, "4m0s late true 3 h") // somebody has cleared it meanwhile
+		r.tells(time.Minute, "4m0s late true 3 h") // somebody cleared it in between
 		r.Raise(message.AlarmLate, "sub-1", 9, "4 h", time.Now())
-		r.Leave("sub-1", 7) // which has it no more
+		r.Leave("sub-1", 7) // it belongs to a later term now
 		r.Clear(message.AlarmLate, "sub-1", 9, "on time", time.Now())
 		r.tells(time.Hour, "5m0s late false on time")
 		r.counted(5, 0, 0)
 	})
 }
 
-// TestWebhookDropsOfATerm what waits when it is over: it would come after the next leader's word.
+// TestWebhookDropsOfATerm: what waits when its term ends is dropped, since it would come after the
+// next leader's messages.
 func TestWebhookDropsOfATerm(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.Raise(message.AlarmContested, "sub-1", 3, "told", time.Now())
@@ -467,7 +471,8 @@ func TestWebhookDropsOfATerm(t *testing.T) {
 	})
 }
 
-// TestWebhookLeavesDuringAnAttempt: what comes of it neither counts for the next term nor is tried again.
+// TestWebhookLeavesDuringAnAttempt: a term ends during an attempt. Its outcome does not count for
+// the next term, and the attempt is not repeated.
 func TestWebhookLeavesDuringAnAttempt(t *testing.T) {
 	for status, dropped := range map[int]int{http.StatusOK: 0, http.StatusServiceUnavailable: 1} {
 		withReceiver(t, func(r *receiver) {
@@ -498,13 +503,14 @@ func TestWebhookLeavesDuringAnAttempt(t *testing.T) {
 	})
 }
 
-// TestWebhookAdoptsUntold: an endpoint that was away in the term before learns of what is raised, and of its end.
+// TestWebhookAdoptsUntold: an endpoint that was away in the previous term learns what is raised,
+// and of its end.
 func TestWebhookAdoptsUntold(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(http.StatusServiceUnavailable)
 		r.Adopt(message.AlarmContested, "sub-1", 5, "1", time.Now())
 		r.Adopt(message.AlarmLate, "sub-1", 5, "2", time.Now())
-		r.Clear(message.AlarmLate, "sub-1", 5, "3", time.Now()) // perhaps it was told by the leader before
+		r.Clear(message.AlarmLate, "sub-1", 5, "3", time.Now()) // the previous leader may have posted it
 		r.told(time.Minute)
 		r.answer(http.StatusOK)
 		got := r.told(2 * time.Minute)
@@ -514,7 +520,7 @@ func TestWebhookAdoptsUntold(t *testing.T) {
 	})
 }
 
-// TestWebhookRenewed: more of the same is told when five minutes are over, and never as an end.
+// TestWebhookRenewed: a repetition of an alarm is posted after five minutes, and never as an end.
 func TestWebhookRenewed(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.raise(message.AlarmSpool, "1")
@@ -533,7 +539,8 @@ func TestWebhookRenewed(t *testing.T) {
 	})
 }
 
-// TestWebhookAbandoned: a process that stops says that nobody watches its alarms, and not that they are over.
+// TestWebhookAbandoned: a process that stops posts that nobody watches its alarms any more, not
+// that they are over.
 func TestWebhookAbandoned(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.raise(message.AlarmToken, "no token")
@@ -542,7 +549,7 @@ func TestWebhookAbandoned(t *testing.T) {
 		time.Sleep(time.Second)
 		r.raise(message.AlarmSpooling, "no NATS")
 		r.tells(time.Second, "0s token true no token", "1s token false a token", "2s spooling true no NATS")
-		r.raise(message.AlarmToken, "no token") // of which nobody hears before five minutes are over
+		r.raise(message.AlarmToken, "no token") // due only after five minutes
 		r.Abandon(message.AlarmToken, "this replica stops while it is raised: no token", time.Now())
 		r.Abandon(message.AlarmSpooling, "this replica stops while it is raised: no NATS", time.Now())
 		r.stop()
@@ -561,7 +568,7 @@ func TestWebhookAbandoned(t *testing.T) {
 	})
 }
 
-// TestWebhookDislikesOne: a message that is refused does not keep the others waiting.
+// TestWebhookDislikesOne: a message that is refused does not delay the others.
 func TestWebhookDislikesOne(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.change(func() { r.disliked = message.AlarmToken })
@@ -582,7 +589,8 @@ func TestWebhookDislikesOne(t *testing.T) {
 	})
 }
 
-// TestWebhookURL comes and goes with the settings.
+// TestWebhookURL: the URL is read again after a refusal. Without one nothing is posted, and nothing
+// is counted as dropped.
 func TestWebhookURL(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.answer(http.StatusNotFound)
@@ -606,7 +614,7 @@ func TestWebhookURL(t *testing.T) {
 	})
 }
 
-// TestWebhookOtherURL: the endpoint of another URL is told of what is raised already.
+// TestWebhookOtherURL: the endpoint of a new URL gets what is raised already.
 func TestWebhookOtherURL(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
 		r.setURL("")
@@ -618,7 +626,7 @@ func TestWebhookOtherURL(t *testing.T) {
 		r.tells(time.Minute, "1h0m0s token true 1")
 		r.setURL("http://hooks.example/other" + hidden)
 		r.tells(time.Minute, "1h1m0s token true 1")
-		r.hook.Wake() // it is the same
+		r.hook.Wake() // the URL is the same
 		r.tells(time.Hour)
 		r.clear(message.AlarmToken, "4")
 		r.tells(time.Second, "2h2m0s token false 4")
@@ -628,7 +636,7 @@ func TestWebhookOtherURL(t *testing.T) {
 	})
 }
 
-// setURL is what SIGHUP does.
+// setURL changes the URL like SIGHUP.
 func (r *receiver) setURL(url string) {
 	r.change(func() { r.url = url })
 	r.hook.Wake()

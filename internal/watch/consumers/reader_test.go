@@ -74,7 +74,7 @@ func (w *world) consumer(c jetstream.ConsumerConfig) jetstream.Consumer {
 	return consumer
 }
 
-// fetch gets messages, without an acknowledgement.
+// fetch gets exactly n messages, without acknowledging them.
 func (w *world) fetch(c jetstream.Consumer, n int) (all []jetstream.Msg) {
 	w.Helper()
 	batch, err := c.Fetch(n, jetstream.FetchMaxWait(5*time.Second))
@@ -109,9 +109,9 @@ func (w *world) read() map[string]status.Consumer {
 // TestRead: what each kind of consumer has not processed.
 func TestRead(t *testing.T) {
 	w := newWorld(t, jetstream.StreamConfig{MaxAge: time.Hour})
-	w.publish(10, "zoom.meeting.started") // 1 to 10
-	w.publish(1, "zoom.user.created")     // 11
-	w.publish(1, "zoom.meeting.ended")    // 12
+	w.publish(10, "zoom.meeting.started") // messages 1 to 10
+	w.publish(1, "zoom.user.created")     // message 11
+	w.publish(1, "zoom.meeting.ended")    // message 12
 	explicit := jetstream.AckExplicitPolicy
 	w.consumer(jetstream.ConsumerConfig{Durable: "fresh", AckPolicy: explicit})
 	w.consumer(jetstream.ConsumerConfig{Durable: "filtered", AckPolicy: explicit, FilterSubject: "zoom.user.>"})
@@ -120,7 +120,7 @@ func TestRead(t *testing.T) {
 	w.consumer(jetstream.ConsumerConfig{Name: "tool", AckPolicy: explicit})
 	some := w.consumer(jetstream.ConsumerConfig{Durable: "some", AckPolicy: explicit})
 	messages := w.fetch(some, 5)
-	w.ack(messages[0], messages[1], messages[3]) // 3 and 5 are open
+	w.ack(messages[0], messages[1], messages[3]) // 3 and 5 stay unacknowledged
 	through := w.consumer(jetstream.ConsumerConfig{Durable: "through", AckPolicy: jetstream.AckAllPolicy})
 	w.ack(w.fetch(through, 12)[11])
 	w.fetch(w.consumer(jetstream.ConsumerConfig{Durable: "unconfirmed", AckPolicy: jetstream.AckNonePolicy}), 4)
@@ -154,7 +154,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestLosesByAge: four fifths of a short max_age are used up.
+// TestLosesByAge: a consumer loses events once four fifths of a short max_age have passed.
 func TestLosesByAge(t *testing.T) {
 	w := newWorld(t, jetstream.StreamConfig{MaxAge: 2 * time.Second, Duplicates: time.Second})
 	consumer := w.consumer(jetstream.ConsumerConfig{Durable: "slow", AckPolicy: jetstream.AckExplicitPolicy})
@@ -166,7 +166,7 @@ func TestLosesByAge(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it is not told: %+v", w.read())
 		}
-		if c := w.read()["slow"]; c.Oldest > 1.2 && c.Oldest < 1.5 { // it goes on, so that something is always about to be lost
+		if c := w.read()["slow"]; c.Oldest > 1.2 && c.Oldest < 1.5 { // more events, so that one is always about to be lost
 			w.publish(1, "zoom.meeting.started")
 		}
 	}
@@ -181,7 +181,8 @@ func TestLosesByAge(t *testing.T) {
 	}
 }
 
-// TestLosesBySize: it is in the oldest tenth of a full stream that drops the oldest.
+// TestLosesBySize: a consumer loses events once it is in the oldest tenth of a stream that drops
+// its oldest messages.
 func TestLosesBySize(t *testing.T) {
 	w := newWorld(t, jetstream.StreamConfig{MaxMsgs: 100, Discard: jetstream.DiscardOld})
 	w.consumer(jetstream.ConsumerConfig{Durable: "slow", AckPolicy: jetstream.AckExplicitPolicy})
@@ -206,7 +207,8 @@ func TestLosesBySize(t *testing.T) {
 	}
 }
 
-// TestStuck: one message comes again and again, and nothing is acknowledged.
+// TestStuck: a consumer is stuck if one message is delivered again and again and it acknowledges
+// nothing.
 func TestStuck(t *testing.T) {
 	w := newWorld(t, jetstream.StreamConfig{})
 	w.publish(3, "zoom.meeting.started")
@@ -234,7 +236,7 @@ func TestStuck(t *testing.T) {
 	follow(0)
 	repeat(stuck, 11)
 	repeat(poison, 11)
-	w.ack(first[1]) // another message is no trouble
+	w.ack(first[1]) // the consumer acknowledges another message
 	if got := follow(4 * time.Minute); len(got) != 0 {
 		t.Errorf("after 4 minutes: %v", got)
 	}
@@ -247,7 +249,7 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// TestMany: those that are furthest behind are named.
+// TestMany: of too many consumers, the ones that are furthest behind are named.
 func TestMany(t *testing.T) {
 	w := newWorld(t, jetstream.StreamConfig{})
 	w.publish(2, "zoom.meeting.started")
@@ -262,7 +264,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-// TestUnreadMessages: what cannot be looked up in time hides nothing else.
+// TestUnreadMessages: messages that cannot be looked up in time do not hide the rest of the report.
 func TestUnreadMessages(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
@@ -289,7 +291,7 @@ func TestUnreadMessages(t *testing.T) {
 	}
 }
 
-// TestDenied: the right that is missing is named.
+// TestDenied: the error names the missing right.
 func TestDenied(t *testing.T) {
 	w := &world{T: t}
 	t.Parallel()
@@ -300,7 +302,7 @@ func TestDenied(t *testing.T) {
 	js := w.jetStream(nc)
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}})
 	w.must(err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody answers
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // nobody will answer
 	defer cancel()
 	_, err = NewReader(js, "ZOOM").Read(ctx)
 	denied, ok := errors.AsType[*status.DeniedError](err)

@@ -20,14 +20,14 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// source is a Feed from a real nats-server.
+// source is a Feed on a real nats-server.
 type source struct {
 	*Feed
 	t       *testing.T
 	server  atomic.Pointer[server.Server]
 	options server.Options
-	own     *nats.Conn // the feed's
-	nc      *nats.Conn // the test's
+	own     *nats.Conn // the feed's connection
+	nc      *nats.Conn // the test's connection
 	js      jetstream.JetStream
 }
 
@@ -86,7 +86,7 @@ func (s *source) drop() {
 	}
 }
 
-// put stores messages on a subject; the body of the n-th is told its number.
+// put stores count messages on a subject. In the body, # stands for the message's number.
 func (s *source) put(count int, subject, body string, header nats.Header) {
 	s.t.Helper()
 	for n := range count {
@@ -104,15 +104,15 @@ func (s *source) alarm(name string, raised bool) {
 	}
 }
 
-// patience is how long the page lets a question take, and promptly, by when it must
-// have ended then: the page waits for it, and the process for the page.
+// patience is how long the page lets a request take, and promptly by when it must then have ended:
+// the page waits for it, and the process for the page.
 const (
 	patience = time.Second
 	promptly = 3 * time.Second
 )
 
-// within calls f with a context of some patience, and fails the test if it does not
-// return soon after that.
+// within calls f with a context that ends after patience. It fails the test if f does not return
+// promptly.
 func within[T any](t *testing.T, what string, f func(context.Context) (T, error)) (T, error) {
 	t.Helper()
 	type result struct {
@@ -153,7 +153,7 @@ func (s *source) timeline() []page.Moment {
 	return s.sinceItBegan(all)
 }
 
-// sinceItBegan takes out the beginning of the stream, which must be there once.
+// sinceItBegan removes the moment of the stream's creation, which must be there once.
 func (s *source) sinceItBegan(all []page.Moment) []page.Moment {
 	s.t.Helper()
 	stream, err := s.js.Stream(s.t.Context(), "ZOOM")
@@ -177,7 +177,7 @@ func (s *source) sinceItBegan(all []page.Moment) []page.Moment {
 	return rest
 }
 
-// running finds the server that runs now.
+// running connects to the server that runs now.
 type running struct{ s *source }
 
 func TestLastEvents(t *testing.T) {
@@ -205,7 +205,7 @@ func TestLastEvents(t *testing.T) {
 	}
 }
 
-// TestHostileEvents: whatever is in the stream, something is shown.
+// TestHostileEvents: whatever is in the stream, its events are shown.
 func TestHostileEvents(t *testing.T) {
 	s := newSource(t)
 	deep := strings.Repeat(`{"payload":`, 20_000)
@@ -228,7 +228,7 @@ func TestHostileEvents(t *testing.T) {
 	}
 }
 
-// TestEventsOfABurst: what is asked of NATS does not grow with what comes.
+// TestEventsOfABurst: the number of requests to NATS does not grow with the number of events.
 func TestEventsOfABurst(t *testing.T) {
 	s := newSource(t)
 	s.put(1, "zoom.a", "{}", nil)
@@ -259,7 +259,7 @@ func TestEventsOfABurst(t *testing.T) {
 	}
 }
 
-// settled waits until what was published is stored.
+// settled waits until everything that was published is stored.
 func (s *source) settled() {
 	s.t.Helper()
 	for last := uint64(0); ; time.Sleep(20 * time.Millisecond) {
@@ -300,8 +300,7 @@ func TestEventsAroundDeletedMessages(t *testing.T) {
 	}
 }
 
-// TestDeletedMessagesAreAskedForOnce: what is not there need not be looked for again
-// with each look.
+// TestDeletedMessagesAreAskedForOnce: deleted messages are not requested again at every look.
 func TestDeletedMessagesAreAskedForOnce(t *testing.T) {
 	s := newSource(t)
 	s.put(30, "zoom.a", "#", nil)
@@ -322,8 +321,8 @@ func TestDeletedMessagesAreAskedForOnce(t *testing.T) {
 	}
 }
 
-// TestEventsOfAStreamMadeAnew: none of those of the deleted one are shown, and all
-// of its own.
+// TestEventsOfAStreamMadeAnew: no events of a deleted stream are shown, and all events of the new
+// one.
 func TestEventsOfAStreamMadeAnew(t *testing.T) {
 	for _, fresh := range []int{0, 3, 10, 15} {
 		t.Run(fmt.Sprint(fresh), func(t *testing.T) {
@@ -346,7 +345,8 @@ func TestEventsOfAStreamMadeAnew(t *testing.T) {
 	}
 }
 
-// TestNothingToReadFrom: an error, soon, and all is well again later.
+// TestNothingToReadFrom: without the stream there is an error within a bounded time. Once the
+// stream is back, everything works again.
 func TestNothingToReadFrom(t *testing.T) {
 	s := newSource(t)
 	s.put(2, "zoom.a", "#", nil)
@@ -372,8 +372,8 @@ func TestNothingToReadFrom(t *testing.T) {
 	}
 }
 
-// TestNATSAway: whoever looks gets an error soon, and the end of the process does not
-// wait for NATS.
+// TestNATSAway: while NATS is away, a viewer gets an error within a bounded time, and the end of
+// the process does not wait.
 func TestNATSAway(t *testing.T) {
 	s := newSource(t)
 	s.put(1, "zoom.a", "#", nil)
@@ -389,7 +389,8 @@ func TestNATSAway(t *testing.T) {
 	}
 }
 
-// TestConnectionClosed: at the end of the process it is closed for good.
+// TestConnectionClosed: a connection that was closed at the end of the process causes an error, not
+// a hang.
 func TestConnectionClosed(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
@@ -417,7 +418,7 @@ func TestTimeline(t *testing.T) {
 	s.put(1, "zoom._bridge.malformed", "x", nats.Header{"Zoom-Reason": {"not json"}, "Zoom-Subscription": {"sub-1"}})
 	s.alarm("late", false)
 	s.Leaders.Leads("sub-1", "replica-1", "", now.Add(-4*time.Hour))
-	s.Leaders.Leads("sub-1", "replica-0", "", now.Add(-25*time.Hour)) // too long ago
+	s.Leaders.Leads("sub-1", "replica-0", "", now.Add(-25*time.Hour)) // too old
 	s.put(100, "zoom.meeting.started", "{}", nil)
 	s.put(1, "zoom._bridge.gap", "no json", nil)
 	s.put(1, "zoom._bridge.unknown", "{}", nil)
@@ -446,16 +447,16 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// TestCrashesAreNamed by the lease, or by the gap of one whose lease has expired.
+// TestCrashesAreNamed: a crash is recognised by the lease or, if that has expired, by the gap.
 func TestCrashesAreNamed(t *testing.T) {
 	s := newSource(t)
 	now := time.Now().UTC()
 	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
 	s.Leaders.Leads("sub-1", "a", page.Handover, at(-50))
-	s.Leaders.Leads("sub-1", "b", page.Handover, at(-40)) // stopped in order
+	s.Leaders.Leads("sub-1", "b", page.Handover, at(-40)) // orderly stop
 	s.Leaders.Leads("sub-1", "a", page.Crash, at(-30))    // killed
-	s.Leaders.Leads("sub-1", "b", page.Handover, at(-20)) // its host is gone: the lease expires
-	s.Leaders.Leads("sub-1", "a", "", at(-10))            // an older version
+	s.Leaders.Leads("sub-1", "b", page.Handover, at(-20)) // host lost: the lease expires
+	s.Leaders.Leads("sub-1", "a", "", at(-10))            // by a replica of an older version
 	for _, end := range []time.Time{at(-20).Add(2 * time.Second), at(-39), at(-45)} {
 		gap, err := json.Marshal(message.Gap{Subscription: "sub-1", From: end.Add(-time.Second), To: end, Cause: message.GapCrash, Replica: "b"})
 		if err != nil {
@@ -474,7 +475,7 @@ func TestCrashesAreNamed(t *testing.T) {
 	}
 }
 
-// TestTimelineIsBounded: of a flood of broken frames the latest are kept.
+// TestTimelineIsBounded: of a flood of broken frames, only the latest are kept.
 func TestTimelineIsBounded(t *testing.T) {
 	s := newSource(t)
 	for n := range keepControl + 500 {
@@ -489,8 +490,8 @@ func TestTimelineIsBounded(t *testing.T) {
 	}
 }
 
-// TestTimelineCostsLittle: while nothing happens, the server is not made to make and
-// drop a consumer for each look.
+// TestTimelineCostsLittle: while nothing happens, a look does not have the server create and drop a
+// consumer.
 func TestTimelineCostsLittle(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
@@ -514,7 +515,8 @@ func TestTimelineCostsLittle(t *testing.T) {
 	}
 }
 
-// TestTimelineWhenNobodyLooks: what was read is dropped, and read anew.
+// TestTimelineWhenNobodyLooks: after a time without viewers, what was read is dropped, and read
+// again at the next look.
 func TestTimelineWhenNobodyLooks(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
@@ -526,14 +528,15 @@ func TestTimelineWhenNobodyLooks(t *testing.T) {
 	}
 }
 
-// TestTimelineOfAServerThatComesBack: its consumers, kept in memory, are gone.
+// TestTimelineOfAServerThatComesBack: after a restart of the server its in-memory consumers are
+// gone. The timeline recovers.
 func TestTimelineOfAServerThatComesBack(t *testing.T) {
 	s := newSource(t)
 	s.alarm("late", true)
 	s.timeline()
 	natstest.Stop(s.server.Load())
 	s.boot()
-	back := func(nc *nats.Conn) bool { return nc.Stats().Reconnects > 0 && nc.IsConnected() } // it may notice late that the server was gone
+	back := func(nc *nats.Conn) bool { return nc.Stats().Reconnects > 0 && nc.IsConnected() } // a connection may notice late that the server was gone
 	for !back(s.own) || !back(s.nc) {
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -553,7 +556,7 @@ func TestTimelineOfAServerThatComesBack(t *testing.T) {
 	}
 }
 
-// TestTimelineOfAStreamMadeAnew between two looks.
+// TestTimelineOfAStreamMadeAnew: the stream is created anew between two looks.
 func TestTimelineOfAStreamMadeAnew(t *testing.T) {
 	s := newSource(t)
 	s.put(20, "zoom.a", "{}", nil)
@@ -573,7 +576,7 @@ func TestWithoutAConnection(t *testing.T) {
 	if all, err := f.Events(t.Context()); err == nil || all != nil {
 		t.Errorf("%+v, %v", all, err)
 	}
-	if all, err := f.Timeline(t.Context()); err == nil || len(all) != 1 { // the leaders are known all the same
+	if all, err := f.Timeline(t.Context()); err == nil || len(all) != 1 { // the leaders are known without NATS
 		t.Errorf("%+v, %v", all, err)
 	}
 }

@@ -18,7 +18,8 @@ import (
 
 var wholeEvents = []string{"/event/7", "/search?what=jill&since=1h"}
 
-// TestWholeEventsAreForThisMachine: they hold personal data. The page itself asks for them.
+// TestWholeEventsAreForThisMachine: whole events hold personal data. Tools on this machine and the
+// page itself may read them; other pages and proxies may not.
 func TestWholeEventsAreForThisMachine(t *testing.T) {
 	h := serve(t, "127.0.0.1:0")
 	const request = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n"
@@ -46,8 +47,8 @@ func TestWholeEventsAreForThisMachine(t *testing.T) {
 	}
 }
 
-// TestWholeEventsBeyondLoopback: whoever reaches the address would see them, also from this
-// machine, where a proxy may ask that says nothing of itself.
+// TestWholeEventsBeyondLoopback: on an address beyond loopback nobody may read whole events. A
+// request from this machine may come from a proxy that does not name itself.
 func TestWholeEventsBeyondLoopback(t *testing.T) {
 	h := serve(t, "0.0.0.0:0")
 	_, port, _ := net.SplitHostPort(h.server.listener.Addr().String())
@@ -67,7 +68,7 @@ func TestWholeEventsBeyondLoopback(t *testing.T) {
 func TestMessage(t *testing.T) {
 	s := newSource(t)
 	s.put(2, "zoom.meeting.started", `{"n":#}`, nats.Header{"Zoom-Event": {"meeting.started"}, "Nats-Msg-Id": {""}})
-	for _, direct := range []bool{false, true} { // both ways to ask for a message
+	for _, direct := range []bool{false, true} { // both ways to get a message
 		if _, err := s.js.UpdateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, AllowDirect: direct}); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func (s *source) search(what string) *page.Found {
 	return found
 }
 
-// TestSearch finds what zoomstream find does, newest first.
+// TestSearch: the search finds what zoomstream find does, newest first.
 func TestSearch(t *testing.T) {
 	s := newSource(t)
 	clients := s.server.Load().NumClients()
@@ -107,7 +108,7 @@ func TestSearch(t *testing.T) {
 
 	found := s.search("id-59")
 	if len(found.Events) != 1 || len(found.Malformed) != 0 || found.More || found.Looked != page.MaxFound+11 {
-		t.Fatalf("%+v", found) // five letters are too few to be looked for in a frame
+		t.Fatalf("%+v", found) // five letters are too short to search frames for
 	}
 	e := found.Events[0]
 	if e.Seq != 60 || e.Subject != "zoom.meeting.started" || e.Event != "meeting.started" || e.Subscription != "sub-1" || e.ID != "id-59" || e.Topic != "talk 59" || e.Matched != "Nats-Msg-Id" ||
@@ -133,10 +134,11 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// TestASearchEndsWithItsRequest, and leaves nothing in the server.
+// TestASearchEndsWithItsRequest: a search ends with its request, and leaves no consumer in the
+// server.
 func TestASearchEndsWithItsRequest(t *testing.T) {
 	s := newSource(t)
-	s.put(3000, "zoom.a", strings.Repeat("x", 10_000), nil) // more than is on its way at a time
+	s.put(3000, "zoom.a", strings.Repeat("x", 10_000), nil) // more than is in flight at a time
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reads := 0

@@ -26,13 +26,13 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// host is a Server on a real listener, with a real page.
+// host is a Server with a real listener and a real page.
 type host struct {
 	t      *testing.T
 	server *Server
 	health *Health
 	page   *page.Page
-	log    *bytes.Buffer // of Listen
+	log    *bytes.Buffer // the log of Listen
 
 	mu  sync.Mutex
 	now status.Replica
@@ -80,7 +80,7 @@ func listen(t *testing.T, opt Options) *host {
 	return h
 }
 
-// run serves until stop, or the end of the test.
+// run serves until stop is called or the test ends.
 func (h *host) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var beside sync.WaitGroup
@@ -115,7 +115,7 @@ func (h *host) set(change func(*status.Replica)) {
 	change(&h.now)
 }
 
-// answer is an answer to a request.
+// answer is the response to a request.
 type answer struct {
 	code   int
 	header http.Header
@@ -185,7 +185,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestReadiness: only a replica that leads or stands by, with NATS, is ready.
+// TestReadiness: a replica is ready only if it leads or stands by, and has NATS.
 func TestReadiness(t *testing.T) {
 	h := serve(t, "127.0.0.1:0")
 	for _, c := range []struct {
@@ -209,7 +209,7 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// TestStuckLoop: a loop that has not come round is told of, by name.
+// TestStuckLoop: a loop that is stuck makes the process unhealthy, and is named.
 func TestStuckLoop(t *testing.T) {
 	h := serve(t, "127.0.0.1:0")
 	h.health.Beat("lease")
@@ -231,7 +231,7 @@ func TestStuckLoop(t *testing.T) {
 	}
 }
 
-// TestOtherHosts: on loopback, a name that a stranger's DNS points here is refused.
+// TestOtherHosts: on loopback, requests for a name that a stranger's DNS points here are refused.
 func TestOtherHosts(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		if address == "[::1]:0" && !ipv6(t) {
@@ -251,18 +251,19 @@ func TestOtherHosts(t *testing.T) {
 				}
 			}
 		}
-		// HTTP/1.0 needs no Host at all.
+		// HTTP/1.0 does not require a Host.
 		if line := h.raw("GET /status HTTP/1.0\r\n\r\n"); !strings.Contains(line, " 403 ") {
 			t.Errorf("without a host: %q", line)
 		}
-		// The absolute form goes before the header.
+		// The absolute form takes precedence over the header.
 		if line := h.raw("GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.Contains(line, " 403 ") {
 			t.Errorf("absolute form: %q", line)
 		}
 	}
 }
 
-// TestProfilesAreForTools: not for pages in a browser, also one of this server's own, nor by way of a proxy, nor for long.
+// TestProfilesAreForTools: web pages (this server's own included) and proxies cannot take profiles,
+// and nobody can take long ones.
 func TestProfilesAreForTools(t *testing.T) {
 	h := serve(t, "127.0.0.1:0")
 	const request = "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n"
@@ -288,7 +289,7 @@ func TestProfilesAreForTools(t *testing.T) {
 	}
 }
 
-// raw sends bytes and returns the first line of the answer.
+// raw sends bytes and returns the first line of the response.
 func (h *host) raw(request string) string {
 	h.t.Helper()
 	conn, err := net.Dial("tcp", h.server.listener.Addr().String())
@@ -296,7 +297,7 @@ func (h *host) raw(request string) string {
 		h.t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second)) //nolint:errcheck // a connection has one
+	conn.SetDeadline(time.Now().Add(5 * time.Second)) //nolint:errcheck // a TCP connection has deadlines
 	fmt.Fprint(conn, request)
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
@@ -315,7 +316,7 @@ func ipv6(t *testing.T) bool {
 	return true
 }
 
-// TestBeyondLoopback: there any name is fine, and the Go tools are not.
+// TestBeyondLoopback: beyond loopback any host name is accepted, and there is no pprof.
 func TestBeyondLoopback(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0"} {
 		h := serve(t, address)
@@ -372,8 +373,8 @@ func TestTakenPort(t *testing.T) {
 	}
 }
 
-// TestShutdown ends with an open stream of events, requests under way, and silent
-// connections.
+// TestShutdown: a stop does not wait for open event streams, requests under way and silent
+// connections, and leaves nothing behind.
 func TestShutdown(t *testing.T) {
 	before := goroutines()
 	h := serve(t, "127.0.0.1:0")
@@ -406,7 +407,7 @@ func TestShutdown(t *testing.T) {
 	if took := time.Since(began); took > shutdownTimeout+time.Second {
 		t.Errorf("ended after %s", took)
 	}
-	for lines.Scan() { // the stream has ended, too
+	for lines.Scan() { // until the event stream has ended, too
 	}
 	response.Body.Close()
 	for _, c := range []net.Conn{silent, half, profile} {
@@ -427,7 +428,7 @@ func TestShutdown(t *testing.T) {
 
 func goroutines() int { return runtime.NumGoroutine() }
 
-// TestEndBeforeTheBegin: the address is free again even if nothing was served.
+// TestEndBeforeTheBegin: a Server that has not served anything frees its address.
 func TestEndBeforeTheBegin(t *testing.T) {
 	h := listen(t, Options{Address: "127.0.0.1:0"})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -442,8 +443,8 @@ func TestEndBeforeTheBegin(t *testing.T) {
 	l.Close()
 }
 
-// TestClientsWriteNoLog: what clients do wrong is theirs; a log in JSON has no lines
-// that they chose the time of.
+// TestClientsWriteNoLog: clients' mistakes are not logged. Otherwise clients could add lines to the
+// log at will.
 func TestClientsWriteNoLog(t *testing.T) {
 	var said syncbuf.Buffer
 	before := log.Writer()

@@ -25,7 +25,7 @@ func TestLeaders(t *testing.T) {
 	if late := l.Moments(began.Add(2 * time.Second)); len(late) != 1 || late[0].Replica != "b" {
 		t.Errorf("%+v", late)
 	}
-	all[0].Replica = "changed" // it is a copy
+	all[0].Replica = "changed" // the caller gets a copy
 	if again := l.Moments(began); again[0].Replica != "a" {
 		t.Error("the caller changes what is remembered")
 	}
@@ -54,7 +54,7 @@ func TestHealth(t *testing.T) {
 	if stuck := h.Stuck(time.Now()); len(stuck) != 0 {
 		t.Errorf("%v before the first beat", stuck)
 	}
-	h.Ended("never") // nor does that make it known
+	h.Ended("never") // does not make it known either
 	h.Beat("b")
 	h.Beat("a")
 	now := time.Now()

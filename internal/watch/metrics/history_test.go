@@ -10,7 +10,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// past is a subscription on a clock of its own.
+// past is a subscription with a clock of its own.
 type past struct {
 	*Subscription
 	now time.Time
@@ -21,7 +21,7 @@ func newPast(t *testing.T) *past {
 	return &past{New("v1", "abc", []string{"s"}).Subscription("s"), time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}
 }
 
-// goOn has so many events in each period, that late.
+// goOn lets periods pass. In each there are so many events, stored with the given lateness.
 func (p *past) goOn(periods, events int, late time.Duration) {
 	for range periods {
 		p.Received.Add(float64(events))
@@ -65,8 +65,8 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-// TestUnknownTimes counts a hop only where Zoom tells both of its ends, and clocks
-// that disagree make no negative durations.
+// TestUnknownTimes: a hop counts only if both of its ends are known, and different clocks cause no
+// negative durations.
 func TestUnknownTimes(t *testing.T) {
 	p := newPast(t)
 	p.Arrived(time.Time{}, time.Time{}, p.now)
@@ -102,7 +102,8 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// TestRateOfANewLeader counts from when it leads: who stood by received nothing.
+// TestRateOfANewLeader: the rate counts from when the replica began to lead, since a standby
+// receives nothing.
 func TestRateOfANewLeader(t *testing.T) {
 	p := newPast(t)
 	p.goOn(3, 7, 0) // it led before
@@ -123,7 +124,7 @@ func TestRateOfANewLeader(t *testing.T) {
 	}
 }
 
-// TestLateness has the quantiles of five minutes, exactly.
+// TestLateness: the quantiles cover exactly five minutes.
 func TestLateness(t *testing.T) {
 	p := newPast(t)
 	p.goOn(10, 1, time.Hour)
@@ -141,7 +142,7 @@ func TestLateness(t *testing.T) {
 	}
 }
 
-// TestQuantiles are those of the latest, whatever came before.
+// TestQuantiles: the quantiles are those of the latest durations, whatever came before.
 func TestQuantiles(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -162,7 +163,8 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// TestSamples are of a quarter of an hour, oldest first, each of its period.
+// TestSamples: the samples cover a quarter of an hour, oldest first. Each is about its own period
+// only.
 func TestSamples(t *testing.T) {
 	p := newPast(t)
 	p.goOn(1, 0, 0)
@@ -191,13 +193,13 @@ func TestSamples(t *testing.T) {
 	if last := all[len(all)-1]; last.P50 != 0 || last.Rate != 0 {
 		t.Errorf("nothing came, and the last is %+v", last)
 	}
-	all[0].Rate = -1 // whoever has them may do so
+	all[0].Rate = -1 // the caller may change its copy
 	if again := p.fill(true).History[0]; again.Rate == -1 {
 		t.Error("they are shared")
 	}
 }
 
-// TestClockStands does not divide by nothing.
+// TestClockStands: if the clock stands still, the rate is 0.
 func TestClockStands(t *testing.T) {
 	p := newPast(t)
 	for range 3 {

@@ -11,8 +11,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// shown are the instruments of a replica that leads one subscription and stands by
-// for another, with everything in its status.
+// shown returns the metrics of a replica that leads one subscription and stands by for another, and
+// its status, in which everything is set.
 func shown() (*Metrics, *status.Replica) {
 	at := time.Unix(1_700_000_000, 500_000_000)
 	now := &status.Replica{
@@ -31,7 +31,7 @@ func shown() (*Metrics, *status.Replica) {
 	return m, now
 }
 
-// use has everything happen that adds a series.
+// use causes everything that adds a series.
 func use(m *Metrics) {
 	m.Published(time.Millisecond)
 	m.Raised("late")
@@ -107,13 +107,13 @@ zoomstream_token_refreshes_total{outcome="ok"} 8
 	}
 }
 
-// TestShowFollows reads the status at each scrape.
+// TestShowFollows: each scrape reads the status anew.
 func TestShowFollows(t *testing.T) {
 	m, now := shown()
 	gathered(t, m)
 	now.Phase, now.Alarms, now.Token.Expires = status.Draining, nil, time.Time{}
 	now.Subscriptions[0].State = "disconnected"
-	now.Subscriptions[1].State = "connected" // by another replica
+	now.Subscriptions[1].State = "connected" // another replica is connected
 	now.Outbox = status.Outbox{}
 	compare(t, m, `
 # HELP zoomstream_alarm Whether an alarm is raised; without a subscription it is of the whole replica.
@@ -136,8 +136,8 @@ zoomstream_spool_failed 0
 `, "zoomstream_alarm", "zoomstream_connected", "zoomstream_ready", "zoomstream_nats_connected", "zoomstream_spool_failed", "zoomstream_token_expiry_timestamp_seconds")
 }
 
-// TestCountersGoOn counts over all terms of a subscription, and over states in which
-// the status knows nothing of it.
+// TestCountersGoOn: counters continue across the terms of a subscription, and while the status does
+// not have it.
 func TestCountersGoOn(t *testing.T) {
 	m, now := shown()
 	m.Subscription("led").Gaps.Inc()
@@ -157,8 +157,8 @@ zoomstream_gap_seconds_total{subscription="stood-by"} 0
 `, "zoomstream_gaps_total", "zoomstream_gap_seconds_total")
 }
 
-// TestBounded has no more series after many events than after one of each kind, and
-// no subscription that is not configured.
+// TestBounded: many events add no more series than one of each kind, and only configured
+// subscriptions have series.
 func TestBounded(t *testing.T) {
 	m, _ := shown()
 	use(m)
@@ -196,7 +196,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// gathered are the series of each metric.
+// gathered returns the series of each metric.
 func gathered(t *testing.T, m *Metrics) map[string][]*dto.Metric {
 	t.Helper()
 	families, err := m.Registry().Gather()

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// drawnTimes notes where the plots write their times: the middle of each, in pixels of the
+// drawnTimes records where the plots write their times: the middle of each, in pixels of the
 // window.
 const drawnTimes = `(() => {
 	const texts = window.texts = new Map(), fill = CanvasRenderingContext2D.prototype.fillText;
@@ -35,7 +35,8 @@ const drawnTimes = `(() => {
 	return true;
 })()`
 
-// A card's strip and its plots have one time axis: the same ticks at the same places.
+// TestOneTimeAxis: a card's strip and plots have one time axis, with the same ticks at the same
+// places.
 func TestOneTimeAxis(t *testing.T) {
 	t.Parallel()
 	for _, width := range []int64{390, 1440} {
@@ -55,7 +56,7 @@ func TestOneTimeAxis(t *testing.T) {
 						t.Errorf("%s, %d pixels, %s: %s is at %.1f in the strip and at %.1f in the plot", name, width, window, text, at, plot[text])
 					}
 				}
-				// The drawings begin and end at the same places, too.
+				// The drawings also begin and end at the same places.
 				edges := browsertest.Eval[[]float64](b, `(() => {
 					const none = document.querySelector(".card .s-none").getBoundingClientRect();
 					return [none.left, none.right, ...[...document.querySelectorAll(".card .u-over")].flatMap((o) => { const r = o.getBoundingClientRect(); return [r.left, r.right]; })];
@@ -71,12 +72,12 @@ func TestOneTimeAxis(t *testing.T) {
 	}
 }
 
-// The axis begins with what is known: not with the time before the stream and the process
-// were there, and with the window where something older is known.
+// TestTheAxisBeginsWithWhatIsKnown: the axis does not begin before the stream and the process
+// existed, but it covers the whole window if something older is known.
 func TestTheAxisBeginsWithWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	b := chromium.Open(t, 1280, 900, false)
-	// share is how much of the strip nothing is known of, at its beginning.
+	// share is the part of the strip, at its beginning, of which nothing is known.
 	const share = `(() => { const s = document.querySelector(".card .strip"), up = s.querySelector(".s-up").getBoundingClientRect(), all = s.querySelector(".s-none").getBoundingClientRect();
 		return (up.left - all.left) / all.width; })()`
 	const label = `document.querySelector(".card .strip").getAttribute("aria-label")`
@@ -98,7 +99,7 @@ func TestTheAxisBeginsWithWhatIsKnown(t *testing.T) {
 			young(w)
 			l := &w.overview.Subscriptions[0]
 			w.moments, l.History, l.Since, l.StateSince = nil, nil, time.Now().Add(-2*time.Second), time.Now().Add(-time.Second)
-		}, "win-15m", "The last 1 min"}, // less would be no axis
+		}, "win-15m", "The last 1 min"}, // a shorter axis would be useless
 	} {
 		w := demo(1)
 		c.change(w)
@@ -114,7 +115,7 @@ func TestTheAxisBeginsWithWhatIsKnown(t *testing.T) {
 	b.Clean()
 }
 
-// Nobody must point at a plot to know what it says.
+// TestValuesStandBesideThePlots: one can read a plot's values without pointing at it.
 func TestValuesStandBesideThePlots(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -125,7 +126,7 @@ func TestValuesStandBesideThePlots(t *testing.T) {
 	}
 	source := w.source()
 	inner := source.Overview
-	source.Overview = func(ctx context.Context, _ bool) (*status.Overview, error) { return inner(ctx, true) } // else the page makes points of its own
+	source.Overview = func(ctx context.Context, _ bool) (*status.Overview, error) { return inner(ctx, true) } // otherwise the page makes its own samples
 	b := chromium.Open(t, 1440, 900, false)
 	b.See(serveSource(t, source, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length === 2`)
@@ -143,11 +144,11 @@ func TestValuesStandBesideThePlots(t *testing.T) {
 	if strings.Join(titles, "; ") != "Connection; Events received per second; Lateness from event to storage, ms to days, logarithmic" {
 		t.Errorf("the titles are %q", titles)
 	}
-	// Who points at one sees what is there, of both.
+	// Pointing at one plot shows the values of both.
 	spot := browsertest.Eval[[]float64](b, `((r) => [r.left + r.width * 0.55, r.top + r.height / 2])(document.querySelector(".card .u-over").getBoundingClientRect())`)
 	b.Run(chromedp.MouseEvent("mouseMoved", spot[0], spot[1]))
 	b.Until(`/^\d\d:\d\d:\d\d: 77\/s, p50 300 ms, p99 5 s$/.test(document.querySelector(".card .hover").textContent)`)
-	// Beside, not below.
+	// Beside the plots, not below them.
 	if !browsertest.Eval[bool](b, `[...document.querySelectorAll(".card .readings")].every((r, i) => { const a = r.getBoundingClientRect(), p = document.querySelectorAll(".card .plot")[i].getBoundingClientRect();
 		return a.left >= p.right && a.top < p.bottom && a.bottom > p.top - 30; })`) {
 		t.Error("the values do not stand beside the plots")

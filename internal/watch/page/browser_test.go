@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/browsertest"
 )
 
-// chromium has a tab for each test of the page.
+// chromium opens a tab for each test of the page.
 var chromium browsertest.Chromium
 
 func TestMain(m *testing.M) {

@@ -13,16 +13,16 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// world is what a source tells: a believable one, that a test may change.
+// world is what a source returns: something believable, which a test may change.
 type world struct {
 	mu       sync.Mutex
 	overview status.Overview
 	events   []page.Event
 	moments  []page.Moment
-	away     error  // NATS, if not nil
-	body     string // of all events, if not empty
+	away     error  // NATS is away, with this error
+	body     string // body of all events, if not empty
 	polls    int
-	full     int // of them with history
+	full     int // polls with history
 }
 
 func (w *world) source() page.Source {
@@ -84,20 +84,20 @@ func (w *world) source() page.Source {
 	}
 }
 
-// body is that of an event.
+// body returns the body of an event.
 func body(e page.Event) string {
 	return fmt.Sprintf(`{"event":%q,"event_ts":%d,"payload":{"account_id":"QmT7xVb2RkaLw0Zp9sYd1g","object":{"id":86017254931,"uuid":"+q/7Zk1dQvGm0yT4nB9x3A==","topic":%q,"type":2,"host_id":"x1yCzABCDEfg23HiJKl4mN","participant":{"user_name":"Jill Chill","email":"jill@example.com"}}}}`,
 		e.Event, e.At.UnixMilli(), e.Topic)
 }
 
-// change changes the world while it is watched.
+// change changes the world while somebody watches it.
 func (w *world) change(f func(w *world)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f(w)
 }
 
-// asked counts the polls, and those with history.
+// asked returns the number of polls, and of those with history.
 func (w *world) asked() (polls, full int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,7 +106,7 @@ func (w *world) asked() (polls, full int) {
 
 var accounts = []string{"meetings", "webinars", "phone", "recordings", "users", "contact-center", "rooms", "team-chat"}
 
-// demo is a world with subscriptions, two replicas and nothing wrong.
+// demo returns a world with so many subscriptions, three replicas and nothing wrong.
 func demo(subscriptions int) *world {
 	now := time.Now().UTC()
 	w := &world{overview: status.Overview{
@@ -169,7 +169,7 @@ func line(name, leader string, standbys []string, now time.Time, i int) status.L
 		Way: status.Quantiles{Count: 256, P50: 0.581, P99: 1.07}, Store: status.Quantiles{Count: 256, P50: 0.004, P99: 0.012},
 		LastGap: &status.Gap{From: now.Add(-11 * time.Minute), To: now.Add(-11*time.Minute + 1400*time.Millisecond), Duration: 1.4, Cause: "disconnected", Certain: true},
 	}}
-	// Unrest that looks like traffic, and is the same each time.
+	// Fluctuations that look like traffic, and are always the same.
 	noise := func(s int) float64 {
 		_, f := math.Modf(math.Abs(math.Sin(float64(s*31+i*7)*12.9898) * 43758.5453))
 		return f
@@ -184,7 +184,7 @@ func line(name, leader string, standbys []string, now time.Time, i int) status.L
 	return l
 }
 
-// young has the stream and the process exist for four minutes only.
+// young has the stream and the process exist for only four minutes.
 func young(w *world) {
 	now := time.Now().UTC()
 	began := now.Add(-4 * time.Minute)
@@ -197,7 +197,7 @@ func young(w *world) {
 	}
 }
 
-// changes has the first subscription be through all that can happen to a leadership.
+// changes has the first subscription go through everything that can happen to its leadership.
 func changes(w *world) {
 	at := func(minutes int) time.Time { return time.Now().Add(time.Duration(minutes) * time.Minute) }
 	leader := func(minutes int, name, from, to string) page.Moment {
@@ -211,7 +211,8 @@ func changes(w *world) {
 	l.Since, l.LastGap, l.Connection, l.StateSince = at(-7), nil, 1, at(-7)
 }
 
-// in trouble: late events, an alarm, a subscription without a connection, a replica gone.
+// trouble adds late events, an alarm, a subscription without a connection, and a replica that is
+// gone.
 func trouble(w *world) {
 	now := time.Now().UTC()
 	o := &w.overview

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -15,10 +15,10 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// figures are the four at the top: level, title, value and what stands below.
+// figures are the four at the top: level, title, value, and the text below it.
 const figures = `[...document.querySelectorAll("#figures .figure")].map((f) => [f.dataset.level, ...[...f.children].filter((c) => !c.hidden).map((c) => c.innerText)].join("|"))`
 
-// settle gives a world times of which a test may take some seconds.
+// settle gives a world times that do not change on the page within the seconds that a test takes.
 func settle(w *world) *world {
 	for i := range w.overview.Subscriptions {
 		l := &w.overview.Subscriptions[i]
@@ -27,10 +27,11 @@ func settle(w *world) *world {
 	return w
 }
 
-// ago is so many whole minutes ago, and a bit.
+// ago returns the time a duration ago, and some seconds earlier, so that the minutes do not change
+// during the test.
 func ago(d time.Duration) time.Time { return time.Now().Add(-d - 20*time.Second) }
 
-// The figures are over all subscriptions, the worst first.
+// TestFourFigures: the figures cover all subscriptions, and show the worst.
 func TestFourFigures(t *testing.T) {
 	t.Parallel()
 	b := chromium.Open(t, 1440, 900, false)
@@ -110,7 +111,7 @@ func TestFourFigures(t *testing.T) {
 		}
 		fits(t, b)
 	}
-	// The links are to the runbook that this very page serves.
+	// The links lead to the runbook that the page itself serves.
 	w := demo(1)
 	w.overview.Subscriptions[0].State = "disconnected"
 	w.overview.Alarms = []status.Alarm{{Alarm: "late", Subscription: "meetings", Since: time.Now()}, {Alarm: "spool-full", Replica: "zoomstream-0", Since: time.Now()}, {Alarm: "<b>", Replica: "zoomstream-0", Since: time.Now()}}
@@ -133,7 +134,7 @@ func TestFourFigures(t *testing.T) {
 	b.Clean()
 }
 
-// What is old is told as of then, and judges nothing.
+// TestFiguresThatAreOld: old figures are shown as of when they were heard, without a judgement.
 func TestFiguresThatAreOld(t *testing.T) {
 	t.Parallel()
 	w := settle(demo(1))
@@ -152,12 +153,12 @@ func TestFiguresThatAreOld(t *testing.T) {
 	}
 	w.change(func(w *world) { w.away = nil })
 	b.Until(`document.querySelector("#figures .figure").dataset.level === "ok"`)
-	s.stop() // then the page has no connection
+	s.stop() // the page has no connection from now on
 	b.Until(`document.querySelectorAll("#figures [data-level=none]").length === 4`)
 	b.Says("#figures", "when last heard: for 7 min")
 }
 
-// A replica that cannot ask the others claims nothing of them.
+// TestFiguresOfOneAlone: a replica that cannot ask the others makes no claims about them.
 func TestFiguresOfOneAlone(t *testing.T) {
 	t.Parallel()
 	b := chromium.Open(t, 1440, 900, false)
@@ -179,8 +180,8 @@ func TestFiguresOfOneAlone(t *testing.T) {
 	b.Clean()
 }
 
-// What waits for NATS is said where one looks first, in large letters, and not read aloud
-// again with each event.
+// TestKeptIsProminent: what waits for NATS is shown where people look first, in large letters. It
+// is not read aloud again with each event.
 func TestKeptIsProminent(t *testing.T) {
 	t.Parallel()
 	w := demo(1)

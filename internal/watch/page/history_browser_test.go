@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -15,7 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// importModel makes the page's model.js known to a test's expressions.
+// importModel makes the page's model.js available to a test's expressions.
 func importModel(b *browsertest.Browser) {
 	b.Run(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := chromedp.Evaluate[bool](`import("/assets/model.js").then(m => { window.model = m; return true; })`, chromedp.EvalAwaitPromise)(ctx, target)
@@ -23,13 +23,13 @@ func importModel(b *browsertest.Browser) {
 	}))
 }
 
-// Ten events come each second. Whoever leads, and whatever is not known in between,
-// the plot shows no other rate.
+// TestTheRateSurvivesAHandover: ten events come each second. Whoever leads, and whatever is unknown
+// in between, the plot shows no other rate.
 func TestTheRateSurvivesAHandover(t *testing.T) {
 	t.Parallel()
 	w := demo(2)
 	from := time.Now().UTC()
-	n := uint64(0) // polls, each five seconds after the one before
+	n := uint64(0) // polls, five seconds apart
 	source := w.source()
 	inner := source.Overview
 	source.Overview = func(ctx context.Context, history bool) (*status.Overview, error) {
@@ -41,7 +41,7 @@ func TestTheRateSurvivesAHandover(t *testing.T) {
 		if n >= 4 {
 			moved.Leader, moved.LeaderNonce, moved.Events = "zoomstream-1", "n-zoomstream-1", 5_000_000+50*n
 		}
-		if n == 8 || n == 9 { // it is silent
+		if n == 8 || n == 9 { // the leader is silent
 			moved.Answered, moved.Events, moved.Late = false, 0, status.Quantiles{}
 		}
 		if n < 5 {

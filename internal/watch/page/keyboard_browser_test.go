@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -18,14 +18,14 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// focused is what has the focus: its id, or its text.
+// focused is the id or the text of what has the focus.
 const focused = `((e) => e.id || e.getAttribute("aria-label") || e.innerText.trim().replace(/\s+/g, " "))(document.activeElement)`
 
 func behind(w *world) {
 	w.overview.Consumers = &status.Consumers{At: time.Now(), Durable: []status.Consumer{{Name: "billing", Pending: 4711, Sequence: 21, Oldest: 594_000, LosesIn: 10_800, LosesBy: status.LimitAge}}}
 }
 
-// TestByKeyboard does all that the page offers without a mouse.
+// TestByKeyboard does everything that the page offers without a mouse.
 func TestByKeyboard(t *testing.T) {
 	t.Parallel()
 	w := demo(5)
@@ -35,7 +35,7 @@ func TestByKeyboard(t *testing.T) {
 	b.See(serve(t, w, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length === 2`)
 
-	// Tab comes to each control, and it is seen where one is.
+	// Tab reaches each control, and the focus is visible.
 	var order []string
 	for range 80 {
 		b.Press(kb.Tab)
@@ -60,7 +60,7 @@ func TestByKeyboard(t *testing.T) {
 	to := func(selector string) {
 		browsertest.Eval[bool](b, fmt.Sprintf("document.querySelector(%q).focus() ?? true", selector))
 	}
-	// Enter and Space open and close a subscription, a part, an event.
+	// Enter and Space open and close a subscription, a section and an event.
 	for _, key := range []string{kb.Enter, " "} {
 		to("#lines tr:nth-child(3) .open")
 		b.Press(key)
@@ -76,7 +76,7 @@ func TestByKeyboard(t *testing.T) {
 		to("#events .open")
 		b.Press(key)
 		b.Until(`document.querySelector("#events .opened pre") !== null`)
-		for range 3 { // into it: its buttons, and its body, which one may have to scroll
+		for range 3 { // into the event: its buttons, and its body, which may need scrolling
 			b.Press(kb.Tab)
 		}
 		b.Until(focused + ` === "Body of the event"`)
@@ -90,7 +90,7 @@ func TestByKeyboard(t *testing.T) {
 	b.Press(" ")
 	b.Until(`document.querySelectorAll("#lines tbody tr").length < 5`)
 
-	// A slash leads to the search, but is a letter where one types.
+	// A slash leads to the search, but is a letter while one types.
 	b.Press("/")
 	b.Until(focused + ` === "search-what"`)
 	b.Press("meeting.ended/")
@@ -102,8 +102,8 @@ func TestByKeyboard(t *testing.T) {
 	b.Clean()
 }
 
-// TestNames: all that can be used has a name, also for who does not see it, and so have
-// pictures and tables; headings are in order.
+// TestNames: all controls, pictures and tables have names, also for people who do not see the page.
+// Headings are in order.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	w := demo(5)
@@ -148,8 +148,8 @@ func TestNames(t *testing.T) {
 	b.Clean()
 }
 
-// TestNothingIsReadAloudAgainAndAgain: while nothing happens, what a screen reader tells by
-// itself does not change; a change of the verdict does.
+// TestNothingIsReadAloudAgainAndAgain: while nothing happens, the texts that a screen reader
+// announces do not change. A change of the verdict does change them.
 func TestNothingIsReadAloudAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -177,7 +177,7 @@ func TestNothingIsReadAloudAgainAndAgain(t *testing.T) {
 		return true; })()`)
 	began := browsertest.Eval[string](b, `document.getElementById("verdict-more").textContent`)
 	b.Until(`document.getElementById("verdict-kept").textContent.match(/\d+ events/)[0] !== "` + "1 events" + `" && document.getElementById("verdict-more").textContent !== ` + browsertest.Quote(began))
-	time.Sleep(2500 * time.Millisecond) // two messages and more
+	time.Sleep(2500 * time.Millisecond) // two messages, and some more time
 	if told := browsertest.Eval[[]string](b, "told"); len(told) != 0 {
 		t.Errorf("%q is read aloud though nothing happens", told)
 	}

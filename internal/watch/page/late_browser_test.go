@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -16,7 +16,8 @@ func quantiles(p50, p99 float64) status.Quantiles {
 	return status.Quantiles{Count: 256, P50: p50, P99: p99}
 }
 
-// Zoom says to the second when it sent: what is in that second is nobody's fault.
+// TestTheFaultIsNotTheNetworksForASecond: Zoom states whole seconds for when it sent, so nobody is
+// blamed for less than a second.
 func TestTheFaultIsNotTheNetworksForASecond(t *testing.T) {
 	t.Parallel()
 	const below = "below 1 s"
@@ -77,7 +78,7 @@ func TestWhatQuantilesAreOf(t *testing.T) {
 	b.Clean()
 }
 
-// written are the texts that the lateness plot has written on its canvas last.
+// written has the texts that the lateness plot last wrote on its canvas.
 const written = `(() => {
 	const texts = window.texts = new Map(), fill = CanvasRenderingContext2D.prototype.fillText;
 	CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
@@ -110,7 +111,7 @@ func TestLabelsOfTheLatenessPlot(t *testing.T) {
 			s := &w.overview.Subscriptions[0].History[i]
 			s.P50, s.P99 = c.low, c.high
 		}
-		w.overview.Subscriptions[0].Late = quantiles(c.low, c.high) // of which the page makes points, if this takes long
+		w.overview.Subscriptions[0].Late = quantiles(c.low, c.high) // the page makes samples of it if this takes long
 		b.See(serve(t, w, "0").url)
 		b.Until(`document.querySelectorAll(".card canvas").length === 2`)
 		browsertest.Eval[bool](b, written)

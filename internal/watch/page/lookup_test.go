@@ -57,8 +57,8 @@ func TestLookups(t *testing.T) {
 	}
 }
 
-// TestOneSearchAtATime: the next one waits a little, and each ends with its request, or when
-// it takes too long.
+// TestOneSearchAtATime: while a search runs, the next one waits a little. Each ends with its
+// request, or when it takes too long.
 func TestOneSearchAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -105,7 +105,8 @@ func TestOneSearchAtATime(t *testing.T) {
 	})
 }
 
-// TestEventsReadAtOnce: each makes NATS read, and holds a body in memory.
+// TestEventsReadAtOnce: few events are read at once, since each makes NATS read and holds a body in
+// memory.
 func TestEventsReadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running atomic.Int32
@@ -129,7 +130,7 @@ func TestEventsReadAtOnce(t *testing.T) {
 		if got := ask(p, t.Context(), "/event/1"); got.Code != http.StatusTooManyRequests {
 			t.Errorf("%d %s", got.Code, got.Body)
 		}
-		synctest.Wait() // the fifth has waited as long
+		synctest.Wait() // the fifth has waited for as long
 		close(release)
 		asking.Wait()
 		served := 0
@@ -144,7 +145,7 @@ func TestEventsReadAtOnce(t *testing.T) {
 	})
 }
 
-// slowReader is somebody who does not read the answer.
+// slowReader is a client that does not read the response.
 type slowReader struct {
 	*httptest.ResponseRecorder
 	read chan struct{}
@@ -155,7 +156,7 @@ func (r slowReader) Write(b []byte) (int, error) {
 	return r.ResponseRecorder.Write(b)
 }
 
-// TestAnAnswerHoldsUpNoSearch, however slowly it is read.
+// TestAnAnswerHoldsUpNoSearch: a response that is read slowly does not hold up the next search.
 func TestAnAnswerHoldsUpNoSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := page.New(demo(1).source(), zerolog.Nop())

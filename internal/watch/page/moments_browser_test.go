@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -14,8 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
-// What happened to a leadership is told apart by shape, colour and word, in the strip, in
-// its legend and in the list.
+// TestKindsAreToldApart: what happened to a leadership can be told apart by shape, colour and word:
+// in the strip, in its legend and in the list.
 func TestKindsAreToldApart(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -34,7 +34,7 @@ func TestKindsAreToldApart(t *testing.T) {
 	for sign, word := range words {
 		look := browsertest.Eval[string](b, fmt.Sprintf(`(() => { const s = document.querySelector(".card .strip .sign.g-%s"), c = getComputedStyle(s); return s.getAttribute("d") + " " + c.fill + " " + c.stroke; })()`, sign))
 		for other, its := range looks {
-			if its == look || strings.Split(its, " rgb")[0] == strings.Split(look, " rgb")[0] && sign != "leader" && other != "leader" { // a handover, but hollow
+			if its == look || strings.Split(its, " rgb")[0] == strings.Split(look, " rgb")[0] && sign != "leader" && other != "leader" { // like a handover, but hollow
 				t.Errorf("%s looks like %s: %s", sign, other, look)
 			}
 		}
@@ -44,7 +44,7 @@ func TestKindsAreToldApart(t *testing.T) {
 		b.Says(fmt.Sprintf("#moments [data-kind=%s] b", sign), word)
 		b.Until(fmt.Sprintf(`document.querySelector("#moments [data-kind=%s] .sign.g-%s") !== null`, sign, sign))
 	}
-	// The words of what is about the leadership stand in the strip itself.
+	// The strip itself has the words for changes of the leadership.
 	b.Until(`["handover", "rebalance", "crash", "new leader", "renewal"].every((w) => [...document.querySelectorAll(".card .strip .s-text")].some((t) => t.textContent === w))`)
 	overlap := browsertest.Eval[bool](b, `(() => { const boxes = [...document.querySelectorAll(".card .strip .s-text:not([data-utc])")].map((t) => t.getBoundingClientRect()).sort((a, b) => a.left - b.left);
 		return boxes.some((box, i) => i && box.left < boxes[i - 1].right) || boxes.some((box) => box.right > document.querySelector(".card .strip").getBoundingClientRect().right); })()`)
@@ -54,7 +54,8 @@ func TestKindsAreToldApart(t *testing.T) {
 	b.Clean()
 }
 
-// A connection that follows a gap, or is a leader's first one, is no renewal.
+// TestAReconnectionIsNoRenewal: neither a connection after a gap nor a leader's first one is a
+// renewal.
 func TestAReconnectionIsNoRenewal(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -79,7 +80,8 @@ func TestAReconnectionIsNoRenewal(t *testing.T) {
 	b.Clean()
 }
 
-// One list has all that happened, of all subscriptions, newest first.
+// TestOneListOfWhatHappened: one list has everything that happened, of all subscriptions, newest
+// first.
 func TestOneListOfWhatHappened(t *testing.T) {
 	t.Parallel()
 	w := demo(3)
@@ -124,7 +126,8 @@ func TestOneListOfWhatHappened(t *testing.T) {
 	b.Clean()
 }
 
-// What somebody has opened stays open while the page goes on, and when a card comes again.
+// TestWhatIsOpenedStaysOpen: what a viewer has opened stays open while the page updates, and when a
+// card comes back.
 func TestWhatIsOpenedStaysOpen(t *testing.T) {
 	t.Parallel()
 	w := demo(5)
@@ -141,7 +144,7 @@ func TestWhatIsOpenedStaysOpen(t *testing.T) {
 	b.Says("#replicas", "v9")
 	const open = `document.querySelector(".card details").open && document.querySelector("details:has(#replicas)").open`
 	b.Until(open)
-	for range 2 { // it is closed and opened again
+	for range 2 { // closes it, and opens it again
 		browsertest.Eval[bool](b, `document.querySelector("#lines .open").click() ?? true`)
 	}
 	b.Until(open)

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
-// open clicks on the n-th event.
+// open clicks on the n-th event, counted from 0.
 func open(b *browsertest.Browser, n int) {
 	browsertest.Eval[bool](b, fmt.Sprintf(`document.querySelectorAll("#events .open")[%d].click() ?? true`, n))
 }
@@ -37,7 +37,7 @@ func TestAnEventCanBeOpened(t *testing.T) {
 			t.Error("a screen reader does not learn what is open")
 		}
 		fits(t, b)
-		// It stays while events come, and when it is one of the latest no more.
+		// It stays while events come, even when it is no longer among the latest.
 		w.change(func(w *world) {
 			for i := range 30 {
 				w.events = append([]page.Event{{Seq: uint64(200_000 + i), Event: "user.created", Subscription: "meetings", At: time.Now(), ID: fmt.Sprint("new", i)}}, w.events...)
@@ -52,7 +52,7 @@ func TestAnEventCanBeOpened(t *testing.T) {
 	}
 }
 
-// In a stream made anew a sequence number is another event's.
+// TestAStreamMadeAnew: in a new stream, a sequence number belongs to another event.
 func TestAStreamMadeAnew(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -67,7 +67,7 @@ func TestAStreamMadeAnew(t *testing.T) {
 	b.Clean()
 }
 
-// What a body and its headers say stays text, however long it is, and whole.
+// TestAHostileBodyStaysText: bodies and headers are shown as text and in full, up to a bound.
 func TestAHostileBodyStaysText(t *testing.T) {
 	t.Parallel()
 	script := `<img src=x onerror="window.hit=1"></script><script>window.hit=1</script>`
@@ -94,7 +94,7 @@ func TestAHostileBodyStaysText(t *testing.T) {
 	b.Clean()
 }
 
-// Who may not see a body is told why, and what shows it. So is who may not search.
+// TestRefusedLookups: who may not see a body, or search, is told why, and which command does it.
 func TestRefusedLookups(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -159,7 +159,7 @@ func TestSearching(t *testing.T) {
 	b.Says("#search-said", "Searching …")
 	search(b, "meeting.ended")
 	select {
-	case <-ended: // one search at a time: the next one ends it, also in the server
+	case <-ended: // one search at a time: the next one ends it, in the server too
 	case <-time.After(5 * time.Second):
 		t.Error("a search goes on after the next one has begun")
 	}
@@ -168,8 +168,8 @@ func TestSearching(t *testing.T) {
 	b.Until(`document.querySelectorAll("#events tbody tr").length === 4`)
 	b.Says("#events tbody tr", "meeting.ended by Zoom-Event")
 	open(b, 0)
-	b.Says("#events .opened pre", "account_id") // they can be opened, too
-	// New events do not push the found ones away.
+	b.Says("#events .opened pre", "account_id") // found events can be opened, too
+	// New events do not push found ones away.
 	w.change(func(w *world) {
 		w.events = append([]page.Event{{Seq: 200_000, Event: "brand-new", Subscription: "meetings", At: time.Now(), ID: "id"}}, w.events...)
 		w.overview.Subscriptions[0].InFlight = 4711
@@ -205,7 +205,7 @@ func TestCopying(t *testing.T) {
 		browsertest.Eval[bool](b, fmt.Sprintf(`document.querySelectorAll("#events .opened button")[%d].focus() ?? true`, button))
 		b.Press("\r")
 		b.Until(fmt.Sprintf(`document.querySelectorAll("#events .opened button")[%d].textContent === "Copied" && document.activeElement === document.querySelectorAll("#events .opened button")[%d]`, button, button))
-		// Where it can be pasted whole.
+		// A place to paste all of it.
 		browsertest.Eval[bool](b, `(() => { const field = document.createElement("textarea"); field.id = "pasted"; document.body.append(field); field.focus(); return true; })()`)
 		b.Paste()
 		b.Until(`document.getElementById("pasted").value !== ""`)

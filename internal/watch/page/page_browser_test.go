@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -91,7 +91,8 @@ func TestUpdatesLive(t *testing.T) {
 	b.Clean()
 }
 
-// The plots go on: by the server's latest samples, or else by the counters.
+// TestPlotsGoOn: the plots continue with the server's latest samples or, without any, with the
+// counters.
 func TestPlotsGoOn(t *testing.T) {
 	t.Parallel()
 	w := demo(2)
@@ -117,7 +118,7 @@ func TestPlotsGoOn(t *testing.T) {
 func TestShowsHandover(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
-	w.moments = nil // the page sees it by itself
+	w.moments = nil // the page notices it by itself
 	b := chromium.Open(t, 1280, 900, false)
 	b.See(serve(t, w, "0").url)
 	b.Says(".card .facts", "zoomstream-0, for")
@@ -129,7 +130,7 @@ func TestShowsHandover(t *testing.T) {
 		l.Since, l.StateSince = time.Now(), time.Now()
 	})
 	b.Says(".card .facts", "zoomstream-1, for")
-	b.Says("#moments", "new leader: zoomstream-0 → zoomstream-1") // how is not told yet
+	b.Says("#moments", "new leader: zoomstream-0 → zoomstream-1") // the reason is not known yet
 	b.Until(marks + " === " + string(rune('0'+before+1)))
 	b.Says(".card .strip", "new leader: zoomstream-0 → zoomstream-1")
 	b.Clean()
@@ -177,7 +178,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	}
 }
 
-// fits fails if the page is wider than its window.
+// fits fails the test if the page is wider than its window.
 func fits(t testing.TB, b *browsertest.Browser) {
 	t.Helper()
 	wide, window := browsertest.Eval[int](b, "document.documentElement.scrollWidth"), browsertest.Eval[int](b, "window.innerWidth")
@@ -209,7 +210,7 @@ func TestManySubscriptions(t *testing.T) {
 	b.See(serve(t, w, "0").url)
 	b.Until(`document.querySelectorAll("#lines tbody tr").length === 500 && document.querySelectorAll(".card").length === 1`)
 	first := w.overview.Subscriptions[321].Subscription.Subscription
-	b.Says("#lines tbody tr", first) // trouble comes first, and is opened
+	b.Says("#lines tbody tr", first) // trouble comes first, and is open
 	b.Says(".card h3", first)
 	browsertest.Eval[bool](b, `document.querySelectorAll("#lines .open")[7].click() ?? true`)
 	b.Until(`document.querySelectorAll(".card").length === 2`)
@@ -253,7 +254,7 @@ func TestSwitchesTo24Hours(t *testing.T) {
 
 func TestContrastInLightAndDark(t *testing.T) {
 	t.Parallel()
-	// The contrast of each text with what is behind it, by WCAG 2: 4.5 is its AA.
+	// The contrast of each text with its background, by WCAG 2: AA requires 4.5.
 	const worst = `(() => {
 		const parse = (c) => { const p = c.match(/[\d.]+/g).map(Number); return { rgb: p.slice(0, 3), a: p[3] ?? 1 }; };
 		const luminance = (rgb) => rgb.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
@@ -301,7 +302,7 @@ func TestPlotsFollowTheColourScheme(t *testing.T) {
 	b.Until(drawn("11,92,173"))
 	b.Run(browsertest.Colours("dark"))
 	b.Until(drawn("108,178,255"))
-	// Nothing but a warning of this reading may have come up.
+	// Only a warning about this reading is allowed.
 	for _, wrong := range b.Wrongs() {
 		if !strings.Contains(wrong, "getImageData") {
 			t.Error("in the browser:", wrong)
@@ -329,7 +330,7 @@ func TestAwayAndBack(t *testing.T) {
 	first.stop()
 	b.Says("#verdict-text", "No answer")
 	b.Until(`document.body.classList.contains("stale") && !document.getElementById("banner").hidden`)
-	b.Until(`[".figures", ".card", "#moments", "#events"].every((s) => +getComputedStyle(document.querySelector(s).closest("section, .figures")).opacity < 0.7)`) // what is old looks so
+	b.Until(`[".figures", ".card", "#moments", "#events"].every((s) => +getComputedStyle(document.querySelector(s).closest("section, .figures")).opacity < 0.7)`) // what is old is faded
 	b.Says("#banner", "old")
 	b.Says(".card", "meetings")
 	w.change(func(w *world) { w.overview.Subscriptions[0].InFlight = 23 })
@@ -337,7 +338,7 @@ func TestAwayAndBack(t *testing.T) {
 	b.Says("#verdict-text", "Connected")
 	b.Until(`!document.body.classList.contains("stale") && document.getElementById("banner").hidden`)
 	b.Says(".card .facts", "23")
-	// That the server was away is the browser's to log.
+	// The browser may log that the server was away.
 	for _, wrong := range b.Wrongs() {
 		if !strings.Contains(wrong, "ERR_CONNECTION_REFUSED") && !strings.Contains(wrong, "ERR_INCOMPLETE_CHUNKED_ENCODING") {
 			t.Error("in the browser:", wrong)
@@ -354,7 +355,7 @@ func TestConnectsAgainAfterARefusal(t *testing.T) {
 		defer watch(t, s.url).Body.Close()
 	}
 	b.Run(chromedp.Navigate(s.url))
-	b.Says("#verdict-text", "No answer") // 503: an EventSource gives up for good
+	b.Says("#verdict-text", "No answer") // 503: an EventSource does not retry
 	s.stop()
 	serve(t, w, s.port)
 	from := time.Now()

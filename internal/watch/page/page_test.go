@@ -20,7 +20,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// message is what a viewer gets.
+// message is what a viewer receives.
 type message struct {
 	At       time.Time        `json:"at"`
 	Full     bool             `json:"full"`
@@ -49,7 +49,7 @@ func watch(t testing.TB, url string) *http.Response {
 	return response
 }
 
-// next reads a message, and checks how it is framed.
+// next reads a message, and checks its framing.
 func next(t testing.TB, r *bufio.Reader) (m message) {
 	t.Helper()
 	for {
@@ -133,7 +133,8 @@ func TestMethodsAndPaths(t *testing.T) {
 	}
 }
 
-// No file may ask for something of another host, or need what the policy forbids.
+// TestFilesKeepToThePolicy: no file loads anything from another host, or needs what the policy
+// forbids.
 func TestFilesKeepToThePolicy(t *testing.T) {
 	files, err := filepath.Glob("assets/*")
 	if err != nil || len(files) < 10 {
@@ -190,7 +191,7 @@ func TestMessages(t *testing.T) {
 	if m.Overview != nil || len(m.Errors) != 1 || m.Errors[0] != "the replicas cannot be asked: "+errAway.Error() {
 		t.Errorf("without NATS: %+v", m)
 	}
-	// Who comes now gets what was known, and its history once NATS is back.
+	// A viewer that comes now gets what was known, and the history once NATS is back.
 	late := watch(t, response.Request.URL.Scheme+"://"+response.Request.URL.Host+"/")
 	defer late.Body.Close()
 	l := bufio.NewReader(late.Body)
@@ -225,7 +226,7 @@ func TestPartialAnswersAreShownBesideTheirError(t *testing.T) {
 	}
 }
 
-// What comes of NaN, which JSON does not have, is an error and not a panic.
+// TestWhatJSONCannotHold: a NaN, which JSON does not have, causes an error and no panic.
 func TestWhatJSONCannotHold(t *testing.T) {
 	w := demo(1)
 	nan := 0.0
@@ -252,7 +253,7 @@ func TestLongTextsAreCut(t *testing.T) {
 	}
 }
 
-// one is the first message of a source.
+// one returns the first message of a source.
 func one(t *testing.T, source page.Source) message {
 	t.Helper()
 	p := page.New(source, zerolog.Nop())

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -14,8 +14,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// While NATS takes nothing, the page says what that means, and shows no figure as if it
-// were of now.
+// TestNothingIsStored: while NATS takes nothing, the page says what that means for the events, and
+// shows no old figure as if it were current.
 func TestNothingIsStored(t *testing.T) {
 	t.Parallel()
 	const kept = "nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB"
@@ -39,7 +39,7 @@ func TestNothingIsStored(t *testing.T) {
 	lacks(t, b, "main", "nothing is lost")
 	b.Until(`document.querySelector(".card .mark").textContent === "✓" && document.querySelector("#verdict-kept").hidden`)
 
-	// Its stream takes nothing; the replica can still be asked.
+	// The stream takes nothing, but the replica can be asked.
 	w.change(func(w *world) {
 		p := &w.overview.Replicas[0].Outbox
 		p.Trouble, p.Kept, p.Spooled = "no stream takes the subject", kept, 8
@@ -70,7 +70,8 @@ func TestNothingIsStored(t *testing.T) {
 	b.Clean()
 }
 
-// One that has NATS and waits for JetStream does not say that NATS is away.
+// TestWaitingForJetStream: a replica that has NATS and waits for JetStream does not claim that NATS
+// is away.
 func TestWaitingForJetStream(t *testing.T) {
 	t.Parallel()
 	w := demo(1)

@@ -63,7 +63,7 @@ func TestASlowViewerSkipsMessages(t *testing.T) {
 		wg.Go(func() { p.Run(ctx) })
 		wg.Go(func() { p.ServeHTTP(slow, httptest.NewRequestWithContext(ctx, "GET", "/events", nil)) })
 		wg.Go(func() { p.ServeHTTP(quick, httptest.NewRequestWithContext(ctx, "GET", "/events", nil)) })
-		quick.take(21) // while the slow one takes nothing, not even what comes before the first message
+		quick.take(21) // meanwhile the slow one takes nothing, not even what comes before the first message
 		slow.take(4)
 		if n := len(slow.messages()); n > 4 {
 			t.Errorf("the slow one has got %d messages", n)
@@ -80,11 +80,11 @@ func TestASlowViewerSkipsMessages(t *testing.T) {
 		cancel()
 		slow.free()
 		quick.free()
-		wg.Wait() // the bubble sees that nothing is left
+		wg.Wait() // the bubble checks that nothing is left
 	})
 }
 
-// taker is a response whose reader decides when it takes something.
+// taker is a response whose reader decides when to take something.
 type taker struct {
 	*httptest.ResponseRecorder
 	wrote chan struct{}
@@ -179,9 +179,10 @@ func TestAHangingSourceIsLeftBehindAndHeartbeatsGoOn(t *testing.T) {
 	})
 }
 
-// A viewer that has stopped reading is dropped, and one that reads slowly is not.
+// TestAViewerThatTakesNothingIsDropped: a viewer that has stopped reading is dropped; one that
+// reads slowly is not.
 func TestAViewerThatTakesNothingIsDropped(t *testing.T) {
-	w := demo(40) // a first message of a megabyte
+	w := demo(40) // the first message has a megabyte
 	synctest.Test(t, func(t *testing.T) {
 		p := page.New(w.source(), zerolog.Nop())
 		ctx, cancel := context.WithCancel(t.Context())
@@ -193,7 +194,7 @@ func TestAViewerThatTakesNothingIsDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		read := make([]byte, 20<<10) // a second: a piece takes less than the time-out
+		read := make([]byte, 20<<10) // per second: each write stays within its time-out
 		for range 50 {
 			time.Sleep(time.Second)
 			if _, err := io.ReadFull(response.Body, read); err != nil {

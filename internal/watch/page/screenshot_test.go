@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -25,7 +25,7 @@ var (
 	screenshotScene = flag.String("screenshot-scene", "", "trouble, away (NATS), event (opened), search, young, kinds, frozen (a leader), unused (a subscription), behind (consumers), alone (a standby without NATS), or spooling (a leader without NATS)")
 )
 
-// TestScreenshot writes a picture of the page, if asked to.
+// TestScreenshot writes a picture of the page to the file of the flag -screenshot.
 func TestScreenshot(t *testing.T) {
 	w := demo(*screenshotLines)
 	source := w.source()
@@ -72,7 +72,7 @@ func TestScreenshot(t *testing.T) {
 		b.Says("#events pre", "account_id")
 		browsertest.Eval[bool](b, `document.querySelector("details.fold").open = true`)
 	}
-	time.Sleep(500 * time.Millisecond) // bars grow for a moment
+	time.Sleep(500 * time.Millisecond) // the bars grow for a moment
 	take := chromedp.CaptureScreenshot()
 	if *screenshotTall == 0 {
 		take = chromedp.FullScreenshot(100)

@@ -14,7 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
-// server serves a world's page on a port of 127.0.0.1, 0 for any, until stopped.
+// server serves a world's page on a port of 127.0.0.1 until stopped; 0 is any.
 type server struct {
 	url  string
 	port string
@@ -31,12 +31,12 @@ func serveSource(t testing.TB, source page.Source, port string) *server {
 	return serveHandler(t, source, port, func(p http.Handler) http.Handler { return p })
 }
 
-// serveHandler serves a page behind what is put before it.
+// serveHandler serves a page behind the handler that before returns.
 func serveHandler(t testing.TB, source page.Source, port string, before func(http.Handler) http.Handler) *server {
 	t.Helper()
 	var listener net.Listener
 	var err error
-	for range 50 { // a port that was just left may be in use for a moment
+	for range 50 { // a port that was just released may be in use for a moment
 		if listener, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			break
 		}

@@ -1,6 +1,6 @@
 //go:build !race
 
-// The browser is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow the browser down: it is no Go program.
 
 package page_test
 
@@ -17,7 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// freeze has a replica be silent: of what it leads only the buckets tell.
+// freeze has a replica fall silent: only the buckets know about what it leads.
 func freeze(w *world, replica int) {
 	m := &w.overview.Replicas[replica]
 	m.Answered, m.Heard, m.Phase, m.Outbox = false, time.Now().Add(-8*time.Second), "", status.Outbox{}
@@ -34,14 +34,14 @@ func freeze(w *world, replica int) {
 	}
 }
 
-// unused is a subscription that nobody is set up for.
+// unused returns a subscription that no replica is set up for.
 func unused(name string) status.Line {
 	return status.Line{Unused: true, Subscription: status.Subscription{
 		Subscription: name, State: "disconnected", StateSince: time.Now().Add(-time.Hour), LastEvent: time.Now().Add(-73 * time.Hour),
 	}}
 }
 
-// alone is a source that is cut off from NATS, with what one replica knows by itself.
+// alone returns a source that is cut off from NATS, with only what one replica knows.
 func alone(w *world, replica int) page.Source {
 	name := w.overview.Replicas[replica].Replica
 	w.change(func(w *world) {
@@ -70,7 +70,7 @@ func alone(w *world, replica int) page.Source {
 	return source
 }
 
-// unfold opens what is folded away: what is there is not seen, and not in its Text.
+// unfold opens what is folded away. Folded text is not visible, and not in Text.
 func unfold(b *browsertest.Browser) {
 	browsertest.Eval[bool](b, `document.querySelectorAll("main details").forEach((d) => { d.open = true; }) ?? true`)
 }
@@ -103,7 +103,7 @@ func TestASilentLeaderIsNotConnected(t *testing.T) {
 			b.Says(".card[data-level=bad]", text)
 		}
 		lacks(t, b, ".card[data-level=bad]", "connected for", "0/s", "No event in the last five minutes", "none known")
-		// Nobody knows of a connection since the last sign of life, two minutes ago.
+		// Nothing is known of the connection since the last sign of life, two minutes ago.
 		if share := browsertest.Eval[float64](b, `(() => { const s = document.querySelector(".card[data-level=bad] .strip"), u = [...s.querySelectorAll(".s-up")].at(-1);
 			return (+u.getAttribute("x") + +u.getAttribute("width")) / s.viewBox.baseVal.width; })()`); share > 0.9 || share < 0.8 {
 			t.Errorf("the band of the connection ends at %.2f of the strip", share)
@@ -118,7 +118,8 @@ func TestASilentLeaderIsNotConnected(t *testing.T) {
 	b.Clean()
 }
 
-// One that has just taken the lease is no silent leader, nor connected yet.
+// TestALeaderThatIsAboutToConnect: a replica that has just taken the lease is neither a silent
+// leader nor connected yet.
 func TestALeaderThatIsAboutToConnect(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -149,7 +150,8 @@ func TestUnusedSubscriptionsAreNoTrouble(t *testing.T) {
 	b.Clean()
 }
 
-// Without NATS a replica knows of its own subscriptions alone.
+// TestWithoutNATSAReplicaKnowsItsOwnOnly: without NATS, a replica knows only about its own
+// subscriptions.
 func TestWithoutNATSAReplicaKnowsItsOwnOnly(t *testing.T) {
 	t.Parallel()
 	b := chromium.Open(t, 1280, 900, false)
@@ -185,7 +187,7 @@ func TestWithoutNATSAReplicaKnowsItsOwnOnly(t *testing.T) {
 	b.Clean()
 }
 
-// What was read before stays, with its age.
+// TestOldEventsAreShownAsOld: what was read before stays visible, with its age.
 func TestOldEventsAreShownAsOld(t *testing.T) {
 	t.Parallel()
 	w := demo(1)
@@ -207,7 +209,7 @@ func TestOldEventsAreShownAsOld(t *testing.T) {
 	b.Says("#verdict-more", "when last heard: 1 of 1 subscription connected")
 	b.Says("#moments-note", "What happened since ")
 
-	// A viewer that comes only now is told the same.
+	// A viewer that comes only now sees the same.
 	later := chromium.Open(t, 1280, 900, false)
 	later.See(s.url)
 	later.Says("#events.old p", " old; what came since is not known: stream ZOOM does not answer")

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAnswerIsBounded: no text of an answer stays as long as whoever forged it wants, and no list has members without a
-// name, whatever is added to it.
+// TestAnswerIsBounded: in what is read of a forged answer, all texts are cut and list members
+// without a name are dropped. New fields are covered, too.
 func TestAnswerIsBounded(t *testing.T) {
 	huge := strings.Repeat("x", 10_000)
 	forged := &Replica{}
@@ -32,7 +32,7 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 }
 
-// texts calls f with all texts of a value; lists and pointers that are empty get one element first.
+// texts calls f for each text in a value. Empty lists and pointers get one element first.
 func texts(v reflect.Value, f func(reflect.Value)) {
 	switch v.Kind() {
 	case reflect.String:

@@ -29,7 +29,7 @@ func wantNote(t *testing.T, o *Overview, text string) {
 	}
 }
 
-// All answer: nobody is waited for, and the leader's own knowledge counts.
+// TestAllAnswer: if all replicas answer, Ask does not wait, and the leader's own knowledge counts.
 func TestAllAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -59,7 +59,7 @@ func TestAllAnswer(t *testing.T) {
 	}
 }
 
-// A dead leader: only the buckets tell of it.
+// TestDeadLeader: only the buckets know about a dead leader.
 func TestDeadLeader(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -86,14 +86,15 @@ func TestDeadLeader(t *testing.T) {
 	}
 }
 
-// A new leader that has read nothing yet: what the term before has left is the bucket's to tell.
+// TestAdoptingLeader: until a new leader has read what the previous term left, the bucket's
+// knowledge of that counts.
 func TestAdoptingLeader(t *testing.T) {
 	lastFrame := time.Now().Add(-2 * time.Hour).Round(time.Millisecond)
 	for name, c := range map[string]struct {
-		before  string // the state
-		answers bool   // the leader of the term before
+		before  string // the state in the bucket
+		answers bool   // whether the leader of the previous term answers
 		own     Subscription
-		since   time.Duration // after lastFrame; -1: since it leads
+		since   time.Duration // after lastFrame; -1: since it began to lead
 		gap     bool
 	}{
 		"not connected before":    {before: "disconnected", own: Subscription{State: "disconnected", Adopting: true}, since: -time.Minute, gap: true},
@@ -125,7 +126,7 @@ func TestAdoptingLeader(t *testing.T) {
 	}
 }
 
-// Nobody answers: all is from the buckets, and that is not waited for.
+// TestOnlyBuckets: if no replica answers everything comes from the buckets, without a wait.
 func TestOnlyBuckets(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -153,7 +154,7 @@ func TestOnlyBuckets(t *testing.T) {
 	}
 }
 
-// A standby that others hear and that does not answer is waited for and shown.
+// TestSilentStandby: a standby that others hear, but that does not answer, is waited for and shown.
 func TestSilentStandby(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -172,8 +173,8 @@ func TestSilentStandby(t *testing.T) {
 	}
 }
 
-// A replica that vanished is shown as gone by whoever remembers it, and nobody waits
-// for it: not one that was started again, nor twice, nor one that somebody hears.
+// TestGone: a vanished replica is shown as gone if another one remembers it: once, and only if it
+// was not started again and nobody hears it. Ask does not wait for it.
 func TestGone(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -211,7 +212,8 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// Those that leave, were heard long ago or run again under their name are not.
+// TestNotWaitedFor: Ask does not wait for replicas that leave, were heard long ago, or run again
+// under the same name.
 func TestNotWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -233,8 +235,8 @@ func TestNotWaitedFor(t *testing.T) {
 	}
 }
 
-// Two claim to lead: the holder of the lease counts; if the lease has moved on
-// since, or is gone, the newest epoch.
+// TestTwoClaims: if two replicas claim to lead, the lease's holder counts. If the lease has moved
+// on since or is gone, the newest epoch counts.
 func TestTwoClaims(t *testing.T) {
 	for _, c := range []struct {
 		name, holder   string
@@ -257,7 +259,7 @@ func TestTwoClaims(t *testing.T) {
 			w.serve(w.connect(), hears(made("a", leads("sub-1", "a", 5)), "b"))
 			w.serve(w.connect(), hears(made("b", leads("sub-1", "b", 7)), "a"))
 			patience := 30 * time.Second
-			if c.holder == "c" { // which never answers
+			if c.holder == "c" { // c never answers
 				patience = 2 * time.Second
 			}
 			o, _ := w.ask(w.connect(), AskOptions{Wait: patience})
@@ -270,7 +272,7 @@ func TestTwoClaims(t *testing.T) {
 	}
 }
 
-// One that stops, or whose credentials Zoom refuses, would not take over.
+// TestWhoIsNoStandby: a replica that is stopping, or whose credentials Zoom refuses, is no standby.
 func TestWhoIsNoStandby(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -286,7 +288,7 @@ func TestWhoIsNoStandby(t *testing.T) {
 	}
 }
 
-// Without JetStream the replicas' answers are all there is.
+// TestNoJetStream: without JetStream, the overview has only the replicas' answers.
 func TestNoJetStream(t *testing.T) {
 	w := &world{t: t, srv: natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})}
 	nc := w.connect()
@@ -335,7 +337,7 @@ func TestAskEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What is no answer is told of and does no harm.
+// TestStrangeAnswers: invalid answers are noted, and do no harm.
 func TestStrangeAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -355,7 +357,8 @@ func TestStrangeAnswers(t *testing.T) {
 	wantNote(t, o, "a replica could not answer: ill")
 }
 
-// Whoever may subscribe there can answer whatever they like.
+// TestForgedAnswers: anybody who may subscribe to the subject can forge answers. They are checked
+// and bounded, and true ones are not lost.
 func TestForgedAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -365,7 +368,7 @@ func TestForgedAnswers(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	w.put(bucket+"-state", "state.sub-1", map[string]any{"state": "connected", "replica": "a", "nonce": "a", "since": time.Now(), "end": long, "raised": []string{long}})
 	w.put(bucket+"-state", "state.sub-2", map[string]any{"state": "connected", "replica": long, "nonce": "a", "since": time.Now()})
-	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", w.lease("sub-1", "a", 0))), "silent")) // which is waited for
+	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", w.lease("sub-1", "a", 0))), "silent")) // Ask waits for it
 
 	many := func(one string, n int) string { return "[" + strings.TrimSuffix(strings.Repeat(one+",", n), ",") + "]" }
 	texts := []string{
@@ -382,7 +385,7 @@ func TestForgedAnswers(t *testing.T) {
 	}
 	stranger := w.connect()
 	_, err := stranger.Subscribe(statusSubject(bucket), func(m *nats.Msg) {
-		time.AfterFunc(20*time.Millisecond, func() { // behind those that are true
+		time.AfterFunc(20*time.Millisecond, func() { // after the true ones
 			for _, text := range texts {
 				m.Respond([]byte(text)) //nolint:errcheck // who asked may have gone
 			}
@@ -401,8 +404,8 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
-// An answer that is taken before its handler has returned counts as pending still, and
-// must not be waited for: nothing else comes.
+// TestAnswerIsTakenBeforeItsHandlerReturns: an answer that is taken before its handler has returned
+// still counts as pending. Ask must not wait for it, since nothing else comes.
 func TestAnswerIsTakenBeforeItsHandlerReturns(t *testing.T) {
 	w := newWorld(t)
 	nc := w.connect()

@@ -42,7 +42,7 @@ func TestConsumersTable(t *testing.T) {
 	}
 }
 
-// TestConsumersMerged: the latest report counts, and why there is none is noted.
+// TestConsumersMerged: the latest report counts. If it is missing something, a note says why.
 func TestConsumersMerged(t *testing.T) {
 	old, latest := made("a"), made("b")
 	old.Consumers, latest.Consumers = lagging(), &Consumers{At: noon.Add(time.Second), Trouble: (&DeniedError{"$JS.API.CONSUMER.LIST.ZOOM"}).Error()}
@@ -52,7 +52,7 @@ func TestConsumersMerged(t *testing.T) {
 	}
 }
 
-// TestConsumersShortened: where an answer is too large, those with trouble stay longest.
+// TestConsumersShortened: if an answer is too large, consumers with trouble are dropped last.
 func TestConsumersShortened(t *testing.T) {
 	r := made("a")
 	r.Consumers = lagging()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// samplesOf are samples of these rates, one every five seconds.
+// samplesOf returns samples with these rates, five seconds apart.
 func samplesOf(first time.Time, rates ...float64) (all []Sample) {
 	for n, r := range rates {
 		all = append(all, Sample{At: first.Add(time.Duration(n) * 5 * time.Second), Rate: r})
@@ -42,8 +42,8 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestHistoryAfterHandover has no saw: neither replica's zeros are beside the
-// other's events.
+// TestHistoryAfterHandover: the joined history has no sawtooth: one replica's zeros do not
+// alternate with the other's events.
 func TestHistoryAfterHandover(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -84,12 +84,12 @@ func TestNatural(t *testing.T) {
 	}
 }
 
-// TestRateAcrossLeaders is that of the subscription, whoever led in the last minute
-// and whether it can still tell.
+// TestRateAcrossLeaders: the rate is that of the subscription, whoever led in the last minute and
+// whether that replica still answers or not.
 func TestRateAcrossLeaders(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		leads           time.Duration // the new leader
+		leads           time.Duration // how long the new leader has led
 		rate, before    float64
 		want            float64
 		nobodyAnswering bool

@@ -9,7 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/colour"
 )
 
-// crowded is an overview with everything, and with names as long as pods have them.
+// crowded is an overview with everything, and with names as long as those of pods.
 func crowded() *Overview {
 	o := ill()
 	const pod = "zoomstream-connector-7d9f8b6c5d-"
@@ -47,7 +47,7 @@ func render(t *testing.T, o *Overview, look Look) string {
 	return b.String()
 }
 
-// In a window no line is wider than it, whatever there is to show, and no sentence is cut.
+// TestTableInWindow: whatever is shown, no line is wider than the window, and no sentence is cut.
 func TestTableInWindow(t *testing.T) {
 	const sentence = "what is wrong in so many words"
 	for name, o := range map[string]*Overview{"ill": ill(), "crowded": crowded(), "empty": {At: noon, Bucket: "zoomstream"}} {
@@ -65,8 +65,8 @@ func TestTableInWindow(t *testing.T) {
 	}
 }
 
-// A usual window has the names and the states of the replicas, and says what the marks mean
-// that there are.
+// TestTableInUsualWindow: a usual window has room for the replicas' names and states, and an
+// explanation of each mark that occurs.
 func TestTableInUsualWindow(t *testing.T) {
 	const want = `
 SUBSCRIPTION  LEADER        STATE         EVENTS/S  LATE P50/P99  LAST GAP
@@ -96,7 +96,7 @@ no room for IN FLIGHT, SPOOL, ALARMS, SINCE, HOST, VERSION: see --json, or a
 	}
 }
 
-// Colours change nothing but the colour, and are only where they are wanted.
+// TestTablePainted: colours change nothing else, and are there only if wanted.
 func TestTablePainted(t *testing.T) {
 	painted := []byte(render(t, crowded(), Look{Width: 80, Paint: true}))
 	var text strings.Builder

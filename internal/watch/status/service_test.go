@@ -21,7 +21,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// all returns the answers to a request that go on until none comes for a while.
+// all sends a request, and returns the answers until none has come for 300 ms.
 func all(t *testing.T, nc *nats.Conn, subject, body string) (answers []*nats.Msg) {
 	t.Helper()
 	sub, err := nc.SubscribeSync(nc.NewInbox())
@@ -37,7 +37,7 @@ func all(t *testing.T, nc *nats.Conn, subject, body string) (answers []*nats.Msg
 	}
 }
 
-// The tools for micro services find each replica.
+// TestMicro: tools for NATS micro services find each replica.
 func TestMicro(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"a", "b", "c"} {
@@ -114,8 +114,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A replica that cannot say anything yet says so; one whose answer cannot be
-// encoded says that, and lives.
+// TestPoorAnswers: a replica that has nothing to report yet says so. If an answer cannot be
+// encoded, the replica says that, and goes on.
 func TestPoorAnswers(t *testing.T) {
 	w := newWorld(t)
 	var next atomic.Pointer[Replica]
@@ -127,7 +127,7 @@ func TestPoorAnswers(t *testing.T) {
 	})
 	must(t, err)
 	defer stop()
-	must(t, own.Flush()) // the server knows who answers
+	must(t, own.Flush()) // the server knows the subscriptions by now
 	nc := w.connect()
 	msg, err := nc.Request(statusSubject(bucket), nil, 5*time.Second)
 	must(t, err)
@@ -145,8 +145,8 @@ func TestPoorAnswers(t *testing.T) {
 	}
 }
 
-// The connection's own handlers are told of everything as before, and are back in
-// their place afterwards.
+// TestHandlersOfTheConnection: the connection's own handlers are still called while the service
+// runs, and are back in place after its stop.
 func TestHandlersOfTheConnection(t *testing.T) {
 	w := newWorld(t)
 	var heard errorsOf
@@ -166,11 +166,11 @@ func TestHandlersOfTheConnection(t *testing.T) {
 		t.Error("while it serves, the connection's error handler is not told once")
 	}
 	stop()
-	stop() // once more does no harm
+	stop() // a second stop does no harm
 	if place() != own {
 		t.Error("after the stop, the connection's handlers are not its own")
 	}
-	if err := nc.Flush(); err != nil { // the server knows of it by then
+	if err := nc.Flush(); err != nil { // by now the server knows of the stop
 		t.Fatal(err)
 	}
 	if answers := all(t, w.connect(), "$SRV.PING.zoomstream", ""); len(answers) != 0 {
@@ -187,8 +187,8 @@ func TestHandlersOfTheConnection(t *testing.T) {
 	again()
 }
 
-// With the options that natsconn connects with, our own Close calls no handler:
-// the service must be stopped all the same, and is.
+// TestStopAfterClose: with natsconn's options, our own Close calls no handler. Stopping the service
+// still works.
 func TestStopAfterClose(t *testing.T) {
 	w := newWorld(t)
 	nc := w.connect(nats.NoCallbacksAfterClientClose())
@@ -197,7 +197,7 @@ func TestStopAfterClose(t *testing.T) {
 	stop()
 }
 
-// After stop has returned, nothing is asked of the replica any more.
+// TestStopWaits: after stop has returned, the replica is not asked any more.
 func TestStopWaits(t *testing.T) {
 	w := newWorld(t)
 	var gone atomic.Bool
@@ -226,7 +226,7 @@ func TestStopWaits(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 }
 
-// A restart of the NATS server changes nothing.
+// TestReconnect: replicas still answer after a restart of the NATS server.
 func TestReconnect(t *testing.T) {
 	dir := t.TempDir()
 	w := &world{t: t, srv: natstest.Run(t, dir, -1)}
@@ -244,7 +244,7 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// The users of nats.conf: the connector may answer all that it is asked, and the
+// TestPermissions: with the users of nats.conf, the connector may answer every question, and the
 // reader may ask.
 func TestPermissions(t *testing.T) {
 	w := &world{t: t, srv: natstest.Start(t, withUsers(t))}
@@ -280,7 +280,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// One who may read the buckets and not ask is told so at once, each time.
+// TestRefusedQuestion: a user who may read the buckets but not ask is told so at once, each time.
 func TestRefusedQuestion(t *testing.T) {
 	options := withUsers(t)
 	for _, u := range options.Users {
@@ -311,14 +311,14 @@ func TestRefusedQuestion(t *testing.T) {
 	}
 }
 
-// withUsers is nats.conf with its users switched on.
+// withUsers returns nats.conf with its users switched on.
 func withUsers(t *testing.T) *server.Options {
 	t.Helper()
 	return natstest.UsersConf(t, "../../../nats.conf", "geheim")
 }
 
-// Without the rights that it needs, a connection as the connector makes it lives
-// and says what is missing, and what is allowed is answered.
+// TestMissingPermissions: without the rights that it needs, the connector's connection stays open,
+// logs what is missing, and still answers what it may.
 func TestMissingPermissions(t *testing.T) {
 	options := &server.Options{Host: "127.0.0.1", Port: -1, Users: []*server.User{
 		{Username: "all", Password: "x"},

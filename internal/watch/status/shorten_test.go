@@ -12,8 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// large is a replica with many subscriptions, of which it leads each second one;
-// each has a history.
+// large returns a replica with many subscriptions. It leads every second one, and each has a
+// history.
 func large(name string, subscriptions, samples int) *Replica {
 	r := made(name)
 	for i := range subscriptions {
@@ -36,12 +36,12 @@ func large(name string, subscriptions, samples int) *Replica {
 	return r
 }
 
-// An answer is as complete as fits.
+// TestEncode: an answer is as complete as its size limit allows.
 func TestEncode(t *testing.T) {
 	for _, c := range []struct {
 		limit     int
 		shortened string
-		led       int // of 100 subscriptions
+		led       int // number of led subscriptions, of 100 in all
 	}{
 		{8 << 20, "", 50},
 		{256 << 10, "history", 50},
@@ -92,8 +92,8 @@ func TestEncodeSeen(t *testing.T) {
 	}
 }
 
-// 500 subscriptions, two replicas, and NATS' default bound of 1 MiB for a message:
-// with their histories the answers are larger.
+// TestManySubscriptions: 500 subscriptions, two replicas, and NATS' default max_payload of 1 MiB:
+// with their histories, the answers would be larger.
 func TestManySubscriptions(t *testing.T) {
 	const many = 500
 	w := newWorld(t)
@@ -135,7 +135,7 @@ func TestManySubscriptions(t *testing.T) {
 	wantNote(t, o, "the answer of a was too large for NATS (max_payload): without history")
 }
 
-// However small a message may be, there is an answer.
+// TestSmallPayload: however small max_payload is, there is an answer.
 func TestSmallPayload(t *testing.T) {
 	w := &world{t: t, srv: natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, MaxPayload: 1024})}
 	w.serve(w.connect(), large("a", 50, 10))

@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// noon is a time of day that is the same in each zone.
+// noon is the same time of day in every time zone.
 var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.Local)
 
 func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
-// ill is an overview in which much is wrong.
+// ill is an overview with much trouble.
 func ill() *Overview {
 	return &Overview{
 		At: noon, Bucket: "zoomstream", Stream: "ZOOM",
@@ -105,7 +105,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// With usual names and nothing wrong, a line fits the width of a usual window.
+// TestTableFits: with usual names and no trouble, a line fits a usual window.
 func TestTableFits(t *testing.T) {
 	o := ill()
 	o.Subscriptions, o.Replicas, o.Notes = o.Subscriptions[:1], o.Replicas[2:3], nil
@@ -179,7 +179,7 @@ func TestHuman(t *testing.T) {
 	}
 }
 
-// TestKept says what a pause of publishing means for the messages.
+// TestKept: what a pause in publishing means for the messages.
 func TestKept(t *testing.T) {
 	for want, p := range map[string]Outbox{
 		"nothing is lost: 8 events are kept on disk, 6.5 KiB of 1 GiB":               {Spooled: 8, InFlight: 8, Bytes: 6656, Max: 1 << 30},

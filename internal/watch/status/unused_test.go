@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A subscription that only the bucket of the states knows is no trouble, if all
-// replicas tell that they are not set up for it.
+// TestUnused: a subscription that only the bucket of the states knows is no trouble, if all
+// replicas report that they are not set up for it.
 func TestUnused(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*world, *Replica)
@@ -46,7 +46,7 @@ func TestUnused(t *testing.T) {
 	}
 }
 
-// Nobody answers: then it is not known whether it is used.
+// TestNotKnownWhetherUnused: if nobody answers, it is not known whether a subscription is used.
 func TestNotKnownWhetherUnused(t *testing.T) {
 	w := newWorld(t)
 	w.buckets()
@@ -57,7 +57,7 @@ func TestNotKnownWhetherUnused(t *testing.T) {
 	}
 }
 
-// All that is known is not used: that is not well.
+// TestAllUnused: if no known subscription is used, something is wrong.
 func TestAllUnused(t *testing.T) {
 	o := &Overview{Subscriptions: []Line{{Unused: true}}, Replicas: []Member{{Answered: true}}}
 	if err := o.Verdict(); err == nil || err.Error() != "no subscription is known" {
@@ -65,7 +65,7 @@ func TestAllUnused(t *testing.T) {
 	}
 }
 
-// What is wrong comes first, then by name; what is not used is last.
+// TestTableOrder: trouble comes first, then subscriptions by name; unused ones are last.
 func TestTableOrder(t *testing.T) {
 	o := &Overview{At: noon, Replicas: []Member{{Nonce: "n", Replica: "a", Answered: true}}}
 	for _, name := range []string{"a-unused", "sub-1", "sub-2", "sub-3", "sub-9", "sub-10", "sub-11"} {

@@ -18,7 +18,7 @@ import (
 
 const bucket = "zoomstream"
 
-// world is a nats-server with replicas that are made up, but for their service.
+// world is a nats-server with made-up replicas, of which only the service is real.
 type world struct {
 	t   *testing.T
 	srv *server.Server
@@ -48,7 +48,7 @@ func (w *world) connect(options ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// buckets creates those of leases and states.
+// buckets creates the buckets of leases and states.
 func (w *world) buckets() {
 	w.t.Helper()
 	for _, config := range []jetstream.KeyValueConfig{
@@ -59,7 +59,7 @@ func (w *world) buckets() {
 	}
 }
 
-// put writes an entry as the connector would, and returns its revision.
+// put writes an entry like the connector, and returns its revision.
 func (w *world) put(bucket, key string, value any) uint64 {
 	w.t.Helper()
 	text, err := json.Marshal(value)
@@ -83,7 +83,7 @@ func (w *world) state(subscription, replica, state string, lastFrame time.Time) 
 	})
 }
 
-// serve lets a replica answer.
+// serve has a replica answer until stop.
 func (w *world) serve(nc *nats.Conn, r *Replica) (stop func()) {
 	w.t.Helper()
 	stop, err := Serve(nc, options(w.t, r))
@@ -122,7 +122,7 @@ func answer(r *Replica, history bool) *Replica {
 
 func nonce(replica string) string { return "nonce-" + replica }
 
-// made makes a replica up.
+// made makes up a replica.
 func made(name string, subscriptions ...Subscription) *Replica {
 	return &Replica{
 		Replica: name, Nonce: nonce(name), Host: "host-" + name, PID: 4711, Version: "v1.2.3", Started: time.Now().Add(-2 * time.Hour),
@@ -141,7 +141,7 @@ func standsBy(subscription, leader string, epoch uint64) Subscription {
 	return Subscription{Subscription: subscription, Role: Standby, Leader: leader, LeaderNonce: nonce(leader), Epoch: epoch, Since: time.Now().Add(-time.Hour)}
 }
 
-// hears makes a replica hear of others.
+// hears has a replica hear others.
 func hears(r *Replica, others ...string) *Replica {
 	for _, other := range others {
 		r.Others = append(r.Others, Other{Replica: other, Nonce: nonce(other), Heard: time.Now().Add(time.Minute)}) // again and again
@@ -158,7 +158,7 @@ func (w *world) ask(nc *nats.Conn, o AskOptions) (*Overview, time.Duration) {
 	return overview, time.Since(started)
 }
 
-// lines is an overview in short: one text per subscription and replica.
+// lines returns a short form of an overview: one text for each subscription and replica.
 func lines(o *Overview) (all []string) {
 	for _, l := range o.Subscriptions {
 		all = append(all, fmt.Sprintf("%s: leader %q epoch %d state %q answered %v from %q standbys %v",
@@ -170,7 +170,7 @@ func lines(o *Overview) (all []string) {
 	return all
 }
 
-// errorsOf collects what a connection's error handler is told.
+// errorsOf collects the errors that a connection's error handler gets.
 type errorsOf struct {
 	mu  sync.Mutex
 	all []error
@@ -193,7 +193,7 @@ func (e *errorsOf) are(target error) (n int) {
 	return n
 }
 
-// logged collects lines of a log.
+// logged collects the lines of a log.
 type logged struct {
 	mu  sync.Mutex
 	all []string
