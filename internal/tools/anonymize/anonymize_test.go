@@ -9,7 +9,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// TestBody: of what Zoom is known to send, nothing personal is left, and the rest is as it was.
+// TestBody: of everything that Zoom is known to send, nothing personal is left, and the rest is
+// unchanged.
 func TestBody(t *testing.T) {
 	personal := strings.Fields("email name phone_number token url password passcode topic uuid user_id id Jid ip key signature title description text summary")
 	k := Key{[]byte("a key")}
@@ -40,7 +41,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// compare calls each with the leaves of two texts, and finds that all else is the same.
+// compare calls each for the strings and numbers of two JSON values. It fails the test if anything
+// else differs.
 func compare(t *testing.T, name string, was, is any, each func(name, was, is string)) {
 	t.Helper()
 	switch was := was.(type) {
@@ -79,7 +81,7 @@ func compare(t *testing.T, name string, was, is any, each func(name, was, is str
 
 func TestTexts(t *testing.T) {
 	k := Key{[]byte("a key")}
-	for _, c := range [][3]string{ // name, value, and what begins what stands for it
+	for _, c := range [][3]string{ // name, value, and the beginning of its replacement
 		{"join_url", "https://us02web.zoom.us/j/1?pwd=secret", "https://zoom.example.test/"},
 		{"host_email", "Ada@Firm.com", "user-"},
 		{"whatever", "ada@firm.com", "user-"},
@@ -119,7 +121,7 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestIDs: an id is the same wherever it stands, and two stay two.
+// TestIDs: an id has the same replacement everywhere, and two ids have different ones.
 func TestIDs(t *testing.T) {
 	k := NewKey()
 	body, err := k.Body([]byte(`{"payload":{"object":{"id":86017254931,"meeting_number":"86017254931","uuid":"+q/7Zk1dQvGm0yT4nB9x3A=="}}}`))

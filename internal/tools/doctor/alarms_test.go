@@ -21,7 +21,7 @@ func TestAlarms(t *testing.T) {
 	r.has(Stream, Fail, "stream ZOOM is gone, and there is 1 running replica", "docs/runbook.md#stream")
 	r.failed(false)
 	w.stream()
-	others := []status.Other{{Replica: "r1", Nonce: "n1", Heard: time.Now()}} // as replicas know of each other
+	others := []status.Other{{Replica: "r1", Nonce: "n1", Heard: time.Now()}} // as replicas know one another
 	w.serve("zoomstream", status.Replica{Replica: "r2", Nonce: "n2", Others: others})
 	w.run().has(Alarms, Pass, "(2 replicas answer)")
 
@@ -39,7 +39,7 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
-// TestAlarmsWithoutJetStream asks the replicas all the same.
+// TestAlarmsWithoutJetStream: doctor asks the replicas for alarms even without JetStream.
 func TestAlarmsWithoutJetStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withoutJetStream)
@@ -47,7 +47,7 @@ func TestAlarmsWithoutJetStream(t *testing.T) {
 	w.run().has(Alarms, Warn, "alarm stream is raised")
 }
 
-// TestLeaderInTrouble has the leader say why it is not connected.
+// TestLeaderInTrouble: the leader's own answer says why it is not connected.
 func TestLeaderInTrouble(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -75,14 +75,14 @@ func TestLeaderInTrouble(t *testing.T) {
 	r.has(Lease, Warn, "is disconnected since "+clock(ended)+": access token: HTTP 500")
 	r.has(Connection, Skip, trying)
 
-	again := ended.Add(time.Minute) // and the bucket takes no state
+	again := ended.Add(time.Minute) // the bucket does not store this state
 	r = says(status.Subscription{State: "connected", StateSince: again})
 	r.has(Lease, Warn, "is connected since "+clock(again)+", but bucket zoomstream-state does not have that")
 	r.has(Connection, Skip, would)
 
 	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "r1", Nonce: "n1", Since: again.Add(time.Minute)}, 0)
 	r = says(status.Subscription{State: "disconnected", StateSince: ended, Trouble: "it was so before"})
-	r.has(Lease, Pass, "is connected since "+clock(again.Add(time.Minute))) // meanwhile
+	r.has(Lease, Pass, "is connected since "+clock(again.Add(time.Minute))) // stored after the leader's answer
 	r.has(Connection, Skip, would)
 
 	stop()

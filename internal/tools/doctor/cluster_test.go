@@ -15,8 +15,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestCluster asks one server of a cluster and listens at another: rights are
-// tested on the way to it as well, and nothing is delivered there either.
+// TestCluster runs doctor at one server of a cluster and listens at another: tests of rights work
+// across servers, and deliver nothing at the other one either.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const size = 3
@@ -66,7 +66,7 @@ func TestCluster(t *testing.T) {
 	all, err := nc.SubscribeSync(">")
 	must(t, err)
 	must(t, nc.Flush())
-	time.Sleep(time.Second) // until the other servers know
+	time.Sleep(time.Second) // until the other servers know of the subscription
 
 	r := w.run("ZOOMSTREAM_STREAM_REPLICAS=3")
 	r.fine()
@@ -99,7 +99,7 @@ func TestCluster(t *testing.T) {
 	_, err = w.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "zoomstream-state", Placement: &jetstream.Placement{Tags: []string{"n2"}}})
 	must(t, err)
 	natstest.Stop(last)
-	for deadline := time.Now().Add(30 * time.Second); ; { // the rest may have to elect its own leader first
+	for deadline := time.Now().Add(30 * time.Second); ; { // the remaining servers may have to elect a leader first
 		r = w.run()
 		if slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Check == StateBucket }) || time.Now().After(deadline) {
 			break

@@ -31,12 +31,12 @@ func TestFolders(t *testing.T) {
 	r = w.run("ZOOMSTREAM_SPOOL_DIR=/dev/null/spool")
 	r.failed(false)
 	r.has(SpoolFolder, Fail, "ZOOMSTREAM_SPOOL_DIR")
-	r.has(Heartbeat, Pass) // the rest is looked at all the same
+	r.has(Heartbeat, Pass) // the other checks still run
 	r = w.run("ZOOMSTREAM_SPOOL_MAX=1000TiB")
 	r.has(SpoolSpace, Warn, "1000.0 TiB", "ZOOMSTREAM_SPOOL_MAX")
 }
 
-// TestLeftOver finds what a spool holds, and leaves it there.
+// TestLeftOver: doctor reports what a spool holds, and leaves it there.
 func TestLeftOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -48,7 +48,7 @@ func TestLeftOver(t *testing.T) {
 	must(t, err)
 	must(t, log.Append(t.Context(), []*nats.Msg{{Subject: "zoom.a", Data: make([]byte, 2000)}}, 0))
 	look := func() report { return w.run("ZOOMSTREAM_SPOOL_DIR=" + dir) }
-	if runtime.GOOS == "linux" { // elsewhere nobody can say who has the lock
+	if runtime.GOOS == "linux" { // on other systems nobody can say who holds the lock
 		r := look()
 		r.fine()
 		r.has(SpoolFolder, Pass, fmt.Sprintf("process %d uses it", os.Getpid()))
@@ -73,8 +73,8 @@ func TestLeftOver(t *testing.T) {
 	}
 }
 
-// TestEmbedded has no NATS setting: it joins the server of a zoomstream that runs in
-// the data folder.
+// TestEmbedded: without a NATS setting, doctor joins the server of the zoomstream that runs in the
+// data folder.
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -90,7 +90,7 @@ func TestEmbedded(t *testing.T) {
 	r.has(Heartbeat, Pass)
 	if runtime.GOOS == "linux" {
 		r.has(DataFolder, Pass, fmt.Sprintf("process %d uses it", os.Getpid()))
-		note := filepath.Join(dir, "nats.url") // as before it listens
+		note := filepath.Join(dir, "nats.url") // as before the server listens
 		must(t, os.Rename(note, note+".later"))
 		r = w.run(settings...)
 		r.failed(false)
@@ -105,7 +105,7 @@ func TestEmbedded(t *testing.T) {
 	r.has(Server, Skip, "runs its own")
 	// Nobody can say who is connected.
 	r.has(Connection, Warn, "--connect")
-	must(t, os.WriteFile(filepath.Join(dir, "nats.url"), []byte("nats://127.0.0.1:1\n"), 0o600)) // a killed process left it
+	must(t, os.WriteFile(filepath.Join(dir, "nats.url"), []byte("nats://127.0.0.1:1\n"), 0o600)) // left by a killed process
 	w.run(settings...).has(Server, Skip, "none runs in "+dir)
 
 	usual := fmt.Sprintf("nats://127.0.0.1:%d", w.port)
@@ -114,7 +114,7 @@ func TestEmbedded(t *testing.T) {
 	w.sockets(1)
 }
 
-// TestEmbeddedIsJoined by a second replica, without the token and with it.
+// TestEmbeddedIsJoined: a second replica needs the token of the embedded server.
 func TestEmbeddedIsJoined(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,7 +11,7 @@ import (
 
 func TestMissesKeys(t *testing.T) {
 	t.Parallel()
-	for filter, want := range map[string][3]bool{ // by the number of keys
+	for filter, want := range map[string][3]bool{ // by the number of keys: none, one, two
 		"zoom.meeting.started":          {false, true, true},
 		"zoom.meeting.*":                {false, true, true},
 		"zoom.*.started":                {false, true, true},
@@ -46,7 +46,7 @@ func TestMissesKeys(t *testing.T) {
 	}
 }
 
-// TestNamesAreTwoTokensAtMost is what missesKeys goes by.
+// TestNamesAreTwoTokensAtMost: missesKeys relies on that.
 func TestNamesAreTwoTokensAtMost(t *testing.T) {
 	for _, name := range eventnames.All() {
 		if strings.Count(name, ".") > 1 {
@@ -55,7 +55,8 @@ func TestNamesAreTwoTokensAtMost(t *testing.T) {
 	}
 }
 
-// TestFilters does what doctor says, and gets the events with keys then, and those without.
+// TestFilters: a consumer that is edited as doctor says gets the events with keys and those
+// without.
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

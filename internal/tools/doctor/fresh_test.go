@@ -12,7 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// serve answers as a replica of a bucket does.
+// serve answers like a replica of the given bucket.
 func (w *world) serve(bucket string, r status.Replica) (stop func()) {
 	w.t.Helper()
 	stop, err := status.Serve(w.nc, status.ServiceOptions{
@@ -26,8 +26,8 @@ func (w *world) serve(bucket string, r status.Replica) (stop func()) {
 	return stop
 }
 
-// TestTraces has no bucket of leases, and one sign each that zoomstream is there all
-// the same.
+// TestTraces: without the bucket of the leases, each single trace of a zoomstream keeps doctor from
+// connecting.
 func TestTraces(t *testing.T) {
 	t.Parallel()
 	anybody := []string{"NATS_USER=all", "NATS_PASSWORD=all"}
@@ -66,7 +66,7 @@ func TestTraces(t *testing.T) {
 	}
 }
 
-// announce says again and again that a replica is there.
+// announce announces a replica every second.
 func (w *world) announce(bucket, replica string) {
 	nc, err := nats.Connect(w.nats.ClientURL(), nats.UserInfo("all", "all"))
 	must(w.t, err)
@@ -85,7 +85,8 @@ func (w *world) announce(bucket, replica string) {
 	w.t.Cleanup(func() { close(end); <-done; nc.Close() })
 }
 
-// TestNoTraces connects, for users with and without the right to ping.
+// TestNoTraces: doctor connects if there is no trace of a zoomstream, with and without the right to
+// ping.
 func TestNoTraces(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -100,7 +101,7 @@ func TestNoTraces(t *testing.T) {
 	w.sockets(2)
 }
 
-// TestDeaf may neither ping nor hear replicas: nobody can say who is connected.
+// TestDeaf: a user who may neither ping nor hear replicas cannot tell who is connected.
 func TestDeaf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {

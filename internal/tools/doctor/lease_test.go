@@ -13,7 +13,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// buckets makes those of a zoomstream that has run.
+// buckets creates the buckets of a zoomstream that has run.
 func (w *world) buckets() (leases, states *kv.Bucket) {
 	w.t.Helper()
 	leases, err := kv.Open(w.t.Context(), w.js, kv.Options{Name: "zoomstream", Replicas: 1, TTLs: true})
@@ -34,7 +34,7 @@ func (w *world) put(b *kv.Bucket, key string, value any, ttl time.Duration) uint
 	return revision
 }
 
-// answer answers for a process, as its replica would.
+// answer answers for a process, like its replica.
 func (w *world) answer(nonce string) {
 	w.t.Helper()
 	_, err := w.nc.Subscribe("zoomstream.zoomstream.replica."+nonce, func(m *nats.Msg) { m.Respond(nil) })
@@ -49,8 +49,8 @@ func (w *world) sockets(want int64) {
 	}
 }
 
-// TestHeldLease does not connect, whatever the holder does, and leaves the lease
-// alone.
+// TestHeldLease: while the lease is held, doctor neither connects nor touches it, whatever its
+// holder does.
 func TestHeldLease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -80,7 +80,8 @@ func TestHeldLease(t *testing.T) {
 	w.sockets(0)
 }
 
-// TestStateOfALiveConnection has no lease, and a replica that may be cut off.
+// TestStateOfALiveConnection: there is no lease, but by its state a replica that may be cut off is
+// connected. doctor connects only with --connect.
 func TestStateOfALiveConnection(t *testing.T) {
 	t.Parallel()
 	for _, state := range []record.ConnState{record.Connected, record.Displaced, record.HandedOver} {
@@ -108,11 +109,11 @@ func TestDisconnected(t *testing.T) {
 	r.has(Lease, Pass, "disconnected since", "gone")
 	r.has(Heartbeat, Pass)
 	released(t, leases)
-	w.run().fine() // at the revision of the marker
+	w.run().fine() // continues from the marker's revision
 	w.sockets(2)
 }
 
-// TestNonsense has values that are no records.
+// TestNonsense: invalid entries in the buckets.
 func TestNonsense(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -137,8 +138,7 @@ func released(t *testing.T, leases *kv.Bucket) {
 	}
 }
 
-// TestLeaseIsHeldWhileConnected looks at the lease from outside, with a Zoom that is
-// slow to become ready.
+// TestLeaseIsHeldWhileConnected watches the lease from outside, while Zoom is slow to become ready.
 func TestLeaseIsHeldWhileConnected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -171,7 +171,7 @@ func TestLeaseIsHeldWhileConnected(t *testing.T) {
 	released(t, leases)
 }
 
-// TestSlowZoom gives up while the lease is still held, however short that is.
+// TestSlowZoom: doctor gives up while it still holds the lease, however short that is.
 func TestSlowZoom(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -183,7 +183,7 @@ func TestSlowZoom(t *testing.T) {
 	released(t, leases)
 }
 
-// TestLeaseTakenMeanwhile loses the race against a replica.
+// TestLeaseTakenMeanwhile: doctor loses the race against a replica, and does not connect.
 func TestLeaseTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -195,7 +195,7 @@ func TestLeaseTakenMeanwhile(t *testing.T) {
 	w.sockets(0)
 }
 
-// TestBucketMadeMeanwhile loses the race against the very first replica.
+// TestBucketMadeMeanwhile: doctor loses the race against the very first replica.
 func TestBucketMadeMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -206,7 +206,7 @@ func TestBucketMadeMeanwhile(t *testing.T) {
 	w.sockets(0)
 }
 
-// probe is a subscription right before the connection.
+// probe returns the check of a subscription just before it connects.
 func (w *world) probe(t *testing.T) (*probe, *app) {
 	t.Helper()
 	e := w.exam()

@@ -1,6 +1,7 @@
 //go:build !race
 
-// Some thirty servers, one for each right: the race detector has the other tests.
+// Excluded under the race detector, which has the other tests: these start some thirty servers, one
+// for each right.
 
 package doctor
 
@@ -16,7 +17,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// TestNeedsAreThoseOfTheConf compares what is tested with what nats.conf grants.
+// TestNeedsAreThoseOfTheConf: doctor tests exactly the rights that nats.conf grants.
 func TestNeedsAreThoseOfTheConf(t *testing.T) {
 	p := connector(confWithUsers(t)).Permissions
 	granted := map[string][]string{"publish": p.Publish.Allow, "subscribe": p.Subscribe.Allow}
@@ -37,8 +38,8 @@ func TestNeedsAreThoseOfTheConf(t *testing.T) {
 	}
 }
 
-// TestEachMissingRightIsNamed takes the rights of nats.conf away, one at a time. The stream and the buckets are there, so
-// that nobody needs those to create them.
+// TestEachMissingRightIsNamed takes the rights of nats.conf away, one at a time. The stream and the
+// buckets exist, so the rights to create them are not needed.
 func TestEachMissingRightIsNamed(t *testing.T) {
 	for _, n := range needs(&config.Config{Prefix: "zoom", SubjectKeys: subjects.Keys{Object: true}, Stream: "ZOOM", Bucket: "zoomstream"}, place{"$JS.API.", "$KV.", "_INBOX"}, "n") {
 		t.Run(n.right+" "+n.subject, func(t *testing.T) {
@@ -72,7 +73,7 @@ func onlyMissing(t *testing.T, result Result, problem string, take func(*server.
 	w := newWorld(t, func(o *server.Options) { take(connector(o).Permissions) })
 	w.buckets()
 	w.stream()
-	r := w.run("ZOOMSTREAM_SUBJECT_KEY=object") // needs a right more
+	r := w.run("ZOOMSTREAM_SUBJECT_KEY=object") // needs one more right
 	if result == Fail {
 		r.failed(true)
 	} else if r.Result != result {
@@ -95,7 +96,7 @@ func onlyMissing(t *testing.T, result Result, problem string, take func(*server.
 	}
 }
 
-// TestRightsByOtherWords has all that is needed, written otherwise.
+// TestRightsByOtherWords has all needed rights, in a different form from that of nats.conf.
 func TestRightsByOtherWords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {
@@ -109,7 +110,7 @@ func TestRightsByOtherWords(t *testing.T) {
 	r.has(Permissions, Pass, "all 32 rights")
 }
 
-// TestOneEventDenied tells which of a prefix.
+// TestOneEventDenied: if a single subject below a prefix is denied, it is named.
 func TestOneEventDenied(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *server.Options) {
@@ -121,7 +122,7 @@ func TestOneEventDenied(t *testing.T) {
 	r.has(Permissions, Fail, `may not publish "zoom.>" (denied: zoom._bridge.alarm)`)
 }
 
-// TestNothingIsPublished listens to all that the tests of rights do.
+// TestNothingIsPublished: testing rights publishes nothing but requests and traces.
 func TestNothingIsPublished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -143,7 +144,7 @@ func TestNothingIsPublished(t *testing.T) {
 			break
 		}
 		heard = append(heard, msg.Subject)
-		// What remains are questions that it wants an answer to, and the traces.
+		// The rest are requests that doctor needs answered, and its traces.
 		for _, wanted := range []string{"_INBOX.", "zoomstream.zoomstream.", "$JS.API.INFO", "$JS.API.STREAM.INFO.", "$JS.API.STREAM.NAMES", "$JS.EVENT.ADVISORY.API"} {
 			if strings.HasPrefix(msg.Subject, wanted) && !(strings.HasPrefix(msg.Subject, "$JS.EVENT.") && strings.Contains(string(msg.Data), ".CREATE")) {
 				msg = nil
@@ -163,7 +164,7 @@ func TestNothingIsPublished(t *testing.T) {
 	}
 }
 
-// TestUserRefused has credentials that no server knows.
+// TestUserRefused has credentials that the server does not know.
 func TestUserRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/provision"
 )
 
-// verdict is what becomes of a connector that is started.
+// verdict is what happens to a connector that is started.
 type verdict string
 
 const (
@@ -29,7 +29,7 @@ const (
 	breaks   verdict = "ends otherwise"
 )
 
-// fate reads the log of a connector for the first line that tells what becomes of it.
+// fate gets the verdict from the first line of a connector's log that shows it.
 type fate chan verdict
 
 func (f fate) Write(line []byte) (int, error) {
@@ -44,7 +44,7 @@ func (f fate) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// start runs the connector until its fate is known.
+// start runs the connector until its verdict is known.
 func (w *world) start(settings ...string) (verdict, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -66,7 +66,7 @@ func (w *world) start(settings ...string) (verdict, error) {
 	}
 }
 
-// limit has the server bound what the account may have.
+// limit sets the account's limits.
 func (w *world) limit(l server.JetStreamAccountLimits) {
 	w.t.Helper()
 	must(w.t, w.nats.GlobalAccount().UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": l}))
@@ -76,7 +76,7 @@ func unlimited() server.JetStreamAccountLimits {
 	return server.JetStreamAccountLimits{MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: -1}
 }
 
-// TestDoctorSaysWhatRunDoes makes worlds in which run connects, ends for good, or waits, and has doctor foretell it.
+// TestDoctorSaysWhatRunDoes: doctor foretells whether run connects, ends for good, or waits.
 func TestDoctorSaysWhatRunDoes(t *testing.T) {
 	t.Parallel()
 	bounded := "ZOOMSTREAM_STREAM_MAX_BYTES=16MiB"
@@ -113,7 +113,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 		prepare  func(*world)
 		settings []string
 		want     verdict
-		words    string // in what both say
+		words    string // text that both must contain
 	}{
 		"nothing is there":                {want: connects},
 		"all was made beforehand":         {prepare: ready, want: connects},
@@ -160,7 +160,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(o *server.Options) {
-				p := connector(o).Permissions.Publish // else doctor listens for replicas, which takes longer
+				p := connector(o).Permissions.Publish // otherwise doctor listens for replicas, which takes longer
 				p.Allow = append(p.Allow, "$SRV.PING.zoomstream")
 				if c.options != nil {
 					c.options(o)
@@ -189,7 +189,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 			if after := w.streams(); got == refuses && after != before {
 				t.Errorf("run refuses, and leaves behind: %s; before: %s", after, before)
 			}
-			// A connector waits for a right that is missing too, which a restart does not mend either.
+			// A connector also waits for a missing right, which a restart does not mend either.
 			agree := said == got || got == waits && said != connects
 			if got != c.want || !agree {
 				t.Errorf("run %s (%v), want %s; doctor says that it %s:\n%s", got, err, c.want, said, r.text())
@@ -201,7 +201,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 	}
 }
 
-// streams lists those that there are.
+// streams returns the names of all streams.
 func (w *world) streams() string {
 	w.t.Helper()
 	var all []string
@@ -214,7 +214,7 @@ func (w *world) streams() string {
 	return strings.Join(all, ", ")
 }
 
-// context writes one of the nats tool, and returns its path.
+// context writes a context of the nats tool, and returns its path.
 func (w *world) context(inbox string) string {
 	w.t.Helper()
 	text, err := json.Marshal(map[string]string{"url": w.nats.ClientURL(), "user": "zoomstream", "password": "geheim-must-not-leak", "inbox_prefix": inbox})

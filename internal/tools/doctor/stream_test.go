@@ -10,7 +10,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/record"
 )
 
-// TestBuckets finds buckets that others have made.
+// TestBuckets: buckets that somebody else has created are checked.
 func TestBuckets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -34,7 +34,7 @@ func TestOtherLeases(t *testing.T) {
 	w.run().has(OtherLeases, Pass, "1 other subscription")
 }
 
-// TestStream finds what is wrong with it, and changes nothing.
+// TestStream: doctor reports what is wrong with a stream, and changes nothing.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -73,7 +73,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestFillingStream is filled up to its bound, and is full when it refuses an event.
+// TestFillingStream fills a stream up to its bound. It is full when it refuses an event.
 func TestFillingStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -99,7 +99,7 @@ func TestFillingStream(t *testing.T) {
 	r.has(StreamState, Fail, "full and refuses events (max-bytes")
 }
 
-// TestFullBucket is filled until it refuses a write.
+// TestFullBucket fills a bucket until it refuses a write.
 func TestFullBucket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -146,7 +146,7 @@ func TestSealedBucket(t *testing.T) {
 	}
 }
 
-// TestNoCluster wants more copies than a single server holds.
+// TestNoCluster asks for more replicas than a single server can hold.
 func TestNoCluster(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -158,5 +158,5 @@ func TestNoCluster(t *testing.T) {
 	w.buckets()
 	_, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}})
 	must(t, err)
-	must(t, w.run("ZOOMSTREAM_STREAM_REPLICAS=3").Err()) // run takes what is there
+	must(t, w.run("ZOOMSTREAM_STREAM_REPLICAS=3").Err()) // run accepts what exists
 }

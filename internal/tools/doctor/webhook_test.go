@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestWebhook: doctor says whether the URL can be meant, and posts nothing.
+// TestWebhook: doctor says whether the URL is plausible, and posts nothing.
 func TestWebhook(t *testing.T) {
 	w := newWorld(t)
 	w.stream()

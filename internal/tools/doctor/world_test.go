@@ -26,12 +26,12 @@ type world struct {
 	web     *httptest.Server
 	nats    *server.Server
 	environ []string
-	port    int                 // where a connector with its own NATS would listen
-	js      jetstream.JetStream // of a user who may do everything
+	port    int                 // where a connector's embedded NATS would listen
+	js      jetstream.JetStream // of a user with all rights
 	nc      *nats.Conn
 }
 
-// newWorld starts both; change is given the options of nats-server.
+// newWorld starts both. change may change the options of nats-server.
 func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 	t.Helper()
 	w := &world{t: t, port: natstest.Port(t), sim: zoomsim.New(zoomsim.Options{ClientID: "client-must-not-leak", ClientSecret: "secret-must-not-leak", AccountID: "account-must-not-leak"})}
@@ -62,26 +62,26 @@ func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 	return w
 }
 
-// confWithUsers reads nats.conf with its users switched on.
+// confWithUsers returns nats.conf with its users switched on.
 func confWithUsers(t *testing.T) *server.Options {
 	t.Helper()
 	return natstest.UsersConf(t, "../../../nats.conf", "geheim-must-not-leak")
 }
 
-// connector is the connector's user of nats.conf.
+// connector returns the connector's user in nats.conf.
 func connector(o *server.Options) *server.User {
 	return o.Users[slices.IndexFunc(o.Users, func(u *server.User) bool { return u.Username == "zoomstream" })]
 }
 
-// stream makes the stream as run would.
+// stream creates the stream like run.
 func (w *world) stream() {
 	w.t.Helper()
 	_, err := w.js.CreateStream(w.t.Context(), jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: time.Hour})
 	must(w.t, err)
 }
 
-// run runs doctor with settings that replace the world's, and checks that no
-// secret is in what it says.
+// run runs doctor with settings that replace the world's. It fails the test if a check shows a
+// secret or has no advice.
 func (w *world) run(settings ...string) report {
 	w.t.Helper()
 	return w.connect(false, settings...)
@@ -120,19 +120,19 @@ func (w *world) options(settings ...string) (o Options) {
 	return o
 }
 
-// exam is a Run that has not begun.
+// exam returns a Run that has not begun.
 func (w *world) exam() *exam {
 	o := w.options()
 	return &exam{o: o, cfg: o.Config, report: Report{Result: Pass}}
 }
 
-// report is a Report with questions.
+// report is a Report with checks for tests.
 type report struct {
 	t *testing.T
 	Report
 }
 
-// has checks that one check of this code has this result and holds all the words.
+// has checks that there is a check with this code, this result and all the words.
 func (r report) has(code Code, result Result, words ...string) {
 	r.t.Helper()
 	for _, c := range r.Checks {
@@ -144,7 +144,7 @@ func (r report) has(code Code, result Result, words ...string) {
 	r.t.Errorf("no check %s with result %s and %q in:\n%s", code, result, words, r.text())
 }
 
-// fine checks that nothing is wrong.
+// fine checks that everything passed.
 func (r report) fine() {
 	r.t.Helper()
 	if r.Result != Pass || r.Err() != nil {
@@ -152,7 +152,7 @@ func (r report) fine() {
 	}
 }
 
-// failed checks that something failed, and whether it is the configuration.
+// failed checks that something failed, and whether because of the configuration.
 func (r report) failed(config bool) {
 	r.t.Helper()
 	failed, ok := r.Err().(*Failed)

@@ -59,7 +59,7 @@ func TestTokenRefused(t *testing.T) {
 		r.failed(true)
 		r.has(Token, Fail, c.problem, c.fix, "grant account_credentials")
 		r.has(Clock, Pass)
-		r.has(Lease, Pass) // what NATS knows is looked at all the same
+		r.has(Lease, Pass) // what concerns NATS is still checked
 		r.has(Connection, Skip, "needs a token")
 	}
 	must(t, w.sim.FailTokens(zoomsim.TokenFault{Mode: zoomsim.TokenUnsupportedGrant}, zoomsim.Span{}))
@@ -93,7 +93,7 @@ func TestTokenEndpointInTrouble(t *testing.T) {
 	r.has(Clock, Skip)
 }
 
-// TestClock lets Zoom's clock differ.
+// TestClock: Zoom's clock differs from this machine's.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -122,7 +122,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestConnectionRefused is refused with good tokens.
+// TestConnectionRefused: Zoom refuses the connection, although the token is good.
 func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -139,7 +139,7 @@ func TestConnectionRefused(t *testing.T) {
 	r.has(Connection, Fail, "HTTP 503", "WebSockets")
 }
 
-// TestNoHeartbeat has a Zoom that hears nothing after the upgrade.
+// TestNoHeartbeat: Zoom hears nothing after the upgrade.
 func TestNoHeartbeat(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -154,7 +154,7 @@ func TestNoHeartbeat(t *testing.T) {
 	r.has(Heartbeat, Fail, "did not answer")
 }
 
-// TestEventsMeanwhile counts those that are lost.
+// TestEventsMeanwhile: events that arrive during the check are lost, and counted.
 func TestEventsMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -176,8 +176,8 @@ func TestEventsMeanwhile(t *testing.T) {
 	}
 }
 
-// behind puts a way between doctor and Zoom's WebSocket on which all that doctor
-// says after the request for it takes so long. It returns the setting for it.
+// behind puts a link between doctor and Zoom's WebSocket that delays everything doctor sends after
+// its upgrade request. It returns the setting for it.
 func (w *world) behind(delay time.Duration) string {
 	w.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -239,7 +239,7 @@ func TestConfiguration(t *testing.T) {
 	r.has(Configuration, Skip)
 }
 
-// TestHostileTexts keeps what others write from the terminal.
+// TestHostileTexts: texts of others reach no terminal unescaped.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

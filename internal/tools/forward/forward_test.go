@@ -18,16 +18,16 @@ import (
 	"github.com/zoomstream/zoomstream/internal/webhook"
 )
 
-// TestDelivery has 10,000 events delivered to an endpoint that fails in every way, with
-// crashes, a clean stop and a standby: each at least once, the first time in order, and
-// what the endpoint never takes is a dead letter.
+// TestDelivery delivers 10,000 events to an endpoint that fails in every way, with crashes, a clean
+// stop and a standby. Each event is delivered at least once, the first time in order. What the
+// endpoint never accepts becomes a dead letter.
 func TestDelivery(t *testing.T) {
 	for _, parallel := range []int{1, 4} {
 		t.Run(fmt.Sprint("parallel=", parallel), func(t *testing.T) {
 			t.Parallel()
 			const objects = 40
 			events := 10_000
-			if raceEnabled { // which makes each take several times as long
+			if raceEnabled { // with it, each event takes several times as long
 				events = 2_000
 			}
 			w := newWorld(t)
@@ -70,7 +70,8 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
-// checkOrder holds that first deliveries came in order: of all events, or of an object's.
+// checkOrder checks that the first deliveries came in order: of all events or, in parallel, of an
+// object's.
 func (w *world) checkOrder(parallel, objects int) {
 	w.t.Helper()
 	last := make(map[int]int)
@@ -103,7 +104,7 @@ func (w *world) checkDead() {
 	}
 }
 
-// TestRequest has an event look as Zoom's webhook does.
+// TestRequest: a request looks like one of Zoom's webhooks.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -138,7 +139,7 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestResendDead sends dead letters again, and leaves those that are refused.
+// TestResendDead sends dead letters again. Those that are refused stay.
 func TestResendDead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -179,8 +180,8 @@ func TestResendDead(t *testing.T) {
 	}
 }
 
-// TestTooLargeForALetter: an event that fits the stream, and not with the headers of a dead letter,
-// leaves a letter without its body, and holds up nothing.
+// TestTooLargeForALetter: an event that fits the stream, but not with a dead letter's headers,
+// leaves a letter without its body and holds up nothing.
 func TestTooLargeForALetter(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]func(*world){
@@ -220,8 +221,8 @@ func TestTooLargeForALetter(t *testing.T) {
 	}
 }
 
-// TestFewerLanes: what was in flight for many lanes is handed out again all at once, whatever the
-// window is now. All is delivered in the stream's order.
+// TestFewerLanes: what was in flight for many lanes is handed out again at once, even if the window
+// is smaller now. Everything is delivered in the stream's order.
 func TestFewerLanes(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []bool{false, true} {
@@ -260,7 +261,7 @@ func TestFewerLanes(t *testing.T) {
 	}
 }
 
-// TestNameOf: two URLs have two names, and none shows a path or a query.
+// TestNameOf: different URLs get different names, and no name shows a path or a query.
 func TestNameOf(t *testing.T) {
 	names := make(map[string]string)
 	for _, text := range []string{"https://example.com/", "https://example.com/hidden", "https://example.com/a?tenant=hidden", "https://example.com/a?tenant=b", "http://example.com/", "https://日本/", "https://" + strings.Repeat("long.", 30) + "example/"} {
@@ -274,7 +275,7 @@ func TestNameOf(t *testing.T) {
 	}
 }
 
-// TestFullDead has delivery wait as long as a dead letter cannot be stored.
+// TestFullDead: delivery waits while a dead letter cannot be stored.
 func TestFullDead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -302,7 +303,7 @@ func TestFullDead(t *testing.T) {
 	w.end(i)
 }
 
-// TestForeign refuses what is somebody else's, or would lose letters.
+// TestForeign: forward refuses a consumer that is for another endpoint, or not its own.
 func TestForeign(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -335,7 +336,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// TestForeignDeadLetters refuses a stream that would keep what was delivered.
+// TestForeignDeadLetters: forward refuses a stream of dead letters that would keep what was
+// delivered.
 func TestForeignDeadLetters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -349,8 +351,8 @@ func TestForeignDeadLetters(t *testing.T) {
 	}
 }
 
-// TestInDoubt has an instance crash with messages in flight, which the consumer withholds for
-// longer than it takes for another instance to get newer ones: those wait.
+// TestInDoubt: an instance crashes with messages in flight. The consumer withholds them for so long
+// that another instance gets newer ones first. Those wait.
 func TestInDoubt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -379,9 +381,9 @@ func TestInDoubt(t *testing.T) {
 	w.checkOrder(4, objects)
 }
 
-// TestAsksForMore: with one at a time, a request that the client forgets would be made again only
-// when the one before has expired. That takes a pause of its process between two instructions,
-// which no test can bring about.
+// TestAsksForMore: with one event at a time, a request that the client forgot would be repeated
+// only after the one before has expired. That takes a pause of the process between two
+// instructions, which no test can bring about, so this one checks the numbers.
 func TestAsksForMore(t *testing.T) {
 	for _, parallel := range []int{1, 2, 64} {
 		f := &forwarder{Options: Options{Parallel: parallel}}

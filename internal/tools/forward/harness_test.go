@@ -59,7 +59,7 @@ func (w *world) connect() *nats.Conn {
 	return nc
 }
 
-// options are those of a delivery that loses no time.
+// options returns the options of a fast delivery.
 func (w *world) options(parallel int) Options {
 	to, err := url.Parse(w.endpoint.URL + "/must-not-leak?key=must-not-leak")
 	must(w.t, err)
@@ -70,7 +70,7 @@ func (w *world) options(parallel int) Options {
 	}
 }
 
-// store stores an event about an object; its number is in its body.
+// store stores an event about an object. Its number is in its body.
 func (w *world) store(name string, n, object int) {
 	w.t.Helper()
 	m := nats.NewMsg("zoom." + name)
@@ -92,7 +92,7 @@ func (w *world) stored() {
 	}
 }
 
-// instance is a delivery that runs.
+// instance is a running delivery.
 type instance struct {
 	nc    *nats.Conn
 	stop  context.CancelFunc
@@ -123,7 +123,7 @@ func (w *world) end(i *instance) {
 	}
 }
 
-// kill ends an instance as kill -9 does: nothing of it reaches NATS any more.
+// kill ends an instance like kill -9: nothing of it reaches NATS any more.
 func (w *world) kill(i *instance) {
 	w.t.Helper()
 	i.nc.Close()
@@ -131,7 +131,7 @@ func (w *world) kill(i *instance) {
 	<-i.ended
 }
 
-// until waits for a fact.
+// until waits up to 90 s until is reports true.
 func (w *world) until(what string, is func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
@@ -160,15 +160,15 @@ type arrival struct {
 	body      string
 }
 
-// endpoint is a webhook handler that fails as its tests want.
+// endpoint is a webhook handler that fails as tests want.
 type endpoint struct {
 	*httptest.Server
 	t *testing.T
 
 	mu       sync.Mutex
-	fails    func(n int) string // how the delivery of an event fails; empty: not at all
+	fails    func(n int) string // how the delivery of event n fails; empty: not at all
 	accepted []arrival
-	first    map[int]int // index in accepted
+	first    map[int]int // index of an event's first delivery in accepted
 }
 
 func newEndpoint(t *testing.T) *endpoint {
@@ -243,7 +243,7 @@ func (e *endpoint) fail(out http.ResponseWriter, in *http.Request, how string) {
 	}
 }
 
-// never is how the endpoint refuses an event that it never takes; empty: it takes it.
+// never returns how the endpoint refuses an event that it never accepts; empty: it accepts it.
 func never(n int) string {
 	switch {
 	case n%1000 == 13:
@@ -254,7 +254,7 @@ func never(n int) string {
 	return ""
 }
 
-// inEveryWay fails now and then in every way, and some events for ever.
+// inEveryWay returns failures of all kinds now and then, and of some events always.
 func inEveryWay(seed uint64) func(n int) string {
 	random := rand.New(rand.NewPCG(seed, seed))
 	ways := []string{"401", "408", "429", "500", "502", "503", "404", "302", "reset", "lost answer"}

@@ -17,7 +17,7 @@ func TestLossWatch(t *testing.T) {
 		handed []uint64
 		first  uint64
 		want   []span
-		then   uint64 // position
+		then   uint64 // position after that
 	}{
 		{"all is there", []uint64{11, 12}, 1, nil, 12},
 		{"others are passed over", []uint64{14, 20}, 11, nil, 20},
@@ -41,7 +41,7 @@ func TestLossWatch(t *testing.T) {
 	}
 }
 
-// removedLines are the log's lines about events that the stream removed.
+// removedLines returns the log's lines about events that the stream removed.
 func (w *world) removedLines() (lines []string) {
 	for line := range strings.Lines(w.log.String()) {
 		if strings.Contains(line, "forward.removed") {
@@ -61,7 +61,8 @@ func (w *world) limit(change func(*jetstream.StreamConfig)) {
 	must(w.t, err)
 }
 
-// TestPurged: events are purged while the endpoint takes none. What is in flight is delivered.
+// TestPurged: events are purged while the endpoint accepts none. Those in flight are still
+// delivered.
 func TestPurged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -89,8 +90,8 @@ func TestPurged(t *testing.T) {
 	}
 }
 
-// TestAwayForLongerThanMaxAge: the server hands out more and more, since it does not count what
-// it has removed. What is in flight stays bounded, and what is given up is told.
+// TestAwayForLongerThanMaxAge: the server hands out more and more, since it does not count what it
+// has removed. What is in flight stays bounded, and what is given up is logged.
 func TestAwayForLongerThanMaxAge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -125,12 +126,13 @@ func TestAwayForLongerThanMaxAge(t *testing.T) {
 			must(t, json.Unmarshal([]byte(line), &ended))
 		}
 	}
-	if ended.InFlight == 0 || ended.InFlight > 3*maxWindows { // what comes between two checks included
+	if ended.InFlight == 0 || ended.InFlight > 3*maxWindows { // including what comes between two checks
 		t.Errorf("%d are in flight at the end", ended.InFlight)
 	}
 }
 
-// TestEndedAfterAPurge: what is in flight at the end cannot be handed back.
+// TestEndedAfterAPurge: purged events that are in flight at the end cannot be handed back, and are
+// logged.
 func TestEndedAfterAPurge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -188,7 +190,8 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// TestNothingIsRemoved: an instance that asks for few events, and one that stands by, tell of no loss.
+// TestNothingIsRemoved: an instance that asks for few events, and one that stands by, report no
+// loss.
 func TestNothingIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -205,7 +208,7 @@ func TestNothingIsRemoved(t *testing.T) {
 	}
 	w.stored()
 	w.until("all is delivered", func() bool { return w.endpoint.count() == 5 })
-	w.limit(func(c *jetstream.StreamConfig) { c.Duplicates, c.MaxAge = 3*time.Second, 3*time.Second }) // many checks
+	w.limit(func(c *jetstream.StreamConfig) { c.Duplicates, c.MaxAge = 3*time.Second, 3*time.Second }) // many checks happen meanwhile
 	w.until("they are gone", func() bool {
 		stream, err := w.js.Stream(t.Context(), "ZOOM")
 		return err == nil && stream.CachedInfo().State.Msgs == 0

@@ -13,8 +13,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestRights delivers, gives up and sends again with the rights of user forwarder in
-// nats.conf, and can do none of what it must not.
+// TestRights: with the rights of the user forwarder in nats.conf, forward delivers, gives up and
+// sends again. Everything else is denied.
 func TestRights(t *testing.T) {
 	options := natstest.UsersConf(t, "../../../nats.conf", "secret")
 	url := natstest.Start(t, options).ClientURL()
@@ -43,7 +43,7 @@ func TestRights(t *testing.T) {
 	must(t, err)
 	t.Cleanup(nc.Close)
 	i := &instance{nc: nc, ended: make(chan error, 1)}
-	for _, parallel := range []int{1, 3} { // so that the consumer is changed, too
+	for _, parallel := range []int{1, 3} { // the second one also changes the consumer
 		ctx, cancel := context.WithCancel(t.Context())
 		i.stop = cancel
 		go func() { i.ended <- Run(ctx, natstest.JetStream(t, nc), w.options(parallel)) }()

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// BenchmarkFind looks for what is not in a stream of 200,000 events.
+// BenchmarkFind searches a stream of 200,000 events for something that is not there.
 func BenchmarkFind(b *testing.B) {
 	const events = 200_000
 	w := newWorld(b)
 	w.fill(events)
 	s := w.open()
 	for _, c := range []struct{ name, what string }{
-		{"uuid", "NotThereNotThereNotThe=="},         // the bodies
-		{"tracking", "v=2.0;clid=us02;rid=WEB_none"}, // the headers, then the bodies
+		{"uuid", "NotThereNotThereNotThe=="},         // searches the bodies
+		{"tracking", "v=2.0;clid=us02;rid=WEB_none"}, // searches the headers, then the bodies
 		{"last", "v=2.0;clid=us02;rid=WEB_00000000000000000000000000030d3f"},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -32,11 +32,11 @@ func (w *world) find(what string, limit int) *Findings {
 	return f
 }
 
-// TestFindInTheLatest: with a bound of what is read, the older messages are left out, and
-// the newest ones found are told of.
+// TestFindInTheLatest: with a bound on the bytes that are read, older messages are left out and the
+// newest matches are returned.
 func TestFindInTheLatest(t *testing.T) {
 	w := newWorld(t)
-	w.fill(400) // of about a kilobyte each
+	w.fill(400) // about a kilobyte each
 	state, err := w.open().state(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +67,8 @@ func TestFindInTheLatest(t *testing.T) {
 	}
 }
 
-// TestFindMalformedLimit: of the frames that are no events, the oldest are told of, or with a
-// bound of what is read the newest.
+// TestFindMalformedLimit: of malformed frames, the oldest matches are returned or, with a bound on
+// the bytes that are read, the newest.
 func TestFindMalformedLimit(t *testing.T) {
 	w := newWorld(t)
 	for range 4 {
@@ -97,7 +97,7 @@ func TestFindMalformedLimit(t *testing.T) {
 	}
 }
 
-// TestFindLargeOnes: where bytes are bounded, the large bodies are not kept.
+// TestFindLargeOnes: with a bound on the bytes that are read, large bodies are not kept.
 func TestFindLargeOnes(t *testing.T) {
 	w := newWorld(t)
 	for _, size := range []int{largeBody, largeBody + 1} {
@@ -150,7 +150,7 @@ func TestFind(t *testing.T) {
 		"meeting.ended":        {22},
 		meeting:                {21, 22, 23},
 		"%252Bq%252F7Zk1dQvGm0yT4nB9x3A%253D%253D": {21, 22, 23},
-		"86017254931":   {21, 22, 23}, // a string in two, a number in one
+		"86017254931":   {21, 22, 23}, // a string in two of them, a number in one
 		"D8EjTWuMJZHzH": {24},
 	} {
 		f := w.find(what, 50)
@@ -184,7 +184,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestFindLimit tells of as many as allowed, the oldest, and that there are more.
+// TestFindLimit: up to the limit, the oldest matches are returned, and whether there are more.
 func TestFindLimit(t *testing.T) {
 	w := newWorld(t)
 	for n := range 4 {
@@ -221,7 +221,7 @@ func TestFindNothing(t *testing.T) {
 	}
 }
 
-// TestFindEnds ends while events are stored all the time, and with its context.
+// TestFindEnds: a search ends while events are stored all the time, and when its context ends.
 func TestFindEnds(t *testing.T) {
 	w := newWorld(t)
 	w.fill(500)
@@ -244,7 +244,7 @@ func TestFindEnds(t *testing.T) {
 	}
 }
 
-// TestFindPrefix looks below the prefix only.
+// TestFindPrefix: a search covers only subjects below the prefix.
 func TestFindPrefix(t *testing.T) {
 	w := newWorld(t)
 	w.create(jetstream.StreamConfig{Name: "SHARED", Subjects: []string{"a.>", "b.zoom.>"}})
@@ -264,10 +264,10 @@ func TestFindPrefix(t *testing.T) {
 	}
 }
 
-// TestFindInterrupted ends with its context although NATS has gone.
+// TestFindInterrupted: a search ends with its context even if NATS is gone.
 func TestFindInterrupted(t *testing.T) {
 	w := newWorld(t)
-	const events = aheadBytes / 800 // of about a kilobyte: more than is on the way at a time
+	const events = aheadBytes / 800 // about a kilobyte each: more than is in flight at a time
 	w.fill(events)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -24,7 +24,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// gap stores the marker of a gap.
+// gap stores a gap marker.
 func (w *world) gap(subscription string, from time.Time, d time.Duration, id string) {
 	w.t.Helper()
 	body, err := json.Marshal(message.Gap{
@@ -36,12 +36,13 @@ func (w *world) gap(subscription string, from time.Time, d time.Duration, id str
 	}
 	w.seq++
 	m := nats.NewMsg("zoom._bridge.gap")
-	m.Header.Set(nats.MsgIdHdr, fmt.Sprint(id, w.seq)) // as if after the duplicate window
+	m.Header.Set(nats.MsgIdHdr, fmt.Sprint(id, w.seq)) // as if the duplicate window had passed
 	m.Data = body
 	w.store(m)
 }
 
-// TestFamilyOfKeys: keys behind a name change nothing, whatever the setting was when.
+// TestFamilyOfKeys: keys behind a name do not change its family, whatever the setting was at the
+// time.
 func TestFamilyOfKeys(t *testing.T) {
 	s := &Stream{prefix: "acme.zoom"}
 	long := strings.Repeat("é", 99)
@@ -68,7 +69,7 @@ func TestGapReport(t *testing.T) {
 	}
 	now := time.Now().UTC()
 	w.gap("sub-1", now.Add(-time.Hour), 1500*time.Millisecond, "3")
-	w.gap("sub-1", now.Add(-time.Hour), 1500*time.Millisecond, "3") // told of twice
+	w.gap("sub-1", now.Add(-time.Hour), 1500*time.Millisecond, "3") // a second marker for the same gap
 	w.gap("sub-2", now.Add(-40*time.Hour), time.Minute, "2")
 	w.gap("sub-1", now.Add(-9*24*time.Hour), time.Minute, "1") // ended too long ago
 	bad := nats.NewMsg("zoom._bridge.gap")
@@ -120,7 +121,7 @@ func TestGapReport(t *testing.T) {
 	}
 }
 
-// TestCovered counts the time that gaps of one subscription share once.
+// TestCovered: time that gaps of one subscription share counts once.
 func TestCovered(t *testing.T) {
 	gap := func(subscription string, from, to int) Gap {
 		at := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
@@ -143,7 +144,7 @@ func TestCovered(t *testing.T) {
 	}
 }
 
-// TestNoJetStream says so as status does.
+// TestNoJetStream: the error without JetStream is the same as that of status.
 func TestNoJetStream(t *testing.T) {
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})
 	nc, err := nats.Connect(s.ClientURL())
@@ -205,8 +206,8 @@ func TestDays(t *testing.T) {
 	}
 }
 
-// TestRESTLists checks the table: each family of events has a list or is said to have
-// none, and the paths are of one form.
+// TestRESTLists: each family of events has a list or says that there is none, and all paths have
+// the same form.
 func TestRESTLists(t *testing.T) {
 	families := map[string]bool{}
 	for _, name := range eventnames.All() {
@@ -238,7 +239,7 @@ func TestRESTLists(t *testing.T) {
 	}
 }
 
-// TestRequests asks for each list's own idea of a time.
+// TestRequests: times have the form that each list wants.
 func TestRequests(t *testing.T) {
 	at := func(text string) time.Time {
 		t.Helper()
@@ -254,7 +255,7 @@ func TestRequests(t *testing.T) {
 	for _, c := range []struct {
 		family string
 		gap    [2]time.Time
-		want   []string // each the URL of a request
+		want   []string // the URL of each request
 	}{
 		{"meeting", short, []string{
 			"/report/meeting_activities?from=2026-11-20&to=2026-11-20&activity_type=All%20Activities",
@@ -298,7 +299,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestRequestsCover has no list asked for less than a gap, or for more than it takes.
+// TestRequestsCover: no list is asked for less than a gap, or for a longer time than it accepts.
 func TestRequestsCover(t *testing.T) {
 	from := time.Date(2026, 3, 1, 23, 59, 59, 0, time.UTC)
 	for family, lists := range restLists {
@@ -322,7 +323,7 @@ func TestRequestsCover(t *testing.T) {
 	}
 }
 
-// TestAbsurdMarkers has anybody's markers take neither long nor much.
+// TestAbsurdMarkers: forged markers take neither much time nor much memory.
 func TestAbsurdMarkers(t *testing.T) {
 	w := newWorld(t)
 	w.create(jetstream.StreamConfig{Name: "KV_zoomstream-state", Subjects: []string{"$KV.zoomstream-state.>"}})
@@ -383,7 +384,8 @@ func TestAbsurdMarkers(t *testing.T) {
 	}
 }
 
-// TestLongGap believes that a connector was switched off for a year, and asks for the latest months.
+// TestLongGap: a connector may have been switched off for a year. Only the latest months are asked
+// for.
 func TestLongGap(t *testing.T) {
 	stored := time.Now().UTC().Truncate(time.Second)
 	from := stored.Add(-400 * day)
@@ -401,7 +403,7 @@ func TestLongGap(t *testing.T) {
 	}
 }
 
-// TestManyMarkers keeps the latest, and says how many it leaves out.
+// TestManyMarkers: the latest markers are kept, and the number of older ones is reported.
 func TestManyMarkers(t *testing.T) {
 	w := newWorld(t)
 	const markers = 2*maxGaps + 500
@@ -431,8 +433,7 @@ func TestManyMarkers(t *testing.T) {
 	}
 }
 
-// TestUnknownSubscription is an error that names the known ones, wherever they are
-// known from.
+// TestUnknownSubscription: the error names the known subscriptions, from markers and both buckets.
 func TestUnknownSubscription(t *testing.T) {
 	w := newWorld(t)
 	report := func(subscription string) error {
@@ -450,7 +451,7 @@ func TestUnknownSubscription(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.gap("of-gap", time.Now().Add(-10*day), time.Second, "old") // before what is asked for
+	w.gap("of-gap", time.Now().Add(-10*day), time.Second, "old") // before the time that is asked for
 	err := report("typo")
 	unknown, ok := errors.AsType[*UnknownSubscriptionError](err)
 	if !ok || !slices.Equal(unknown.Known, []string{"of-gap", "of-lease", "of-state"}) || !strings.HasSuffix(err.Error(), "known are of-gap, of-lease, of-state") {

@@ -15,7 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/subjects"
 )
 
-// world is a nats-server with a stream, and messages as zoomstream stores them.
+// world is a nats-server with a stream, and messages like zoomstream's.
 type world struct {
 	t      testing.TB
 	dir    string
@@ -59,7 +59,7 @@ func (w *world) open() *Stream {
 	return s
 }
 
-// event is the message of an event with a tracking id; with none if that is empty.
+// event returns the message of an event, with a tracking id unless that is empty.
 func (w *world) event(name, tracking string, body []byte) *nats.Msg {
 	w.seq++
 	m := nats.NewMsg(subjects.Subject("zoom", name))
@@ -79,7 +79,7 @@ func (w *world) event(name, tracking string, body []byte) *nats.Msg {
 	return m
 }
 
-// store stores a message and returns its sequence number.
+// store stores a message, and returns its sequence number.
 func (w *world) store(m *nats.Msg) uint64 {
 	w.t.Helper()
 	ack, err := w.js.PublishMsg(w.t.Context(), m)
@@ -89,7 +89,7 @@ func (w *world) store(m *nats.Msg) uint64 {
 	return ack.Sequence
 }
 
-// fill stores n other events of about a kilobyte.
+// fill stores n other events of about a kilobyte each.
 func (w *world) fill(n int) {
 	w.t.Helper()
 	for i := range n {
@@ -106,7 +106,7 @@ func (w *world) fill(n int) {
 	}
 }
 
-// connectAs connects as a user whose password is p. What it may not do is its own affair.
+// connectAs connects as a user with the password p. Denials are ignored.
 func connectAs(t *testing.T, s *server.Server, user string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))

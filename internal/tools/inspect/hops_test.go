@@ -35,7 +35,7 @@ func TestHops(t *testing.T) {
 	for value, want := range map[string]time.Time{
 		fmt.Sprintf("%q", fmt.Sprint(happened.UnixMilli())): happened,
 		fmt.Sprint(happened.Unix()):                         {}, // in seconds
-		`"290112312321"`:                                    {}, // as documented for some
+		`"290112312321"`:                                    {}, // as documented for some events
 		`"2024-09-08 15:58:40"`:                             {},
 		"null":                                              {},
 		"1.5":                                               {},

@@ -22,10 +22,10 @@ func TestBody(t *testing.T) {
 		`A "B"`:                   "payload.object.participant.user_name",
 		"needle":                  "payload.object.participant.a.b.1",
 		"acc":                     "payload.account_id",
-		"uuid":                    "", // a name
+		"uuid":                    "", // a member's name
 		"user_name":               "",
-		"need":                    "", // a part
-		"token":                   "", // not in payload
+		"need":                    "", // part of a string
+		"token":                   "", // not in the payload
 		"meeting.started":         "",
 		"1790985356750":           "",
 		"q/7Zk1dQvGm0yT4nB9x3A==": "",
@@ -55,8 +55,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// TestSamples finds each string that is the uuid of a real-looking body in it, and
-// no stranger in any.
+// TestSamples: each string that is the uuid of a real-looking body is found there, and a foreign
+// one nowhere.
 func TestSamples(t *testing.T) {
 	const meeting = "+q/7Zk1dQvGm0yT4nB9x3A=="
 	found := 0
@@ -84,7 +84,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// FuzzBody finds every string of the payload that a plain decoder finds.
+// FuzzBody: every string of the payload that encoding/json finds is found.
 func FuzzBody(f *testing.F) {
 	for _, body := range zoomsim.Samples() {
 		f.Add("+q/7Zk1dQvGm0yT4nB9x3A==", body)

@@ -12,7 +12,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestRefused names what a user may not do.
+// TestRefused: errors name what a user may not do.
 func TestRefused(t *testing.T) {
 	allowed := &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.ZOOM"}}
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
@@ -38,7 +38,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNoStreamShowsNoToken: where it looked is said without the login of the address, which may be a bare token.
+// TestNoStreamShowsNoToken: the error names the server without the login in its URL, which may be a
+// bare token.
 func TestNoStreamShowsNoToken(t *testing.T) {
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), Authorization: "geheim"})
 	nc, err := nats.Connect("nats://geheim@" + s.Addr().String())

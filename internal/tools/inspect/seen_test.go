@@ -14,7 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
-// answer adds an instance of the micro service that each replica is.
+// answer adds an instance of the replicas' micro service.
 func (w *world) answer(replica string, handle func(request micro.Request)) {
 	w.t.Helper()
 	nc, err := nats.Connect(w.nc.ConnectedUrl())
@@ -54,7 +54,7 @@ func TestAskSeen(t *testing.T) {
 	w.answer("ill", func(request micro.Request) { request.Error("500", "no memory", nil) }) //nolint:errcheck
 	w.answer("odd", func(request micro.Request) { request.Respond([]byte("nonsense")) })    //nolint:errcheck
 	w.answer("mute", func(micro.Request) {})
-	answers, err := askSeen(t.Context(), w.nc, "zoomstream", []string{"one", "two"}, 3*time.Second) // one never answers
+	answers, err := askSeen(t.Context(), w.nc, "zoomstream", []string{"one", "two"}, 3*time.Second) // one replica never answers
 	slices.SortFunc(answers, func(a, b SeenAnswer) int { return int(a.Replica[0]) - int(b.Replica[0]) })
 	if err != nil || len(answers) != 2 || answers[0].Replica != "a" || answers[1].Replica != "b" ||
 		!slices.Equal(answers[1].Seen, []status.Seen{{ID: "two", Times: 2, Where: "local", First: at, Last: at.Add(time.Second)}}) {

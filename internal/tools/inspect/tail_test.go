@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
-// tailed is what a call of Tail hands over.
+// tailed collects what a call of Tail hands over.
 type tailed struct {
 	t    *testing.T
 	stop context.CancelFunc
@@ -46,7 +46,7 @@ func startTail(t *testing.T, s *Stream, q TailQuery) *tailed {
 	return w
 }
 
-// gets waits for the next message.
+// gets waits for the next message, and checks its number.
 func (w *tailed) gets(seq uint64) {
 	w.t.Helper()
 	select {
@@ -96,7 +96,7 @@ func started(n int) []byte {
 	return fmt.Appendf(nil, `{"event":"meeting.started","payload":{"account_id":"acc","object":{"id":"%d"}}}`, n)
 }
 
-// TestTail hands over what is there, and ends.
+// TestTail: without Follow, Tail hands over what is there, and ends.
 func TestTail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -142,7 +142,8 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestTailFollow goes on through a restart of the server, and in a stream that was made anew.
+// TestTailFollow: Tail continues after a restart of the server, and in a stream that was deleted
+// and created anew.
 func TestTailFollow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,7 +176,7 @@ func TestTailFollow(t *testing.T) {
 	}
 }
 
-// TestTailRemoved says what cannot be read any more.
+// TestTailRemoved: Tail says which messages it can no longer read.
 func TestTailRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -205,7 +206,7 @@ func TestTailRemoved(t *testing.T) {
 	}
 }
 
-// confReader is the user reader of nats.conf.
+// confReader returns the user reader of nats.conf.
 func confReader(t *testing.T) *server.User {
 	t.Helper()
 	options := natstest.UsersConf(t, "../../../nats.conf", "p")
@@ -218,7 +219,7 @@ func confReader(t *testing.T) *server.User {
 	return nil
 }
 
-// TestTailRights needs no more rights than nats.conf's reader has.
+// TestTailRights: the rights of nats.conf's reader are enough.
 func TestTailRights(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(),
@@ -252,7 +253,7 @@ func TestTailRights(t *testing.T) {
 		t.Errorf("the reader: %v, %v", err, nc.LastError())
 	}
 
-	// What is not answered is named if it is for want of a right.
+	// If a request is not answered because a right is missing, the error names the right.
 	if err := errors.Join(nc.Publish("$JS.API.CONSUMER.MSG.NEXT.OTHER.x", nil), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}

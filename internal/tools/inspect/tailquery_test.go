@@ -117,7 +117,7 @@ func TestTailSubjects(t *testing.T) {
 	}
 }
 
-// covers reports whether a filter of NATS has a subject.
+// covers reports whether a NATS filter matches a subject.
 func covers(filter, subject string) bool {
 	if family, all := strings.CutSuffix(filter, ">"); all {
 		return strings.HasPrefix(subject, family) && len(subject) > len(family)
@@ -125,7 +125,7 @@ func covers(filter, subject string) bool {
 	return filter == subject
 }
 
-// delivered is how many of some filters have a subject.
+// delivered returns how many of the filters match a subject.
 func delivered(filters []string, subject string) (n int) {
 	for _, filter := range filters {
 		if covers(filter, subject) {
@@ -135,7 +135,7 @@ func delivered(filters []string, subject string) (n int) {
 	return n
 }
 
-// globbed is what a pattern must match, in the plain and slow way.
+// globbed is matchGlob in a plain and slow form.
 func globbed(pattern, name string) bool {
 	switch {
 	case pattern == "":
@@ -147,7 +147,7 @@ func globbed(pattern, name string) bool {
 	}
 }
 
-// FuzzGlob matches what a plain matcher does, and has the server deliver it once.
+// FuzzGlob: matchGlob agrees with the plain form, and the server delivers each match once.
 func FuzzGlob(f *testing.F) {
 	for _, name := range eventnames.All() {
 		family, _, _ := strings.Cut(name, ".")
@@ -159,7 +159,7 @@ func FuzzGlob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if strings.Count(pattern, "*") > 5 || len(name) > 300 {
-			return // too slow for the plain one
+			return // too slow for the plain form
 		}
 		matches := matchGlob(pattern, name)
 		if want := globbed(pattern, name); matches != want {
@@ -179,7 +179,7 @@ func FuzzGlob(f *testing.F) {
 	})
 }
 
-// FuzzObject finds the ids of every object that a plain decoder finds.
+// FuzzObject: the ids of every object that encoding/json finds are found.
 func FuzzObject(f *testing.F) {
 	for _, body := range zoomsim.Samples() {
 		f.Add(body)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestLicences of a few texts; those of the program are judged by each release.
+// TestLicences judges a few texts. Each release judges those of the program.
 func TestLicences(t *testing.T) {
 	t.Parallel()
 	free := licenceText{"LICENSE", "Copyright (c) 2020 Somebody\n\nDo what you like.\n"}
@@ -16,7 +16,7 @@ func TestLicences(t *testing.T) {
 	known := free.digest() + " MIT\n" + strict.digest() + " GPL-3.0-only\n"
 	for _, c := range []struct {
 		texts []licenceText
-		want  string // the expression, or a part of the error
+		want  string // the expression, or the beginning of the error
 	}{
 		{[]licenceText{free, note}, "MIT"},
 		{[]licenceText{laterYear}, "MIT"},
@@ -35,7 +35,7 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// TestReplacedModules are no released ones: nobody could get the same.
+// TestReplacedModules: a release has no replaced modules, since nobody else could build it.
 func TestReplacedModules(t *testing.T) {
 	t.Parallel()
 	var p listedPackage

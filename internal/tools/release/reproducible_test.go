@@ -1,6 +1,6 @@
 //go:build !race
 
-// Not with the race detector, which would not see the programs that it builds.
+// Excluded under the race detector, which would not see the programs that it builds.
 
 package main
 
@@ -19,7 +19,8 @@ import (
 
 const root = "../../.."
 
-// TestReproducible makes a release of this platform twice, from two folders.
+// TestReproducible builds a release of this platform twice, from two folders: the files are the
+// same.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
