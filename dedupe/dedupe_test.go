@@ -92,7 +92,7 @@ func TestWindow(t *testing.T) {
 	if !w.Seen("0", start.Add(59*time.Second)) {
 		t.Error("0 forgotten within the window")
 	}
-	w.Seen("3", start) // the fourth pushes the first out
+	w.Seen("3", start) // the fourth pushes the first out of the window
 	if w.Seen("0", start) {
 		t.Error("0 remembered although the window holds 3")
 	}

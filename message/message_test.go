@@ -17,8 +17,8 @@ import (
 
 var (
 	stored = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	latest = stored.Add(time.Minute)       // by a clock that is ahead
-	oldest = stored.AddDate(-10, 0, -3)    // and that is all
+	latest = stored.Add(time.Minute)       // another machine's clock may be ahead by so much
+	oldest = stored.AddDate(-10, 0, -3)    // no gap begins earlier
 	huge   = strings.Repeat("\u202e", 1e4) // 30,000 bytes
 )
 
@@ -29,7 +29,7 @@ func TestKindOf(t *testing.T) {
 	}{
 		{"zoom", "zoom.meeting.started", message.KindEvent}, {"zoom", "zoom.%", message.KindEvent}, {"acme.zoom", "acme.zoom.a", message.KindEvent},
 		{"zoom", "zoom._bridge.gap", message.KindGap}, {"zoom", "zoom._bridge.malformed", message.KindMalformed}, {"acme.zoom", "acme.zoom._bridge.alarm", message.KindAlarm},
-		{"zoom", "zoom.a._bridge.gap", message.KindEvent}, {"zoom.a", "zoom.a._bridge.gap", message.KindGap}, // whose it is depends on the prefix
+		{"zoom", "zoom.a._bridge.gap", message.KindEvent}, {"zoom.a", "zoom.a._bridge.gap", message.KindGap}, // the prefix decides
 		{"zoom", "zoom._bridge.later", ""}, {"zoom", "zoom._bridge.event", ""}, {"zoom", "zoom._bridge.", ""}, {"zoom", "zoom._bridge", ""}, {"zoom", "zoom._bridge.gap.x", ""},
 		{"zoom", "zoom._later.x", ""}, {"zoom", "zoom", ""}, {"zoom", "zoom.", ""}, {"zoom", "zoomed.a", ""}, {"zoom", "a", ""}, {"zoom", "", ""}, {"acme.zoom", "zoom.a", ""},
 	} {
@@ -42,7 +42,7 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
-// FuzzKindOf holds that every event is one, whatever its name.
+// FuzzKindOf: every event counts as an event, whatever its name.
 func FuzzKindOf(f *testing.F) {
 	for _, name := range []string{"meeting.started", "_bridge.gap", "", ".", strings.Repeat("x", 300)} {
 		f.Add(name)
@@ -61,7 +61,7 @@ func FuzzKindOf(f *testing.F) {
 	})
 }
 
-// TestRoundTrip: what is made is read as it was.
+// TestRoundTrip: what Msg makes is parsed as it was.
 func TestRoundTrip(t *testing.T) {
 	gap := message.Gap{
 		Subscription: "sub", From: stored.Add(-time.Hour), To: stored, Milliseconds: 3_600_000, Cause: message.GapKicked, Detail: `"é"`, Certain: true,
@@ -135,7 +135,7 @@ func TestParseHeaders(t *testing.T) {
 	}
 }
 
-// TestAllocations: what is asked of every event costs no memory.
+// TestAllocations: what consumers ask about every event allocates no memory.
 func TestAllocations(t *testing.T) {
 	header := nats.Header{
 		message.HeaderID: {"id"}, message.HeaderEvent: {"meeting.started"}, message.HeaderSubscription: {"sub"}, message.HeaderReceivedAt: {"2026-11-21T10:00:00.000000042Z"},
@@ -151,7 +151,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestForged: a message that somebody else has made up is bounded, or refused.
+// TestForged: a forged message is bounded or refused.
 func TestForged(t *testing.T) {
 	const real = `"from":"2026-11-21T09:00:00Z","to":"2026-11-21T09:30:00Z"`
 	half := stored.Add(-30 * time.Minute)
@@ -225,7 +225,7 @@ func TestForged(t *testing.T) {
 	}
 }
 
-// checkGap holds that a gap is one that can have been, small, and can be told on.
+// checkGap checks that a gap is possible and small, and that it survives being encoded and parsed.
 func checkGap(t *testing.T, g message.Gap) {
 	t.Helper()
 	if g.From.After(g.To) || g.To.After(latest) || g.From.Before(oldest) || g.Lasted().Milliseconds() != g.Milliseconds {

@@ -13,10 +13,9 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// BenchmarkPublish compares this package with the client library's own
-// asynchronous publisher, which does not keep the order through errors: the
-// same server process, messages of 1 KiB with the headers of an event. Compare
-// the two only within one run.
+// BenchmarkPublish compares this package with the client library's own asynchronous publisher,
+// which does not keep the order through errors. Both use the same server process, and messages of 1
+// KiB with an event's headers. Compare the two only within one run.
 func BenchmarkPublish(b *testing.B) {
 	body := bytes.Repeat([]byte("x"), 1024)
 	event := func(i int) *nats.Msg {
@@ -66,8 +65,8 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
-// BenchmarkLookUp reads the ids of 1,000 messages of the stream, which takes as long as
-// publishing rests for them after an outage.
+// BenchmarkLookUp reads the ids of 1,000 messages in the stream. Publishing pauses for so long to
+// look them up after an outage.
 func BenchmarkLookUp(b *testing.B) {
 	nc, js := benchStream(b)
 	for i := range 1000 {

@@ -48,7 +48,7 @@ func createStream(t *testing.T, nc *nats.Conn, cfg jetstream.StreamConfig) jetst
 	return stream
 }
 
-// run starts a publisher, which ends with the test.
+// run starts a publisher, which stops at the end of the test.
 func run(t *testing.T, nc *nats.Conn, opt Options) *Publisher {
 	t.Helper()
 	p := New(natstest.JetStream(t, nc), opt)
@@ -89,7 +89,7 @@ func flush(t *testing.T, p *Publisher) {
 	}
 }
 
-// wantInOrder reads the stream back: message i holds the number i.
+// wantInOrder reads the stream back: message i must have the number i.
 func wantInOrder(t *testing.T, nc *nats.Conn, count int) {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -163,8 +163,8 @@ func TestDuplicatesAreCounted(t *testing.T) {
 	}
 }
 
-// TestServerRestarts kills the server again and again under load: nothing is
-// lost, doubled or out of order.
+// TestServerRestarts stops and starts the server again and again under load: nothing is lost,
+// doubled or out of order.
 func TestServerRestarts(t *testing.T) {
 	dir := t.TempDir()
 	s := natstest.Run(t, dir, -1)
@@ -191,7 +191,7 @@ func TestServerRestarts(t *testing.T) {
 		wg.Wait()
 	}
 	flush(t, p)
-	wantInOrder(t, connect(t, s.ClientURL()), rounds*batch) // ours may still be on its way back
+	wantInOrder(t, connect(t, s.ClientURL()), rounds*batch) // the publisher's own connection may not be back yet
 	st := p.Stats()
 	t.Logf("paused %d times, %+v", paused.Load(), st)
 	if paused.Load() == 0 || paused.Load() != resumed.Load() || st.Err != nil {
@@ -199,15 +199,14 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestLostProbe loses the connection while the one message that asks whether NATS
-// takes messages again is on its way: it is sent again on the next connection, not
-// after AckWait.
+// TestLostProbe loses the connection while the one message that probes NATS is in flight: it is
+// sent again on the next connection, not only after AckWait.
 func TestLostProbe(t *testing.T) {
 	s := natstest.Run(t, t.TempDir(), -1)
 	link := newLink(t, s.Addr().String())
 	direct := connect(t, s.ClientURL())
 	sendings := make(chan *nats.Msg, 100)
-	silent, err := direct.ChanSubscribe("zoom.>", sendings) // takes messages, and acknowledges none
+	silent, err := direct.ChanSubscribe("zoom.>", sendings) // receives messages, and acknowledges none
 	if err == nil {
 		err = direct.Flush()
 	}
@@ -243,8 +242,8 @@ func TestLostProbe(t *testing.T) {
 	wantInOrder(t, direct, 10)
 }
 
-// TestStreamMissing shows that a missing stream is waited for: the messages
-// are stored in order once it is there.
+// TestStreamMissing: the publisher waits for a missing stream, and the messages are then stored in
+// order.
 func TestStreamMissing(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	changed := make(chan error, 10)
@@ -281,8 +280,7 @@ func TestWrongStreamPauses(t *testing.T) {
 	}
 }
 
-// TestLostAcks cuts the way back after the messages are stored: they are sent
-// again and stored once.
+// TestLostAcks loses the acknowledgements of stored messages: they are sent again, and stored once.
 func TestLostAcks(t *testing.T) {
 	s := natstest.Run(t, t.TempDir(), -1)
 	link := newLink(t, s.Addr().String())
@@ -291,7 +289,7 @@ func TestLostAcks(t *testing.T) {
 	p := run(t, nc, Options{AckWait: 300 * time.Millisecond})
 	publish(t, p, 0, 100)
 	flush(t, p)
-	link.deaf.Store(true) // what the server says vanishes
+	link.deaf.Store(true) // drops everything from the server
 	publish(t, p, 100, 200)
 	direct := connect(t, s.ClientURL())
 	for stored(t, direct) < 200 {
@@ -309,15 +307,14 @@ func TestLostAcks(t *testing.T) {
 	}
 }
 
-// TestDroppedInSilence has the server take some messages and store none of them, as a
-// cluster does while it is reconfigured: those behind them may overtake them by a
-// window, and no further.
+// TestDroppedInSilence has the server receive some messages and store none, like a cluster that is
+// being reconfigured. Later messages may overtake them by at most a window.
 func TestDroppedInSilence(t *testing.T) {
 	const window, dropped, after = 16, 10, 300
 	s := natstest.Run(t, t.TempDir(), -1)
 	direct := connect(t, s.ClientURL())
 	createStream(t, direct, jetstream.StreamConfig{})
-	elsewhere, err := direct.SubscribeSync("elsewhere") // or there would be no responder
+	elsewhere, err := direct.SubscribeSync("elsewhere") // otherwise there would be no responder
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +351,7 @@ func TestDroppedInSilence(t *testing.T) {
 	}
 }
 
-// order lists the numbers in the stream.
+// order returns the numbers in the stream.
 func order(t *testing.T, nc *nats.Conn) (numbers []int) {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -379,8 +376,8 @@ func order(t *testing.T, nc *nats.Conn) (numbers []int) {
 	return numbers
 }
 
-// TestInDoubtBeyondTheWindow keeps the acknowledgements away until the stream
-// has forgotten the ids: what is stored is looked up and not sent again.
+// TestInDoubtBeyondTheWindow holds the acknowledgements back until the stream has forgotten the
+// ids: what is stored is looked up, and not sent again.
 func TestInDoubtBeyondTheWindow(t *testing.T) {
 	const window = time.Second
 	s := natstest.Run(t, t.TempDir(), -1)
@@ -390,7 +387,7 @@ func TestInDoubtBeyondTheWindow(t *testing.T) {
 	p := run(t, nc, Options{Stream: "ZOOM", DuplicateWindow: window, AckWait: 200 * time.Millisecond})
 	publish(t, p, 0, 100)
 	flush(t, p)
-	link.deaf.Store(true) // what the server says vanishes
+	link.deaf.Store(true) // drops everything from the server
 	publish(t, p, 100, 150)
 	direct := connect(t, s.ClientURL())
 	for stored(t, direct) < 150 {
@@ -408,8 +405,8 @@ func TestInDoubtBeyondTheWindow(t *testing.T) {
 	}
 }
 
-// TestLookUpPassesOverDeleted: what is deleted from the stream hides nothing behind it,
-// at the beginning, between, in a run longer than is asked for at once, and at the end.
+// TestLookUpPassesOverDeleted: deleted messages hide none after them, whether they are at the
+// beginning, in between, in a run longer than one request, or at the end.
 func TestLookUpPassesOverDeleted(t *testing.T) {
 	t.Parallel()
 	s := natstest.Run(t, t.TempDir(), -1)
@@ -498,7 +495,7 @@ func TestRefusedWithoutReplacementIsNotDropped(t *testing.T) {
 	js, _ := jetstream.New(nc)
 	cfg := stream.CachedInfo().Config
 	cfg.MaxMsgSize = -1
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil { // somebody repairs it
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil { // as an operator does
 		t.Fatal(err)
 	}
 	flush(t, p)
@@ -509,7 +506,7 @@ func TestRefusedWithoutReplacementIsNotDropped(t *testing.T) {
 
 func TestBackPressure(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
-	p := run(t, nc, Options{Window: 8, MaxPending: 16}) // no stream: nothing is acknowledged
+	p := run(t, nc, Options{Window: 8, MaxPending: 16}) // without a stream nothing is acknowledged
 	publish(t, p, 0, 16)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -561,7 +558,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// link is a TCP proxy whose way back can be made deaf and which can be cut.
+// link is a TCP proxy that can be cut, and that can drop what the server sends.
 type link struct {
 	net.Listener
 	deaf  atomic.Bool

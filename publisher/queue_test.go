@@ -15,8 +15,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestRingIsBounded holds that a queue that is never empty does not grow, and that no
-// entry is lost when it does.
+// TestRingIsBounded: a queue that is never empty does not grow for ever, and loses no entry while
+// it grows.
 func TestRingIsBounded(t *testing.T) {
 	q, oldest := newQueue(), 0
 	for i := range 10_000 {
@@ -24,7 +24,7 @@ func TestRingIsBounded(t *testing.T) {
 		if i < 150 {
 			continue
 		}
-		if e := q.at(q.head); e.size != oldest { // from now on one leaves for each that comes
+		if e := q.at(q.head); e.size != oldest { // from now on, one leaves for each that comes
 			t.Fatalf("message %d is the oldest, not %d", e.size, oldest)
 		}
 		q.at(q.head).acked = true
@@ -42,8 +42,8 @@ func TestRingIsBounded(t *testing.T) {
 	}
 }
 
-// unacked lists the numbers of the messages that are not acknowledged, and of those
-// that may have been sent.
+// unacked returns the numbers of the unacknowledged messages, and of those among them that may have
+// been sent.
 func unacked(p *Publisher) (all, sent []string) {
 	for m := range p.Unacked {
 		all = append(all, string(m.Msg.Data))
@@ -72,14 +72,14 @@ func TestUnacked(t *testing.T) {
 		if m.Owner != "three" || !m.Sent.Equal(earlier) || m.After != 7 {
 			t.Errorf("offered and shown differ: %+v", m)
 		}
-		break // which must set the Publisher free
+		break // must release the Publisher
 	}
 	s.opt.Acked = func(a Ack) {
 		if all, _ := unacked(s.Publisher); slices.Contains(all, string(a.Msg.Data)) {
 			t.Error("a message that is stored is among those that are not")
 		}
 	}
-	s.receive(answerTo(1, 0, stored1), nil) // the oldest is overtaken, and sent again
+	s.receive(answerTo(1, 0, stored1), nil) // the oldest one is overtaken, and sent again
 	if all, sent := unacked(s.Publisher); !slices.Equal(all, []string{"0", "2", "3", "4"}) || !slices.Equal(sent, []string{"0", "2", "3"}) {
 		t.Errorf("unacknowledged %v, sent %v", all, sent)
 	}
@@ -89,8 +89,8 @@ func TestUnacked(t *testing.T) {
 	}
 }
 
-// TestNotSentAfterAll has a batch end early: what is behind the message that fails is
-// as if it had never been in hand.
+// TestNotSentAfterAll: a batch ends early. The messages after the one that failed count as not
+// sent.
 func TestNotSentAfterAll(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	nc.Close()
@@ -113,8 +113,8 @@ func TestNotSentAfterAll(t *testing.T) {
 	}
 }
 
-// TestManyProducers has many goroutines publish, and others look: what each has
-// published is stored in its order, and seen in it.
+// TestManyProducers: many goroutines publish while others look. The messages of each are stored and
+// seen in their order.
 func TestManyProducers(t *testing.T) {
 	const producers, each = 8, 1500
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())

@@ -11,7 +11,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// sent returns a sender with so many messages in flight in round 0.
+// sent returns a sender with so many messages in flight, in round 0.
 func sent(count int) *sender {
 	p := New(nil, Options{Window: max(count, 1)})
 	for i := range count {
@@ -33,8 +33,8 @@ const (
 	stored1 = `{"stream":"ZOOM","seq":1}`
 )
 
-// TestErrorsOfAnEarlierRound shows that one outage of a hundred messages is
-// one pause, not a hundred growing ones.
+// TestErrorsOfAnEarlierRound: an outage of a hundred messages causes one pause, not a hundred
+// growing ones.
 func TestErrorsOfAnEarlierRound(t *testing.T) {
 	s := sent(100)
 	for i := range uint64(100) {
@@ -45,8 +45,8 @@ func TestErrorsOfAnEarlierRound(t *testing.T) {
 	}
 }
 
-// TestLateAnswersSettleAll shows that acknowledgements of the first sending
-// that come after a disconnect end the pause if nothing is left.
+// TestLateAnswersSettleAll: late acknowledgements of a first sending, after a disconnect, end the
+// pause if nothing is left.
 func TestLateAnswersSettleAll(t *testing.T) {
 	s := sent(2)
 	s.failed(0, errors.New("disconnected"))
@@ -60,8 +60,8 @@ func TestLateAnswersSettleAll(t *testing.T) {
 	}
 }
 
-// TestSlowServer shows that a server that works through a full window is not
-// taken for a dead one, and that a lost answer is noticed all the same.
+// TestSlowServer: a server that works through a full window does not count as dead, but a lost
+// answer is still noticed.
 func TestSlowServer(t *testing.T) {
 	s := sent(4)
 	s.waiting = time.Now().Add(-2 * s.opt.AckWait)
@@ -77,7 +77,7 @@ func TestSlowServer(t *testing.T) {
 	}
 }
 
-// TestOvertaken shows which acknowledgements tell that an older message is dropped.
+// TestOvertaken: which acknowledgements show that an older message was dropped.
 func TestOvertaken(t *testing.T) {
 	const duplicate = `{"stream":"ZOOM","seq":1,"duplicate":true}`
 	s := sent(4)
@@ -100,14 +100,14 @@ func TestOvertaken(t *testing.T) {
 	if s.round != 1 {
 		t.Errorf("answers to an earlier round make round %d", s.round)
 	}
-	s.mark() // the oldest one is sent again
+	s.mark() // sends the oldest one again
 	s.receive(answerTo(0, 1, stored1), nil)
 	if s.probing || s.Stats().Err != nil {
 		t.Errorf("probing %t, %v", s.probing, s.Stats().Err)
 	}
 }
 
-// TestUnsendable has a message replaced that the client library itself refuses.
+// TestUnsendable: a message that the client library itself refuses is replaced.
 func TestUnsendable(t *testing.T) {
 	nc := connect(t, natstest.Run(t, t.TempDir(), -1).ClientURL())
 	createStream(t, nc, jetstream.StreamConfig{})
@@ -150,8 +150,8 @@ func TestStrangeAnswers(t *testing.T) {
 }
 
 // TestRefusedAndThenStored: the second sending of a message is refused, and the late
-// acknowledgement of the first one comes right behind that. It is stored, so nothing is
-// asked for it, and nothing is paused.
+// acknowledgement of the first comes right after that. The message is stored, so it is not replaced
+// and nothing is paused.
 func TestRefusedAndThenStored(t *testing.T) {
 	const tooLarge = `{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}`
 	for _, refused := range []string{refusal, tooLarge} {

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// acks are acknowledgements as servers write them: 2.10 to 2.15, alone, with a domain,
-// and in their answers to batches and counters.
+// acks are acknowledgements as servers from 2.10 to 2.15 write them: alone, with a domain, and in
+// their answers to batches and counters.
 var acks = []string{
 	`{"stream":"ZOOM","seq":12}`,
 	`{"stream":"ZOOM", "seq":12}`,
@@ -47,7 +47,7 @@ func TestScanAck(t *testing.T) {
 	}
 }
 
-// FuzzScanAck holds that encoding/json reads alike whatever scanAck reads.
+// FuzzScanAck: encoding/json agrees with everything that scanAck reads.
 func FuzzScanAck(f *testing.F) {
 	for _, data := range append(acks, others...) {
 		f.Add([]byte(data))
@@ -105,7 +105,8 @@ func TestOtherAnswers(t *testing.T) {
 	}
 }
 
-// TestAcknowledgedElsewhere has a leaf node's own stream of the same name answer, too.
+// TestAcknowledgedElsewhere: acknowledgements of a leaf node's own stream of the same name do not
+// count.
 func TestAcknowledgedElsewhere(t *testing.T) {
 	for _, data := range []string{`{"stream":"ZOOM","seq":12}`, `{"stream":"ZOOM","domain":"leaf","seq":12}`, `{"stream":"ZOOM","domain":"l\u0065af","seq":12}`} {
 		if _, err := parseAck(&nats.Msg{Data: []byte(data)}, "ZOOM", "hub"); err != errElsewhere {
@@ -119,8 +120,8 @@ func TestAcknowledgedElsewhere(t *testing.T) {
 	}
 }
 
-// TestRefusedElsewhere has a leaf node's own stream refuse what the hub's stores: a refusal
-// names no domain, so it counts only if the hub has not answered in time.
+// TestRefusedElsewhere: a leaf node's own stream refuses what the hub's stores. A refusal names no
+// domain, so it counts only if the hub has not answered in time.
 func TestRefusedElsewhere(t *testing.T) {
 	const refusal = `{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"ZOOM","seq":0}`
 	s := sent(2)

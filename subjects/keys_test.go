@@ -70,8 +70,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// FuzzToken holds the promises for any two values: valid, one token, bounded, never that of
-// a key that is not there, reversible unless cut, injective.
+// FuzzToken checks the promises for any two values: the token is valid, one token, bounded, never
+// NoKey for a key that is there, reversible unless cut, and injective.
 func FuzzToken(f *testing.F) {
 	f.Add("86017254931", "86017254931 ")
 	f.Add("", "_")
@@ -96,7 +96,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzKeys holds that the event of a subject with keys is told whatever they are.
+// FuzzKeys: the event of a subject with keys is recognised, whatever the keys are.
 func FuzzKeys(f *testing.F) {
 	f.Add("meeting.started", "QmT7xVb2RkaLw0Zp9sYd1g", "86017254931")
 	f.Add("a._", "", "_")

@@ -93,8 +93,8 @@ func TestCheckPrefix(t *testing.T) {
 	}
 }
 
-// FuzzSubject holds the promises of the package for any two names: valid,
-// below the prefix, never a control subject, reversible unless cut, injective.
+// FuzzSubject checks the promises of the package for any two names: the subject is valid, below the
+// prefix, never a control subject, reversible unless cut, and injective.
 func FuzzSubject(f *testing.F) {
 	f.Add("meeting.started", "meeting.started.")
 	f.Add("a..b", "a.%2Eb")

@@ -13,7 +13,7 @@ import (
 
 func TestEmitting(t *testing.T) {
 	sim := zoomtest.Start(t, zoomtest.Options{Subscription: "a b", SecretToken: "shh"})
-	if err := sim.EmitBody([]byte("{}")); !errors.Is(err, zoomtest.ErrNobody) || strings.Contains(err.Error(), "allow-nobody") { // which it has not
+	if err := sim.EmitBody([]byte("{}")); !errors.Is(err, zoomtest.ErrNobody) || strings.Contains(err.Error(), "allow-nobody") { // an option that zoomtest does not have
 		t.Error(err)
 	}
 	if _, _, err := sim.EmitMeeting(t.Context(), 0, 0); !errors.Is(err, zoomtest.ErrNobody) {

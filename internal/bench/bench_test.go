@@ -1,6 +1,6 @@
 //go:build linux && !race
 
-// Not with the race detector, which would not see the processes.
+// Excluded under the race detector, which would not see the processes.
 
 package main
 
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestMain makes the test binary a process of the benchmark when that starts it so.
+// TestMain turns the test binary into a process of the benchmark, if that starts it as one.
 func TestMain(m *testing.M) {
 	if os.Getenv(roleVariable) != "" {
 		main()
@@ -23,9 +23,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// maxAllocations is a ratchet: objects that the connector's process may allocate
-// for an event of 1 KiB, from the frame to the acknowledgement. Today it is
-// 16; lower this when that falls.
+// maxAllocations is a ratchet on the objects that the connector's process allocates for an event of
+// 1 KiB, from the frame to the acknowledgement. Today they are 16. Lower it when that falls.
 const maxAllocations = 20
 
 func build(t *testing.T) string {
@@ -40,7 +39,7 @@ func build(t *testing.T) string {
 	return zoomstream
 }
 
-// TestGrowth measures a little of how cost grows.
+// TestGrowth runs a short form of the measurement of how cost grows.
 func TestGrowth(t *testing.T) {
 	p := fullGrowth()
 	p.bursts, p.windows, p.trial = []burst{{"1 KiB", usualSize, 500}, {"4 KiB", 4 << 10, 500}}, []int{1024}, 100
@@ -57,8 +56,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestBench runs the whole benchmark with little, and looks at the one figure that
-// does not depend on the machine.
+// TestBench runs a short form of the whole benchmark, and checks the one figure that does not
+// depend on the machine.
 func TestBench(t *testing.T) {
 	zoomstream := build(t)
 	f, err := measure(t.Context(), quickPlan(), zoomstream, false)

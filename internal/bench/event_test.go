@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestEvent: a body has the size that was asked for and says its number and time;
-// a frame has the same body in it, and a tracking id for each event.
+// TestEvent: a body has the wanted size, its number and its time. A frame contains the same body,
+// and each event has its own tracking id.
 func TestEvent(t *testing.T) {
 	now := time.Unix(1_800_000_000, 123_456_789)
 	for _, size := range []int{300, 1 << 10, 16 << 10} {

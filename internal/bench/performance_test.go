@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPerformanceDocument compares the table in docs/performance.md with the
-// committed figures. The flag -update writes both.
+// TestPerformanceDocument compares the table in docs/performance.md with the committed figures.
+// -update writes both.
 func TestPerformanceDocument(t *testing.T) {
 	f, err := readFigures("../../docs/performance.json")
 	if err != nil {

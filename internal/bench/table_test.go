@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestTable compares a run with an earlier one: by the ratio where there is one,
-// else by the value.
+// TestTable compares a run with an earlier one: by the ratio where there is one, otherwise by the
+// value.
 func TestTable(t *testing.T) {
 	run := func(ours, theirs, ms float64) *figures {
 		f := newFigures(1)

@@ -15,7 +15,7 @@ func TestPaint(t *testing.T) {
 	}
 }
 
-// What is no mark of this package is no mark.
+// TestAround: only this package's own marks count as marks.
 func TestAround(t *testing.T) {
 	p := Paint(true)
 	upper := func(text []byte) []byte { return bytes.ReplaceAll(bytes.ToUpper(text), []byte("\x1b"), []byte("ESC")) }

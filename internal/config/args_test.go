@@ -18,12 +18,12 @@ func TestFlagGivenTwice(t *testing.T) {
 	}
 }
 
-// What kong says of a wrong command line shows no value of a setting and no
+// TestRedactArgs: kong's error about a wrong command line shows neither a setting's value nor a
 // stray argument, but still what is wrong.
 func TestRedactArgs(t *testing.T) {
 	for _, test := range []struct {
 		args []string
-		want string // a part of the text
+		want string // part of the error
 	}{
 		{[]string{"run", "--zoom-client-secret", "-" + marker}, `--zoom-client-secret: expected string value but got "***"`},
 		{[]string{"run", "--zoom-client-secret", "--" + marker}, `perhaps try --zoom-client-secret="***"`},

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestBoundsOfTheFile: whatever the file is, to read it takes little memory.
+// TestBoundsOfTheFile: whatever a file contains, reading it takes little memory.
 func TestBoundsOfTheFile(t *testing.T) {
 	fill := func(unit string) string { return strings.Repeat(unit, (1<<20-64)/len(unit)) }
 	var keys, deep strings.Builder
@@ -48,8 +48,8 @@ func TestBoundsOfTheFile(t *testing.T) {
 	}
 }
 
-// TestFilesThatNeverEnd: no setting that names a file has this process read a device for
-// ever, wait for a pipe, or hold what is no secret by its size.
+// TestFilesThatNeverEnd: a setting that names a file cannot have the process read a device for
+// ever, wait for a pipe, or hold a file that is too large for a secret.
 func TestFilesThatNeverEnd(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -90,7 +90,7 @@ func TestFilesThatNeverEnd(t *testing.T) {
 	}
 }
 
-// TestExposed tells of what others may read or write.
+// TestExposed: files and folders that others may read or write are reported.
 func TestExposed(t *testing.T) {
 	vars := working()
 	delete(vars, "ZOOM_CLIENT_SECRET")

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// TestExample uncomments the settings of the example: each is known, and with its default
-// the file changes nothing.
+// TestExample uncomments the settings of the example: each is known, and with their defaults the
+// file changes nothing.
 func TestExample(t *testing.T) {
 	text := regexp.MustCompile(`(?m)^#([a-z0-9_]+:)`).ReplaceAllString(Example(), "$1")
 	for _, r := range table {
 		if strings.Count(text, "\n"+r.key+": ") != 1 {
 			t.Errorf("%s stands there %d times", r.key, strings.Count(text, "\n"+r.key+": "))
 		}
-		if r.preset == "" { // what stands for a value may be none
+		if r.preset == "" { // the example's placeholder may not be a valid value
 			text = strings.Replace(text, "\n"+r.key+": ", "\n#"+r.key+": ", 1)
 		}
 	}
@@ -47,7 +47,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// TestConfigVariable: the flag comes before the variable, and an error names who named the file.
+// TestConfigVariable: the flag takes precedence over the variable, and an error says which of them
+// named the file.
 func TestConfigVariable(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good.yaml")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What is accepted has a usable subscription and no token, and reading it
+// FuzzParseEndpoint: an accepted endpoint has a usable subscription and no token, and parsing it
 // again changes nothing.
 func FuzzParseEndpoint(f *testing.F) {
 	for _, s := range []string{
@@ -64,7 +64,7 @@ func FuzzServers(f *testing.F) {
 	})
 }
 
-// No file makes the reader panic.
+// FuzzFile: no file makes the reader panic.
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{
 		"stream: a\n", "zoom_websocket_url: [a, 'b']\n", "a: &x b\nc: *x\n<<: *x", "? [a]\n: b", "!!str a: b", "- a\n- b",

@@ -16,7 +16,7 @@ import (
 
 const endpoint = "wss://ws.zoom.us/ws?subscriptionId="
 
-// working is an environment without which nothing else can be tested.
+// working is the least environment that is valid.
 func working() map[string]string {
 	return map[string]string{
 		"ZOOM_CLIENT_ID":     "id",
@@ -33,8 +33,7 @@ func environ(vars map[string]string) []string {
 	return list
 }
 
-// loadWith loads the working environment with some variables changed, given as
-// "NAME=value".
+// loadWith loads the working environment with some variables changed, given as "NAME=value".
 func loadWith(vars ...string) (*Config, error) {
 	all := working()
 	for _, v := range vars {
@@ -53,7 +52,8 @@ func writeFile(t *testing.T, text string) string {
 	return path
 }
 
-// TestDefaults looks at those that are computed, or more than a text; contract has them all.
+// TestDefaults checks the defaults that are computed, or are more than a text. contract has all of
+// them.
 func TestDefaults(t *testing.T) {
 	c, err := loadWith()
 	if err != nil {
@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// samples are three valid values of each setting.
+// samples returns three valid values of each setting.
 func samples(t *testing.T) map[string][3]string {
 	all := make(map[string][3]string)
 	for _, c := range contract {
@@ -95,9 +95,9 @@ func samples(t *testing.T) map[string][3]string {
 	return all
 }
 
-// Every setting works from the file, the environment (which wins) and as a
-// flag (which wins over both), some also as NAME_FILE in each, and kong
-// puts each flag into its field.
+// TestPrecedence: every setting works in the file, in the environment (which takes precedence over
+// the file) and as a flag (which takes precedence over both), and some also as NAME_FILE in each.
+// kong puts each flag into its field.
 func TestPrecedence(t *testing.T) {
 	values := samples(t)
 	partner := map[string]string{
@@ -154,7 +154,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// newParser has the settings in a command, as the program has.
+// newParser returns a parser whose commands have the settings, like the program's.
 func newParser(t *testing.T, s *Settings, options ...kong.Option) *kong.Kong {
 	t.Helper()
 	var cli struct {
@@ -230,7 +230,7 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	}
 }
 
-// wantErrors demands exactly these texts, in any order, of the *Errors in err.
+// wantErrors checks that err consists of exactly these texts of *Error, in any order.
 func wantErrors(t *testing.T, err error, want ...string) {
 	t.Helper()
 	var got []string
@@ -248,8 +248,8 @@ func wantErrors(t *testing.T, err error, want ...string) {
 	}
 }
 
-// What Zoom needs may be missing where only NATS is asked; what is there is
-// checked all the same.
+// TestLoadWithoutZoom: Zoom's settings may be missing for commands that need only NATS. Those that
+// are there are still checked.
 func TestLoadWithoutZoom(t *testing.T) {
 	c, err := LoadWithoutZoom(Settings{}, "", []string{"NATS_URL=nats://a"})
 	if err != nil || c.NATS.URL != "nats://a" {

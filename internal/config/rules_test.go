@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Each case changes the working environment; problem is a part of the only
-// error's Problem, empty for none.
+// TestRules: each case changes the working environment. problem is part of the only error's
+// Problem; empty: no error.
 func TestRules(t *testing.T) {
 	file, dir := writeFile(t, "x"), t.TempDir()
 	const server = "NATS_URL=nats://localhost"

@@ -10,8 +10,8 @@ import (
 
 const marker = "mArK3r"
 
-// secretSettings gives the marker as every secret and in every URL where a
-// credential can stand.
+// secretSettings returns settings with the marker as every secret, and in every URL that may
+// contain a credential.
 func secretSettings() map[string]string {
 	vars := map[string]string{
 		"ZOOM_WEBSOCKET_URL": endpoint + "sub&access_token=" + marker + "&other=" + marker + "#" + marker,
@@ -28,7 +28,7 @@ func secretSettings() map[string]string {
 	return vars
 }
 
-// Whatever else is wrong, no secret is in an error, and none is in Effective.
+// TestNoSecretIsShown: whatever else is wrong, neither an error nor Effective shows a secret.
 func TestNoSecretIsShown(t *testing.T) {
 	breaks := map[string]string{"": ""} // nothing broken
 	for _, r := range table {
@@ -139,7 +139,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Helper()
 		badFile(t, path, problem)
 	}
-	shown := func(path, problem string) { // the path
+	shown := func(path, problem string) { // shows the path
 		t.Helper()
 		badFile(t, path, fmt.Sprintf(problem, path))
 	}
@@ -166,7 +166,7 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
-// badFile has a file of a secret refused.
+// badFile checks that a secret's file is refused with the given problem.
 func badFile(t *testing.T, path, problem string) {
 	t.Helper()
 	vars := working()

@@ -38,7 +38,8 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
-// A variable of NATS is an error only if it is all but the name of a setting that is not set.
+// TestMisspelledNATSVariables: a NATS_* variable is an error only if it is almost the name of a
+// setting, and that is not set.
 func TestMisspelledNATSVariables(t *testing.T) {
 	for name, near := range map[string]string{
 		"NATS_ULR": "NATS_URL", "NATS_URLS": "NATS_URL", "NATS_URL_FIEL": "NATS_URL_FILE", "NATS_CERDS": "NATS_CREDS", "NATS_CONTXT": "NATS_CONTEXT", "NATS_PASSWD": "NATS_PASSWORD",
@@ -54,8 +55,8 @@ func TestMisspelledNATSVariables(t *testing.T) {
 	}
 }
 
-// What Kubernetes injects for Services is no typo; what only looks a little
-// like it is.
+// TestKubernetesVariables: variables that Kubernetes injects for Services are no errors. Those that
+// only look a little like them are.
 func TestKubernetesVariables(t *testing.T) {
 	var vars []string
 	for _, service := range []string{"ZOOMSTREAM", "ZOOMSTREAM_METRICS", "ZOOM_SIM"} {
@@ -157,8 +158,8 @@ func TestFileErrors(t *testing.T) {
 	}
 }
 
-// A file that cannot be read may hold what is missing, so nothing is said to
-// be missing then.
+// TestUnreadableFile: a file that cannot be read may have the missing settings, so none is reported
+// as missing then.
 func TestUnreadableFile(t *testing.T) {
 	path := t.TempDir() + "/none.yaml"
 	_, err := Load(Settings{}, path, nil)

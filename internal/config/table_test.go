@@ -11,9 +11,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// contract has the names and defaults that users rely on, written down a second time, and
-// three valid values of each setting, for file, environment and flag. @ stands for the path
-// of a file with the rest.
+// contract has the names and defaults that users rely on, written down a second time, and three
+// valid values of each setting: for file, environment and flag. @ stands for the path of a file
+// with the text after it.
 var contract = []struct {
 	setting, preset string
 	samples         [3]string
@@ -134,7 +134,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Kong must not fill in anything by itself.
+// TestKongLeavesTheRestEmpty: kong fills in nothing by itself.
 func TestKongLeavesTheRestEmpty(t *testing.T) {
 	t.Setenv("ZOOMSTREAM_STREAM", "x")
 	if got, want := parseFlags(t, []string{"--bucket", "b"}), (Settings{Bucket: "b"}); got != want {

@@ -78,8 +78,7 @@ func TestCompareAndSwap(t *testing.T) {
 	}
 }
 
-// TestTTL shows that every write starts the life of an entry anew, and that
-// watchers hear of all of it.
+// TestTTL: every write restarts the life of an entry, and watchers hear of each change.
 func TestTTL(t *testing.T) {
 	b, js := openBucket(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -105,7 +104,7 @@ func TestTTL(t *testing.T) {
 	if e := <-heard; e.Value != nil || e.Revision <= revision {
 		t.Fatalf("heard of %d %q", e.Revision, e.Value)
 	}
-	// A bucket that is gone is made anew.
+	// A deleted bucket is created again.
 	if err := js.DeleteKeyValue(ctx, "leases"); err != nil {
 		t.Fatal(err)
 	}

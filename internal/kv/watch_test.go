@@ -18,7 +18,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestMain starts nats-server's clock of access times outside any bubble.
+// TestMain starts the nats-server's clock for access times outside any bubble.
 func TestMain(m *testing.M) {
 	ats.Register()
 	code := m.Run()
@@ -26,11 +26,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// slow runs a test on fake time with a bucket of JetStream's whose API answers late:
-// what a request sets off comes first.
+// slow runs a test on fake time with a bucket whose JetStream API answers late: what a request
+// causes comes before its answer.
 func slow(t *testing.T, f func(t *testing.T, b *Bucket)) {
 	t.Helper()
-	runtime.GC() // nats.go's pool of timers must not hold the last bubble's
+	runtime.GC() // nats.go's pool must not keep timers of the last bubble
 	runtime.GC()
 	synctest.Test(t, func(t *testing.T) {
 		s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
@@ -67,11 +67,12 @@ func slow(t *testing.T, f func(t *testing.T, b *Bucket)) {
 	})
 }
 
-// Entries arrive before the answer to the request for them. Whoever holds a mutex while
-// it waits for that answer, and waits for the mutex with an entry, stops a bubble's clock.
+// TestWatchTellsAllBeforeItsAnswer: entries arrive before the answer to the request for them. Code
+// that holds a mutex while it waits for that answer, and needs the same mutex for an entry, stops a
+// bubble's clock.
 func TestWatchTellsAllBeforeItsAnswer(t *testing.T) {
 	slow(t, func(t *testing.T, b *Bucket) {
-		const keys = 600 // more than a client library keeps unread
+		const keys = 600 // more than a client library buffers
 		for n := range keys {
 			if _, err := b.Put(t.Context(), fmt.Sprint("key.", n), []byte("a"), 0, 0); err != nil {
 				t.Fatal(err)

@@ -1,6 +1,6 @@
 //go:build !race
 
-// Node is no Go program: the race detector would only slow it down.
+// Excluded under the race detector, which would only slow Node down: it is no Go program.
 
 package natsconn
 
@@ -16,8 +16,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestNodeClient has the official client for Node read with the rights of nats.conf's reader, and
-// fail without one of them.
+// TestNodeClient: the official client for Node can read with the rights of nats.conf's reader, and
+// fails without one of them.
 func TestNodeClient(t *testing.T) {
 	if testing.Short() {
 		t.Skip("gets packages, and runs Node")
@@ -32,8 +32,8 @@ func TestNodeClient(t *testing.T) {
 	}
 }
 
-// runNodeReader runs the client against a server of its own that does not give the reader one
-// right; "": it gives all.
+// runNodeReader runs the client against a server of its own, whose reader lacks one right; empty:
+// none.
 func runNodeReader(t *testing.T, dir, without string) (string, error) {
 	t.Helper()
 	options := natstest.UsersConf(t, confFile, password)
@@ -66,7 +66,7 @@ func takeRight(t *testing.T, u *server.User, right string) {
 	u.Permissions.Publish.Allow = kept
 }
 
-// installNodeReader returns a folder with the client, of the version that the example pins.
+// installNodeReader returns a folder with the version of the client that the example pins.
 func installNodeReader(t *testing.T) string {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {

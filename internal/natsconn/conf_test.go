@@ -16,7 +16,7 @@ import (
 
 const confFile = "../../nats.conf"
 
-// runConf starts a server from a configuration file, but for its port and folder.
+// runConf starts a server from a configuration file, with a port and a folder of its own.
 func runConf(t *testing.T, file string) (*server.Server, *server.Options) {
 	t.Helper()
 	opts, err := server.ProcessConfigFile(file)
@@ -28,7 +28,7 @@ func runConf(t *testing.T, file string) (*server.Server, *server.Options) {
 	return runServer(t, opts), asWritten
 }
 
-// TestConfHasTheEmbeddedLimits compares two running servers, so that defaults count too.
+// TestConfHasTheEmbeddedLimits compares two running servers, so that defaults count, too.
 func TestConfHasTheEmbeddedLimits(t *testing.T) {
 	srv, written := runConf(t, confFile)
 	embedded := startEmbedded(t, t.TempDir())
@@ -75,7 +75,8 @@ func flush(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-// likeTheConnector does what zoomstream does: stream, events, look-ups, leases, states, liveness.
+// likeTheConnector does everything that zoomstream does: stream, events, look-ups, leases, states,
+// liveness.
 func likeTheConnector(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	js := natstest.JetStream(t, nc)
@@ -109,11 +110,12 @@ func likeTheConnector(t *testing.T, nc *nats.Conn) {
 	request(t, nc, "zoomstream.alive.a", "")
 }
 
-// filling is how many messages of 64 KiB a push consumer gets no further than without the right to answer flow control.
+// filling is more messages of 64 KiB than a push consumer gets without the right to answer flow
+// control.
 const filling = 60
 
-// useBucket creates a key with a life, renews it by hand, reads it from the leader and from any replica, watches
-// and releases it.
+// useBucket creates a key with a TTL, renews it, reads it from the leader and from any replica,
+// watches it and releases it.
 func useBucket(t *testing.T, nc *nats.Conn, js jetstream.JetStream, bucket string) {
 	t.Helper()
 	ctx := t.Context()
@@ -145,7 +147,7 @@ func useBucket(t *testing.T, nc *nats.Conn, js jetstream.JetStream, bucket strin
 			if entry != nil {
 				continue
 			}
-			if seen != filling+1 { // and the marker of the released key
+			if seen != filling+1 { // and the released key's marker
 				t.Errorf("the watcher saw %d keys", seen)
 			}
 			return
@@ -155,7 +157,7 @@ func useBucket(t *testing.T, nc *nats.Conn, js jetstream.JetStream, bucket strin
 	}
 }
 
-// likeAReader does what consumers of the events do, of all kinds.
+// likeAReader does what all kinds of consumers of the events do.
 func likeAReader(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	js := natstest.JetStream(t, nc)

@@ -78,7 +78,8 @@ func (g *lock) Check(server.ClientAuthentication) bool {
 	return false
 }
 
-// TestRefusedCredentials: never silent, also when nothing was there at first, and never the end.
+// TestRefusedCredentials: refused credentials are always logged, even if no server was there at
+// first, and never end the attempts.
 func TestRefusedCredentials(t *testing.T) {
 	port := natstest.Port(t)
 	log, logger := newLog()
@@ -95,7 +96,7 @@ func TestRefusedCredentials(t *testing.T) {
 	runServer(t, &server.Options{Port: port, CustomClientAuthentication: g})
 	log.await(t, "the server refuses the credentials: NATS_CREDS")
 	log.await(t, "Authorization Violation")
-	for range 3 { // nats.go's default gives up after two
+	for range 3 { // by default nats.go gives up after two
 		<-g.refused
 	}
 	g.open.Store(true)
@@ -107,7 +108,8 @@ func TestRefusedCredentials(t *testing.T) {
 	}
 }
 
-// TestRefusedLater: a connection whose user vanishes keeps trying and says why, and comes back with the user.
+// TestRefusedLater: a connection whose user vanishes keeps trying, says why, and comes back with
+// the user.
 func TestRefusedLater(t *testing.T) {
 	opts := &server.Options{Username: "zoomstream", Password: "geheim"}
 	srv := runServer(t, opts)
@@ -126,13 +128,13 @@ func TestRefusedLater(t *testing.T) {
 	log.await(t, "NATS connection is back")
 }
 
-// TestRefusedSecretsAreAskedForAgain: the server wants others, at first and later, and
-// the one who is told has them.
+// TestRefusedSecretsAreAskedForAgain: the server refuses the secrets, at first and later. Refused
+// is called, and Secrets then returns new ones.
 func TestRefusedSecretsAreAskedForAgain(t *testing.T) {
 	opts := &server.Options{Authorization: "first"}
 	srv := runServer(t, opts)
 	log, logger := newLog()
-	var token atomic.Value // what Secrets gives
+	var token atomic.Value // what Secrets returns
 	var wanted atomic.Value
 	token.Store("old")
 	wanted.Store("first")
@@ -171,7 +173,7 @@ func TestReconnects(t *testing.T) {
 	}
 }
 
-// TestOutagesArePacedAnew: a loss right after a long wait is not kept quiet.
+// TestOutagesArePacedAnew: a loss right after a long wait is logged at once.
 func TestOutagesArePacedAnew(t *testing.T) {
 	nc := connect(t, Options{InProcess: runServer(t, &server.Options{})})
 	e := &events{pace: pacer{next: time.Now().Add(time.Hour), every: time.Hour}}
@@ -233,7 +235,7 @@ func TestServerEndsTheConnection(t *testing.T) {
 	srv := runServer(t, &server.Options{})
 	log, logger := newLog()
 	nc := connect(t, Options{URL: srv.ClientURL(), Log: logger})
-	if err := nc.Publish(strings.Repeat("a", 5000), nil); err != nil { // over the control line's limit
+	if err := nc.Publish(strings.Repeat("a", 5000), nil); err != nil { // longer than the control line's limit
 		t.Fatal(err)
 	}
 	log.await(t, "NATS connection closed for good")

@@ -38,7 +38,7 @@ func TestStopAndStartKeepsMessages(t *testing.T) {
 	}
 	nc.Close()
 	e.Shutdown()
-	e.Shutdown() // twice does no harm
+	e.Shutdown() // a second call does no harm
 
 	if _, err := os.Stat(filepath.Join(dir, "nats", "jetstream", "$G", "streams", "ZOOM")); err != nil {
 		t.Errorf("the layout of the data folder: %v", err)
@@ -97,7 +97,7 @@ func TestFolderCannotBeUsed(t *testing.T) {
 	_, err = StartEmbedded(t.Context(), EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})
 	want(t, err, filepath.Join(dir, "nats"), "Can't start JetStream")
 
-	// The failed start has let go of the folder.
+	// The failed start has released the folder.
 	if err := os.Remove(filepath.Join(dir, "nats")); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestPortInUse(t *testing.T) {
 	if !errors.Is(err, ErrPortInUse) {
 		t.Errorf("%v is no ErrPortInUse", err)
 	}
-	startEmbedded(t, dir) // with another port the folder is free
+	startEmbedded(t, dir) // on another port, it can use the folder
 }
 
 func TestStartIsCancelled(t *testing.T) {
@@ -149,8 +149,8 @@ func TestFatalErrorReachesTheOwner(t *testing.T) {
 	}
 }
 
-// TestKilledProcessLosesNothing kills a publishing process. Meanwhile the folder is locked; afterwards everything it
-// got an acknowledgement for is there.
+// TestKilledProcessLosesNothing kills a publishing process. While it runs the folder is locked.
+// Afterwards everything that was acknowledged is there.
 func TestKilledProcessLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	self, err := os.Executable()
@@ -190,7 +190,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	}
 
 	_ = child.Process.Kill()
-	for lines.Scan() { // acknowledged before the kill, still in the pipe
+	for lines.Scan() { // acknowledged before the kill, and still in the pipe
 		acked = append(acked, lines.Text())
 	}
 	_ = child.Wait()
@@ -204,7 +204,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 	}
 }
 
-// publishUntilKilled is the child: it prints each body once it is acknowledged.
+// publishUntilKilled is the child process: it prints each body once that is acknowledged.
 func publishUntilKilled(dir string) {
 	ctx := context.Background()
 	e, err := StartEmbedded(ctx, EmbeddedOptions{DataDir: dir, Addr: "127.0.0.1:0"})

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// logLines collects log lines and wakes those who wait for one.
+// logLines collects log lines, and wakes those that wait for one.
 type logLines struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -55,7 +55,7 @@ func (l *logLines) String() string {
 	return l.text.String()
 }
 
-// with counts the lines whose message contains text; every line must be JSON.
+// with counts the lines whose message contains a text. Every line must be JSON.
 func (l *logLines) with(t *testing.T, text string) int {
 	t.Helper()
 	n := 0
@@ -73,7 +73,7 @@ func (l *logLines) with(t *testing.T, text string) int {
 	return n
 }
 
-// await waits until the log contains text anywhere.
+// await waits until the log contains a text anywhere.
 func (l *logLines) await(t *testing.T, text string) {
 	t.Helper()
 	limit := time.After(15 * time.Second)
@@ -86,7 +86,7 @@ func (l *logLines) await(t *testing.T, text string) {
 	}
 }
 
-// runServer starts a nats-server of the test's own, on a free port unless opts names one.
+// runServer starts a nats-server, on a free port unless opts names one.
 func runServer(t *testing.T, opts *server.Options) *server.Server {
 	t.Helper()
 	opts.Host, opts.NoSigs, opts.NoLog = "127.0.0.1", true, true
@@ -130,7 +130,7 @@ func connect(t *testing.T, o Options) *nats.Conn {
 	return js.Conn()
 }
 
-// embeddedJetStream is JetStream on a fresh embedded server.
+// embeddedJetStream returns the JetStream of a new embedded server.
 func embeddedJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	nc := connect(t, startEmbedded(t, t.TempDir()).Inside(Options{}))
@@ -138,7 +138,7 @@ func embeddedJetStream(t *testing.T) jetstream.JetStream {
 	return js
 }
 
-// stored is every body in the stream, in order.
+// stored returns every body in the stream, in order.
 func stored(t *testing.T, js jetstream.JetStream, stream string) []string {
 	t.Helper()
 	s, err := js.Stream(t.Context(), stream)

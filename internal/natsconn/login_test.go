@@ -22,7 +22,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// startShared starts an embedded server that anybody may read, with what zoomstream keeps there.
+// startShared starts an embedded server that anybody may read, with everything that zoomstream
+// stores.
 func startShared(t *testing.T) *Embedded {
 	t.Helper()
 	e := startReadable(t)
@@ -30,7 +31,7 @@ func startShared(t *testing.T) *Embedded {
 	return e
 }
 
-// startReadable starts one that has no stream yet.
+// startReadable starts an embedded server that anybody may read, without a stream.
 func startReadable(t *testing.T) *Embedded {
 	t.Helper()
 	e, err := StartEmbedded(t.Context(), EmbeddedOptions{
@@ -41,7 +42,7 @@ func startReadable(t *testing.T) *Embedded {
 	return e
 }
 
-// TestConfReader compares the rights without a login to those of the user reader.
+// TestConfReader: without a login one has the rights of the user reader in nats.conf.
 func TestConfReader(t *testing.T) {
 	for _, user := range confUsers(t) {
 		if user.Username != "reader" {
@@ -72,7 +73,7 @@ func TestAnonymousReads(t *testing.T) {
 	must(t, err)
 	_, err = states.Get(t.Context(), "key0")
 	must(t, err)
-	old, err := nc.JetStream() // the client library's former interface finds the stream, and has it pushed
+	old, err := nc.JetStream() // the client library's former interface finds the stream, too, and gets messages pushed
 	must(t, err)
 	sub, err := old.SubscribeSync("zoom.meeting.>", nats.OrderedConsumer())
 	must(t, err)
@@ -84,8 +85,8 @@ func TestAnonymousReads(t *testing.T) {
 	}
 }
 
-// TestAnonymousChangesNothing tries to, by the front door and by having the server itself do it: as an answer, as what a
-// consumer delivers, as a trace.
+// TestAnonymousChangesNothing: a client without a login cannot change anything, neither directly
+// nor by having the server send something: as an answer, a consumer's delivery or a trace.
 func TestAnonymousChangesNothing(t *testing.T) {
 	t.Parallel()
 	e := startShared(t)
@@ -157,7 +158,7 @@ func TestAnonymousChangesNothing(t *testing.T) {
 		must(t, nc.PublishMsg(trace))
 		isDenied("a trace to " + target)
 	}
-	for _, o := range []Options{{URL: e.URL()}, e.Inside(Options{})} { // where those with a token await answers
+	for _, o := range []Options{{URL: e.URL()}, e.Inside(Options{})} { // where clients with the token wait for answers
 		inbox := connect(t, o).NewInbox()
 		must(t, nc.PublishRequest("$JS.API.CONSUMER.INFO.ZOOM.none", inbox, nil))
 		isDenied("an error in place of an answer at " + inbox)
@@ -170,7 +171,8 @@ func TestAnonymousChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAnonymousReachesNoInboxInside: answers to this process, such as acknowledgements, can be neither forged nor read.
+// TestAnonymousReachesNoInboxInside: answers to this process, such as acknowledgements, can be
+// neither forged nor read.
 func TestAnonymousReachesNoInboxInside(t *testing.T) {
 	t.Parallel()
 	e := startShared(t)
@@ -210,7 +212,7 @@ func mustStream(t *testing.T, nc *nats.Conn) (jetstream.Stream, error) {
 	return js.Stream(t.Context(), "ZOOM")
 }
 
-// kept is what nobody may change without the token.
+// kept returns what nobody may change without the token.
 func kept(t *testing.T, js jetstream.JetStream) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -222,7 +224,7 @@ func kept(t *testing.T, js jetstream.JetStream) map[string]string {
 	return found
 }
 
-// TestGateProtocol speaks without a client library.
+// TestGateProtocol speaks the protocol without a client library.
 func TestGateProtocol(t *testing.T) {
 	t.Parallel()
 	e := startReadable(t)
@@ -252,7 +254,8 @@ func TestGateProtocol(t *testing.T) {
 	}
 }
 
-// saysRaw says something and returns the first line of the answer but for INFO; empty: the connection has ended.
+// saysRaw sends a text, and returns the first line of the answer after INFO; empty: the connection
+// was closed.
 func saysRaw(t *testing.T, e *Embedded, text string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.ClientURL(), "nats://"))
@@ -272,7 +275,8 @@ func saysRaw(t *testing.T, e *Embedded, text string) string {
 	}
 }
 
-// TestTokenIsKept over restarts, and made where an earlier version has left none.
+// TestTokenIsKept: the token stays the same across restarts, and is created if an earlier version
+// has left none.
 func TestTokenIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -319,7 +323,8 @@ func TestTokenIsKept(t *testing.T) {
 	}
 }
 
-// TestLoginOfTheURLIsTakenAnew: the server comes back with another token, and the file that NATS_URL was read from has it.
+// TestLoginOfTheURLIsTakenAnew: the server comes back with another token. The login comes from the
+// file of NATS_URL, which has the new one.
 func TestLoginOfTheURLIsTakenAnew(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]func(address, secret string) string{

@@ -15,7 +15,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestJetStreamComesLater: until then the log says what is missing.
+// TestJetStreamComesLater: until JetStream is there, the log says what is missing.
 func TestJetStreamComesLater(t *testing.T) {
 	srv := runServer(t, &server.Options{})
 	nc := connect(t, Options{InProcess: srv})

@@ -17,7 +17,7 @@ import (
 
 const password = "geheim"
 
-// user is a connection of a user, and what the server denied it.
+// user is a user's connection, and what the server has denied it.
 type user struct {
 	*nats.Conn
 	t      *testing.T
@@ -39,15 +39,15 @@ func as(t *testing.T, srv *server.Server, name string, more ...nats.Option) *use
 	return u
 }
 
-// denials are those so far.
+// denials returns the denials so far.
 func (u *user) denials() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return strings.Join(u.denied, "\n")
 }
 
-// lacksNothing holds that the server has denied nothing so far. What it denies is told by
-// another goroutine, which a denial of another kind makes sure of.
+// lacksNothing checks that the server has denied nothing so far. Another goroutine reports denials,
+// so it first waits for one that it causes itself.
 func (u *user) lacksNothing() {
 	u.t.Helper()
 	u.mayNotPublish("elsewhere")
@@ -56,7 +56,7 @@ func (u *user) lacksNothing() {
 	}
 }
 
-// mayNotPublish holds that the server denies that.
+// mayNotPublish checks that the server denies publishing.
 func (u *user) mayNotPublish(subjects ...string) {
 	u.t.Helper()
 	for _, subject := range subjects {
@@ -79,7 +79,7 @@ func (u *user) jetstream() jetstream.JetStream {
 	return natstest.JetStream(u.t, u.Conn)
 }
 
-// TestRoles works as each user of nats.conf does, with its rights, and can do nothing else.
+// TestRoles: each user of nats.conf has the rights for its work, and no others.
 func TestRoles(t *testing.T) {
 	if conf, err := os.ReadFile(confFile); err != nil || !strings.Contains(string(conf), `sed -i 's/^#://' nats.conf`) {
 		t.Errorf("nats.conf no longer says how its users are switched on (%v)", err)
@@ -125,7 +125,8 @@ func TestRoles(t *testing.T) {
 	request(t, as(t, srv, "sys").Conn, "$SYS.REQ.SERVER.PING", "")
 }
 
-// likeOtherClients asks as the official clients for Node and Python and the nats tool do.
+// likeOtherClients sends the requests of the nats tool and of the official clients for Node and
+// Python.
 func likeOtherClients(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	_, err := nc.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.*.ZOOM.>")
@@ -143,7 +144,7 @@ func likeOtherClients(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-// likeAnOperator does what the runbook prescribes with the nats tool.
+// likeAnOperator does what the runbook tells an operator to do with the nats tool.
 func likeAnOperator(t *testing.T, u *user) {
 	t.Helper()
 	js, ctx := u.jetstream(), t.Context()
@@ -181,7 +182,7 @@ func readOne(t *testing.T, consumer jetstream.Consumer) {
 	must(t, msg.DoubleAck(t.Context()))
 }
 
-// TestAccounts reads from an account of its own, and reaches nothing else of the other one.
+// TestAccounts: a team reads from its own account, and reaches nothing else in the other one.
 func TestAccounts(t *testing.T) {
 	srv := runServer(t, natstest.UsersConf(t, "../../nats-accounts.conf", password))
 	connector := as(t, srv, "zoomstream")
@@ -209,7 +210,7 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if answer, err := team.Request("$JS.API."+what, nil, time.Second); err != nil && !errors.Is(err, nats.ErrNoResponders) || err == nil && !strings.Contains(string(answer.Data), `"err_code":10039`) {
-			t.Errorf("%s: %v %v", what, answer, err) // the account has no JetStream
+			t.Errorf("%s: %v %v", what, answer, err) // an error that the account has no JetStream
 		}
 	}
 	must(t, team.Publish("zoom.meeting.forged", nil))
@@ -228,7 +229,7 @@ func TestAccounts(t *testing.T) {
 		if msg.Subject == "zoom.meeting.started" {
 			break
 		}
-		if msg.Subject != "zoom.meeting.forged" { // its own
+		if msg.Subject != "zoom.meeting.forged" { // the team's own message
 			t.Errorf("it hears %s", msg.Subject)
 		}
 	}

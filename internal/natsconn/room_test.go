@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestRoom plans three streams of 10 bytes, the last of which may be refused.
+// TestRoom plans three streams of 10 bytes each, the last of which may be refused.
 func TestRoom(t *testing.T) {
 	free := jetstream.AccountLimits{MaxMemory: -1, MaxStore: -1, MaxStreams: -1}
 	stored := func(limit int64, reserved uint64) jetstream.Tier {
@@ -21,7 +21,7 @@ func TestRoom(t *testing.T) {
 		account   jetstream.AccountInfo
 		clustered bool
 		replicas  int
-		first     jetstream.ErrorCode // by which the first one is refused
+		first     jetstream.ErrorCode // the first one is refused with it
 		last      jetstream.ErrorCode
 	}{
 		"no limits":               {account: jetstream.AccountInfo{Tier: jetstream.Tier{Limits: free}}, replicas: 1},
@@ -49,7 +49,7 @@ func TestRoom(t *testing.T) {
 				}
 			}
 			plan("a", c.first)
-			plan("a", c.first) // asked again, it counts once
+			plan("a", c.first) // planned twice, it counts once
 			plan("b", c.first)
 			plan("c", c.last)
 		})

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestDeniedClientsFillNoLog: one that is denied all it asks may go on for ever; what the server says of itself is there.
+// TestDeniedClientsFillNoLog: a client may cause denials for ever, but their log lines are bounded.
+// The server's own lines are all there.
 func TestDeniedClientsFillNoLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

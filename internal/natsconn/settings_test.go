@@ -89,7 +89,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// connections counts all that there ever were.
+// connections returns how many connections the server has ever had.
 func connections(t *testing.T, srv *server.Server) uint64 {
 	t.Helper()
 	v, err := srv.Varz(nil)
@@ -110,7 +110,8 @@ func wantConfigErrors(t *testing.T, err error, settings ...string) {
 	}
 }
 
-// TestWrongSettings: each is an error at once, although no server is there, and none shows a secret.
+// TestWrongSettings: each is an error at once, although no server is there, and none shows a
+// secret.
 func TestWrongSettings(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage")

@@ -36,7 +36,7 @@ func TestStreamIsCreatedOnce(t *testing.T) {
 		t.Errorf("created as %+v", c)
 	}
 
-	// The next start, with other settings, says what differs and leaves the stream as it is.
+	// The next start, with other settings, reports what differs and leaves the stream as it is.
 	o.MaxBytes, o.DuplicateWindow, o.Version = 0, time.Hour, "v2"
 	again, created, findings, err := EnsureStream(t.Context(), js, o)
 	if err != nil || created || len(findings) != 1 || !strings.Contains(findings[0].Problem, "duplicate_window") {
@@ -62,8 +62,8 @@ func TestReplicasCreateTheStreamTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// TestExistingStreamIsChecked makes streams as operators do and expects exactly the findings named. What is fatal is
-// what publishing shows: some event is not taken, and never will be.
+// TestExistingStreamIsChecked creates streams as operators do, and expects exactly the named
+// findings. A finding is fatal if publishing shows that some event is never accepted.
 func TestExistingStreamIsChecked(t *testing.T) {
 	good := func() jetstream.StreamConfig {
 		return jetstream.StreamConfig{Name: "ZOOM", Subjects: []string{"zoom.>"}, Duplicates: time.Hour}
@@ -71,8 +71,8 @@ func TestExistingStreamIsChecked(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*jetstream.StreamConfig)
 		fatal  bool
-		want   []string // a word of each problem
-		fix    string   // in the first finding
+		want   []string // part of each problem
+		fix    string   // part of the first finding's fix
 	}{
 		"good":       {change: func(c *jetstream.StreamConfig) {}},
 		"wider":      {change: func(c *jetstream.StreamConfig) { c.Subjects = []string{"legacy", "zoom.>"} }},
@@ -147,7 +147,8 @@ func TestExistingStreamIsChecked(t *testing.T) {
 	})
 }
 
-// publishSome publishes until something is not taken. Where an event never will be, nobody may answer.
+// publishSome publishes until a message is not accepted. If fatal, it does not wait long: nobody
+// may answer.
 func publishSome(t *testing.T, js jetstream.JetStream, fatal bool) error {
 	t.Helper()
 	wait := 30 * time.Second
@@ -203,7 +204,7 @@ func checkFindings(t *testing.T, js jetstream.JetStream, o StreamOptions, fatal 
 	}
 }
 
-// TestStreamCannotBeCreated wants the setting to change and the reason, as a ConfigError.
+// TestStreamCannotBeCreated: the error is a ConfigError with the reason and the setting to change.
 func TestStreamCannotBeCreated(t *testing.T) {
 	srv := runServer(t, &server.Options{JetStream: true, JetStreamMaxStore: 1 << 20,
 		JetStreamLimits: server.JSLimitOpts{Duplicates: time.Hour}})
@@ -256,7 +257,7 @@ func TestAccountBoundsItsStreams(t *testing.T) {
 	}
 }
 
-// late does not find a stream at the first look, as if it were created right after.
+// late does not find a stream at the first look, as if it was created right after that.
 type late struct {
 	jetstream.JetStream
 	looked bool
@@ -270,8 +271,8 @@ func (l *late) Stream(ctx context.Context, name string) (jetstream.Stream, error
 	return l.JetStream.Stream(ctx, name)
 }
 
-// TestCreatedMeanwhile: of two replicas that start at once, one finds what the other has
-// just created, and no stream of others.
+// TestCreatedMeanwhile: two replicas start at once. One finds the stream that the other has just
+// created, and does not take it for somebody else's.
 func TestCreatedMeanwhile(t *testing.T) {
 	js := embeddedJetStream(t)
 	if _, _, _, err := EnsureStream(t.Context(), js, wanted()); err != nil {
@@ -301,7 +302,7 @@ func TestSubjectsAreHeldByOthers(t *testing.T) {
 	}
 }
 
-// TestStreamWaitsForTheServer starts while the server is away and goes on when it comes.
+// TestStreamWaitsForTheServer: a start while the server is away continues once it is there.
 func TestStreamWaitsForTheServer(t *testing.T) {
 	opts := &server.Options{JetStream: true}
 	srv := runServer(t, opts)
@@ -320,7 +321,7 @@ func TestStreamWaitsForTheServer(t *testing.T) {
 }
 
 func TestStreamStopsWaiting(t *testing.T) {
-	srv := runServer(t, &server.Options{}) // no JetStream, ever
+	srv := runServer(t, &server.Options{}) // JetStream never comes
 	js, _ := jetstream.New(connect(t, Options{InProcess: srv}))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	log, done := ensureInBackground(ctx, js)

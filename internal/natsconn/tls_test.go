@@ -15,7 +15,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
-// TestTLS: the server asks for a client certificate. Whatever is missing, the advice names the setting.
+// TestTLS: the server requires a client certificate. Whatever is missing, the advice names the
+// setting.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	ca, caKey := natstest.Certificate(t, dir, "ca", nil, nil)
@@ -77,7 +78,7 @@ func TestTLS(t *testing.T) {
 	asked.Wait()
 }
 
-// unreachableNow is why there is no connection within a few seconds.
+// unreachableNow returns why there is no connection within a few seconds.
 func unreachableNow(t *testing.T, o Options) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
 	defer cancel()

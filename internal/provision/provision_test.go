@@ -49,7 +49,7 @@ func streams(t *testing.T, js jetstream.JetStream) (all []*jetstream.StreamInfo)
 	return all
 }
 
-// older is a server that cannot give entries a life of their own, as nats-server 2.10.
+// older is a server that cannot give entries a TTL of their own, like nats-server 2.10.
 type older struct{ jetstream.JetStream }
 
 func (o older) AccountInfo(ctx context.Context) (*jetstream.AccountInfo, error) {
@@ -60,7 +60,7 @@ func (o older) AccountInfo(ctx context.Context) (*jetstream.AccountInfo, error) 
 	return info, err
 }
 
-// TestOlderServer is refused before anything is created on it.
+// TestOlderServer: an older server is refused before anything is created on it.
 func TestOlderServer(t *testing.T) {
 	js := newJetStream(t)
 	_, err := Prepare(t.Context(), older{js}, wanted())
@@ -72,7 +72,7 @@ func TestOlderServer(t *testing.T) {
 	}
 }
 
-// TestBounds: the buckets have one, and those that exist without one stay as they are.
+// TestBounds: new buckets get a bound. Existing ones without one stay as they are.
 func TestBounds(t *testing.T) {
 	js := newJetStream(t)
 	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "zoomstream-state"}); err != nil {

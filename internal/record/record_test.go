@@ -11,7 +11,7 @@ import (
 
 var now = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
-// TestGapID: the ids that are made are those that are accepted, and of one subscription only.
+// TestGapID: the ids that are made are accepted, for their own subscription only.
 func TestGapID(t *testing.T) {
 	gap := func(id string) *message.Gap {
 		return &message.Gap{Subscription: "sub", From: now.Add(-time.Minute), To: now, Cause: message.GapStart, Replica: "a", PreviousReplica: Unknown, ID: id}
@@ -37,7 +37,7 @@ func TestReadPresence(t *testing.T) {
 	}
 }
 
-// FuzzRead holds that whatever stands in a bucket, what is read is small and can have been.
+// FuzzRead: whatever an entry contains, what is read of it is small and possible.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"state":"disconnected","replica":"a","nonce":"n","epoch":7,"connection":1,"since":"2026-11-21T09:00:00Z","cause":"crash","end":"reset",
 "last_gap":{"subscription":"sub","from":"2026-11-21T08:00:00Z","to":"2026-11-21T08:01:00Z","cause":"crash","previous_replica":"a","replica":"b","epoch":7,"id":"gap:sub:n:1.1-2.1"},"raised":["late","token"]}`))

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// encodings are the forms in which a secret gets into a text.
+// encodings returns the forms in which a secret gets into a text.
 func encodings(secret string) map[string]string {
 	inJSON, _ := json.Marshal(secret)
 	twice, _ := json.Marshal(string(inJSON))
@@ -44,7 +44,7 @@ func encodings(secret string) map[string]string {
 	return all
 }
 
-// TestKnown looks for a secret in each form, between other text and cut at its end.
+// TestKnown looks for a secret in each form: between other text, and cut at its end.
 func TestKnown(t *testing.T) {
 	for _, secret := range []string{
 		"s3cr3t-value-of-16", `quo"te\back\\slash-and-more`, "line\r\nbreak\tand-control\x01\x7f", "percent%25+plus &=?/#value", "<html>&amp;'quote'`back`", "ünïcödé-\U0001f511-key",
@@ -66,7 +66,7 @@ func TestKnown(t *testing.T) {
 			if strings.HasPrefix(name, "base64") || name == "hex" || name == "HEX" || strings.HasPrefix(name, "Basic") {
 				continue
 			}
-			if end := len(form) - 2; len(form) > 12 { // cut short
+			if end := len(form) - 2; len(form) > 12 { // cut at its end
 				if got := Known(before+form[:end], secret); !strings.Contains(got, Mask) || len(got) > len(before)+len(Mask)+8 {
 					t.Errorf("%q as %s, cut: %q becomes %q", secret, name, form[:end], got)
 				}
@@ -85,7 +85,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// TestText finds what nobody knows by the words around it.
+// TestText: secrets that nobody knows are found by the words around them.
 func TestText(t *testing.T) {
 	const unknown = "unknown-value"
 	for _, text := range []string{
@@ -96,7 +96,7 @@ func TestText(t *testing.T) {
 	} {
 		for cut := range len(text) + 1 {
 			if strings.HasPrefix(text, "nats://") && cut < len(text) {
-				continue // that it was a user, only the rest tells
+				continue // only the rest shows that it was a user
 			}
 			if got := Text(text[:cut]); strings.Contains(got, unknown[:4]) {
 				t.Fatalf("%q becomes %q", text[:cut], got)
@@ -113,7 +113,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// FuzzText holds that it ends, never panics and removes what it knows.
+// FuzzText: redacting ends, never panics, and removes the secrets that it knows.
 func FuzzText(f *testing.F) {
 	f.Add(`{"Authorization":"a","clientId":[1,2 known"secret\\`, `known"secret`)
 	f.Add(`\u006bnown%22secret \\\\\U0001f511`, "known\"secret\U0001f511")

@@ -16,7 +16,7 @@ import (
 
 const secretPath = "/services/T0SECRET00/b0-s3cr3t/hidden%20v4lue?key=s3cr3t-of-the-query&x=1"
 
-// endpoint serves, and has a URL with secrets.
+// endpoint serves handle, and returns its URL, which contains secrets.
 func endpoint(t *testing.T, handle http.HandlerFunc) *url.URL {
 	t.Helper()
 	web := httptest.NewServer(handle)
@@ -40,7 +40,7 @@ func post(t *testing.T, to *url.URL) *Refusal {
 	return Post(t.Context(), NewClient(transport, 300*time.Millisecond), to, http.Header{"Content-Type": {"application/json"}}, []byte(`{"n":1}`))
 }
 
-// hasNoSecret wants nothing of the URL but its scheme and host in a refusal.
+// hasNoSecret checks that a refusal shows nothing of the URL but its scheme and host.
 func hasNoSecret(t *testing.T, r *Refusal) {
 	t.Helper()
 	for _, secret := range []string{"T0SECRET00", "b0-s3cr3t", "hidden", "v4lue", "s3cr3t-of-the-query"} {
@@ -68,7 +68,7 @@ func TestPost(t *testing.T) {
 	}
 }
 
-// TestRefusals: what an answer is about.
+// TestRefusals: whether an answer is about the message, the URL or neither.
 func TestRefusals(t *testing.T) {
 	for status, want := range map[int]Refusal{
 		302: {Code: "http_302", Text: "the endpoint answered 302 Found"},
@@ -114,7 +114,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestAnswerIsBounded: an endless one is a delivery all the same, or a refusal.
+// TestAnswerIsBounded: an endless answer counts like any other, by its status.
 func TestAnswerIsBounded(t *testing.T) {
 	for _, status := range []int{http.StatusOK, http.StatusInternalServerError} {
 		to := endpoint(t, func(out http.ResponseWriter, in *http.Request) {
@@ -136,7 +136,8 @@ func TestAnswerIsBounded(t *testing.T) {
 	}
 }
 
-// TestTalkativeEndpoint: whatever it says of the URL, or the network does, nothing of it is told.
+// TestTalkativeEndpoint: whatever the endpoint or the network says about the URL, nothing of it is
+// shown.
 func TestTalkativeEndpoint(t *testing.T) {
 	for name, say := range map[string]func(in *http.Request) string{
 		"a redirect that is no URL": func(in *http.Request) string {
@@ -168,7 +169,7 @@ func TestTalkativeEndpoint(t *testing.T) {
 	}
 }
 
-// TestNoConnection: nobody is there, or nobody answers.
+// TestNoConnection: nobody listens, or nobody answers.
 func TestNoConnection(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -178,7 +179,7 @@ func TestNoConnection(t *testing.T) {
 	if r := post(t, to); r == nil || r.Code != "timeout" {
 		t.Errorf("nobody answers: %+v", r)
 	}
-	listener.Close() //nolint:errcheck // nobody comes any more
+	listener.Close() //nolint:errcheck // nobody listens any more
 	r := post(t, to)
 	if r == nil || r.Code != "connection" || !strings.Contains(r.Text, "refused") || !strings.Contains(r.Text, to.Host) {
 		t.Fatalf("nobody is there: %+v", r)

@@ -6,8 +6,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// BenchmarkBurst is the whole path of an event of 1 KiB from Traffic to a
-// client that reads and drops it, both on loopback.
+// BenchmarkBurst is the whole path of an event of 1 KiB from Traffic to a client that reads and
+// drops it. Both are on loopback.
 func BenchmarkBurst(b *testing.B) {
 	for _, c := range []struct{ name, secret string }{{"plain", ""}, {"signed", "shh"}} {
 		b.Run(c.name, func(b *testing.B) {
@@ -36,7 +36,7 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
-// BenchmarkEmit is an event without the network: nobody is connected.
+// BenchmarkEmit is an event without the network: no client is connected.
 func BenchmarkEmit(b *testing.B) {
 	sim := zoomsim.New(zoomsim.Options{})
 	defer sim.Close()

@@ -111,7 +111,8 @@ func TestControlRefusesInOneLine(t *testing.T) {
 	}
 }
 
-// TestEmitRefusesWhatWouldBeLost: a wrong name or a consumer that is not there yet must not look like an event.
+// TestEmitRefusesWhatWouldBeLost: emit refuses a wrong name, and an event that no consumer is there
+// for.
 func TestEmitRefusesWhatWouldBeLost(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	z.connect("S2")
@@ -282,7 +283,8 @@ func TestOrders(t *testing.T) {
 	})
 }
 
-// TestOrderThatFindsNobody is tried again, and one that takes long ends with the simulator.
+// TestOrderThatFindsNobody: an order that finds nobody is tried again, and one that takes long ends
+// with the simulator.
 func TestOrderThatFindsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z, end := onPipe(t, zoomsim.Options{})

@@ -30,11 +30,11 @@ func TestFreezeIsDeadButOpen(t *testing.T) {
 				got <- p.next()
 			}
 		}()
-		go p.send(`{"module":"heartbeat"}`) // over net.Pipe it may block until it is read
+		go p.send(`{"module":"heartbeat"}`) // over net.Pipe, it may block until it is read
 		a := z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
 		b := z.Emit("S1", zoomsim.Event{Name: "meeting.ended"})
 		z.Emit("S2", zoomsim.Event{Name: "meeting.started"})
-		other.next() // others go on
+		other.next() // other sockets go on
 		time.Sleep(50 * time.Second)
 		other.send(`{"module":"heartbeat"}`)
 		other.next()
@@ -84,7 +84,7 @@ func TestFrozenConnectionOutlivesItsWebSocket(t *testing.T) {
 		z, end := onPipe(t, zoomsim.Options{})
 		defer end()
 		z.connect("S1")
-		z.CloseSockets("S1", 1000, "") // a handshake to which the client does not answer
+		z.CloseSockets("S1", 1000, "") // a close handshake that the client does not answer
 		synctest.Wait()
 		z.Freeze("S1", 0, false)
 		time.Sleep(time.Minute)
@@ -102,7 +102,7 @@ func TestFrozenSocketStaysOpenWhenDisplaced(t *testing.T) {
 		defer end()
 		old := z.connect("S1")
 		z.Freeze("S1", 10*time.Minute, false)
-		newer := z.connect("S1") // new dials are fine
+		newer := z.connect("S1") // new dials still work
 		z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
 		newer.next()
 		start := time.Now()
@@ -197,7 +197,7 @@ func TestDuplicatesAreTheSameBytes(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")
 	z.do("duplicate?times=9")
-	z.do("duplicate?subscription=S1&times=3&count=1") // goes before that of all
+	z.do("duplicate?subscription=S1&times=3&count=1") // takes precedence over the one for all
 	z.Emit("S1", zoomsim.Event{Name: "meeting.started"})
 	z.do("duplicate?off=true")
 	z.Emit("S1", zoomsim.Event{Name: "meeting.ended", Repeat: 2})
@@ -282,13 +282,13 @@ func TestSlowReader(t *testing.T) {
 		defer end()
 		p := z.connect("S1")
 		z.do("slow-reader?subscription=S1&rate=10")
-		// The read that waited already when the fault came is not slowed.
+		// The fault does not slow the read that was already waiting.
 		p.send(`{"module":"heartbeat"}`)
 		p.next()
 		start := time.Now()
 		go p.send(`{"module":"heartbeat"}`)
 		p.next()
-		if took := time.Since(start); took < 2*time.Second { // 28 bytes with the frame's header
+		if took := time.Since(start); took < 2*time.Second { // 28 bytes, with the frame's header
 			t.Errorf("a heartbeat was answered after %v", took)
 		}
 	})

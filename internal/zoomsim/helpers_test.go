@@ -14,7 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
-// zoom is a simulator that a test talks to.
+// zoom is a simulator, and how a test reaches it.
 type zoom struct {
 	*zoomsim.Sim
 	t      testing.TB
@@ -31,8 +31,8 @@ func onTCP(t testing.TB, opt zoomsim.Options) *zoom {
 	return &zoom{Sim: sim, t: t, base: server.URL, client: http.DefaultClient}
 }
 
-// onPipe serves a simulator on pipes, for a synctest bubble. The caller calls
-// the function that it returns before the bubble ends.
+// onPipe serves a simulator on pipes, for a synctest bubble. The test must call the returned
+// function before the bubble ends.
 func onPipe(t *testing.T, opt zoomsim.Options) (*zoom, func()) {
 	t.Helper()
 	sim := zoomsim.New(opt)
@@ -68,7 +68,7 @@ func (z *zoom) url(subscription, token string) string {
 	return strings.Replace(z.base, "http", "ws", 1) + "/ws?subscriptionId=" + subscription + "&access_token=" + token
 }
 
-// dial opens a socket and does not look at its first frame.
+// dial opens a socket, and does not read its first frame.
 func (z *zoom) dial(subscription, token string) *peer {
 	z.t.Helper()
 	conn, _, err := websocket.Dial(z.t.Context(), z.url(subscription, token), &websocket.DialOptions{HTTPClient: z.client})
@@ -80,8 +80,7 @@ func (z *zoom) dial(subscription, token string) *peer {
 	return &peer{conn, z}
 }
 
-// connect opens a socket that gets its build_connection, and waits until events
-// find it.
+// connect opens a socket, reads its build_connection, and waits until events reach it.
 func (z *zoom) connect(subscription string) *peer {
 	z.t.Helper()
 	before := z.Summary(subscription).Ready
@@ -101,7 +100,7 @@ func (z *zoom) await(subscription string, until func(zoomsim.Summary) bool) {
 	}
 }
 
-// raw reads one frame, or the error that ends the socket.
+// raw reads one frame, or returns the error that ended the socket.
 func (p *peer) raw() ([]byte, error) {
 	_, data, err := p.Read(p.z.t.Context())
 	return data, err
@@ -120,7 +119,7 @@ func (p *peer) next() frame {
 	return f
 }
 
-// end reads until the socket ends and returns why.
+// end reads until the socket ends, and returns why.
 func (p *peer) end() error {
 	for {
 		if _, err := p.raw(); err != nil {
@@ -136,7 +135,7 @@ func (p *peer) send(text string) {
 	}
 }
 
-// do does an action of the control API.
+// do runs an action of the control API.
 func (z *zoom) do(action string) zoomsim.Done {
 	z.t.Helper()
 	done, err := z.Do(action)
@@ -146,7 +145,7 @@ func (z *zoom) do(action string) zoomsim.Done {
 	return done
 }
 
-// post does a control action over HTTP and returns status and body.
+// post runs a control action over HTTP, and returns status and body.
 func (z *zoom) post(path, body string) (int, string) {
 	z.t.Helper()
 	resp, err := z.client.Post(z.base+path, "application/json", strings.NewReader(body))

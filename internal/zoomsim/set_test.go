@@ -41,7 +41,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// TestMeetingIsCoherent: a consumer that joins the events by id and compares their times finds one meeting.
+// TestMeetingIsCoherent: a consumer that joins the events by id and compares their times sees one
+// meeting.
 func TestMeetingIsCoherent(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	p := z.connect("S1")

@@ -32,8 +32,8 @@ func TestHeartbeatsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestRefusalsWithoutAWord: a status, a close code, a reset; of every dial, or of those
-// with a dead token.
+// TestRefusalsWithoutAWord: refusals by a status, a close code or a reset, of every dial or of
+// those with a dead token.
 func TestRefusalsWithoutAWord(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	for _, dead := range []bool{false, true} {
@@ -144,7 +144,7 @@ func TestNewestSocketDisplaces(t *testing.T) {
 	}
 	z.Emit("S2", zoomsim.Event{Name: "meeting.ended"})
 	other.next()
-	z.await("", func(s zoomsim.Summary) bool { return s.Queued == 0 }) // a client may be quicker than the ledger
+	z.await("", func(s zoomsim.Summary) bool { return s.Queued == 0 }) // a client may be faster than the ledger
 	if n := len(z.Ledger().Missed()); n != 0 {
 		t.Errorf("%d events missed", n)
 	}
@@ -268,7 +268,7 @@ func TestCloseCarriesCodeAndReason(t *testing.T) {
 	if n, err := z.CloseSockets("", 4006, "bye"); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	for range 100 { // what was queued comes first
+	for range 100 { // queued frames come first
 		p.next()
 	}
 	var ce websocket.CloseError

@@ -13,7 +13,7 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
-// ask asks the token endpoint.
+// ask requests a token.
 func (z *zoom) ask(id, secret, query, contentType, body string) (*http.Response, string) {
 	z.t.Helper()
 	req, err := http.NewRequestWithContext(z.t.Context(), "POST", z.base+"/oauth/token"+query, strings.NewReader(body))

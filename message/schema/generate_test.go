@@ -34,7 +34,7 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// object is an object in JSON.
+// object is a JSON object.
 type object = map[string]any
 
 const draft = "http://json-schema.org/draft-07/schema#"
@@ -65,7 +65,7 @@ func documents(t *testing.T, source messagesource.Source) map[string]object {
 	}
 }
 
-// alone is a schema as a document of its own.
+// alone returns a schema as a document of its own.
 func alone(schema object) object {
 	document := object{"$schema": draft}
 	for key, value := range schema {
@@ -74,7 +74,7 @@ func alone(schema object) object {
 	return document
 }
 
-// body is the schema of a body in JSON.
+// body returns the schema of a JSON body.
 func body(t *testing.T, source messagesource.Source, name, description string) object {
 	t.Helper()
 	types := map[string]object{
@@ -98,7 +98,7 @@ func body(t *testing.T, source messagesource.Source, name, description string) o
 	return object{"title": name, "description": description, "type": "object", "properties": properties, "required": required}
 }
 
-// headers is the schema of a message's headers.
+// headers returns the schema of a message's headers.
 func headers(title string, all, required []messagesource.Constant) object {
 	properties, names := object{}, []string{}
 	for _, c := range all {
@@ -110,8 +110,8 @@ func headers(title string, all, required []messagesource.Constant) object {
 	return object{"title": title, "type": "object", "properties": properties, "required": names}
 }
 
-// values tells the known values of a property. There may be more in a later version, so
-// they are no enumeration.
+// values adds a property's known values to its description and examples. A later version may have
+// more, so they are no enumeration.
 func values(schema object, name string, all []messagesource.Constant) {
 	property := schema["properties"].(object)[name].(object)
 	text, examples := property["description"].(string), []string{}
@@ -122,7 +122,7 @@ func values(schema object, name string, all []messagesource.Constant) {
 	property["description"], property["examples"] = text, examples
 }
 
-// eventBody is what all of Zoom's events have in common.
+// eventBody has what all of Zoom's events have in common.
 func eventBody() object {
 	return object{
 		"type": "object", "required": []string{"event"},
@@ -140,7 +140,7 @@ func msg(summary, contentType string, headers, payload object) object {
 
 func ref(kind, name string) object { return object{"$ref": "#/components/" + kind + "/" + name} }
 
-// asyncAPI is the document: what zoomstream sends, and where.
+// asyncAPI returns the document of what zoomstream sends, and where.
 func asyncAPI(messages, schemas object) object {
 	channels, operations := object{}, object{}
 	for name, address := range map[string]string{

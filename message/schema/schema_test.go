@@ -16,7 +16,7 @@ import (
 	"github.com/zoomstream/zoomstream/message/schema"
 )
 
-// TestBodies validates real messages by the schemas, and finds those that are wrong.
+// TestBodies validates real messages against the schemas, which must reject wrong ones.
 func TestBodies(t *testing.T) {
 	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	gap := message.Gap{Subscription: "s", From: at, To: at.Add(time.Second), Milliseconds: 1000, Cause: message.GapCrash, PreviousReplica: "a", Replica: "b", Epoch: 7, ID: "gap:1"}
@@ -50,7 +50,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestEvents validates bodies in the shapes of Zoom's by the schema of an event.
+// TestEvents validates bodies in the shapes that Zoom sends against the schema of an event.
 func TestEvents(t *testing.T) {
 	event := open(t, "asyncapi.json")
 	for _, key := range []string{"components", "messages", "event", "payload"} {
@@ -68,7 +68,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestAsyncAPI validates the document by the schema of AsyncAPI 3.0 itself
+// TestAsyncAPI validates the document against the schema of AsyncAPI 3.0 itself
 // (https://github.com/asyncapi/spec-json-schemas, Apache License 2.0).
 func TestAsyncAPI(t *testing.T) {
 	file, err := os.Open("testdata/asyncapi-3.0.0.json.gz")

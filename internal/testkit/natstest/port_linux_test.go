@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPort has a port that is listened on again and again, and that nobody else is
-// given meanwhile, although all others are asked for.
+// TestPort: one can listen on a port again and again, and nobody else is given it meanwhile,
+// although others ask for many ports.
 func TestPort(t *testing.T) {
 	port := Port(t)
 	address := fmt.Sprintf("127.0.0.1:%d", port)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// wire is a link and the far ends of the connections over it.
+// wire is a link, and the far ends of its connections.
 type wire struct {
 	*Link
 	far chan net.Conn
@@ -97,8 +97,8 @@ func TestLinkCut(t *testing.T) {
 	})
 }
 
-// TestLinkBlackHole shows that nothing arrives before the link heals, the end
-// of a connection neither, and that then everything does.
+// TestLinkBlackHole: before the link heals nothing arrives, not even the end of a connection. After
+// that everything does.
 func TestLinkBlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
