@@ -33,6 +33,8 @@ func examine(t *testing.T, environ []string, code int, args ...string) *program 
 	return p
 }
 
+// TestDoctorExitCodes: the exit code tells success (also with warnings), failure, wrong settings
+// and wrong usage apart.
 func TestDoctorExitCodes(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)

@@ -41,7 +41,7 @@ func TestDeletedBuckets(t *testing.T) {
 		// Now another stream has the bucket's subjects.
 		other := jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"$KV." + bucket + ".>"}, NoAck: true}
 		h.await("there is another stream", time.Minute, func() bool {
-			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may have created it again first
+			h.js.DeleteKeyValue(t.Context(), bucket) //nolint:errcheck // the connector may be faster to make it again
 			_, err := h.js.CreateStream(t.Context(), other)
 			return err == nil
 		})

@@ -143,7 +143,7 @@ func TestReloadedWhileNATSIsAway(t *testing.T) {
 	ready := make(chan struct{})
 	go func() {
 		defer close(ready)
-		h.sim.WaitReady(t.Context(), subID) //nolint:errcheck // the outcome is checked below
+		h.sim.WaitReady(t.Context(), subID) //nolint:errcheck // the end of the test is looked at below
 	}()
 	select {
 	case <-ready:

@@ -12,6 +12,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
+// TestLastEpoch: the last known epoch of a subscription comes from its state and its newest
+// message in the stream. Other subscriptions' messages and forged values do not count.
 func TestLastEpoch(t *testing.T) {
 	nc, states := bucketOf(t)
 	js, err := jetstream.New(nc)

@@ -64,6 +64,8 @@ var contract = []struct {
 	{"ZOOMSTREAM_LOG_FORMAT", "auto", [3]string{"json", "console", "auto"}},
 }
 
+// TestTable: each setting has all that the program needs of it, and names and defaults have not
+// changed.
 func TestTable(t *testing.T) {
 	var got []string
 	for i, r := range table {

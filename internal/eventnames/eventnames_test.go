@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// TestKnown: names are sorted and known, and an unknown name may be of a known family.
 func TestKnown(t *testing.T) {
 	all := All()
 	if len(all) < 500 || !slices.IsSorted(all) || len(slices.Compact(slices.Clone(all))) != len(all) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// TestChecks: which requests each check lets pass, by host name and header.
 func TestChecks(t *testing.T) {
 	passes, refused := http.StatusOK, http.StatusForbidden
 	for _, test := range []struct {

@@ -44,6 +44,8 @@ func expect(t *testing.T, b *Bucket, revision uint64, value string) {
 	}
 }
 
+// TestCompareAndSwap: an entry is written and purged only at its current revision. The marker of
+// a purge has a revision and a reason.
 func TestCompareAndSwap(t *testing.T) {
 	b, _ := openBucket(t)
 	ctx := t.Context()

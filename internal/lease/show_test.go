@@ -43,6 +43,8 @@ func hear(m *member) *told {
 	return d
 }
 
+// TestHoldingAndMargin: who holds a lease, and for how long its holder may still dial without a
+// new proof of it.
 func TestHoldingAndMargin(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.leader("a")

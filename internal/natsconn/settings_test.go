@@ -13,6 +13,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
 )
 
+// TestContext: a context of the nats tool is used unless a setting takes precedence. A wrong one
+// is an error, which shows no password.
 func TestContext(t *testing.T) {
 	srv := runServer(t, &server.Options{Users: []*server.User{{Username: "u", Password: "p"}, {Username: "v", Password: "q"}}})
 	dead := fmt.Sprintf("nats://127.0.0.1:%d", natstest.Port(t))

@@ -179,7 +179,7 @@ func TestNoConnection(t *testing.T) {
 	if r := post(t, to); r == nil || r.Code != "timeout" {
 		t.Errorf("nobody answers: %+v", r)
 	}
-	listener.Close() //nolint:errcheck // nobody listens any more
+	listener.Close() //nolint:errcheck // nobody comes any more
 	r := post(t, to)
 	if r == nil || r.Code != "connection" || !strings.Contains(r.Text, "refused") || !strings.Contains(r.Text, to.Host) {
 		t.Fatalf("nobody is there: %+v", r)

@@ -61,7 +61,7 @@ func TestProve(t *testing.T) {
 		time.Sleep(deniedPause + provenCheckPeriod + time.Second)
 		stands("restored", CredentialsAccepted, fetched+3)
 		cancel()
-		if err := <-done; err != context.Canceled { //nolint:errorlint // unwrapped
+		if err := <-done; err != context.Canceled { //nolint:errorlint // as it is
 			t.Error(err)
 		}
 	})

@@ -28,7 +28,7 @@ func (w *world) reconnect(t *testing.T, patience time.Duration) (took time.Durat
 			s.conn.CloseNow() //nolint:errcheck
 			return time.Since(began), dials
 		}
-		if e, ok := err.(*Error); !ok || e.Cause != CauseRefused { //nolint:errorlint // unwrapped
+		if e, ok := err.(*Error); !ok || e.Cause != CauseRefused { //nolint:errorlint // as it comes
 			time.Sleep(pause)
 			pause = min(2*pause, 30*time.Second)
 		}
@@ -190,7 +190,7 @@ func TestUselessTokensAreBounded(t *testing.T) {
 			for time.Since(began) < time.Hour {
 				dials++
 				_, err := w.dialer.Dial(t.Context())
-				if e, ok := err.(*Error); ok && e.Cause == CauseRefused { //nolint:errorlint // unwrapped
+				if e, ok := err.(*Error); ok && e.Cause == CauseRefused { //nolint:errorlint // as it comes
 					time.Sleep(e.RetryAfter)
 					continue
 				}

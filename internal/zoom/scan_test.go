@@ -9,6 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+// TestQuoted: strings are decoded with all their escapes, and invalid bytes are kept.
 func TestQuoted(t *testing.T) {
 	for in, want := range map[string]string{
 		`"a"`: "a", `""`: "", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t", `"\u0041\u00e9\uD83E\uDD89"`: "Aé🦉",

@@ -67,6 +67,7 @@ func deny(w http.ResponseWriter, reason, code string) {
 	fmt.Fprintf(w, `{"reason":%q,"error":%q}`, reason, code)
 }
 
+// TestGrants: the request for a token depends on whether there is an account id.
 func TestGrants(t *testing.T) {
 	var form map[string][]string
 	var user, password, contentType string

@@ -14,6 +14,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+// TestControlListsWhatItTakes: /control/ describes every action, and lists the standing faults.
 func TestControlListsWhatItTakes(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{})
 	z.do("mute?subscription=S1&count=3")

@@ -20,6 +20,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+// TestFrameIsAsCaptured: a frame has the form, the headers and the signature of Zoom's, around
+// unchanged bytes.
 func TestFrameIsAsCaptured(t *testing.T) {
 	z := onTCP(t, zoomsim.Options{ClientID: "cid", SecretToken: "shh"})
 	p := z.connect("S1")

@@ -17,6 +17,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/zoomsim"
 )
 
+// TestFreezeIsDeadButOpen: a frozen socket stays open but does nothing. After that, it catches
+// up.
 func TestFreezeIsDeadButOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z, end := onPipe(t, zoomsim.Options{IdleTimeout: time.Minute})

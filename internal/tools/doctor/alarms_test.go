@@ -10,6 +10,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
+// TestAlarms: alarms that running replicas have raised, and a stream that is gone although they
+// run.
 func TestAlarms(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

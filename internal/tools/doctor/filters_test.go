@@ -9,6 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/eventnames"
 )
 
+// TestMissesKeys: which filters miss events once their subjects have no, one or two keys.
 func TestMissesKeys(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][3]bool{ // by the number of keys: none, one, two

@@ -10,6 +10,8 @@ import (
 	"github.com/zoomstream/zoomstream/message"
 )
 
+// TestHops: the times and durations of an event's hops. A time that is missing or impossible is
+// left out.
 func TestHops(t *testing.T) {
 	happened := time.Date(2026, 11, 21, 10, 0, 0, 250e6, time.UTC)
 	sent, received, stored := happened.Truncate(time.Second).Add(2*time.Second), happened.Add(2*time.Second), happened.Add(2010*time.Millisecond)

@@ -297,7 +297,7 @@ func (h *host) raw(request string) string {
 		h.t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second)) //nolint:errcheck // a TCP connection has deadlines
+	conn.SetDeadline(time.Now().Add(5 * time.Second)) //nolint:errcheck // a connection has one
 	fmt.Fprint(conn, request)
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/page"
 )
 
+// TestLeaders: changes of leaders are remembered with the previous leader and the reason.
 func TestLeaders(t *testing.T) {
 	var l Leaders
 	began := time.Now()

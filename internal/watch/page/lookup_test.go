@@ -24,6 +24,7 @@ func ask(p http.Handler, ctx context.Context, path string) *httptest.ResponseRec
 	return w
 }
 
+// TestLookups: /event/ and /search answer in JSON, and refuse invalid requests.
 func TestLookups(t *testing.T) {
 	w := demo(1)
 	p := page.New(w.source(), zerolog.Nop())

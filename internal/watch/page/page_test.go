@@ -74,6 +74,7 @@ func next(t testing.TB, r *bufio.Reader) (m message) {
 	}
 }
 
+// TestHeaders: every response has its content type and the security headers.
 func TestHeaders(t *testing.T) {
 	url := serve(t, demo(1), "0").url
 	for path, kind := range map[string]string{

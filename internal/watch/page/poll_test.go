@@ -22,6 +22,8 @@ import (
 	"github.com/zoomstream/zoomstream/internal/watch/status"
 )
 
+// TestViewersShareOnePollAndAreBounded: 100 viewers share their polls, and the next viewer is
+// refused.
 func TestViewersShareOnePollAndAreBounded(t *testing.T) {
 	w := demo(1)
 	s := serve(t, w, "0")

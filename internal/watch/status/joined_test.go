@@ -16,6 +16,8 @@ func samplesOf(first time.Time, rates ...float64) (all []Sample) {
 	return all
 }
 
+// TestJoined: of the samples of one period, the one with the highest rate counts. A replica that
+// never led does not count.
 func TestJoined(t *testing.T) {
 	at := func(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 	for name, c := range map[string]struct {
