@@ -181,7 +181,8 @@ func TestGone(t *testing.T) {
 	a := made("a", leads("sub-1", "a", w.lease("sub-1", "a", 0)))
 	heard := time.Now().Add(-3 * time.Minute)
 	a.Gone = []Other{{Replica: "killed", Nonce: "1", Heard: heard}, {Replica: "a", Nonce: "2", Heard: heard}, {Replica: "b", Nonce: "b", Heard: heard}}
-	b := made("b", standsBy("sub-1", "a", 1))
+	// It leads one, so that Ask waits for it.
+	b := made("b", standsBy("sub-1", "a", 1), leads("sub-2", "b", w.lease("sub-2", "b", 0)))
 	b.Gone = []Other{{Replica: "killed", Nonce: "1", Heard: heard.Add(time.Second)}, {Replica: "killed", Nonce: "0", Heard: heard.Add(-time.Minute)}}
 	w.serve(w.connect(), a)
 	w.serve(w.connect(), b)
@@ -190,8 +191,9 @@ func TestGone(t *testing.T) {
 	wantLines(t, o,
 		`abandoned: leader "" epoch 0 state "disconnected" answered false from "" standbys []`,
 		`sub-1: leader "a" epoch 1 state "connected" answered true from "a" standbys [b]`,
+		`sub-2: leader "b" epoch 2 state "connected" answered true from "b" standbys []`,
 		`replica a: answered true heard false leads 1 stands by 0`,
-		`replica b: answered true heard false leads 0 stands by 1`,
+		`replica b: answered true heard false leads 1 stands by 1`,
 		`replica killed: answered false heard true leads 0 stands by 0`,
 	)
 	if m := o.Replicas[2]; !m.Gone || !m.Heard.Equal(heard.Add(time.Second)) || o.Replicas[0].Gone || o.Replicas[1].Gone {
