@@ -102,17 +102,18 @@ func New(source Source, log zerolog.Logger) *Page {
 // requests, since [http.Server.Shutdown] would wait for them.
 func (p *Page) Run(ctx context.Context) {
 	defer p.end()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
+	pause := time.NewTimer(pollEvery)
+	defer pause.Stop()
 	for {
 		if watched, history := p.wanted(); watched {
 			p.poll(ctx, history)
 		}
+		pause.Reset(pollEvery)
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
-		case <-tick.C:
+		case <-pause.C:
 		}
 	}
 }
