@@ -350,7 +350,7 @@ func (s *sender) checkOrder() {
 	s.suspend(fmt.Errorf("publish to %s: %w", s.oldest(), errOvertaken), 0)
 }
 
-var errOvertaken = errors.New("a later message is stored, and this one is not acknowledged; it is sent again, with all behind it")
+var errOvertaken = errors.New("a later message is stored, but this one is not acknowledged; it is sent again, with all that follow it")
 
 // maxReplacements is how often one message may be replaced: a replacement may
 // be refused too.
@@ -463,7 +463,7 @@ func (s *sender) checkAckWait() {
 type errNoAck struct{ wait time.Duration }
 
 func (e errNoAck) Error() string {
-	return fmt.Sprintf("no acknowledgement within %s (is publishing permitted, has the stream a leader?)", e.wait)
+	return fmt.Sprintf("no acknowledgement within %s (is publishing permitted, does the stream have a leader?)", e.wait)
 }
 
 // Unwrap makes the error a time-out for errors.Is.

@@ -133,7 +133,7 @@ var docStory = []docChapter{
 	}},
 	{page: settingsPage, section: "Several replicas", beside: []docStep{docZoom}, env: docSettings, steps: []docStep{
 		docRun,
-		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`},
+		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is running"`},
 		{line: "nats kv get zoomstream lease.your-subscription-id --raw", prints: `"replica":"`},
 		{line: "nats kv get zoomstream-state state.your-subscription-id --raw", prints: `"state":"connected"`},
 	}},
@@ -253,7 +253,7 @@ var docStory = []docChapter{
 		{line: "go doc ./zoomtest", prints: `Package zoomtest simulates Zoom`},
 	}},
 	{page: platformPage, section: "From the embedded NATS to a server", beside: []docStep{docZoom, docRun}, env: docSettings, steps: []docStep{
-		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is there"`, bye: docStored},
+		{line: "NATS_URL_FILE=data/nats.url ZOOMSTREAM_DATA_DIR=data-2 ./zoomstream run", stays: true, prints: `"message":"another replica is running"`, bye: docStored},
 		{line: "kill $(cat data/nats.pid); while kill -0 $(cat data/nats.pid); do sleep 0.1; done",
 			runs: `sh -c 'kill $(cat data/nats.pid); while kill -0 $(cat data/nats.pid); do sleep 0.1; done'`},
 		{line: `EMBEDDED_PASSWORD="'$(sed 's/.*:\(.*\)@.*/\1/' data/nats.url)'" go run github.com/nats-io/nats-server/v2 -c deploy/nats/embedded.conf`,

@@ -13,7 +13,7 @@ func TestStandbyThatCouldNotLead(t *testing.T) {
 	right := slices.Clone(f.settings)
 	f.settings = append(slices.Clone(right), "ZOOM_CLIENT_SECRET=wrong-must-not-leak")
 	standby := f.add()
-	standby.says(&standby.stderr, `Zoom refuses this replica's credentials since`)
+	standby.says(&standby.stderr, `Zoom has refused this replica's credentials since`)
 	shown := start(t, right, "status")
 	shown.exit(exitOK)
 	shown.says(&shown.stdout, "invalid_client")

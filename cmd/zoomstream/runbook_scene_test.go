@@ -90,8 +90,8 @@ func (s *scene) beside() *program {
 	s.t.Helper()
 	leader := s.replicas[len(s.replicas)-1]
 	p := s.run("ZOOMSTREAM_DATA_DIR=" + s.t.TempDir())
-	p.says(&p.stderr, "another replica is there")
-	leader.says(&leader.stderr, "another replica is there")
+	p.says(&p.stderr, "another replica is running")
+	leader.says(&leader.stderr, "another replica is running")
 	return p
 }
 

@@ -120,21 +120,21 @@ func (r *replica) alarmMessage(a replicaAlarm, raised bool, detail string, at ti
 func (m *monitor) tokenTrouble(st zoom.TokenStats) string {
 	why := st.Trouble()
 	if st.Credentials == zoom.CredentialsDenied && why != "" { // final, so no patience
-		return fmt.Sprintf("Zoom refuses this replica's credentials since %s, so it cannot connect: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
+		return fmt.Sprintf("Zoom has refused this replica's credentials since %s, so it cannot connect: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 	}
 	if why == "" || time.Since(st.Since) < tokenPatience {
 		return st.Rivals
 	}
-	return fmt.Sprintf("Zoom gives no access token since %s: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
+	return fmt.Sprintf("Zoom has given no access token since %s: %s", m.clock(st.Since).UTC().Format(time.RFC3339), why)
 }
 
 // bucketTrouble names the bucket that was deleted and cannot be recreated; "" if there is none.
 func (r *replica) bucketTrouble() string {
 	if err := r.leases.Lost(); err != nil {
-		return fmt.Sprintf("the bucket of the leases was deleted and cannot be created again: %v", err)
+		return fmt.Sprintf("the lease bucket was deleted and cannot be created again: %v", err)
 	}
 	if err := r.states.Lost(); err != nil {
-		return fmt.Sprintf("the bucket of the states was deleted and cannot be created again: %v", err)
+		return fmt.Sprintf("the state bucket was deleted and cannot be created again: %v", err)
 	}
 	return ""
 }

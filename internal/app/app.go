@@ -124,7 +124,7 @@ func hint(cfg *config.Config, embedded *natsconn.Embedded) string {
 	if cfg.NATSAnonymous == "none" {
 		return fmt.Sprintf("watch the events with: %s sub '%s.>'", login, cfg.Prefix)
 	}
-	return fmt.Sprintf("watch the events with: nats sub -s %s '%s.>'; what needs more than the right to read: %s …",
+	return fmt.Sprintf("watch the events with: nats sub -s %s '%s.>'; for anything beyond reading: %s …",
 		embedded.ClientURL(), cfg.Prefix, login)
 }
 

@@ -49,7 +49,7 @@ func TestDeletedBuckets(t *testing.T) {
 		h.await("the status tells", 15*time.Second, func() bool {
 			return strings.Contains(h.status().Outbox.Bucket, "was deleted and cannot be created again")
 		})
-		if code, text := h.get("/readyz"); code == http.StatusOK || !strings.Contains(text, "bucket of the") {
+		if code, text := h.get("/readyz"); code == http.StatusOK || !strings.Contains(text, "bucket was deleted") {
 			t.Errorf("/readyz: %d %s", code, text)
 		}
 		if !strings.Contains(h.log.String(), `"code":"bucket.gone"`) {

@@ -105,7 +105,7 @@ func (w *consumerWatch) period() time.Duration {
 func (r *replica) consumersTrouble(outbox.Stats) (text string, known bool) {
 	report := r.consumerWatch.report()
 	if report == nil { // another replica watches them
-		r.setAlarm(message.AlarmConsumers, false, "this replica does not watch the consumers any more")
+		r.setAlarm(message.AlarmConsumers, false, "this replica no longer watches the consumers")
 		return "", false
 	}
 	text = describeConsumers(report)

@@ -89,7 +89,7 @@ func noEvents(o Options) error {
 	case c.PageEvents == "off":
 		return errors.New("ZOOMSTREAM_PAGE_EVENTS is off")
 	case c.PageEvents == "auto" && (!startsNATS(o) || c.NATSAnonymous != "read"):
-		return errors.New("every user of this machine would see whole events, which hold personal data, though NATS wants a login; ZOOMSTREAM_PAGE_EVENTS=on shows them all the same")
+		return errors.New("every user of this machine would see whole events, which hold personal data, although NATS requires a login; ZOOMSTREAM_PAGE_EVENTS=on shows them anyway")
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (m *monitor) run(ctx context.Context) error {
 	}
 	owned.Go(func() { m.page.Run(ctx) })
 	if err := m.server.Run(ctx); err != nil { // forwarding events matters more than showing them
-		m.o.Log.Error().Str("code", "http.failed").Err(err).Msg("metrics, health and status page are not served any more")
+		m.o.Log.Error().Str("code", "http.failed").Err(err).Msg("metrics, health and status page are no longer served")
 	}
 	<-ctx.Done()
 	return nil

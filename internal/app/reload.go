@@ -32,7 +32,7 @@ func (m *monitor) reload(ctx context.Context) {
 			return
 		case cfg := <-m.o.Reload:
 			changed := m.applySecrets(cfg)
-			m.o.Log.Info().Str("code", "config.reloaded").Bool("secrets_changed", changed).Msg("secrets and log level are read again")
+			m.o.Log.Info().Str("code", "config.reloaded").Bool("secrets_changed", changed).Msg("secrets and log level were read again")
 		}
 	}
 }
@@ -46,11 +46,11 @@ func (m *monitor) rereadSecrets() {
 	}
 	cfg, err := m.o.Reread()
 	if err != nil {
-		m.rereadLog.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; going on with what was read before")
+		m.rereadLog.Error().Str("code", "config.refused").Err(err).Msg("secrets were refused and cannot be read again; keeping the previous ones")
 		return
 	}
 	if m.applySecrets(cfg) {
-		m.o.Log.Info().Str("code", "config.reread").Msg("secrets were refused and have changed meanwhile; going on with the new ones")
+		m.o.Log.Info().Str("code", "config.reread").Msg("secrets were refused and have changed since; using the new ones")
 	}
 }
 

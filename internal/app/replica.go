@@ -95,7 +95,7 @@ func (r *replica) lastEpoch(ctx context.Context, subscription string) uint64 {
 	defer cancel()
 	epoch, err := bridge.LastEpoch(ctx, r.js, r.states, r.o.Config.Stream, subscription)
 	if err != nil {
-		r.o.Log.Warn().Str("code", "epoch.unread").Err(err).Str("subscription", subscription).Msg("it is not known for certain which epochs of the subscription there were; if the bucket of the leases was made anew, one may come again")
+		r.o.Log.Warn().Str("code", "epoch.unread").Err(err).Str("subscription", subscription).Msg("the earlier epochs of the subscription are not known for certain; if the lease bucket was recreated, an epoch may repeat")
 	}
 	return epoch
 }
@@ -175,11 +175,11 @@ func (r *replica) answerQuestions(ctx context.Context) {
 		Bucket: r.o.Config.Bucket, Replica: r.o.Config.Replica, Nonce: r.candidate.Nonce(), Version: r.o.Version,
 		Status: r.monitor.status, Seen: r.monitor.repeated.of,
 		ErrorHandler: func(err error) {
-			r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("a question for the status was not answered")
+			r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("a status request was not answered")
 		},
 	})
 	if err != nil {
-		r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("questions for the status over NATS are not answered")
+		r.o.Log.Warn().Str("code", "status.unanswered").Err(err).Msg("status requests over NATS are not answered")
 		return
 	}
 	<-ctx.Done()
@@ -227,10 +227,10 @@ func (r *replica) handleStepDown(ctx context.Context) {
 		select {
 		case <-r.o.StepDown:
 			if !r.replaceable() {
-				r.o.Log.Warn().Str("code", "stepdown.refused").Msg("told to step down, but no other replica is there to take over; going on")
+				r.o.Log.Warn().Str("code", "stepdown.refused").Msg("told to step down, but no other replica is running that could take over; carrying on")
 				continue
 			}
-			r.o.Log.Info().Str("code", "stepdown").Msg("stepping down, as told")
+			r.o.Log.Info().Str("code", "stepdown").Msg("stepping down as requested")
 			r.candidate.StepDown()
 		case <-ctx.Done():
 			return

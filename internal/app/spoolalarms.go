@@ -18,10 +18,10 @@ import (
 const spoolingPatience = 5 * time.Second
 
 // awayDetail is the alarm's text for a leader without NATS that had nothing to publish meanwhile.
-const awayDetail = "there is no connection to NATS; what comes is kept until it is back"
+const awayDetail = "there is no connection to NATS; events are kept until it is back"
 
 // errCatchingUp stands in when the cause is gone but the spool is not empty yet.
-var errCatchingUp = errors.New("what is on disk is being published")
+var errCatchingUp = errors.New("the events on disk are being published")
 
 // spoolingTrouble returns why events are held back, or would be if any came, once that has lasted
 // for spoolingPatience. For a standby it does not count that NATS is away.
@@ -71,7 +71,7 @@ func (r *replica) publishDamage() {
 	if what == "" {
 		return
 	}
-	if !r.takeBack(message.AlarmSpool, "more is lost", r.monitor.alarms.Withdraw) || !r.setAlarm(message.AlarmSpool, true, what) {
+	if !r.takeBack(message.AlarmSpool, "more has been lost", r.monitor.alarms.Withdraw) || !r.setAlarm(message.AlarmSpool, true, what) {
 		r.spooled.noteDamage(what)
 	}
 }
@@ -85,7 +85,7 @@ func (r *replica) adoptAlarms(direct bool) {
 		case a.replica == r.o.Config.Replica && raised:
 			board.Adopt(a.name, "", 0, "raised by an earlier run of this replica", at)
 		case a.replica == r.o.Config.Replica:
-			board.Clear(a.name, "", 0, "an earlier run of this replica has cleared it", at)
+			board.Clear(a.name, "", 0, "cleared by an earlier run of this replica", at)
 		case raised && (!direct || !r.outbox.TryPublish(r.alarmMessage(a, false, "the run that raised it has ended", at))):
 			r.spooled.putBack(a)
 		}

@@ -136,7 +136,7 @@ func TestDamageIsTold(t *testing.T) {
 	}
 	hook := newHook(t)
 	log := zerolog.New(logFunc(func(line string) {
-		if strings.Contains(line, "more is lost") { // cleared, and not yet raised again
+		if strings.Contains(line, "more has been lost") { // cleared, and not yet raised again
 			select {
 			case got := <-hook.posts:
 				t.Errorf("the webhook is told %s", got)
@@ -172,7 +172,7 @@ func TestDamageIsTold(t *testing.T) {
 	for _, a := range h.told(message.AlarmSpool) {
 		told = append(told, fmt.Sprintf("%t %s", a.Raised, a.Detail))
 	}
-	if want := []string{"true 5 events are lost", "false more is lost", "true 6 events are lost; 7 events are lost"}; !slices.Equal(told, want) {
+	if want := []string{"true 5 events are lost", "false more has been lost", "true 6 events are lost; 7 events are lost"}; !slices.Equal(told, want) {
 		t.Errorf("%q", told)
 	}
 }

@@ -95,21 +95,21 @@ func (w *streamWatch) check(ctx context.Context) {
 func (w *streamWatch) restore(ctx context.Context) {
 	log := w.r.o.Log.With().Str("stream", w.wanted.Name).Logger()
 	if !w.ours {
-		why := fmt.Sprintf("stream %s is gone, and it is not zoomstream's own: whoever made it must restore it; events are kept until then", w.wanted.Name)
+		why := fmt.Sprintf("stream %s is gone, and zoomstream did not create it: whoever did must restore it; events are kept until then", w.wanted.Name)
 		if w.setProblem(why) {
-			log.Error().Str("code", "stream.gone").Msg("the stream was deleted; it is not zoomstream's own, so whoever made it must restore it; events are kept until then")
+			log.Error().Str("code", "stream.gone").Msg("the stream was deleted; zoomstream did not create it, so whoever did must restore it; events are kept until then")
 		}
 		return
 	}
 	if _, _, _, err := natsconn.EnsureStream(ctx, w.r.js, w.wanted); err != nil {
 		if w.setProblem(fmt.Sprintf("stream %s is gone and cannot be created again: %v", w.wanted.Name, err)) {
-			log.Error().Str("code", "stream.gone").Err(err).Msg("the stream was deleted and cannot be created again; trying on")
+			log.Error().Str("code", "stream.gone").Err(err).Msg("the stream was deleted and cannot be created again; still trying")
 		}
 		return
 	}
 	// The next check that finds the stream clears the alarm.
-	w.setProblem(fmt.Sprintf("stream %s was gone (deleted, or NATS came back without its data) and is created again; the events that it held are lost", w.wanted.Name))
-	log.Warn().Str("code", "stream.recreated").Msg("the stream was gone (deleted, or NATS came back without its data); it is created again")
+	w.setProblem(fmt.Sprintf("stream %s was gone (deleted, or NATS came back without its data) and has been created again; the events in it are lost", w.wanted.Name))
+	log.Warn().Str("code", "stream.recreated").Msg("the stream was gone (deleted, or NATS came back without its data); it has been created again")
 }
 
 // reportFindings logs new findings about the stream, and raises the alarm if one stops all events.
@@ -144,6 +144,6 @@ func (w *streamWatch) recordOwner(ctx context.Context, stream jetstream.StreamCo
 	err := provision.RecordOwner(ctx, w.r.states, stream)
 	w.ownerRecorded = err == nil
 	if err != nil {
-		w.r.o.Log.Debug().Str("code", "stream.owner").Err(err).Msg("cannot note whose the stream is; trying again")
+		w.r.o.Log.Debug().Str("code", "stream.owner").Err(err).Msg("cannot record who owns the stream; trying again")
 	}
 }

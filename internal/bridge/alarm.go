@@ -10,7 +10,7 @@ import (
 
 // alarmOff is the reason for clearing an alarm that the previous term raised under other
 // settings.
-const alarmOff = "this replica does not judge it: the alarm is off"
+const alarmOff = "this replica does not check for it: the alarm is off"
 
 // alarmPeriod is how often the alarms late and silent are checked.
 const alarmPeriod = 2 * time.Second
@@ -71,7 +71,7 @@ func (b *Bridge) leaveAlarms() { b.cfg.Alarms.Board.Leave(b.cfg.Subscription, b.
 // them in the stream once they no longer apply.
 func (b *Bridge) adoptAlarms(names []string) {
 	for _, name := range names {
-		b.cfg.Alarms.Board.Adopt(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the leader before; to be judged anew", b.cfg.Clock(time.Now()))
+		b.cfg.Alarms.Board.Adopt(name, b.cfg.Subscription, b.cfg.Term.Epoch, "raised by the previous leader; to be checked again", b.cfg.Clock(time.Now()))
 		if name == message.AlarmContested {
 			b.contest.adopt()
 		}

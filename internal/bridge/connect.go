@@ -71,7 +71,7 @@ func (c *connector) run() error {
 		if causeOf(err) == zoom.CauseDisplaced {
 			// By another replica or by a stranger? If this replica holds the lease, or gives it
 			// away only now, it was a stranger.
-			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection of the subscription was opened; looking at the lease")
+			b.cfg.Log.Warn().Str("code", "zoom.displaced").Msg("displaced: another connection to the subscription was opened; checking the lease")
 			if b.cfg.Term.Lease.Prove(c.termCtx); b.cfg.Term.Lease.TakenOver() {
 				b.journal.setEnd(record.HandedOver, "")
 				b.cfg.Log.Info().Str("code", "zoom.handed_over").Msg("another replica has taken over")
@@ -159,7 +159,7 @@ func (c *connector) publishGapsBefore(ready time.Time) (published <-chan struct{
 		case <-b.journal.adoptionPublished:
 		case <-waitCtx.Done():
 			if c.drainCtx.Err() == nil {
-				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("what was before this connection cannot be found out and recorded (is NATS away, the bucket sealed or full, is a right missing?); events are read, and a gap marker may come after them")
+				b.cfg.Log.Warn().Str("code", "state.unwritten").Msg("cannot find out and record what happened before this connection (is NATS unreachable, the bucket sealed or full, a permission missing?); events are read all the same, and a gap marker may come after them")
 			}
 		}
 	})
@@ -219,7 +219,7 @@ func (c *connector) renew(old *sessionReader) *sessionReader {
 	}
 	if err != nil {
 		b.replaced.Store(nil)
-		b.cfg.Log.Warn().Str("code", "zoom.unrenewed").Err(err).Msg("connection to Zoom not renewed; the old one goes on")
+		b.cfg.Log.Warn().Str("code", "zoom.unrenewed").Err(err).Msg("connection to Zoom not renewed; keeping the old one")
 		return nil
 	}
 	ready := time.Now()

@@ -245,10 +245,10 @@ func (j *journal) read(ctx context.Context) (last record.State, revision uint64,
 		last, complete, err = record.ReadState(entry.Value, cfg.Subscription, cfg.Clock(time.Now()))
 		switch {
 		case err != nil:
-			cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is no state; it is replaced")
+			cfg.Log.Warn().Str("code", "state.unreadable").Err(err).Msg("the stored state of the subscription is invalid; replacing it")
 			last = record.State{State: record.Connected, Nonce: record.Unknown, Replica: record.Unknown} // all that is known: some replica was connected
 		case !complete:
-			cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica writes for it; they are left out")
+			cfg.Log.Warn().Str("code", "state.unreadable").Msg("the stored state of the subscription has gaps or alarms that no replica would write; ignoring them")
 		}
 	}
 	if last.Epoch <= cfg.Term.Epoch {

@@ -68,11 +68,11 @@ func (a arrival) explain() string {
 		return "Zoom does not say when it sent them"
 	}
 	zoom, delivery := a.sent.Sub(a.happened), a.received.Sub(a.sent)
-	text := fmt.Sprintf("Zoom took %v until it sent them, delivery took %v", max(0, zoom.Round(time.Second)), max(0, delivery.Round(time.Second)))
+	text := fmt.Sprintf("Zoom took %v to send them, delivery took %v", max(0, zoom.Round(time.Second)), max(0, delivery.Round(time.Second)))
 	if delivery > zoom {
 		return text + "; look at the network, and at this machine's clock"
 	}
-	return text + "; nothing on this side can make them come sooner"
+	return text + "; nothing on this side can make them arrive sooner"
 }
 
 // checkLateness raises the alarm late above the threshold and clears it below half of it, or
@@ -88,7 +88,7 @@ func (b *Bridge) checkLateness(ctx context.Context) {
 		b.raiseAlarm(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d; over %v is late): %s",
 			median.late().Round(time.Second), of, b.cfg.Alarms.Late, median.explain()))
 	case of == 0 && time.Since(b.started) > lateMaxAge:
-		b.clearAlarm(ctx, message.AlarmLate, fmt.Sprintf("no event was received for %v", lateMaxAge))
+		b.clearAlarm(ctx, message.AlarmLate, fmt.Sprintf("no event has been received for %v", lateMaxAge))
 	case of > 0 && median.late() < b.cfg.Alarms.Late/2:
 		b.clearAlarm(ctx, message.AlarmLate, fmt.Sprintf("events are received %v after they happened (median of the latest %d)", median.late().Round(time.Second), of))
 	}

@@ -45,7 +45,7 @@ func (q *Quarantine) Refused(msg *nats.Msg, err error) *nats.Msg {
 		return headersOnly(msg) // it was already counted
 	}
 	q.refused(msg.Header.Get(message.HeaderSubscription))
-	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning goes to the malformed ones")
+	q.log.Warn().Str("code", "event.too_large").Err(err).Str("subject", msg.Subject).Int("bytes", len(msg.Data)).Msg("an event cannot be stored as it is; its beginning is stored as a malformed frame")
 	return q.message(withoutCloudEvents(msg.Header), msg.Data, len(msg.Data), message.ReasonTooLarge, err.Error())
 }
 

@@ -199,7 +199,7 @@ func (e *encoder) logUnknown(event, subject string) {
 		return
 	}
 	e.cfg.Log.Info().Str("code", "event.unknown_name").Str("subject", subject).Bool("new_family", !eventnames.KnownFamily(event)).
-		Msg("Zoom has sent an event whose name this version does not know; it is published as any other")
+		Msg("Zoom has sent an event whose name this version does not know; it is published like any other")
 }
 
 // fitsHeader reports whether a value passes through a header unchanged.

@@ -62,9 +62,9 @@ func (s *silence) check(ctx context.Context) {
 	case b.cfg.Alarms.Silent > 0 && now.Sub(from) > b.cfg.Alarms.Silent:
 		b.raiseAlarm(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s; over %v is silent: %s", since, b.cfg.Alarms.Silent, silentAdvice))
 	case hours >= silentHours && events >= silentEvents:
-		b.raiseAlarm(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although in the same hours of both weeks before there were at least %d: %s", since, events, silentAdvice))
+		b.raiseAlarm(ctx, message.AlarmSilent, fmt.Sprintf("heartbeats are answered, but no event has come since %s, although each of the two weeks before had at least %d in the same hours: %s", since, events, silentAdvice))
 	case state.LastEvent.Equal(from):
-		b.clearAlarm(ctx, message.AlarmSilent, "events come again")
+		b.clearAlarm(ctx, message.AlarmSilent, "events are arriving again")
 	default:
 		b.clearAlarm(ctx, message.AlarmSilent, "the connection is new")
 	}
@@ -107,7 +107,7 @@ func (s *silence) save(ctx context.Context, now time.Time) {
 	if err := s.update(ctx, now); err != nil {
 		s.loaded = false // another replica may have written
 		s.retry = time.Now().Add(rhythmRetry)
-		s.b.cfg.Log.Debug().Str("code", "rhythm.unwritten").Err(err).Msg("rhythm of the subscription not kept; trying again")
+		s.b.cfg.Log.Debug().Str("code", "rhythm.unwritten").Err(err).Msg("rhythm of the subscription not stored; trying again")
 	}
 }
 
@@ -121,7 +121,7 @@ func (s *silence) update(ctx context.Context, now time.Time) error {
 		s.rhythm = rhythm{}
 		if entry.Value != nil && (len(entry.Value) > record.MaxBytes || json.Unmarshal(entry.Value, &s.rhythm) != nil) {
 			s.rhythm = rhythm{}
-			s.b.cfg.Log.Warn().Str("code", "rhythm.unreadable").Msg("the stored rhythm of the subscription cannot be read; it is learned anew")
+			s.b.cfg.Log.Warn().Str("code", "rhythm.unreadable").Msg("the stored rhythm of the subscription cannot be read; learning it from scratch")
 		}
 		s.revision, s.loaded = entry.Revision, true
 		s.rhythm.merge(rhythm{}, now)

@@ -204,7 +204,7 @@ func TestSilentByRhythm(t *testing.T) {
 	if !next.raisedNow() {
 		t.Fatal("not raised by noon")
 	}
-	if !strings.Contains(next.cfg.Alarms.Board.Raised()[0].Detail, "both weeks before") {
+	if !strings.Contains(next.cfg.Alarms.Board.Raised()[0].Detail, "each of the two weeks before") {
 		t.Errorf("%+v", next.cfg.Alarms.Board.Raised())
 	}
 	next.event()

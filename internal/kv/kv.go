@@ -141,10 +141,10 @@ func (b *Bucket) recreate(ctx context.Context) error {
 	switch {
 	case err == nil:
 		b.lost.Store(nil)
-		b.opt.Log.Warn().Str("code", "bucket.recreated").Str("bucket", b.opt.Name).Msg("the bucket was gone (deleted, or NATS came back without its data); it is created again")
+		b.opt.Log.Warn().Str("code", "bucket.recreated").Str("bucket", b.opt.Name).Msg("the bucket was gone (deleted, or NATS came back without its data); it has been created again")
 	case errors.Is(err, context.Canceled): // that means nothing
 	case b.lost.Swap(&err) == nil:
-		b.opt.Log.Error().Str("code", "bucket.gone").Err(err).Str("bucket", b.opt.Name).Msg("the bucket was deleted and cannot be created again; trying on")
+		b.opt.Log.Error().Str("code", "bucket.gone").Err(err).Str("bucket", b.opt.Name).Msg("the bucket was deleted and cannot be created again; still trying")
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (c *Candidate) answer() (leave func(), err error) {
 			c.announce(false, true)
 		}
 		if first {
-			c.opt.Log.Info().Str("code", "replica.there").Str("other", p.Replica).Msg("another replica is there")
+			c.opt.Log.Info().Str("code", "replica.there").Str("other", p.Replica).Msg("another replica is running")
 		}
 	})
 	if err != nil {

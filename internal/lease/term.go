@@ -18,8 +18,8 @@ var (
 	// ErrReleased means that this replica gave the lease away, because it stops,
 	// steps down, is unfit, or has more than its share.
 	ErrReleased = errors.New("the lease was released")
-	// ErrUntrusted means that this replica no longer knows that it holds the lease.
-	ErrUntrusted = errors.New("this replica no longer knows that it holds the lease")
+	// ErrUntrusted means that this replica can no longer be sure that it holds the lease.
+	ErrUntrusted = errors.New("this replica can no longer be sure that it holds the lease")
 )
 
 // trustCheck is how often a dial checks that its term is trusted. It is well below the time

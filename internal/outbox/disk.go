@@ -99,7 +99,7 @@ func (o *Outbox) unlockSpool() {
 		return
 	}
 	if err := o.disk.folder.Unlock(); err != nil {
-		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool folder is not unlocked")
+		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool folder could not be unlocked")
 	}
 }
 
@@ -173,7 +173,7 @@ func (o *Outbox) adoptLeftover(ctx context.Context, log *spool.Log) {
 	if o.direct {
 		o.direct, o.since = false, time.Now()
 	}
-	o.opt.Log.Info().Str("code", "spool.replay").Uint64("events", o.records.last+1-o.records.next).Str("dir", o.opt.SpoolDir).Msg("publishing what an earlier run has left in the spool")
+	o.opt.Log.Info().Str("code", "spool.replay").Uint64("events", o.records.last+1-o.records.next).Str("dir", o.opt.SpoolDir).Msg("publishing what an earlier run left in the spool")
 }
 
 // Leftover returns the headers of the last message of a subscription that an earlier
@@ -321,7 +321,7 @@ func (o *Outbox) noteDiskFailed(err error) {
 	o.spoolErr = err
 	o.mu.Unlock()
 	if !known {
-		o.opt.Log.Error().Str("code", "spool.failed").Err(err).Msg("the spool cannot be used; received events are held in memory, and at its bound Zoom has to wait")
+		o.opt.Log.Error().Str("code", "spool.failed").Err(err).Msg("the spool cannot be used; received events are held in memory; once that is full, Zoom has to wait")
 	}
 }
 
@@ -374,6 +374,6 @@ func (o *Outbox) closeSpool() {
 	}
 	o.disk.close()
 	if err := log.Close(); err != nil {
-		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool is not closed properly")
+		o.opt.Log.Warn().Str("code", "spool.folder").Err(err).Msg("the spool was not closed properly")
 	}
 }

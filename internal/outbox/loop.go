@@ -119,7 +119,7 @@ func (o *Outbox) resume(trouble error) bool {
 	after := time.Since(o.since).Round(time.Millisecond)
 	o.direct, o.since = true, time.Now()
 	o.notify()
-	o.opt.Log.Info().Str("code", "spool.ended").Stringer("after", after).Msg("events go straight to NATS again; what the spool held is published")
+	o.opt.Log.Info().Str("code", "spool.ended").Stringer("after", after).Msg("events go straight to NATS again; everything in the spool has been published")
 	return true
 }
 

@@ -372,7 +372,7 @@ func (o *Outbox) publisherChanged(err error) {
 	o.mu.Unlock()
 	signal(o.wake)
 	if err != nil {
-		o.opt.Log.Warn().Str("code", "publish.paused").Err(err).Msg("publishing paused; received events are held and repeated in order")
+		o.opt.Log.Warn().Str("code", "publish.paused").Err(err).Msg("publishing paused; received events are held, to be sent in order")
 		return
 	}
 	o.opt.Log.Info().Str("code", "publish.resumed").Msg("publishing resumed")

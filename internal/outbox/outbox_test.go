@@ -103,7 +103,7 @@ func TestKillWhileNATSIsAway(t *testing.T) {
 	r.publish(9000, 12_000)
 	r.end()
 	w.inOrder(12_000)
-	if !strings.Contains(w.log.String(), "an earlier run has left") {
+	if !strings.Contains(w.log.String(), "an earlier run left") {
 		t.Errorf("nobody is told\n%s", w.log)
 	}
 	if st := r.Line.Stats(); st.Acked != 3000 {

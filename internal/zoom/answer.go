@@ -48,9 +48,9 @@ func (a *answer) describe(redact redactor) string {
 	case kind == "text/html" || bytes.HasPrefix(text, []byte("<")):
 		return fmt.Sprintf("an HTML page: %q", firstWords(redact.text(pageText(text))))
 	case bytes.HasPrefix(text, []byte("{")) && a.status < 300:
-		return "JSON that holds no access_token"
+		return "JSON without an access_token"
 	case bytes.HasPrefix(text, []byte("{")):
-		return "JSON that is no error of Zoom's"
+		return "JSON that is not an error from Zoom"
 	}
 	return fmt.Sprintf("%q", firstWords(redact.text(string(text))))
 }

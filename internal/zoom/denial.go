@@ -47,7 +47,7 @@ func explain(err error, cfg TokenConfig, answer *answer) error {
 	redact := redactor{cfg.ClientSecret, cfg.basic(), cfg.ClientID, cfg.AccountID}
 	endpoint := "the token endpoint " + bareURL(cfg.URL) + " (ZOOM_OAUTH_URL)"
 	if answer.status == 0 || !isAnswered(err) {
-		return &TokenError{Detail: endpoint + " cannot be asked: " + redact.error(err), Advice: dialAdvice(err)}
+		return &TokenError{Detail: endpoint + " cannot be reached: " + redact.error(err), Advice: dialAdvice(err)}
 	}
 	e := &TokenError{retryAfter: parseRetryAfter(answer.header)}
 	var body struct {
@@ -91,15 +91,15 @@ func statusAdvice(status int) string {
 	const ours = "check ZOOM_OAUTH_URL: Zoom's token endpoint is https://zoom.us/oauth/token"
 	switch {
 	case status == http.StatusProxyAuthRequired:
-		return "the proxy wants a login: set HTTPS_PROXY to http://user:password@host:port"
+		return "the proxy requires a login: set HTTPS_PROXY to http://user:password@host:port"
 	case status == http.StatusTooManyRequests:
-		return "nothing to do: zoomstream waits; if it stays so, find what else asks for tokens of this app"
+		return "nothing to do: zoomstream waits; if this lasts, find what else requests tokens for this app"
 	case status >= 500:
 		return "nothing to do: zoomstream tries again; see https://status.zoom.us"
 	case status < 300:
-		return "something other than Zoom answers, such as a captive portal or a proxy: sign in there, or let this machine reach Zoom; else " + ours
+		return "something other than Zoom answers, such as a captive portal or a proxy: sign in there, or let this machine reach Zoom; otherwise " + ours
 	case status < 400:
-		return "zoomstream follows no redirect, which would carry the secret on: a captive portal sends to its sign-in, else " + ours
+		return "zoomstream does not follow redirects, which would pass the secret on: if a captive portal redirects to its sign-in page, sign in there; otherwise " + ours
 	}
 	return ours
 }
@@ -107,7 +107,7 @@ func statusAdvice(status int) string {
 // advices says what to do about each of Zoom's errors that persists until somebody
 // changes something.
 var advices = map[string]string{
-	"invalid_client":         "check ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET against the app's \"App Credentials\" page in Zoom's Marketplace; a space or line break at the end of the secret is the commonest cause",
+	"invalid_client":         "check ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET against the app's \"App Credentials\" page in Zoom's Marketplace; a space or line break at the end of the secret is the most common cause",
 	"invalid_request":        "check ZOOM_ACCOUNT_ID against the app's \"App Credentials\" page in Zoom's Marketplace, and that the app is activated there",
 	"unsupported_grant_type": "set ZOOM_ACCOUNT_ID for a Server-to-Server OAuth app (grant account_credentials), leave it empty for a general app (grant client_credentials)",
 	"unauthorized_client":    "check in Zoom's Marketplace that the app is activated and of the type that may use this grant",

@@ -226,7 +226,7 @@ func (s *Session) awaitReady(ctx context.Context) *Error {
 func (d *Dialer) Renewable(ctx context.Context, s *Session) error {
 	token, err := d.cfg.Tokens.token(ctx, d.trial.refused())
 	if err == nil && token.value == s.token.value {
-		return &Error{Cause: CauseToken, Detail: "no newer access token is to be had"}
+		return &Error{Cause: CauseToken, Detail: "no newer access token is available"}
 	}
 	return err
 }

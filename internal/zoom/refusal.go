@@ -124,9 +124,9 @@ func (r *tokenContention) contended(now time.Time) bool {
 }
 
 // contentionDetail explains the contention and what to do about it.
-const contentionDetail = "Zoom refuses one access token after the other before its time: somebody else fetches tokens for this app, " +
-	"and each makes the others worthless; find that program and give it an app of its own " +
-	"(if there was never a connection: check that the app is activated and the subscription is its own)"
+const contentionDetail = "Zoom refuses one access token after another before it expires: somebody else fetches tokens for this app, " +
+	"and each new one invalidates the others; find that program and give it its own app " +
+	"(if there has never been a connection: check that the app is activated and that the subscription belongs to it)"
 
 // blames reports whether a connection ended in a way that points at its token, rather than
 // at a gateway, a wrong URL or an overload.

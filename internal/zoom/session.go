@@ -401,7 +401,7 @@ func (s *Session) refusalError(env envelope, raw []byte, event bool) *Error {
 		detail += fmt.Sprintf(": %q", s.redact.text(string(env.content)))
 	}
 	if env.module == moduleBuild {
-		detail += "; if that stays, check in Zoom's Marketplace that the app is activated and the subscription is its own"
+		detail += "; if this lasts, check in Zoom's Marketplace that the app is activated and that the subscription belongs to it"
 	}
 	return &Error{Cause: CauseRefused, Detail: s.redact.text(detail)}
 }

@@ -406,7 +406,7 @@ func (t *TokenSource) awaitReplaceable(ctx context.Context, refused string) erro
 		if pause == 0 {
 			return nil
 		}
-		t.cfg.Log.Info().Str("code", "token.refused").Stringer("pause", pause.Round(time.Millisecond)).Msg("Zoom has refused one access token after the other; the next one is fetched after a pause")
+		t.cfg.Log.Info().Str("code", "token.refused").Stringer("pause", pause.Round(time.Millisecond)).Msg("Zoom has refused one access token after another; fetching the next one after a pause")
 		if err := awaitChange(ctx, changed, pause); err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func proxyTrouble(err error) string {
 		return "the proxy of HTTPS_PROXY cannot be reached: " + op.Err.Error()
 	}
 	if strings.Contains(err.Error(), "invalid proxy address") { // the error contains the address, perhaps with a password
-		return "HTTPS_PROXY is no URL such as http://proxy:3128"
+		return "HTTPS_PROXY is not a URL such as http://proxy:3128"
 	}
 	return ""
 }
@@ -69,10 +69,10 @@ func dialAdvice(err error) string {
 		return "check HTTPS_PROXY, or unset it"
 	}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
-		return "check the host of the URL and this machine's clock; if a proxy decrypts TLS here, set SSL_CERT_FILE to a PEM file with its authority (and those of the system)"
+		return "check the host of the URL and this machine's clock; if a proxy decrypts TLS here, set SSL_CERT_FILE to a PEM file with its CA certificate (and those of the system)"
 	}
 	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return "what listens there speaks no TLS: check host and port of the URL"
+		return "what listens there does not speak TLS: check host and port of the URL"
 	}
-	return "check host and port of the URL, that this machine reaches it (a way through a proxy is set by HTTPS_PROXY), and https://status.zoom.us"
+	return "check host and port of the URL, that this machine can reach it (HTTPS_PROXY sets a proxy), and https://status.zoom.us"
 }

@@ -422,13 +422,13 @@ func TestWebhookWrongMessage(t *testing.T) {
 // What the previous term posted no longer counts.
 func TestWebhookHandover(t *testing.T) {
 	withReceiver(t, func(r *receiver) {
-		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the leader before", time.Now())
+		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the previous leader", time.Now())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := locked(r, &r.got); len(got) != 1 || !strings.HasPrefix(got[0].Text, "zoomstream: alarm late of subscription sub-1 is still raised, says replica replica-1: raised by the leader before; what to do: ") {
+		if got := locked(r, &r.got); len(got) != 1 || !strings.HasPrefix(got[0].Text, "zoomstream: alarm late of subscription sub-1 is still raised, says replica replica-1: raised by the previous leader; what to do: ") {
 			t.Fatalf("people are told %+v", got)
 		}
-		r.tells(0, "0s late true raised by the leader before")
+		r.tells(0, "0s late true raised by the previous leader")
 		r.Clear(message.AlarmLate, "sub-1", 3, "on time", time.Now())
 		r.tells(time.Minute, "1m0s late false on time")
 		r.Leave("sub-1", 3)
@@ -526,12 +526,12 @@ func TestWebhookRenewed(t *testing.T) {
 		r.raise(message.AlarmSpool, "1")
 		r.tells(time.Second, "0s spool true 1")
 		for _, detail := range []string{"2", "3"} {
-			r.Withdraw(message.AlarmSpool, "more is lost", time.Now())
+			r.Withdraw(message.AlarmSpool, "more has been lost", time.Now())
 			r.tells(time.Second)
 			r.raise(message.AlarmSpool, detail)
 		}
 		r.tells(10*time.Minute, "5m0s spool true 3")
-		r.Withdraw(message.AlarmSpool, "more is lost", time.Now())
+		r.Withdraw(message.AlarmSpool, "more has been lost", time.Now())
 		r.raise(message.AlarmSpool, "4")
 		r.tells(time.Second, "10m3s spool true 4")
 		r.clear(message.AlarmSpool, "5")
