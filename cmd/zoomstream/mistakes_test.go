@@ -178,8 +178,8 @@ var mistakes = []mistake{
 	{environ: "NATS_URL=nats://$NOHOST", args: "status", code: exitFailure, want: []string{"port of a nats-server for clients"}},
 	{environ: "NATS_URL=nats://$NATS", args: "tail", code: exitFailure, want: []string{"ZOOM"}},
 	{environ: "NATS_CONTEXT=prod & XDG_CONFIG_HOME=$DIR", args: "status", code: exitConfig, process: true, want: []string{`NATS_CONTEXT: context "prod"`, "$DIR/nats/context/prod.json", "there are broken, dev, homeless"}},
-	{environ: "NATS_CONTEXT=prod & XDG_CONFIG_HOME=$DIR/none", args: "config check", code: exitConfig, process: true, want: []string{"$DIR/none/nats/context/prod.json", "no context is there"}},
-	{environ: "NATS_CONTEXT=$DIR/nats/context/broken.json", args: "config check", code: exitConfig, want: []string{"$DIR/nats/context/broken.json", "no JSON of a context"}},
+	{environ: "NATS_CONTEXT=prod & XDG_CONFIG_HOME=$DIR/none", args: "config check", code: exitConfig, process: true, want: []string{"$DIR/none/nats/context/prod.json", "there are no contexts"}},
+	{environ: "NATS_CONTEXT=$DIR/nats/context/broken.json", args: "config check", code: exitConfig, want: []string{"$DIR/nats/context/broken.json", "not a context in JSON"}},
 	{environ: "NATS_CONTEXT=$DIR/nats/context/homeless.json", args: "config check", code: exitConfig, want: []string{`"creds"`, "/no/such/file.creds"}},
 	{environ: "ZOOMSTREAM_HTTP_ADDR=0.0.0.0:0 & ZOOMSTREAM_NATS_ADDR=127.0.0.1:0 & ZOOMSTREAM_DATA_DIR=$DIR/run & ZOOM_OAUTH_URL=$WEB/client", args: "run", code: exitConfig, process: true, want: []string{"http.exposed", "other machines may reach the status page", "refused the credentials", "$WEB/client"}},
 }

@@ -60,7 +60,7 @@ func TestFilesThatNeverEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := map[string]string{
-		"/dev/zero": "no regular file", fifo: "no regular file", link: "no regular file", t.TempDir(): "is a directory",
+		"/dev/zero": "not a regular file", fifo: "not a regular file", link: "not a regular file", t.TempDir(): "is a directory",
 		writeFile(t, strings.Repeat("x", 2<<20)): "has more than ",
 	}
 	for path, want := range files {

@@ -52,7 +52,7 @@ func (e *MissingError) Error() string {
 	}
 	b.WriteString(`
 A Server-to-Server app may need ZOOM_ACCOUNT_ID as well (page App Credentials: Account ID);
-ZOOM_SECRET_TOKEN (next to the event subscription: Secret Token) turns on the check of signatures.
+ZOOM_SECRET_TOKEN (next to the event subscription: Secret Token) turns on signature checks.
 
 To see it work without a Zoom account: zoomstream demo needs none of these.`)
 	return b.String()

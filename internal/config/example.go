@@ -9,8 +9,8 @@ import (
 // placeholder.
 func Example() string {
 	var b strings.Builder
-	b.WriteString("# Settings of zoomstream. Flags and the environment come before this file; what is not set has its default.\n" +
-		"# Secrets are better kept in files of their own, which …_file names.\n")
+	b.WriteString("# Settings of zoomstream. Flags and the environment override this file; what is not set has its default.\n" +
+		"# Keep secrets in separate files, and name these with …_file.\n")
 	group := ""
 	for _, r := range table {
 		if r.group != group {
@@ -20,7 +20,7 @@ func Example() string {
 		b.WriteString("\n")
 		help := r.help
 		if r.where != "" {
-			help += " It must be set. Zoom shows it on " + r.where + "."
+			help += " Required. Zoom shows it on " + r.where + "."
 		}
 		if r.derived != "" {
 			help += " Default " + r.derived + "."

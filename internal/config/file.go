@@ -45,7 +45,7 @@ func (f yamlFile) read() (layer, []error) {
 	var errs []error
 	for i, key := range slices.Sorted(maps.Keys(nodes)) {
 		if len(errs) == maxFileErrors {
-			errs = append(errs, &Error{Setting: f.setting, Value: f.path, Source: f.source, Problem: fmt.Sprintf("and %d more settings were not looked at; is it a file of zoomstream?", len(nodes)-i)})
+			errs = append(errs, &Error{Setting: f.setting, Value: f.path, Source: f.source, Problem: fmt.Sprintf("and %d more settings were not checked; is this a file for zoomstream?", len(nodes)-i)})
 			break
 		}
 		node := nodes[key]
@@ -62,7 +62,7 @@ func (f yamlFile) read() (layer, []error) {
 		case known < 0:
 			errs = append(errs, &Error{Setting: name, Source: source, Problem: "no such setting; did you mean " + nearestRow(name).key + "?"})
 		case !ok:
-			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "neither one text or number nor a list of them; write it in one line, and quote what YAML reads otherwise"})
+			errs = append(errs, &Error{Setting: table[known].setting, Source: source, Problem: "not a text, a number or a list of them; write it on one line, and quote what YAML would read as something else"})
 		default:
 			l.put(table[known].setting, text, source)
 		}
@@ -74,7 +74,7 @@ func (f yamlFile) read() (layer, []error) {
 func readYAML(path string) (map[string]*yaml.Node, error) {
 	text, err := secretfile.Read(path, secretfile.MaxText)
 	if err != nil {
-		return nil, fmt.Errorf("the file cannot be read: %w%s; name a YAML file that is there and that this process may read", reason(err), startOf(path))
+		return nil, fmt.Errorf("the file cannot be read: %w%s; name a YAML file that exists and that this process may read", reason(err), startOf(path))
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
@@ -104,7 +104,7 @@ func settingsOfYAML(top *yaml.Node) (map[string]*yaml.Node, error) {
 	for i := 0; i < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
-			return nil, fmt.Errorf("line %d has a key that is no text; %s", key.Line, yamlShape)
+			return nil, fmt.Errorf("line %d has a key that is not text; %s", key.Line, yamlShape)
 		}
 		if before, twice := lines[key.Value]; twice {
 			return nil, fmt.Errorf("line %d repeats the key%s of line %d; keep one of the two", key.Line, knownKey(key.Value), before)

@@ -205,7 +205,7 @@ func (l *loader) compare(c *Config) {
 			l.found["ZOOMSTREAM_STREAM_MAX_AGE"].value))
 	}
 	if prefix, own := c.Prefix+".", "zoomstream."+c.Bucket+"."; strings.HasPrefix(own, prefix) || strings.HasPrefix(prefix, own) {
-		l.fail("ZOOMSTREAM_PREFIX", fmt.Errorf("the stream would answer what replicas ask each other on %s>, so that dead ones look alive; use another one", own))
+		l.fail("ZOOMSTREAM_PREFIX", fmt.Errorf("the stream would answer the requests that replicas send each other on %s>, so dead ones would look alive; use another one", own))
 	}
 	if strings.HasPrefix(c.Prefix, "_INBOX") {
 		l.fail("ZOOMSTREAM_PREFIX", errors.New("NATS answers requests there, and the stream would store the answers; use another one"))
@@ -214,7 +214,7 @@ func (l *loader) compare(c *Config) {
 		{"NATS_CERT", "NATS_KEY"}, {"NATS_KEY", "NATS_CERT"}, {"NATS_USER", "NATS_PASSWORD"}, {"NATS_PASSWORD", "NATS_USER"},
 	} {
 		if l.isSet(pair[0]) && !l.isSet(pair[1]) {
-			l.fail(pair[0], fmt.Errorf("it needs %s as well; set both or none", pair[1]))
+			l.fail(pair[0], fmt.Errorf("it needs %s as well; set both or neither", pair[1]))
 		}
 	}
 	if l.isSet("NATS_URL") || l.isSet("NATS_CONTEXT") {

@@ -28,7 +28,7 @@ var (
 	// Rejects quotes, because Docker's --env-file keeps them.
 	credential = matching(`[!#-&(-~]+`, "it holds a quote, white space or another character that Zoom's values never have; "+
 		"copy it again from Zoom's page, without quotes")
-	oneLine  = matching(`[^\x00-\x1f\x7f]+`, "it holds a line break or another control character; give it in one line")
+	oneLine  = matching(`[^\x00-\x1f\x7f]+`, "it holds a line break or another control character; give it on one line")
 	natsName = matching(`[A-Za-z0-9_-]{1,200}`, "it cannot be a name in NATS; use at most 200 of A-Z a-z 0-9 _ -")
 )
 

@@ -15,7 +15,7 @@ func unreadable(path string, err error) error {
 	if !isPath(path) {
 		return fmt.Errorf("the file cannot be read: %w; give the path of a file, not what is in it (the value is not shown: it may be the secret itself)", err)
 	}
-	return fmt.Errorf("the file %s cannot be read: %w; name one that is there and that this process may read", located(path), err)
+	return fmt.Errorf("the file %s cannot be read: %w; name one that exists and that this process may read", located(path), err)
 }
 
 // reason returns the cause of an error about a file, without its path.

@@ -143,7 +143,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Helper()
 		badFile(t, path, fmt.Sprintf(problem, path))
 	}
-	const fix = "; name one that is there and that this process may read"
+	const fix = "; name one that exists and that this process may read"
 	const hidden = "; give the path of a file, not what is in it (the value is not shown: it may be the secret itself)"
 	bad("TheSecretItself", "the file cannot be read: no such file or directory"+hidden)
 	bad("/TheSecretItself+=", "the file cannot be read: no such file or directory"+hidden)

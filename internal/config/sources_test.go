@@ -129,7 +129,7 @@ func TestFileWithoutValues(t *testing.T) {
 }
 
 func TestFileErrors(t *testing.T) {
-	const shape = "neither one text or number nor a list of them; write it in one line, and quote what YAML reads otherwise"
+	const shape = "not a text, a number or a list of them; write it on one line, and quote what YAML would read as something else"
 	const fix, near = "; write one setting per line with a space after the colon, for example lease_ttl: 15s", "the file is not valid YAML near line "
 	for text, want := range map[string]string{
 		"zoom-client-id: x":                   "zoom-client-id (file FILE:1): no such setting; did you mean zoom_client_id?",

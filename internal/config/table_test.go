@@ -105,7 +105,7 @@ func TestMarkdown(t *testing.T) {
 		"| `ZOOMSTREAM_LEASE_TTL` | `--lease-ttl` | `lease_ttl` | `15s` | Life of a lease, ",
 		"| `ZOOMSTREAM_SPOOL_DIR` | `--spool-dir` | `spool_dir` | `<data dir>/spool` | ",
 		"| `NATS_TOKEN` | `--nats-token` | `nats_token` | – | Token to log in with. Also as `NATS_TOKEN_FILE`. |\n",
-		"| `NATS_URL` | `--nats-url` | `nats_url` | – | NATS servers, comma separated. Without it and a context, an embedded server is started. Also as `NATS_URL_FILE`. |\n",
+		"| `NATS_URL` | `--nats-url` | `nats_url` | – | NATS servers, comma separated. Without it and without a context, an embedded server is started. Also as `NATS_URL_FILE`. |\n",
 	} {
 		if !strings.Contains(text, "\n"+line) {
 			t.Errorf("no line %q in\n%s", line, text)

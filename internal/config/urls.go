@@ -21,7 +21,7 @@ func quoted(text string) bool { return strings.Trim(text, quotes) != text }
 
 const quotes = "\"'`“”‘’"
 
-var errQuoted = errors.New("it is in quotes, which are no part of it; leave them out (Docker's --env-file keeps them)")
+var errQuoted = errors.New("it is in quotes, which are not part of it; leave them out (Docker's --env-file keeps them)")
 
 func endpoints(to *[]Endpoint) func(string) error {
 	return func(text string) error {
@@ -35,7 +35,7 @@ func endpoints(to *[]Endpoint) func(string) error {
 			}
 			e, err := parseEndpoint(raw)
 			if err == nil && seen[e.Subscription] {
-				err = errors.New("its subscription is there already; Zoom allows one connection for each")
+				err = errors.New("its subscription is listed already; Zoom allows one connection for each")
 			}
 			if err != nil {
 				problems = append(problems, fmt.Sprintf("URL %d of %d: %v", i+1, len(list), err))
@@ -44,7 +44,7 @@ func endpoints(to *[]Endpoint) func(string) error {
 			*to = append(*to, e)
 		}
 		if len(list) == 0 {
-			problems = []string{"it names no URL"}
+			problems = []string{"it contains no URL"}
 		}
 		if len(problems) > 0 {
 			return errors.New(strings.Join(problems, "; ") + "; copy it from Zoom's page, it looks like wss://ws.zoom.us/ws?subscriptionId=…")

@@ -83,7 +83,7 @@ func NoProxy(r *http.Request) error {
 				continue
 			}
 		}
-		return errors.New("this is not served by way of a proxy (" + name + "); ask from this machine")
+		return errors.New("this is not served through a proxy (" + name + "); ask from this machine")
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func checkContextFiles(o Options) error {
 	}
 	var named struct{ Creds, NKey, Cert, Key, CA string }
 	if err := json.Unmarshal(text, &named); err != nil {
-		return fmt.Errorf("its file %s is no JSON of a context: %w; write it anew (nats context add, or edit)", path, err)
+		return fmt.Errorf("its file %s is not a context in JSON: %w; write it again (nats context add, or edit)", path, err)
 	}
 	if len(given(o)) > 0 { // the library reads the other files even then
 		named.Creds = ""
@@ -56,7 +56,7 @@ func knownContexts() string {
 	const most = 10
 	files, _ := filepath.Glob(filepath.Join(contextFolder(), "*.json")) // empty if the folder cannot be read
 	if len(files) == 0 {
-		return "no context is there (nats context add makes one; XDG_CONFIG_HOME or the user's home says where it is looked for)"
+		return "there are no contexts: nats context add creates one (they are looked for below XDG_CONFIG_HOME, else in the user's home)"
 	}
 	var names []string
 	for _, file := range files[:min(len(files), most)] {

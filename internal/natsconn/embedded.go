@@ -143,7 +143,7 @@ func (e *Embedded) start(ctx context.Context, addr string, opts *server.Options,
 	e.gate = newGate(listener, srv.InProcessConn, who.password)
 	// Only other processes need these files, so a failure does not fail the start.
 	if err := e.writeURLFile(); err != nil {
-		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot note its address and token in the data folder")
+		e.log.Warn().Str("code", "nats.embedded_folder").Err(err).Msg("embedded NATS: cannot write its address and token to the data folder")
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 		text += ` on subscription "` + sub.Subject + `"`
 	}
 	if errors.Is(err, nats.ErrConsumerNotActive) { // the library recreates it
-		e.log.Debug().Str("code", "nats.watcher").Str("error", text).Msg("a watcher is made anew")
+		e.log.Debug().Str("code", "nats.watcher").Str("error", text).Msg("recreating a watcher")
 		return
 	}
 	if e.denied != nil && errors.Is(err, nats.ErrPermissionViolation) {
@@ -95,7 +95,7 @@ func (e *events) failed(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if count := e.count(text); count&(count-1) == 0 {
 		e.log.Error().Str("code", "nats.error").Str("error", text).Int("count", count).Func(func(line *zerolog.Event) {
 			if errors.Is(err, nats.ErrPermissionViolation) {
-				line.Str("check", "the rights of this user (nats.conf lists them); on the NATS server of another zoomstream, "+
+				line.Str("check", "the permissions of this user (nats.conf lists them); on the NATS server of another zoomstream, "+
 					"whether NATS_URL_FILE is nats.url in its data folder, which has the token")
 			}
 		}).Msg(failureTitle(err))

@@ -80,7 +80,7 @@ func apiAdvice(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return "a cluster without a leader, or the user lacks permissions on $JS.API.> (see permission violations in this log)"
 	case isAPI && api.ErrorCode == errNoPeers:
-		return "fewer servers with JetStream are up than ZOOMSTREAM_STREAM_REPLICAS demands"
+		return "fewer servers with JetStream are up than ZOOMSTREAM_STREAM_REPLICAS requires"
 	default:
 		return "the state of the NATS servers (nats server report jetstream)"
 	}

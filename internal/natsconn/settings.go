@@ -173,7 +173,7 @@ func setServers(o *nats.Options, list string) error {
 		}
 		u, err := url.Parse(address)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return fmt.Errorf("server %d of %d is no address like nats://host:4222 (also tls://, ws://, wss://; "+
+			return fmt.Errorf("server %d of %d is not an address like nats://host:4222 (also tls://, ws://, wss://; "+
 				"percent-encode special characters of a password)", i+1, len(o.Servers))
 		}
 	}

@@ -69,11 +69,11 @@ func TestContext(t *testing.T) {
 		"a/b":     {"neither the name of a context nor the absolute path"},
 		"domain":  {`"domain"`, "jetstream_domain"},
 		"jwt":     {"user_jwt", "NATS_CREDS"},
-		"broken":  {`"broken"`, filepath.Join(dir, "broken.json") + " is no JSON of a context"},
+		"broken":  {`"broken"`, filepath.Join(dir, "broken.json") + " is not a context in JSON"},
 		"badurl":  {"server 1 of 1", "percent-encode"},
 		"nocreds": {`the file of its "creds" cannot be read`, "/nowhere/x.creds"},
 		"noseed":  {"broken.json", "seed"},
-		"endless": {"/dev/zero", "no regular file"},
+		"endless": {"/dev/zero", "not a regular file"},
 		"noca":    {"is a directory"},
 		"large":   {"more than 64 KiB"},
 	} {

@@ -75,7 +75,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, o StreamOptions) 
 func (o StreamOptions) check() error {
 	if o.MaxAge > 0 && o.DuplicateWindow > o.MaxAge {
 		return &ConfigError{Setting: "ZOOMSTREAM_DUPLICATE_WINDOW",
-			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets ids with their messages", o.DuplicateWindow, o.MaxAge)}
+			Err: fmt.Errorf("%v is longer than ZOOMSTREAM_STREAM_MAX_AGE (%v); a stream forgets the ids along with the messages", o.DuplicateWindow, o.MaxAge)}
 	}
 	return nil
 }
@@ -170,10 +170,10 @@ func explainCreate(ctx context.Context, js jetstream.JetStream, o StreamOptions,
 	case errSubjectOverlap:
 		return overlap(holders(ctx, js, o), o)
 	case errNoStorage:
-		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "the server or account has not enough storage for %d bytes; "+
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "the server or account does not have enough storage for %d bytes; "+
 			"set less, or raise its limit (max_file_store)", o.MaxBytes)
 	case errMaxBytesRequired:
-		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "this account demands a bound for every stream; set one, for example 1GiB")
+		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "this account requires a limit for every stream; set one, for example 1GiB")
 	case errMaxBytesTooLarge:
 		return wrong("ZOOMSTREAM_STREAM_MAX_BYTES", "%d is more than this account allows for a stream; set less", o.MaxBytes)
 	case errInvalidConfig:
@@ -200,12 +200,12 @@ func ExplainRefusal(what, setting string, replicas int, err error) error {
 	case errNotClustered:
 		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "%d replicas need a cluster, and this server runs alone; use 1", replicas)
 	case errNoLimits:
-		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "this account may have no stream with %d replica(s); use as many as it may have", replicas)
+		return wrong("ZOOMSTREAM_STREAM_REPLICAS", "this account allows no stream with %d replica(s); use a number that it allows", replicas)
 	case errMaxStreams:
-		return wrong(setting, "this account has as many streams as it may (max_streams); zoomstream needs three, one for the events and "+
+		return wrong(setting, "this account has reached its limit of streams (max_streams); zoomstream needs three, one for the events and "+
 			"two for its buckets: have the limit raised, or delete a stream")
 	case errNoStorage:
-		return wrong(setting, "the server or account has not enough storage left; have its limit raised (max_file), or delete or bound other streams")
+		return wrong(setting, "the server or account does not have enough storage left; have its limit raised (max_file), or delete or limit other streams")
 	case errAccountLimits:
 		return wrong(setting, "it is beyond the account's limits")
 	}

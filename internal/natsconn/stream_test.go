@@ -247,7 +247,7 @@ func TestAccountBoundsItsStreams(t *testing.T) {
 	js, _ := jetstream.New(connect(t, Options{InProcess: srv}))
 	o := wanted()
 	_, _, _, err := EnsureStream(t.Context(), js, o)
-	want(t, err, "ZOOMSTREAM_STREAM_MAX_BYTES", "demands a bound")
+	want(t, err, "ZOOMSTREAM_STREAM_MAX_BYTES", "requires a limit")
 	o.MaxBytes = 1 << 21
 	_, _, _, err = EnsureStream(t.Context(), js, o)
 	want(t, err, "ZOOMSTREAM_STREAM_MAX_BYTES", "2097152", "set less")

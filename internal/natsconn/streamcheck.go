@@ -34,11 +34,11 @@ func checkStream(c jetstream.StreamConfig, o StreamOptions) []Finding {
 		fmt.Sprintf("refuses an event once its subject holds %d (discard_new_per_subject), and nothing can be stored behind it", c.MaxMsgsPerSubject),
 		edit("--discard=old --no-discard-per-subject --max-msgs-per-subject=-1"))
 	note(true, c.MaxMsgSize > 0 && c.MaxMsgSize < leastMessage,
-		fmt.Sprintf("refuses messages over %d bytes (max_msg_size): not even a note that an event was too large has room", c.MaxMsgSize),
+		fmt.Sprintf("refuses messages over %d bytes (max_msg_size): there is no room even for a note that an event was too large", c.MaxMsgSize),
 		edit(fmt.Sprintf("--max-msg-size=%d", o.MaxMessage)))
 
 	note(false, c.Duplicates < o.DuplicateWindow,
-		fmt.Sprintf("knows message ids for %v only (duplicate_window, %v wanted): an event repeated later is stored twice", c.Duplicates, o.DuplicateWindow),
+		fmt.Sprintf("remembers message ids for %v only (duplicate_window, %v wanted): an event repeated later is stored twice", c.Duplicates, o.DuplicateWindow),
 		edit(windowFlags(c, o)))
 	note(false, c.MaxAge > 0 && c.MaxAge < o.DuplicateWindow,
 		fmt.Sprintf("keeps events for %v only (max_age), less than the duplicate window of %v", c.MaxAge, o.DuplicateWindow),

@@ -20,7 +20,7 @@ func tlsAdvice(err error) string {
 	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return certificateAdvice(bad)
 	}
-	const wanted = "the server asks for a client certificate and has got none, or one that it does not trust: set NATS_CERT and NATS_KEY (or cert and key of the context)"
+	const wanted = "the server requires a client certificate and got none, or one that it does not trust: set NATS_CERT and NATS_KEY (or cert and key of the context)"
 	text := err.Error()
 	if errors.Is(err, nats.ErrTLS) && strings.Contains(text, "after TLS handshake") { // the server closed right after the handshake
 		return wanted
@@ -36,7 +36,7 @@ func tlsAdvice(err error) string {
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return "the server offers no TLS, but NATS_URL (tls://), NATS_CA or NATS_CERT ask for it"
 	case plain:
-		return "the server does not begin with TLS: leave out tls_first of the context, or set handshake_first at the server"
+		return "the server does not start with TLS: remove tls_first from the context, or set handshake_first on the server"
 	case isOp && op.Op == "read" && op.Timeout(), errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF):
 		return "whether that is the port of a nats-server for clients; if the server wants TLS first (handshake_first: true), set tls_first: true in a context and name it in NATS_CONTEXT"
 	}
@@ -51,5 +51,5 @@ func certificateAdvice(bad *tls.CertificateVerificationError) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](bad); ok && invalid.Reason == x509.Expired {
 		return "the server's certificate is not valid now: renew it, and check this machine's clock"
 	}
-	return "the server's certificate is not trusted: set NATS_CA to the file of its authority"
+	return "the server's certificate is not trusted: set NATS_CA to the file of its CA certificate"
 }

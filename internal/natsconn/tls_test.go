@@ -56,7 +56,7 @@ func TestTLS(t *testing.T) {
 		"another's certificate": {Options{URL: usual.ClientURL(), CA: good.CA, Cert: file("stranger.crt"), Key: file("stranger.key")}, "set NATS_CERT and NATS_KEY"},
 		"another name":          {Options{URL: strings.Replace(usual.ClientURL(), "127.0.0.1", "localhost", 1), CA: good.CA, Cert: good.Cert, Key: good.Key}, "for another name"},
 		"TLS comes first":       {Options{URL: first.ClientURL(), CA: good.CA, Cert: good.Cert, Key: good.Key}, "set tls_first: true"},
-		"TLS does not":          {Options{Context: "first", URL: plain.ClientURL()}, "leave out tls_first"},
+		"TLS does not":          {Options{Context: "first", URL: plain.ClientURL()}, "remove tls_first"},
 		"no TLS at all":         {Options{URL: plain.ClientURL(), CA: good.CA}, "the server offers no TLS"},
 	} {
 		asked.Go(func() {

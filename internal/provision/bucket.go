@@ -12,8 +12,8 @@ import (
 
 const (
 	leastRecord = 4 << 10 // bytes of a message; enough for a lease or a state
-	remake      = "stop all replicas, delete it (nats kv del %s), and start them: it is made anew"
-	otherBucket = "delete it, so that zoomstream makes it anew, or name another with ZOOMSTREAM_BUCKET"
+	remake      = "stop all replicas, delete it (nats kv del %s), and start them again: they recreate it"
+	otherBucket = "delete it, so that zoomstream recreates it, or set ZOOMSTREAM_BUCKET to another one"
 )
 
 // checkBucket compares an existing bucket with the requirements. Without leases nobody can lead.
@@ -34,7 +34,7 @@ func checkBucket(c jetstream.StreamConfig, o kv.Options) []natsconn.Finding {
 	subject := "$KV." + o.Name + ".>"
 
 	note(true, c.Sealed, "a sealed bucket stays sealed: "+fmt.Sprintf(remake, o.Name), "is sealed and takes no writes: %s", without(o))
-	note(true, o.TTLs && !c.AllowMsgTTL, otherBucket, "cannot hold leases: its entries cannot have a life of their own (LimitMarkerTTL)")
+	note(true, o.TTLs && !c.AllowMsgTTL, otherBucket, "cannot hold leases: its entries cannot have a TTL of their own (LimitMarkerTTL)")
 	note(true, !slices.Contains(c.Subjects, subject), otherBucket, "does not hold %s: %s", subject, without(o))
 	note(true, c.NoAck, edit("--ack"), "does not acknowledge (no_ack), so nobody knows what is written: %s", without(o))
 	note(true, c.AllowMsgCounter, otherBucket, "is a counter (allow_msg_counter) and takes no entries: %s", without(o))
@@ -45,9 +45,9 @@ func checkBucket(c jetstream.StreamConfig, o kv.Options) []natsconn.Finding {
 
 	note(false, o.TTLs && c.MaxMsgsPerSubject != 1, edit("--max-msgs-per-subject=1"),
 		"keeps a history of %d: the server then lets short leases live longer", c.MaxMsgsPerSubject)
-	note(false, !o.TTLs && c.MaxAge > 0, edit("--max-age=0"), "forgets states after %s: a gap that is older has no beginning", c.MaxAge)
+	note(false, !o.TTLs && c.MaxAge > 0, edit("--max-age=0"), "forgets states after %s: a gap older than that has no beginning", c.MaxAge)
 	note(false, !c.AllowRollup, otherBucket, "does not let entries be purged (allow_rollup_hdrs): a replica that stops cannot give its lease back")
-	note(false, c.Storage == jetstream.MemoryStorage, "delete it while zoomstream is stopped; it is made anew", "is kept in memory: a restart of its servers loses it")
+	note(false, c.Storage == jetstream.MemoryStorage, "delete it while zoomstream is stopped; the next start recreates it", "is kept in memory: a restart of its servers loses it")
 	note(false, c.Replicas < o.Replicas, edit(fmt.Sprintf("--replicas=%d", o.Replicas)),
 		"has %d replica(s), %d wanted (ZOOMSTREAM_STREAM_REPLICAS)", c.Replicas, o.Replicas)
 	return found
@@ -58,5 +58,5 @@ func without(o kv.Options) string {
 	if o.TTLs {
 		return "no replica can lead"
 	}
-	return "events are withheld, since it cannot be stored who is connected"
+	return "events are held back, since zoomstream cannot record who is connected"
 }

@@ -46,8 +46,8 @@ func (p Part) unfit() error {
 type GoneError struct{ Stream, Bucket string }
 
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("stream %s is gone, and it was not zoomstream's own: whoever made it must restore it; "+
-		"to have zoomstream make one of its own: %s", e.Stream, e.Fix())
+	return fmt.Sprintf("stream %s is gone, and zoomstream did not create it: whoever did must restore it; "+
+		"to have zoomstream create its own: %s", e.Stream, e.Fix())
 }
 
 // Fix returns the command that allows zoomstream to create the stream.
@@ -98,7 +98,7 @@ func (s *Survey) Stream(ctx context.Context) (Part, error) {
 	}
 	foreign, err := s.foreign(ctx)
 	if err != nil {
-		return p, fmt.Errorf("%s is missing, and it cannot be read whose it was: %w", p.Name, err)
+		return p, fmt.Errorf("%s is missing, and who created it cannot be read: %w", p.Name, err)
 	}
 	if foreign {
 		p.Refused = &GoneError{Stream: name, Bucket: states(s.o.Config, s.Room).Name}

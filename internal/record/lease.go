@@ -33,7 +33,7 @@ func ReadLease(value []byte) (l Lease, err error) {
 		return Lease{}, errors.New("there are never so many epochs")
 	}
 	if l.Taken != "" && !causes.MatchString(l.Taken) {
-		return Lease{}, fmt.Errorf("%.40q is no reason to take a lease", l.Taken)
+		return Lease{}, fmt.Errorf("%.40q is not a reason to take a lease", l.Taken)
 	}
 	l.Host = message.Short(l.Host, message.MaxText)
 	return l, checkNames(l.Replica, l.Nonce)

@@ -42,7 +42,7 @@ func ReadPresence(text []byte) (p Presence, err error) {
 		return Presence{}, err
 	}
 	if !IsName(p.Replica) || !IsName(p.Nonce) {
-		return Presence{}, fmt.Errorf("%.40q and %.40q are no replica's name and nonce", p.Replica, p.Nonce)
+		return Presence{}, fmt.Errorf("%.40q and %.40q are not a replica's name and nonce", p.Replica, p.Nonce)
 	}
 	return p, nil
 }

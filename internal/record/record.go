@@ -40,7 +40,7 @@ const Unknown = "?"
 
 func checkNames(replica, nonce string) error {
 	if !IsName(replica) && replica != Unknown || !IsName(nonce) && nonce != Unknown {
-		return fmt.Errorf("%.40q and %.40q are no replica's name and nonce", replica, nonce)
+		return fmt.Errorf("%.40q and %.40q are not a replica's name and nonce", replica, nonce)
 	}
 	return nil
 }

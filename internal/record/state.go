@@ -99,7 +99,7 @@ func parseState(value []byte) (s State, err error) {
 	}
 	switch {
 	case !slices.Contains(connStates, s.State):
-		return State{}, fmt.Errorf("%.40q is no state of a connection", s.State)
+		return State{}, fmt.Errorf("%.40q is not the state of a connection", s.State)
 	case s.Epoch >= message.MaxNumber || s.Connection >= message.MaxNumber:
 		return State{}, fmt.Errorf("epoch %d, connection %d: there are never so many", s.Epoch, s.Connection)
 	}

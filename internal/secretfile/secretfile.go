@@ -16,7 +16,7 @@ const (
 )
 
 // errIrregular rejects files whose reading may block or never end.
-var errIrregular = errors.New("it is no regular file, but a pipe or a device")
+var errIrregular = errors.New("it is not a regular file, but a pipe or a device")
 
 // Read reads a regular file of at most max bytes; it follows symbolic links. Its errors are
 // [fs.PathError]s.

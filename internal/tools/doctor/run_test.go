@@ -125,10 +125,10 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 			ready(w)
 			limits(func(l *server.JetStreamAccountLimits) { l.MaxStreams = 3 })(w)
 		}, want: connects},
-		"a bound demanded":       {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxBytesRequired = true }), want: refuses, words: "ZOOMSTREAM_STREAM_MAX_BYTES: this account demands a bound"},
+		"a bound demanded":       {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxBytesRequired = true }), want: refuses, words: "ZOOMSTREAM_STREAM_MAX_BYTES: this account requires a limit"},
 		"a bound demanded, kept": {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxBytesRequired = true }), settings: []string{bounded}, want: connects},
 		"little storage, enough": {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxStore = 64e6 }), settings: []string{bounded}, want: connects},
-		"too little storage":     {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxStore = 40e6 }), settings: []string{bounded}, want: refuses, words: "not enough storage left"},
+		"too little storage":     {prepare: limits(func(l *server.JetStreamAccountLimits) { l.MaxStore = 40e6 }), settings: []string{bounded}, want: refuses, words: "not have enough storage left"},
 		"too large a stream":     {prepare: limits(func(l *server.JetStreamAccountLimits) { l.StoreMaxStreamBytes = 8 << 20 }), settings: []string{bounded}, want: refuses, words: "more than this account allows for a stream"},
 		"small buckets only":     {prepare: limits(func(l *server.JetStreamAccountLimits) { l.StoreMaxStreamBytes = 1 << 20 }), want: connects},
 		"no cluster":             {settings: []string{"ZOOMSTREAM_STREAM_REPLICAS=3"}, want: refuses, words: "need a cluster"},
@@ -151,7 +151,7 @@ func TestDoctorSaysWhatRunDoes(t *testing.T) {
 		"another team's stream is gone": {prepare: func(w *world) {
 			_, states := w.buckets()
 			must(t, provision.RecordOwner(t.Context(), states, jetstream.StreamConfig{Name: "ZOOM"}))
-		}, want: waits, words: "whoever made it must restore it"},
+		}, want: waits, words: "whoever did must restore it"},
 		"a context with an inbox of its own": {options: func(o *server.Options) {
 			p := connector(o).Permissions
 			without(p.Subscribe, "_INBOX.>")

@@ -208,7 +208,7 @@ func withoutWrites(code Code) string {
 	if code == LeaseBucket {
 		return "no replica can lead"
 	}
-	return "events are withheld, since it cannot be stored who is connected"
+	return "events are held back, since zoomstream cannot record who is connected"
 }
 
 // otherLeases reports subscriptions that are led here but are not in this configuration.

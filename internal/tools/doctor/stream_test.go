@@ -20,7 +20,7 @@ func TestBuckets(t *testing.T) {
 	}
 	r := w.run()
 	r.failed(true)
-	r.has(LeaseBucket, Fail, "life of their own")
+	r.has(LeaseBucket, Fail, "TTL of their own")
 	r.has(StateBucket, Warn, "forgets states after 1h")
 	r.has(Connection, Warn, "--connect")
 	w.sockets(0)
