@@ -58,5 +58,5 @@ func without(o kv.Options) string {
 	if o.TTLs {
 		return "no replica can lead"
 	}
-	return "events are held back, since zoomstream cannot record who is connected"
+	return "events are withheld, since zoomstream cannot record who is connected"
 }

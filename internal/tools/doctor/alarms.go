@@ -37,7 +37,7 @@ func (s *site) running() (answered int) {
 // alarms reports the alarms that replicas have raised.
 func (e *exam) alarms(s *site) {
 	if s.missing[hearing] {
-		e.skip(Alarms, "needs the right to get answers")
+		e.skip(Alarms, "needs permission to receive answers")
 		return
 	}
 	answered, overview := s.running(), s.overview
@@ -47,7 +47,7 @@ func (e *exam) alarms(s *site) {
 	}
 	for _, a := range overview.Alarms {
 		e.add(Check{Check: Alarms, Subscription: a.Subscription, Result: Warn, Fix: "docs/runbook.md#" + a.Alarm,
-			Detail: fmt.Sprintf("alarm %s is raised since %s by replica %s: %s", a.Alarm, clock(a.Since), a.Replica, a.Detail)})
+			Detail: fmt.Sprintf("alarm %s is raised (since %s, by replica %s): %s", a.Alarm, clock(a.Since), a.Replica, a.Detail)})
 	}
 	switch {
 	case len(overview.Alarms) > 0:

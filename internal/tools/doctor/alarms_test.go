@@ -34,7 +34,7 @@ func TestAlarms(t *testing.T) {
 		{Alarm: "spool-full", Replica: "r1", Since: since, Detail: "the spool is full"},
 	}})
 	r = w.run()
-	r.has(Alarms, Warn, "alarm contested is raised since "+clock(since)+" by replica r1: somebody else", "docs/runbook.md#contested")
+	r.has(Alarms, Warn, "alarm contested is raised (since "+clock(since)+", by replica r1): somebody else", "docs/runbook.md#contested")
 	r.has(Alarms, Warn, "alarm spool-full is raised", "the spool is full", "docs/runbook.md#spool-full")
 	if r.Result != Warn {
 		t.Errorf("result %s", r.Result)
@@ -66,25 +66,25 @@ func TestLeaderInTrouble(t *testing.T) {
 	const trying, would = "not connecting: replica r1 leads and is trying to", "that would close the connection of replica r1"
 
 	r := says(status.Subscription{StateSince: since, Trouble: "zoom: dial: HTTP 503"})
-	r.has(Lease, Warn, "holds the lease since "+clock(since)+" and was not connected yet: zoom: dial: HTTP 503", "docs/runbook.md#not-connected")
+	r.has(Lease, Warn, "holds the lease (since "+clock(since)+") and has not been connected yet: zoom: dial: HTTP 503", "docs/runbook.md#not-connected")
 	r.has(Connection, Skip, trying)
 
-	says(status.Subscription{State: "disconnected", StateSince: since, Trouble: "zoom: refused"}).has(Lease, Warn, "was not connected yet: zoom: refused")
+	says(status.Subscription{State: "disconnected", StateSince: since, Trouble: "zoom: refused"}).has(Lease, Warn, "has not been connected yet: zoom: refused")
 
 	ended := since.Add(time.Minute)
 	w.put(states, "state.sub-1", record.State{State: record.Disconnected, Replica: "r1", Nonce: "n1", Since: ended, End: "zoom: closed"}, 0)
 	r = says(status.Subscription{State: "disconnected", StateSince: ended, Trouble: "access token: HTTP 500", Connects: 1})
-	r.has(Lease, Warn, "is disconnected since "+clock(ended)+": access token: HTTP 500")
+	r.has(Lease, Warn, "has been disconnected since "+clock(ended)+": access token: HTTP 500")
 	r.has(Connection, Skip, trying)
 
 	again := ended.Add(time.Minute) // the bucket does not store this state
 	r = says(status.Subscription{State: "connected", StateSince: again})
-	r.has(Lease, Warn, "is connected since "+clock(again)+", but bucket zoomstream-state does not have that")
+	r.has(Lease, Warn, "has been connected since "+clock(again)+", but bucket zoomstream-state does not say so")
 	r.has(Connection, Skip, would)
 
 	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "r1", Nonce: "n1", Since: again.Add(time.Minute)}, 0)
 	r = says(status.Subscription{State: "disconnected", StateSince: ended, Trouble: "it was so before"})
-	r.has(Lease, Pass, "is connected since "+clock(again.Add(time.Minute))) // stored after the leader's answer
+	r.has(Lease, Pass, "has been connected since "+clock(again.Add(time.Minute))) // stored after the leader's answer
 	r.has(Connection, Skip, would)
 
 	stop()

@@ -23,7 +23,7 @@ func (e *exam) configuration() {
 		e.reject(Configuration, fix, "%s", problem)
 	}
 	if e.cfg == nil {
-		e.skip(Configuration, "nothing else can be checked before")
+		e.skip(Configuration, "nothing else can be checked until then")
 	}
 }
 

@@ -40,7 +40,7 @@ func (p *probe) try(ctx context.Context, a *app, who holder) {
 		return
 	}
 	if err != nil {
-		p.add(Connection, Fail, askFix, "not connecting: the lease cannot be taken for the moment of the check: %v", err)
+		p.add(Connection, Fail, askFix, "not connecting: the lease cannot be taken for the duration of the check: %v", err)
 		return
 	}
 	limited, end := context.WithDeadlineCause(ctx, held.until, errExpiring)
@@ -102,15 +102,15 @@ func (p *probe) connect(ctx context.Context, a *app, permit func(context.Context
 	})
 	switch ended, ok := errors.AsType[*zoom.Error](err); {
 	case roundTrip.Load() > 0:
-		p.add(Heartbeat, Pass, "", "answered after %s; the connection is closed again after %s", round(time.Duration(roundTrip.Load())), round(time.Since(ready)))
+		p.add(Heartbeat, Pass, "", "answered after %s; the connection was closed again after %s", round(time.Duration(roundTrip.Load())), round(time.Since(ready)))
 	case ok && ended.Cause != zoom.CauseStopped:
 		p.add(Heartbeat, Fail, a.dialFix(ended), "the connection ended before a heartbeat was answered: %v", err)
 	default:
-		p.add(Heartbeat, Fail, "look at https://status.zoom.us and run doctor again", "Zoom did not answer it in time")
+		p.add(Heartbeat, Fail, "check https://status.zoom.us and run doctor again", "Zoom did not answer it in time")
 	}
 	if events+malformed > 0 {
-		p.add(EventsMissed, Warn, "read them again from Zoom's API if they matter: they came while no replica was connected",
-			"%s arrived meanwhile and are not stored (%d of them malformed)", count(events+malformed, "event"), malformed)
+		p.add(EventsMissed, Warn, "fetch them from Zoom's API if they matter: they came while no replica was connected",
+			"%s arrived meanwhile and were not stored (%d of them malformed)", count(events+malformed, "event"), malformed)
 	}
 }
 

@@ -24,10 +24,10 @@ func (e *exam) disk() {
 		return
 	}
 	if pid, locked := locker(lock); locked {
-		e.pass(SpoolLeftOver, "the spool in %s holds %s; process %d, which has the folder, publishes it when NATS takes it", e.cfg.SpoolDir, size(used), pid)
+		e.pass(SpoolLeftOver, "the spool in %s holds %s; process %d, which uses the folder, publishes it when NATS takes it", e.cfg.SpoolDir, size(used), pid)
 		return
 	}
-	e.warn(SpoolLeftOver, "nothing, if a zoomstream runs with this folder: it publishes what waits there; else run one",
+	e.warn(SpoolLeftOver, "nothing to do if a zoomstream runs with this folder: it publishes what waits there; otherwise start one",
 		"the spool in %s holds %s, left from an earlier run unless a zoomstream runs with it now", e.cfg.SpoolDir, size(used))
 }
 
@@ -47,7 +47,7 @@ func (e *exam) folder(code Code, dir, setting, lock string) bool {
 	case err != nil:
 		e.fail(code, "make it writable for this user, or set "+setting, "%s cannot be written: %v", dir, plain(err))
 	case at != filepath.Clean(dir):
-		e.pass(code, "%s does not exist yet and can be made", dir)
+		e.pass(code, "%s does not exist yet and can be created", dir)
 	default:
 		used := ""
 		if pid, locked := locker(lock); locked {
@@ -65,7 +65,7 @@ func existing(dir string) (string, error) {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil && !info.IsDir():
-			return "", errors.New(dir + " is no folder")
+			return "", errors.New(dir + " is not a folder")
 		case err == nil:
 			return dir, nil
 		case !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir:
@@ -94,7 +94,7 @@ func (e *exam) space(used int64) {
 		return
 	}
 	if wanted := e.cfg.SpoolMax - used; free < wanted {
-		e.warn(SpoolSpace, "free some space, or set ZOOMSTREAM_SPOOL_MAX to what there is",
+		e.warn(SpoolSpace, "free some space, or set ZOOMSTREAM_SPOOL_MAX to what is available",
 			"%s free, and the spool may take another %s (ZOOMSTREAM_SPOOL_MAX is %s)", size(free), size(wanted), size(e.cfg.SpoolMax))
 		return
 	}

@@ -22,7 +22,7 @@ func TestFolders(t *testing.T) {
 	w.buckets()
 	dir := t.TempDir()
 	r := w.run("ZOOMSTREAM_SPOOL_DIR=" + filepath.Join(dir, "a", "b"))
-	r.has(SpoolFolder, Pass, "can be made")
+	r.has(SpoolFolder, Pass, "can be created")
 	r.has(SpoolSpace, Pass, "16.0 MiB")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("it left %v, %v", entries, err)
@@ -52,10 +52,10 @@ func TestLeftOver(t *testing.T) {
 		r := look()
 		r.fine()
 		r.has(SpoolFolder, Pass, fmt.Sprintf("process %d uses it", os.Getpid()))
-		r.has(SpoolLeftOver, Pass, "holds 2.", fmt.Sprintf("process %d, which has the folder, publishes it", os.Getpid()))
+		r.has(SpoolLeftOver, Pass, "holds 2.", fmt.Sprintf("process %d, which uses the folder, publishes it", os.Getpid()))
 	}
 	must(t, errors.Join(log.Close(), folder.Unlock()))
-	look().has(SpoolLeftOver, Warn, "holds 2.", "KiB", "else run one")
+	look().has(SpoolLeftOver, Warn, "holds 2.", "KiB", "otherwise start one")
 
 	folder, err = spool.Lock(dir)
 	must(t, err)
@@ -101,7 +101,7 @@ func TestEmbedded(t *testing.T) {
 
 	embedded.Shutdown()
 	r = w.run(append(own, "ZOOMSTREAM_DATA_DIR="+filepath.Join(dir, "other"))...)
-	r.has(DataFolder, Pass, "can be made")
+	r.has(DataFolder, Pass, "can be created")
 	r.has(Server, Skip, "runs its own")
 	// Nobody can say who is connected.
 	r.has(Connection, Warn, "--connect")

@@ -21,7 +21,7 @@ func (e *exam) filters(ctx context.Context, s *site) {
 		return
 	}
 	if !s.may("CONSUMER.LIST." + name) {
-		e.skip(StreamFilters, "needs the right to ask %sCONSUMER.LIST.%s", s.at.api, name)
+		e.skip(StreamFilters, "needs permission for %sCONSUMER.LIST.%s", s.at.api, name)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
@@ -40,7 +40,7 @@ func (e *exam) filters(ctx context.Context, s *site) {
 			continue
 		}
 		if missing++; missing <= maxFilters {
-			e.warn(StreamFilters, filterFix(name, info, missed), "consumer %s asks for %s, without the keys that ZOOMSTREAM_SUBJECT_KEY=%s puts behind an event's name: it gets none of the events stored with keys",
+			e.warn(StreamFilters, filterFix(name, info, missed), "consumer %s filters on %s, without the keys that ZOOMSTREAM_SUBJECT_KEY=%s adds after an event's name: it gets none of the events stored with keys",
 				info.Name, strings.Join(missed, ", "), e.cfg.SubjectKeys)
 		}
 	}
@@ -50,7 +50,7 @@ func (e *exam) filters(ctx context.Context, s *site) {
 	case missing > maxFilters:
 		e.warn(StreamFilters, "nats consumer report "+name, "so do %s", count(missing-maxFilters, "more consumer"))
 	case missing == 0:
-		e.pass(StreamFilters, "stream %s has %s, and no filter that leaves out the keys in the subjects", name, count(looked, "consumer"))
+		e.pass(StreamFilters, "stream %s has %s, and no filter leaves out the keys in the subjects", name, count(looked, "consumer"))
 	}
 }
 
@@ -97,7 +97,7 @@ func missesKeys(filter, prefix string, keys int) bool {
 // already be stored.
 func filterFix(stream string, info *jetstream.ConsumerInfo, missed []string) string {
 	if info.Config.Durable == "" { // its program recreates it
-		return "have its program ask for '" + missed[0] + ".>' besides"
+		return "have its program ask for '" + missed[0] + ".>' as well"
 	}
 	filters := slices.Clone(filtersOf(info.Config))
 	for _, filter := range missed {

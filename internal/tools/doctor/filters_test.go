@@ -93,10 +93,10 @@ func TestFilters(t *testing.T) {
 	}
 	r := w.run(on)
 	must(t, r.Err())
-	r.has(StreamFilters, Warn, "consumer billing asks for zoom.meeting.started,", "ZOOMSTREAM_SUBJECT_KEY=object",
+	r.has(StreamFilters, Warn, "consumer billing filters on zoom.meeting.started,", "ZOOMSTREAM_SUBJECT_KEY=object",
 		"nats consumer edit ZOOM 'billing' --filter='zoom.user.>' --filter='zoom.meeting.started' --filter='zoom.meeting.started.>'")
 	r.has(StreamFilters, Warn, `nats consumer edit ZOOM 'x;reboot;$(id)'\''s' --filter='zoom.user.created'`)
-	r.has(StreamFilters, Warn, "have its program ask for 'zoom.meeting.ended.>' besides")
+	r.has(StreamFilters, Warn, "have its program ask for 'zoom.meeting.ended.>' as well")
 	billing.FilterSubjects = append(billing.FilterSubjects, "zoom.meeting.started.>")
 	consumer, err := stream.UpdateConsumer(t.Context(), billing)
 	must(t, err)

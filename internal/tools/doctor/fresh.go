@@ -45,13 +45,13 @@ func (e *exam) traces(ctx context.Context, s *site) (t traces) {
 	t.found = append(t.found, replicas...)
 	switch {
 	case !s.stream.known, !s.states.known:
-		t.unknown = "not all that could tell was to be seen"
+		t.unknown = "not everything that could tell was visible"
 	case err != nil:
 		t.unknown = err.Error()
 	case heardErr != nil:
 		t.unknown = heardErr.Error()
 	case !heard:
-		t.unknown = "this user may hear no replica"
+		t.unknown = "this user may not hear replicas"
 	}
 	return t
 }

@@ -58,12 +58,12 @@ func TestHeldLease(t *testing.T) {
 	since := time.Now().Add(-time.Hour).UTC()
 	w.answer("n1")
 	w.put(leases, "lease.sub-1", record.Lease{Replica: "leader-1", Nonce: "n1", Since: since}, time.Minute)
-	w.run().has(Lease, Warn, "leader-1", "was not connected yet")
+	w.run().has(Lease, Warn, "leader-1", "has not been connected yet")
 
 	w.put(states, "state.sub-1", record.State{State: record.Connected, Replica: "leader-1", Nonce: "n1", Since: since}, 0)
 	r := w.run()
 	r.fine()
-	r.has(Lease, Pass, "replica leader-1 holds the lease", "is connected since "+clock(since))
+	r.has(Lease, Pass, "replica leader-1 holds the lease", "has been connected since "+clock(since))
 	r.has(Connection, Skip, "would close the connection of replica leader-1")
 	w.connect(true).has(Connection, Skip, "would close")
 

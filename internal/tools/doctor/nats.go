@@ -107,7 +107,7 @@ func (e *exam) embedded() string {
 		return address
 	}
 	if pid, locked := locker(natsLock(e.cfg.DataDir)); locked {
-		e.fail(Server, "run doctor again in a moment; if it stays so, see the log of that process, or stop it: no other zoomstream starts with this folder",
+		e.fail(Server, "run doctor again in a moment; if this lasts, see the log of that process, or stop it: no other zoomstream can start with this folder",
 			"process %d holds the lock of %s, and its NATS server does not answer: it is starting, or hangs", pid, e.cfg.DataDir)
 		return ""
 	}
@@ -116,7 +116,7 @@ func (e *exam) embedded() string {
 			"no zoomstream runs in %s, and its NATS server could not start: something else listens at %s", e.cfg.DataDir, usual)
 		return ""
 	}
-	e.skip(Server, "NATS is not set, so that zoomstream runs its own, and none runs in %s; at %s, where it would listen, nobody does", e.cfg.DataDir, usual)
+	e.skip(Server, "NATS is not set, so zoomstream runs its own server; none runs in %s, and nobody listens at %s, where it would", e.cfg.DataDir, usual)
 	return ""
 }
 
@@ -156,7 +156,7 @@ func (e *exam) server(ctx context.Context, nc *nats.Conn) bool {
 // jetStream reports whether JetStream is available.
 func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	if !s.may("INFO") {
-		e.skip(JetStream, "needs the right to ask %sINFO", s.at.api)
+		e.skip(JetStream, "needs permission for %sINFO", s.at.api)
 		return false
 	}
 	var err error
@@ -173,11 +173,11 @@ func (e *exam) jetStream(ctx context.Context, s *site) bool {
 	account := s.survey.Room.Account
 	most := account.Limits.MaxStore
 	if most <= 0 {
-		e.pass(JetStream, "%s in use by this account, which has no bound of its own", size(int64(account.Store)))
+		e.pass(JetStream, "%s in use by this account, which has no limit of its own", size(int64(account.Store)))
 		return true
 	}
 	if used := float64(account.Store) / float64(most); used > nearlyFull {
-		e.warn(JetStream, "raise the account's limit, or bound its streams", "%s of the account's %s are in use", size(int64(account.Store)), size(most))
+		e.warn(JetStream, "raise the account's limit, or limit its streams", "%s of the account's %s are in use", size(int64(account.Store)), size(most))
 		return true
 	}
 	e.pass(JetStream, "%s of the account's %s are in use", size(int64(account.Store)), size(most))

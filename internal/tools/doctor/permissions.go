@@ -71,8 +71,8 @@ func needs(c *config.Config, at place, nonce string) []need {
 			c.SubjectKeys.Append(c.Prefix+".meeting.started", "", ""), c.SubjectKeys.Append(c.Prefix+".app_deauthorized", "", ""), message.KindGap.Subject(c.Prefix), message.KindAlarm.Subject(c.Prefix), message.KindMalformed.Subject(c.Prefix)),
 		publish(at.kv+c.Bucket+".>", "leases", at.kv+c.Bucket+"."+record.LeasePrefix+sub),
 		publish(at.kv+states+".>", "states", at.kv+states+"."+record.StatePrefix+sub),
-		publish("zoomstream.>", "replicas ask each other whether they live", record.ReplicaSubject(c.Bucket, nonce), record.PresenceSubject(c.Bucket)),
-		publish(at.api+"INFO", "to see whether JetStream is there"),
+		publish("zoomstream.>", "replicas ask each other whether they are alive", record.ReplicaSubject(c.Bucket, nonce), record.PresenceSubject(c.Bucket)),
+		publish(at.api+"INFO", "to see whether JetStream is available"),
 		publish(at.api+"STREAM.NAMES", "to see which streams hold the subjects").of(creating),
 	}
 	streams := []string{c.Stream, "KV_" + c.Bucket, "KV_" + states}
@@ -165,13 +165,13 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[str
 		}
 		fix := "add " + strconv.Quote(n.subject) + " to what this NATS user may " + n.right + " (nats.conf has the whole list)"
 		if nc.ConnectedServerName() == natsconn.EmbeddedName && nc.Opts.User == "" && nc.Opts.UserInfo == nil && nc.Opts.TokenHandler == nil {
-			fix = "log in; if it is the NATS server of another zoomstream, by NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url; else " + fix
+			fix = "log in; if it is the NATS server of another zoomstream, with NATS_URL_FILE=<its ZOOMSTREAM_DATA_DIR>/nats.url; otherwise " + fix
 		}
 		tell(Permissions, fix,
 			"this NATS user may not %s %q%s: %s", n.right, n.subject, only, n.purpose)
 	}
 	if tested < len(list) {
-		e.skip(Permissions, "%d other rights can be tested when this user may publish zoomstream.>", len(list)-tested)
+		e.skip(Permissions, "%d other permissions can be tested once this user may publish zoomstream.>", len(list)-tested)
 	}
 	if !missing["publish zoomstream.>"] && !missing["subscribe zoomstream.>"] && !missing[hearing] {
 		tested++
@@ -182,9 +182,9 @@ func (e *exam) permissions(ctx context.Context, nc *nats.Conn, at place) map[str
 	switch {
 	case bad:
 	case len(unneeded) > 0:
-		e.pass(Permissions, "all rights that are needed are there, as long as the stream and the buckets exist; this NATS user may not publish %s", strings.Join(unneeded, ", "))
+		e.pass(Permissions, "all required permissions are granted, as long as the stream and the buckets exist; this NATS user may not publish %s", strings.Join(unneeded, ", "))
 	default:
-		e.pass(Permissions, "all %d rights that are needed are there", tested)
+		e.pass(Permissions, "all %d required permissions are granted", tested)
 	}
 	return missing
 }

@@ -107,7 +107,7 @@ func TestRightsByOtherWords(t *testing.T) {
 	})
 	r := w.run()
 	r.fine()
-	r.has(Permissions, Pass, "all 32 rights")
+	r.has(Permissions, Pass, "all 32 required permissions")
 }
 
 // TestOneEventDenied: if a single subject below a prefix is denied, it is named.

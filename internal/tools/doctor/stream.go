@@ -23,7 +23,7 @@ func (e *exam) stream(ctx context.Context, s *site) {
 	states := "KV_" + record.StateBucket(e.cfg.Bucket) // records whether a missing stream was somebody else's
 	for _, api := range []string{"STREAM.INFO." + name, "STREAM.INFO." + states, "STREAM.MSG.GET." + states} {
 		if !s.may(api) {
-			e.skip(Stream, "needs the right to ask %s%s", s.at.api, api)
+			e.skip(Stream, "needs permission for %s%s", s.at.api, api)
 			return
 		}
 	}
@@ -74,11 +74,11 @@ func (e *exam) absent(s *site, code Code, stream string, part provision.Part) {
 	refused, _ := errors.AsType[*natsconn.ConfigError](part.Refused)
 	switch {
 	case gone != nil: // run would wait
-		e.fail(code, "restore it; or have zoomstream make one of its own: "+gone.Fix(), "%v", gone)
+		e.fail(code, "restore it; or have zoomstream create its own: "+gone.Fix(), "%v", gone)
 	case refused != nil:
 		e.reject(code, "correct "+refused.Setting+" or what it depends on", "%s does not exist yet: %v", part.Name, refused)
 	case s.running() > 0:
-		e.fail(code, "docs/runbook.md#stream; the log of the replicas has it all", "%s is gone, and there is %s with bucket %s", part.Name, count(s.running(), "running replica"), e.cfg.Bucket)
+		e.fail(code, "docs/runbook.md#stream; the logs of the replicas have the details", "%s is gone, and there is %s with bucket %s", part.Name, count(s.running(), "running replica"), e.cfg.Bucket)
 	case !s.may("STREAM.CREATE." + stream):
 		e.reject(code, "create it, or add "+strconv.Quote(s.at.api+"STREAM.CREATE."+stream)+" to what this NATS user may publish (nats.conf has the whole list)",
 			"%s does not exist, and this NATS user may not create it", part.Name)
@@ -179,7 +179,7 @@ func (e *exam) buckets(ctx context.Context, s *site) {
 
 func (e *exam) bucket(ctx context.Context, s *site, code Code, name string, look func(context.Context) (provision.Part, error)) bucketState {
 	if !s.may("STREAM.INFO.KV_" + name) {
-		e.skip(code, "needs the right to ask %sSTREAM.INFO.KV_%s", s.at.api, name)
+		e.skip(code, "needs permission for %sSTREAM.INFO.KV_%s", s.at.api, name)
 		return bucketState{}
 	}
 	info, good, state := e.part(ctx, s, code, "KV_"+name, look)
@@ -208,7 +208,7 @@ func withoutWrites(code Code) string {
 	if code == LeaseBucket {
 		return "no replica can lead"
 	}
-	return "events are held back, since zoomstream cannot record who is connected"
+	return "events are withheld, since zoomstream cannot record who is connected"
 }
 
 // otherLeases reports subscriptions that are led here but are not in this configuration.
@@ -236,6 +236,6 @@ func (e *exam) otherLeases(ctx context.Context, s *site) {
 		}
 	}
 	if others > 0 {
-		e.pass(OtherLeases, "%s that this configuration does not name, led or lately led by replicas of the same bucket", count(others, "other subscription"))
+		e.pass(OtherLeases, "%s that this configuration does not name, led now or recently by replicas of the same bucket", count(others, "other subscription"))
 	}
 }

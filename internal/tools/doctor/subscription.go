@@ -36,8 +36,8 @@ func (e *exam) subscription(ctx context.Context, endpoint config.Endpoint, a *ap
 	case who.held != "":
 		p.add(Connection, Skip, "", "not connecting: %s", who.held)
 	case who.unknown && !e.o.Connect:
-		p.add(Connection, Warn, "if none is connected, zoomstream doctor --connect tries it all the same",
-			"not tried: it is not known whether a replica is connected, whose connection that would close")
+		p.add(Connection, Warn, "if none is connected, zoomstream doctor --connect tries it anyway",
+			"not tried: a replica may be connected, and this would close its connection")
 	case a == nil:
 		p.add(Connection, Skip, "", "needs a token")
 	default:
@@ -78,7 +78,7 @@ func (p *probe) holder(ctx context.Context) holder {
 		return p.noBucket()
 	}
 	if !p.site.may("STREAM.MSG.GET.KV_"+p.cfg.Bucket) || p.site.missing["publish "+p.site.at.kv+p.cfg.Bucket+".>"] {
-		p.add(Lease, Skip, "", "needs the rights on bucket %s", p.cfg.Bucket)
+		p.add(Lease, Skip, "", "needs the permissions for bucket %s", p.cfg.Bucket)
 		return holder{unknown: true}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*answerTimeout)
@@ -98,9 +98,9 @@ func (p *probe) holder(ctx context.Context) holder {
 		p.add(Lease, Warn, "run doctor again", "nobody holds the lease, and the state of the last connection cannot be read")
 	case who.unknown:
 		p.add(Lease, Warn, "start zoomstream, or see what became of replica "+state.Replica,
-			"nobody holds the lease, but replica %s was %s since %s and never said that this ended: it may be cut off from NATS", state.Replica, state.State, clock(state.Since))
+			"nobody holds the lease, but replica %s was %s from %s on and never reported that this ended: it may be cut off from NATS", state.Replica, state.State, clock(state.Since))
 	case state.State == "":
-		p.add(Lease, Pass, "", "nobody holds it, and nobody ever did")
+		p.add(Lease, Pass, "", "nobody holds it, and nobody ever has")
 	default:
 		p.add(Lease, Pass, "", "nobody holds it; disconnected since %s (replica %s)", clock(state.Since), state.Replica)
 	}
@@ -116,7 +116,7 @@ func (p *probe) noBucket() holder {
 		return holder{fresh: true}
 	}
 	if len(t.found) == 0 {
-		p.add(Lease, Warn, "give this user the rights of nats.conf, or start zoomstream",
+		p.add(Lease, Warn, "give this user the permissions of nats.conf, or start zoomstream",
 			"there is no bucket %s, and it is not known whether replicas use another one: %s", p.cfg.Bucket, t.unknown)
 	} else {
 		p.add(Lease, Warn, "is ZOOMSTREAM_BUCKET right? Set it as the replicas have it; if it is, start zoomstream",
@@ -157,7 +157,7 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 	if err != nil {
 		held = record.Lease{Replica: record.Unknown}
 	}
-	detail := fmt.Sprintf("replica %s holds the lease since %s", held.Replica, clock(held.Since))
+	detail := fmt.Sprintf("replica %s holds the lease (since %s)", held.Replica, clock(held.Since))
 	if stored.Nonce == "" || stored.Nonce != held.Nonce {
 		stored = record.State{} // stored by another process before
 	}
@@ -178,10 +178,10 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 	}
 	if state == record.Connected {
 		if stored.State == record.Connected {
-			p.add(Lease, Pass, "", "%s and is connected since %s", detail, clock(since))
+			p.add(Lease, Pass, "", "%s and has been connected since %s", detail, clock(since))
 		} else {
-			p.add(Lease, Warn, "run doctor again; if it stays so, look at the bucket: nats stream info KV_"+record.StateBucket(p.cfg.Bucket),
-				"%s and is connected since %s, but bucket %s-state does not have that: until it is stored, events are withheld", detail, clock(since), p.cfg.Bucket)
+			p.add(Lease, Warn, "run doctor again; if this lasts, look at the bucket: nats stream info KV_"+record.StateBucket(p.cfg.Bucket),
+				"%s and has been connected since %s, but bucket %s-state does not say so: until it does, events are withheld", detail, clock(since), p.cfg.Bucket)
 		}
 		return holder{held: "that would close the connection of replica " + held.Replica}
 	}
@@ -189,11 +189,11 @@ func (p *probe) leader(ctx context.Context, entry kv.Entry, stored record.State)
 		why = ": " + why
 	}
 	if state == "" || told != nil && told.Connects == 0 && stored.State == "" {
-		detail += " and was not connected yet"
+		detail += " and has not been connected yet"
 	} else {
-		detail += fmt.Sprintf(" and is %s since %s", state, clock(since))
+		detail += fmt.Sprintf(" and has been %s since %s", state, clock(since))
 	}
-	p.add(Lease, Warn, "docs/runbook.md#not-connected; the log of replica "+held.Replica+" has it all", "%s%s", detail, why)
+	p.add(Lease, Warn, "docs/runbook.md#not-connected; the log of replica "+held.Replica+" has the details", "%s%s", detail, why)
 	return holder{held: "replica " + held.Replica + " leads and is trying to"}
 }
 

@@ -84,9 +84,9 @@ const (
 )
 
 func (e *exam) clock(info zoom.TokenInfo) {
-	const fix = "have this machine's clock set by NTP: alarms and figures of lateness go by it"
+	const fix = "have NTP set this machine's clock: alarms and lateness figures depend on it"
 	if info.Date.IsZero() {
-		e.skip(Clock, "Zoom told no time")
+		e.skip(Clock, "Zoom's answer did not give the time")
 		return
 	}
 	ahead := info.Ahead()
@@ -109,13 +109,13 @@ func (e *exam) clock(info zoom.TokenInfo) {
 func (a *app) dialFix(err *zoom.Error) string {
 	switch err.Cause {
 	case zoom.CauseRefused:
-		fix := "check in Zoom's Marketplace that the app is activated, and that this subscription is its own, with the method WebSocket"
+		fix := "check in Zoom's Marketplace that the app is activated, and that this subscription belongs to it, with the method WebSocket"
 		if len(a.info.Scopes) > 0 && !slices.Contains(a.info.Scopes, webSocketScope) && a.info.Grant == "client_credentials" {
 			fix += "; and that it has the scope " + webSocketScope
 		}
 		return fix
 	case zoom.CauseDisplaced:
-		return "find out who else connects with this subscription: another cluster, or somebody's laptop"
+		return "find out who else connects to this subscription: another cluster, or somebody's laptop"
 	}
 	return "check ZOOM_WEBSOCKET_URL, and that firewalls and proxies (HTTPS_PROXY) on the way let WebSockets (TLS) pass"
 }

@@ -170,7 +170,7 @@ func TestEventsMeanwhile(t *testing.T) {
 	r := w.run(w.behind(time.Second))
 	emitting.Wait()
 	r.has(Heartbeat, Pass)
-	r.has(EventsMissed, Warn, "3 events arrived meanwhile and are not stored (1 of them malformed)")
+	r.has(EventsMissed, Warn, "3 events arrived meanwhile and were not stored (1 of them malformed)")
 	if r.Result != Warn || r.Err() != nil {
 		t.Errorf("result %s, error %v", r.Result, r.Err())
 	}
