@@ -158,7 +158,7 @@ func TestGapsErrorsAsJSON(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t).ClientURL()
 	core := natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1}).ClientURL()
-	wants := map[string]string{url: "ZOOM", core: "JetStream is not there", "nats://127.0.0.1:1": "127.0.0.1:1"}
+	wants := map[string]string{url: "ZOOM", core: "JetStream is not available", "nats://127.0.0.1:1": "127.0.0.1:1"}
 	for at, want := range wants {
 		asked := make(map[string]*program) // all at once, since each waits for a NATS that does not exist
 		for _, command := range []string{"status", "gaps", "find x", "tail", "tail --follow"} {

@@ -200,7 +200,7 @@ func TestAlarmWebhookComesLater(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Fatal(err)
 	}
-	hook.posted("is watched no more by replica replica-1: this replica stops while it is raised: Zoom has given no access token")
+	hook.posted("is no longer watched by replica replica-1: this replica stops while it is raised: Zoom has given no access token")
 	if all := h.told(message.AlarmToken); len(all) != 2 || all[1].Raised || !strings.HasPrefix(all[1].Detail, "this replica stops") {
 		t.Errorf("the stream is told %+v", all)
 	}

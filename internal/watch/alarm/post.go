@@ -19,9 +19,9 @@ type what string
 
 const (
 	raised      what = "is raised by"
-	stillRaised what = "is still raised, says" // by whoever took it over
-	over        what = "is over, says"
-	abandoned   what = "is watched no more by"
+	stillRaised what = "is still raised, according to" // by whoever took it over
+	over        what = "is over, according to"
+	abandoned   what = "is no longer watched by"
 	nothing     what = "" // more follows at once
 )
 

@@ -40,8 +40,8 @@ const (
 
 // Reasons for dropping a message, apart from the endpoint's own.
 const (
-	termOver   = "this replica leads the subscription no more; whoever leads next tells what is still raised"
-	processEnd = "this process ends"
+	termOver   = "this replica no longer leads the subscription; the next leader reports what is still raised"
+	processEnd = "this process is ending"
 )
 
 // WebhookOptions says where alarms are posted.
@@ -244,14 +244,14 @@ func (w *Webhook) lookAtURL() {
 func (w *Webhook) post(ctx context.Context, client *http.Client, n notice) *webhook.Refusal {
 	to, err := url.Parse(w.url) // only this goroutine writes w.url
 	if err != nil {             // cannot happen: the settings are checked
-		return &webhook.Refusal{Code: "no_url", Text: "the URL in the settings is none", OfMessage: true}
+		return &webhook.Refusal{Code: "no_url", Text: "the configured URL cannot be parsed", OfMessage: true}
 	}
 	r := webhook.Post(ctx, client, to, n.header(w.o.UserAgent), n.body())
 	if r == nil {
-		w.event(w.o.Log.Info(), n).Str("code", "webhook.sent").Str("to", webhook.Host(to)).Msg("the webhook is told of an alarm")
+		w.event(w.o.Log.Info(), n).Str("code", "webhook.sent").Str("to", webhook.Host(to)).Msg("alarm posted to the webhook")
 		return nil
 	}
-	w.event(w.seldom.Warn(), n).Str("code", "webhook.refused").Str("to", webhook.Host(to)).Str("reason", r.Code).Str("detail", r.Text).Msg("the webhook did not take an alarm")
+	w.event(w.seldom.Warn(), n).Str("code", "webhook.refused").Str("to", webhook.Host(to)).Str("reason", r.Code).Str("detail", r.Text).Msg("the webhook did not accept an alarm")
 	if r.OfURL {
 		w.o.URLRefused()
 	}
@@ -296,7 +296,7 @@ func (w *Webhook) settle(t *topic, n notice, r *webhook.Refusal, last bool) (dro
 // drop counts and logs a message that is given up.
 func (w *Webhook) drop(n notice, why string) {
 	w.o.Count(Dropped)
-	w.event(w.o.Log.Error(), n).Str("code", "webhook.dropped").Str("reason", why).Msg("the webhook is not told of an alarm")
+	w.event(w.o.Log.Error(), n).Str("code", "webhook.dropped").Str("reason", why).Msg("an alarm was not posted to the webhook")
 }
 
 func (w *Webhook) event(e *zerolog.Event, n notice) *zerolog.Event {

@@ -189,7 +189,7 @@ func TestWebhook(t *testing.T) {
 		}
 		for i, want := range []string{
 			"zoomstream: alarm contested of subscription sub-1 is raised by replica replica-1: somebody else connects; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#contested",
-			"zoomstream: alarm contested of subscription sub-1 is over, says replica replica-1: it has lasted",
+			"zoomstream: alarm contested of subscription sub-1 is over, according to replica replica-1: it has lasted",
 		} {
 			if got := r.got[i].Text; got != want {
 				t.Errorf("people are told %q", got)
@@ -213,7 +213,7 @@ func TestHostileText(t *testing.T) {
 		"dial tcp [::1]:4222: no server": "dial tcp ［::1］:4222: no server",
 	} {
 		n := notice{over, message.Alarm{Name: "token", Replica: "r", Detail: hostile}}
-		if got, want := n.text(), "zoomstream: alarm token is over, says replica r: "+harmless; got != want {
+		if got, want := n.text(), "zoomstream: alarm token is over, according to replica r: "+harmless; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -425,7 +425,7 @@ func TestWebhookHandover(t *testing.T) {
 		r.Adopt(message.AlarmLate, "sub-1", 3, "raised by the previous leader", time.Now())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := locked(r, &r.got); len(got) != 1 || !strings.HasPrefix(got[0].Text, "zoomstream: alarm late of subscription sub-1 is still raised, says replica replica-1: raised by the previous leader; what to do: ") {
+		if got := locked(r, &r.got); len(got) != 1 || !strings.HasPrefix(got[0].Text, "zoomstream: alarm late of subscription sub-1 is still raised, according to replica replica-1: raised by the previous leader; what to do: ") {
 			t.Fatalf("people are told %+v", got)
 		}
 		r.tells(0, "0s late true raised by the previous leader")
@@ -558,8 +558,8 @@ func TestWebhookAbandoned(t *testing.T) {
 			t.Fatalf("told %q, raised are %v", got, r.Raised())
 		}
 		for n, want := range []string{
-			"zoomstream: alarm token is watched no more by replica replica-1: this replica stops while it is raised: no token; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#token",
-			"zoomstream: alarm spooling is watched no more by replica replica-1: this replica stops while it is raised: no NATS; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#spooling",
+			"zoomstream: alarm token is no longer watched by replica replica-1: this replica stops while it is raised: no token; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#token",
+			"zoomstream: alarm spooling is no longer watched by replica replica-1: this replica stops while it is raised: no NATS; what to do: https://github.com/zoomstream/zoomstream/blob/main/docs/runbook.md#spooling",
 		} {
 			if got[n].Text != want || got[n].Raised {
 				t.Errorf("people are told %q, the alarm is raised: %t", got[n].Text, got[n].Raised)

@@ -74,7 +74,7 @@ func Listen(opt Options) (*Server, error) {
 	listener, err := net.Listen("tcp", opt.Address)
 	if opt.Elsewhere && errors.Is(err, syscall.EADDRINUSE) {
 		host, _, _ := net.SplitHostPort(opt.Address) // net.Listen has parsed it already
-		opt.Log.Warn().Str("code", "http.elsewhere").Str("address", opt.Address).Msg("something listens there already (another replica?); the status page takes another port")
+		opt.Log.Warn().Str("code", "http.elsewhere").Str("address", opt.Address).Msg("something already listens there (another replica?); the status page uses another port")
 		listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {

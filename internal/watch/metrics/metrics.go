@@ -37,10 +37,10 @@ func New(version, commit string, subscriptions []string) *Metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	f := family{m.registry}
-	f.gauge("build_info", "Always 1; the labels tell what runs.", "version", "commit").WithLabelValues(version, commit).Set(1)
-	m.publish = f.histogram("publish_seconds", "From handing a message to NATS to its acknowledgement.", brief).WithLabelValues().(prometheus.Histogram)
+	f.gauge("build_info", "Always 1; the labels say which version runs.", "version", "commit").WithLabelValues(version, commit).Set(1)
+	m.publish = f.histogram("publish_seconds", "Time from handing a message to NATS to its acknowledgement.", brief).WithLabelValues().(prometheus.Histogram)
 	m.alarms = f.counter("alarms_raised_total", "Times that an alarm was raised.", "alarm")
-	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, refused (or failed; there is another one unless it is dropped), or dropped: the message is given up.", "outcome")
+	m.notifications = f.counter("alarm_notifications_total", "Posts of alarms to the webhook, by outcome: sent, refused (or failed; tried again unless dropped), or dropped (given up).", "outcome")
 	for _, outcome := range []string{alarm.Sent, alarm.Refused, alarm.Dropped} {
 		m.notifications.WithLabelValues(outcome) // so that the series exists from the start
 	}

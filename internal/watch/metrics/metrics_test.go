@@ -72,7 +72,7 @@ zoomstream_leader{subscription="stood-by"} 0
 # TYPE zoomstream_connected gauge
 zoomstream_connected{subscription="led"} 1
 zoomstream_connected{subscription="stood-by"} 0
-# HELP zoomstream_lease_margin_seconds How long this leader may still connect without a new proof of its lease.
+# HELP zoomstream_lease_margin_seconds How long this leader may still connect without renewing its lease.
 # TYPE zoomstream_lease_margin_seconds gauge
 zoomstream_lease_margin_seconds{subscription="led"} 9.5
 # HELP zoomstream_last_frame_timestamp_seconds Last sign of life of the connection.
@@ -85,7 +85,7 @@ zoomstream_last_event_timestamp_seconds{subscription="led"} 1.6999999405e+09
 # TYPE zoomstream_in_flight gauge
 zoomstream_in_flight{subscription="led"} 3
 zoomstream_in_flight{subscription="stood-by"} 0
-# HELP zoomstream_alarm Whether an alarm is raised; without a subscription it is of the whole replica.
+# HELP zoomstream_alarm Whether an alarm is raised; without a subscription it concerns the whole replica.
 # TYPE zoomstream_alarm gauge
 zoomstream_alarm{alarm="late",subscription="led"} 1
 zoomstream_alarm{alarm="spool",subscription=""} 1
@@ -116,7 +116,7 @@ func TestShowFollows(t *testing.T) {
 	now.Subscriptions[1].State = "connected" // another replica is connected
 	now.Outbox = status.Outbox{}
 	compare(t, m, `
-# HELP zoomstream_alarm Whether an alarm is raised; without a subscription it is of the whole replica.
+# HELP zoomstream_alarm Whether an alarm is raised; without a subscription it concerns the whole replica.
 # TYPE zoomstream_alarm gauge
 zoomstream_alarm{alarm="spool",subscription=""} 0
 zoomstream_alarm{alarm="token",subscription=""} 0
@@ -130,7 +130,7 @@ zoomstream_ready 0
 # HELP zoomstream_nats_connected Whether this replica is connected to NATS.
 # TYPE zoomstream_nats_connected gauge
 zoomstream_nats_connected 0
-# HELP zoomstream_spool_failed Whether the spool takes nothing: it cannot be used, or is full.
+# HELP zoomstream_spool_failed Whether the spool accepts nothing: it cannot be used, or is full.
 # TYPE zoomstream_spool_failed gauge
 zoomstream_spool_failed 0
 `, "zoomstream_alarm", "zoomstream_connected", "zoomstream_ready", "zoomstream_nats_connected", "zoomstream_spool_failed", "zoomstream_token_expiry_timestamp_seconds")

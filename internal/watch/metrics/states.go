@@ -27,31 +27,31 @@ func newStates(read func() *status.Replica, alarms []string) *states {
 		read: read, alarms: alarms,
 
 		leader:    desc("leader", "Whether this replica leads the subscription.", label),
-		margin:    desc("lease_margin_seconds", "How long this leader may still connect without a new proof of its lease.", label),
+		margin:    desc("lease_margin_seconds", "How long this leader may still connect without renewing its lease.", label),
 		connected: desc("connected", "Whether this replica is connected to Zoom.", label),
 		lastFrame: desc("last_frame_timestamp_seconds", "Last sign of life of the connection.", label),
 		lastEvent: desc("last_event_timestamp_seconds", "Last event received.", label),
 		inFlight:  desc("in_flight", "Messages received and not yet stored.", label),
 
 		nats:       desc("nats_connected", "Whether this replica is connected to NATS."),
-		direct:     desc("publishing_direct", "Whether messages go straight to NATS, and not over the spool."),
-		queued:     desc("publish_in_flight", "Messages sent to NATS or waiting for that."),
+		direct:     desc("publishing_direct", "Whether messages go straight to NATS, not through the spool."),
+		queued:     desc("publish_in_flight", "Messages sent to NATS or waiting to be sent."),
 		spooled:    desc("spool_messages", "Messages in the spool."),
 		bytes:      desc("spool_bytes", "Size of the spool."),
-		max:        desc("spool_max_bytes", "Bound of the spool."),
+		max:        desc("spool_max_bytes", "Size limit of the spool."),
 		age:        desc("spool_age_seconds", "Age of the oldest message that waits for NATS."),
-		diskFailed: desc("spool_failed", "Whether the spool takes nothing: it cannot be used, or is full."),
+		diskFailed: desc("spool_failed", "Whether the spool accepts nothing: it cannot be used, or is full."),
 
-		expiry:    desc("token_expiry_timestamp_seconds", "When the access token at hand expires."),
+		expiry:    desc("token_expiry_timestamp_seconds", "When the current access token expires."),
 		refreshes: desc("token_refreshes_total", "Requests for an access token, by outcome.", "outcome"),
 		ready:     desc("ready", "Whether this replica leads or stands by, and is not about to stop."),
 		others:    desc("other_replicas", "Other replicas that this one hears."),
 
 		pending:     desc("consumer_pending", "Messages that a durable consumer of the stream has yet to get.", "consumer"),
-		oldest:      desc("consumer_oldest_unprocessed_seconds", "Age of the oldest message that a durable consumer has not processed: not acknowledged, or if it acknowledges nothing, not delivered; 0: none.", "consumer"),
+		oldest:      desc("consumer_oldest_unprocessed_seconds", "Age of the oldest message that a durable consumer has not processed: not acknowledged, or not delivered if it acknowledges nothing; 0 if there is none.", "consumer"),
 		redelivered: desc("consumer_redelivered", "Unacknowledged messages that a durable consumer got more than once.", "consumer"),
 
-		alarm: desc("alarm", "Whether an alarm is raised; without a subscription it is of the whole replica.", "alarm", label),
+		alarm: desc("alarm", "Whether an alarm is raised; without a subscription it concerns the whole replica.", "alarm", label),
 	}
 }
 

@@ -45,9 +45,9 @@ func newVectors(f family) *vectors {
 		received:   f.counter("events_received_total", "Events received from Zoom, repetitions included.", label),
 		published:  f.counter("events_published_total", "Events stored in the stream, duplicates not included.", label),
 		duplicates: f.counter("events_duplicate_total", "Events that had been received before: recognised here (local) or by the stream.", label, "where"),
-		malformed:  f.counter("events_malformed_total", "Frames that are no event, or too large for NATS.", label),
+		malformed:  f.counter("events_malformed_total", "Frames that are not events, or are too large for NATS.", label),
 		invalid:    f.counter("events_invalid_signature_total", "Events whose signature is invalid; they are published and marked.", label),
-		unknown:    f.counter("events_unknown_name_total", "Events whose names this version does not know; they are published as all others.", label),
+		unknown:    f.counter("events_unknown_name_total", "Events whose names this version does not know; they are published like all others.", label),
 		gaps:       f.counter("gaps_total", "Gaps found: intervals without a connection.", label),
 		gapSeconds: f.counter("gap_seconds_total", "Time without a connection, as far as it is known.", label),
 

@@ -70,12 +70,12 @@ func TestFourFigures(t *testing.T) {
 				l := &w.overview.Subscriptions[i]
 				l.LastGap, l.Late = nil, status.Quantiles{}
 			}
-		}, [4]string{"ok|connected|2 of 2|each for 7 min or longer", "ok|last gap|none|none is known of", "none|lateness p99, 5 min|–|no event in the last 5 min", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more"}},
+		}, [4]string{"ok|connected|2 of 2|each for 7 min or longer", "ok|last gap|none|none known", "none|lateness p99, 5 min|–|no event in the last 5 min", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more"}},
 		"a new leader that knows nothing yet": {1, func(w *world) {
 			l := &w.overview.Subscriptions[0]
 			l.LastGap, l.Adopting = nil, true
 		}, [4]string{
-			"ok|connected|1 of 1|for 7 min", "warn|last gap|not known|a new leader has not read yet what was before|what to do", "ok|lateness p99, 5 min|610 ms|half of the events within 148 ms", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
+			"ok|connected|1 of 1|for 7 min", "warn|last gap|not known|a new leader has not yet read what came before|what to do", "ok|lateness p99, 5 min|610 ms|half of the events within 148 ms", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
 		}},
 		"a silent leader": {1, func(w *world) { freeze(w, 0) }, [4]string{
 			"bad|connected|0 of 1|meetings leader silent, was connected|what to do", "warn|last gap|not known|the last known one 11 min ago, 1.4 s at TIME, disconnected|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|2|zoomstream-1, zoomstream-2 would take over",
@@ -84,21 +84,21 @@ func TestFourFigures(t *testing.T) {
 			freeze(w, 0)
 			w.overview.Subscriptions[0].State, w.overview.Subscriptions[0].StateSince = "disconnected", ago(8*time.Minute)
 		}, [4]string{
-			"bad|connected|1 of 2|meetings leader silent, was not connected|what to do", "bad|last gap|now|meetings: for 8 min|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+			"bad|connected|1 of 2|meetings leader silent, was not connected|what to do", "bad|last gap|now|meetings: for 8 min|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; 1 other not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 		"no event since a new leader, and a silent one": {2, func(w *world) {
 			freeze(w, 0)
 			w.overview.Subscriptions[1].Late, w.overview.Subscriptions[1].Since = status.Quantiles{}, ago(2*time.Minute)
 		}, [4]string{
 			"bad|connected|1 of 2|meetings leader silent, was connected|what to do", "warn|last gap|not known|the last known one 11 min ago, meetings: 1.4 s at TIME, disconnected|what to do",
-			"warn|lateness p99, 5 min|–|none since the leader changed; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+			"warn|lateness p99, 5 min|–|none since the leader changed; 1 other not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 		"nobody leads": {2, func(w *world) {
 			freeze(w, 0)
 			l := &w.overview.Subscriptions[0]
 			l.Leader, l.LeaderNonce, l.LastFrame = "", "", ago(7*time.Minute)
 		}, [4]string{
-			"bad|connected|1 of 2|meetings no leader|what to do", "bad|last gap|now|meetings: for 7 min, no leader|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; of 1 other it is not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
+			"bad|connected|1 of 2|meetings no leader|what to do", "bad|last gap|now|meetings: for 7 min, no leader|what to do", "warn|lateness p99, 5 min|610 ms|webinars: half of the events within 148 ms; 1 other not known|what to do", "ok|standbys|2|for each; zoomstream-1, zoomstream-2 and 1 more",
 		}},
 	} {
 		w := settle(demo(c.subscriptions))
@@ -167,7 +167,7 @@ func TestFiguresOfOneAlone(t *testing.T) {
 		want                   [4]string
 	}{
 		{1, 1, [4]string{"warn|connected|not known|by this replica alone|what to do", "warn|last gap|not known|not all leaders can be asked|what to do", "warn|lateness p99, 5 min|not known|no leader answers|what to do", "ok|standbys|1|zoomstream-1 would take over"}},
-		{3, 0, [4]string{"warn|connected|1 of 3|of 2 others it is not known|what to do", "warn|last gap|not known|the last known one 11 min ago, meetings: 1.4 s, disconnected|what to do", "bad|lateness p99, 5 min|–|meetings: nothing is stored now|what to do", "warn|standbys|not known|by this replica alone|what to do"}},
+		{3, 0, [4]string{"warn|connected|1 of 3|2 others not known|what to do", "warn|last gap|not known|the last known one 11 min ago, meetings: 1.4 s, disconnected|what to do", "bad|lateness p99, 5 min|–|meetings: nothing is stored now|what to do", "warn|standbys|not known|by this replica alone|what to do"}},
 	} {
 		w := settle(demo(c.subscriptions))
 		b.See(serveSource(t, alone(w, c.replica), "0").url)

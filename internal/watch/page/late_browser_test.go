@@ -29,10 +29,10 @@ func TestTheFaultIsNotTheNetworksForASecond(t *testing.T) {
 	}{
 		{
 			quantiles(0.0054, 0.1), quantiles(0.581, 0.99), quantiles(0.0018, 0.004), quantiles(0.0084, 0.05),
-			"Stored after 8.4 ms: Zoom and the way 6.6 ms, storage 1.8 ms.", [2]string{below, below}, [2]string{below, below},
+			"Stored after 8.4 ms: Zoom and delivery 6.6 ms, storage 1.8 ms.", [2]string{below, below}, [2]string{below, below},
 		}, {
 			quantiles(0.7, 1.2), quantiles(0.55, 1.05), quantiles(0.002, 0.004), quantiles(1.252, 1.6),
-			"Stored after 1.3 s: Zoom and the way 1.3 s, storage 2 ms.", [2]string{"about 1 s", "about 1 s"}, [2]string{"about 1 s", "about 1 s"},
+			"Stored after 1.3 s: Zoom and delivery 1.3 s, storage 2 ms.", [2]string{"about 1 s", "about 1 s"}, [2]string{"about 1 s", "about 1 s"},
 		}, {
 			quantiles(0.2, 4.4), quantiles(3.3, 8.2), quantiles(0.002, 0.004), quantiles(3.502, 9),
 			"Stored after 3.5 s: Zoom less than 1 s, delivery 3 s, storage 2 ms.", [2]string{below, "4 s"}, [2]string{"3 s", "8 s"},
@@ -41,7 +41,7 @@ func TestTheFaultIsNotTheNetworksForASecond(t *testing.T) {
 			"Zoom sends events 2 h 3 min late; delivery adds less than 1 s, storage 4 ms.", [2]string{"2 h 3 min", "2 h 12 min"}, [2]string{below, below},
 		}, {
 			quantiles(0.1, 0.2), quantiles(0.6, 1), quantiles(84, 97), quantiles(84.2, 97.3),
-			"NATS stores events only 1 min 24 s after their receipt; Zoom and the way add less than 1 s.", [2]string{below, below}, [2]string{below, below},
+			"NATS stores events only 1 min 24 s after their receipt; Zoom and delivery add less than 1 s.", [2]string{below, below}, [2]string{below, below},
 		},
 	} {
 		w := demo(1)

@@ -75,7 +75,7 @@ func (p *Page) serveSearch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "since is 1h, 24h or 7d", http.StatusBadRequest)
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), searchTimeout, fmt.Errorf("that took longer than %s: search a shorter time, or with zoomstream find", searchTimeout))
+	ctx, cancel := context.WithTimeoutCause(r.Context(), searchTimeout, fmt.Errorf("it took longer than %s: search a shorter period, or use zoomstream find", searchTimeout))
 	defer cancel()
 	patience := time.NewTimer(searchPatience)
 	defer patience.Stop()

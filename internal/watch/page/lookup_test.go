@@ -53,7 +53,7 @@ func TestLookups(t *testing.T) {
 		}
 	}
 	w.change(func(w *world) { w.away = nil })
-	if got := ask(p, t.Context(), "/event/1"); got.Code != http.StatusNotFound || !strings.Contains(got.Body.String(), "message 1: it is not in the stream any more") {
+	if got := ask(p, t.Context(), "/event/1"); got.Code != http.StatusNotFound || !strings.Contains(got.Body.String(), "message 1: it is no longer in the stream") {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
 }

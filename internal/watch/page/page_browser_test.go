@@ -35,7 +35,7 @@ func TestShowsWhatIsKnown(t *testing.T) {
 	card := b.Text(".card")
 	for _, text := range []string{
 		"meetings", "connected for 7 min", "zoomstream-0, for 7 min", "zoomstream-1, zoomstream-2", "12.4/s", "42 ms", "1.4 s at ", "disconnected",
-		"Stored after 148 ms: Zoom and the way 144 ms, storage 4 ms.", "52\u202f310", "led by zoomstream-0",
+		"Stored after 148 ms: Zoom and delivery 144 ms, storage 4 ms.", "52\u202f310", "led by zoomstream-0",
 	} {
 		if !strings.Contains(card, text) {
 			t.Errorf("the card does not say %q:\n%s", text, card)

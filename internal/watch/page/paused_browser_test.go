@@ -45,7 +45,7 @@ func TestNothingIsStored(t *testing.T) {
 		p.Trouble, p.Kept, p.Spooled = "no stream takes the subject", kept, 8
 	})
 	b.Says("#verdict-kept", "zoomstream-0: "+kept)
-	b.Says(".card .said", "Nothing is stored now: no stream takes the subject. The figures are of before.")
+	b.Says(".card .said", "Nothing is stored now: no stream takes the subject. The figures are from before that.")
 	b.Until(`document.querySelector(".card .mark").textContent === "!"`)
 	lacks(t, b, ".card", "Stored after")
 

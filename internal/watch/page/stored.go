@@ -14,7 +14,7 @@ import (
 )
 
 // ErrNotThere says that the stream does not have the message.
-var ErrNotThere = errors.New("it is not in the stream any more")
+var ErrNotThere = errors.New("it is no longer in the stream")
 
 // Stored is a whole message of the stream. It holds personal data.
 type Stored struct {

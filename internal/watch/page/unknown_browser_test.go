@@ -99,7 +99,7 @@ func TestASilentLeaderIsNotConnected(t *testing.T) {
 		b.Says("#verdict-more", fmt.Sprintf("%d of %d subscriptions connected", subscriptions-third, subscriptions))
 		b.Says("#verdict-more", "2 of 3 replicas answer")
 		b.Until(`document.querySelectorAll("[data-level=bad] canvas").length >= 2`)
-		for _, text := range []string{"leader silent, was connected", "The leader does not answer; this is what the buckets in NATS tell.", "Lateness is not known: the leader does not answer."} {
+		for _, text := range []string{"leader silent, was connected", "The leader does not answer; this is what the buckets in NATS show.", "Lateness is not known: the leader does not answer."} {
 			b.Says(".card[data-level=bad]", text)
 		}
 		lacks(t, b, ".card[data-level=bad]", "connected for", "0/s", "No event in the last five minutes", "none known")

@@ -185,7 +185,7 @@ func (q *inquiry) take(msg *nats.Msg) {
 		q.note("something answers on " + statusSubject(q.o.Bucket) + " that is no replica")
 	case q.answers[r.Nonce] != nil: // a second answer of the same replica
 	case len(q.answers) == maxReplicas || q.kept+size > maxKept:
-		q.note("more is answered on " + statusSubject(q.o.Bucket) + " than replicas have to say; the rest is left out")
+		q.note("more is answered on " + statusSubject(q.o.Bucket) + " than replicas would send; the rest is ignored")
 	default:
 		q.answers[r.Nonce] = r
 		q.kept += size
@@ -247,7 +247,7 @@ func (q *inquiry) nothing() error {
 	cause := errors.Join(q.stored.errs...)
 	if errors.Is(cause, errNoBucket) {
 		return fmt.Errorf("%w, and there is no bucket %s: zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=%s, "+
-			"or it is just starting, or waits for something: its log and /status tell", silence, q.o.Bucket, q.o.Bucket)
+			"or it is just starting, or is waiting for something: see its log and /status", silence, q.o.Bucket, q.o.Bucket)
 	}
 	return fmt.Errorf("%w, and the buckets cannot be read: %w", silence, cause)
 }

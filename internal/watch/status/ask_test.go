@@ -295,7 +295,7 @@ func TestNoJetStream(t *testing.T) {
 	w := &world{t: t, srv: natstest.Start(t, &server.Options{Host: "127.0.0.1", Port: -1})}
 	nc := w.connect()
 	if _, err := Ask(t.Context(), natstest.JetStream(t, nc), AskOptions{Bucket: bucket}); err == nil ||
-		!strings.Contains(err.Error(), "no replica answers") || !strings.Contains(err.Error(), "JetStream is not there") {
+		!strings.Contains(err.Error(), "no replica answers") || !strings.Contains(err.Error(), "JetStream is not available") {
 		t.Errorf("with nothing at all the error is %v", err)
 	}
 	w.serve(w.connect(), hears(made("a", leads("sub-1", "a", 1), standsBy("sub-2", "dead", 2)), "dead"))
@@ -306,13 +306,13 @@ func TestNoJetStream(t *testing.T) {
 		`replica a: answered true heard false leads 1 stands by 1`,
 		`replica dead: answered false heard true leads 1 stands by 0`,
 	)
-	wantNote(t, o, "JetStream is not there")
+	wantNote(t, o, "JetStream is not available")
 }
 
 func TestNeverRan(t *testing.T) {
 	w := newWorld(t)
 	_, err := Ask(t.Context(), natstest.JetStream(t, w.connect()), AskOptions{Bucket: bucket})
-	if err == nil || !strings.Contains(err.Error(), "zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=zoomstream, or it is just starting, or waits for something: its log and /status tell") {
+	if err == nil || !strings.Contains(err.Error(), "zoomstream has never run on this NATS with ZOOMSTREAM_BUCKET=zoomstream, or it is just starting, or is waiting for something: see its log and /status") {
 		t.Errorf("the error is %v", err)
 	}
 }

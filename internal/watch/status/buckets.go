@@ -171,7 +171,7 @@ const (
 )
 
 // ErrNoJetStream says that no stream can be reached.
-var ErrNoJetStream = errors.New("JetStream is not there: this NATS server or account has none, or it is not up")
+var ErrNoJetStream = errors.New("JetStream is not available: this NATS server or account has none, or it is not up")
 
 func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter string) (map[string]uint64, error) {
 	request, err := json.Marshal(map[string]string{"subjects_filter": filter})

@@ -50,11 +50,11 @@ func (m *merger) note(format string, args ...any) {
 
 func (m *merger) noteMissing() {
 	for _, err := range m.stored.errs {
-		m.note("what no replica answers is missing here: %v", err)
+		m.note("what no replica reports is missing here: %v", err)
 	}
 	for _, r := range m.answers {
 		if r.Shortened != "" {
-			m.note("the answer of %s was too large for NATS (max_payload): without %s", r.Replica, r.Shortened)
+			m.note("the answer of %s was too large for NATS (max_payload), so it leaves out %s", r.Replica, r.Shortened)
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (s *service) understood(request micro.Request, question any) bool {
 	}
 	err := json.Unmarshal(request.Data(), question)
 	if err != nil {
-		request.Error("400", "the request is not the JSON that it should be", nil) //nolint:errcheck // who asks, asks again
+		request.Error("400", "the request is not the expected JSON", nil) //nolint:errcheck // who asks, asks again
 	}
 	return err == nil
 }

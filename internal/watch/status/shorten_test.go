@@ -132,7 +132,7 @@ func TestManySubscriptions(t *testing.T) {
 	if len(o.Subscriptions) != many || answered != many/2 {
 		t.Errorf("%d subscriptions, %d answered", len(o.Subscriptions), answered)
 	}
-	wantNote(t, o, "the answer of a was too large for NATS (max_payload): without history")
+	wantNote(t, o, "the answer of a was too large for NATS (max_payload), so it leaves out history")
 }
 
 // TestSmallPayload: however small max_payload is, there is an answer.
@@ -143,7 +143,7 @@ func TestSmallPayload(t *testing.T) {
 	if len(o.Replicas) != 1 || !o.Replicas[0].Answered {
 		t.Errorf("it is %q", lines(o))
 	}
-	wantNote(t, o, "without subscriptions")
+	wantNote(t, o, "it leaves out subscriptions")
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -165,7 +165,7 @@ func (t *table) troubles() {
 	}
 	for _, m := range t.o.Replicas {
 		for _, trouble := range [][2]string{
-			{"publishing to the stream pauses: ", m.Outbox.Trouble}, {"", m.Outbox.Kept}, {"disk: ", m.Outbox.Disk}, {"", m.Outbox.Bucket}, {"access token: ", m.Token.Trouble},
+			{"publishing to the stream is paused: ", m.Outbox.Trouble}, {"", m.Outbox.Kept}, {"disk: ", m.Outbox.Disk}, {"", m.Outbox.Bucket}, {"access token: ", m.Token.Trouble},
 		} {
 			if trouble[1] != "" {
 				lines = append(lines, "replica "+m.Replica+": "+trouble[0]+trouble[1])

@@ -70,7 +70,7 @@ sub-3: gone holds the lease and does not answer (host node-3, pid 7); last known
 sub-4: no replica holds the lease; last known to be disconnected (the last replica stopped), last frame 2026-06-29 12:00:00; no standby answers
 sub-5: zoomstream-1 holds the lease and is about to connect; nothing is known of its connection
 sub-6: handed over for 500ms
-replica zoomstream-1: publishing to the stream pauses: the stream is full
+replica zoomstream-1: publishing to the stream is paused: the stream is full
 replica zoomstream-1: disk: no space left
 replica zoomstream-1: access token: invalid client
 

@@ -98,5 +98,5 @@ function notHeard(line, why) {
   if (line.answered) return "";
   if (waiting()) return "Not known: this replica waits for JetStream.";
   if (partial()) return "Not known: NATS does not answer, and this replica is not the leader.";
-  return why[0].toUpperCase() + why.slice(1) + "; this is what " + (line.from_replica ? line.from_replica + " knows." : "the buckets in NATS tell.");
+  return why[0].toUpperCase() + why.slice(1) + "; this is what " + (line.from_replica ? line.from_replica + " knows." : "the buckets in NATS show.");
 }

@@ -17,7 +17,7 @@ function connections(all) {
     const shortest = Math.min(...up.map((l) => lasting(ms(l.state_since))));
     return { value: `${count(up.length)} of ${count(all.length)}`, more: all.length === 1 ? "for " + age(shortest) : `each for ${age(shortest)} or longer`, level: "ok" };
   }
-  if (unknown) return { value: up.length ? `${count(up.length)} of ${count(all.length)}` : "not known", more: up.length ? `of ${plural(down.length, "other")} it is not known` : "by this replica alone", level: "warn", chapter: "nats" };
+  if (unknown) return { value: up.length ? `${count(up.length)} of ${count(all.length)}` : "not known", more: up.length ? `${plural(down.length, "other")} not known` : "by this replica alone", level: "warn", chapter: "nats" };
   const line = down[0], timed = line.answered && line.state_since ? " for " + age(lasting(ms(line.state_since))) : "";
   return { value: `${count(up.length)} of ${count(all.length)}`, more: `${line.subscription} ${health(line).state}${timed}` + others(down), level: health(line).level };
 }
@@ -35,8 +35,8 @@ function gaps(all) {
   }
   const last = all.filter((l) => l.last_gap).sort((a, b) => ms(b.last_gap.to) - ms(a.last_gap.to))[0], gap = last?.last_gap;
   const silent = all.some((l) => !l.answered), unsure = silent || all.some((l) => l.adopting), what = gap && `${named(last, all)}${span(gap.duration_s)} at ${clock(ms(gap.from))}, ${gap.cause}${gap.certain ? "" : ", not certain"}`;
-  if (unsure) return { value: "not known", more: gap ? `the last known one ${ago(gap)}, ${what}` : silent ? "not all leaders can be asked" : "a new leader has not read yet what was before", level: "warn", chapter: silent ? unheard() : undefined, at: ms(gap?.from) };
-  if (!gap) return { value: "none", more: "none is known of", level: "ok" };
+  if (unsure) return { value: "not known", more: gap ? `the last known one ${ago(gap)}, ${what}` : silent ? "not all leaders can be asked" : "a new leader has not yet read what came before", level: "warn", chapter: silent ? unheard() : undefined, at: ms(gap?.from) };
+  if (!gap) return { value: "none", more: "none known", level: "ok" };
   return { value: ago(gap), more: what, level: "none", at: ms(gap.from) };
 }
 
@@ -44,7 +44,7 @@ function lateness(all) {
   const some = all.filter((l) => l.answered && l.late?.count > 0), stopped = all.filter(paused);
   if (stopped.length) return { value: "–", more: `${all.length > 1 ? stopped[0].subscription + others(stopped) + ": " : ""}nothing is stored now`, level: "bad", chapter: "spooling" };
   const last = some.sort((a, b) => late(b) - late(a) || b.late.p99 - a.late.p99)[0];
-  const answered = all.filter((l) => l.answered), silent = all.length - answered.length, but = silent ? `; of ${plural(silent, "other")} it is not known` : "";
+  const answered = all.filter((l) => l.answered), silent = all.length - answered.length, but = silent ? `; ${plural(silent, "other")} not known` : "";
   if (!answered.length) return { value: "not known", more: "no leader answers", level: all.length ? "warn" : "none", chapter: unheard() };
   if (!last) {
     const young = answered.some((l) => lasting(ms(l.since)) < 300); // what came before is another's to know

@@ -31,13 +31,13 @@ export function verdict(line) {
   const { zoom, delivery: way, store } = line;
   if (!line.answered) return { level: "none", text: `Lateness is not known: ${health(line).why}.` };
   const why = paused(line);
-  if (why) return { level: "bad", text: `Nothing is stored now: ${why}.` + (line.late?.count ? " The figures are of before." : "") };
+  if (why) return { level: "bad", text: `Nothing is stored now: ${why}.` + (line.late?.count ? " The figures are from before that." : "") };
   if (!line.late?.count) return { level: "none", text: "No event in the last five minutes." };
   const p50 = (h) => (h?.count ? h.p50 : 0), p99 = (h) => (h?.count ? h.p99 : 0);
   const worst = (of) => [[of(zoom), "Zoom"], [of(way), "delivery"], [of(store), "storage in NATS"]].sort((a, b) => b[0] - a[0])[0][1];
   const words = (key) => hop(line, key, "p50").text.replace("below", "less than");
   if (!late(line)) {
-    const before = blurs(line, "p50") ? `Zoom and the way ${span(together(line, "p50"))}` : `Zoom ${words("zoom")}, delivery ${words("delivery")}`;
+    const before = blurs(line, "p50") ? `Zoom and delivery ${span(together(line, "p50"))}` : `Zoom ${words("zoom")}, delivery ${words("delivery")}`;
     const text = `Stored after ${span(line.late.p50)}: ${before}, storage ${span(p50(store))}.`;
     if (line.late.p99 < 3 * tooLate) return { level: "ok", text };
     return { level: "warn", text: text + ` One in a hundred is ${span(line.late.p99)} late, most of it by ${worst(p99)}.` };
@@ -46,7 +46,7 @@ export function verdict(line) {
     case "Zoom":
       return { level: "warn", text: `Zoom sends events ${span(p50(zoom))} late; delivery adds ${words("delivery")}, storage ${span(p50(store))}.` };
     case "storage in NATS":
-      return { level: "bad", text: `NATS stores events only ${span(p50(store))} after their receipt; Zoom and the way add ${blurs(line, "p50") ? words("zoom") : span(p50(zoom) + p50(way))}.` };
+      return { level: "bad", text: `NATS stores events only ${span(p50(store))} after their receipt; Zoom and delivery add ${blurs(line, "p50") ? words("zoom") : span(p50(zoom) + p50(way))}.` };
   }
   return { level: "bad", text: `Events are ${span(p50(way))} on the way from Zoom, or the clocks differ; Zoom adds ${words("zoom")}, storage ${span(p50(store))}.` };
 }
@@ -76,7 +76,7 @@ export class Hops {
       this.cells[key] = { p50, p99, bar, tail, end };
     }
     this.said = el("p.said");
-    const note = el("p.what", { title: blur }, "Zoom and delivery to the second, as Zoom says when it sent.");
+    const note = el("p.what", { title: blur }, "Zoom and delivery are exact to the second only, as Zoom's send times are.");
     this.node = el("div.hops", {}, el("table", {},
       el("caption.unseen", {}, "Lateness by hop. " + sample),
       el("thead", {}, el("tr", {}, el("th", { scope: "col", title: sample }, "lateness, 5 min"), el("th.h-cell", { scope: "col" }, el("span.scale", {}, el("span", {}, "1 ms"), el("span", {}, "1 s"), el("span", {}, "1 d"))), el("th.num", { scope: "col", title: sample }, "p50"), el("th.num", { scope: "col", title: sample }, "p99"))), body), note);

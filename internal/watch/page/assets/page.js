@@ -78,7 +78,7 @@ function render() {
 function banner(o, old) {
   $("banner").hidden = !lost;
   set($("banner-text"), lost ? "No connection to this page’s zoomstream; trying again." : "");
-  set($("banner-age"), lost && o ? `What you see is of ${clock(ms(o.at))}, ${age(old)} old.` : "");
+  set($("banner-age"), lost && o ? `This data is as of ${clock(ms(o.at))}, ${age(old)} old.` : "");
 }
 
 function verdict(o, old) {
@@ -94,7 +94,7 @@ function verdict(o, old) {
 }
 
 function where(o, old) {
-  const facts = [["bucket", o.bucket], ["stream", o.stream], ["replicas", String(o.replicas.length)], ["data of", clock(ms(o.at)) + (old > stale ? `, ${age(old)} old` : "")]].filter(([, v]) => v);
+  const facts = [["bucket", o.bucket], ["stream", o.stream], ["replicas", String(o.replicas.length)], ["as of", clock(ms(o.at)) + (old > stale ? `, ${age(old)} old` : "")]].filter(([, v]) => v);
   const box = $("where");
   if (box.children.length !== facts.length) box.replaceChildren(...facts.map(([name]) => el("div", {}, el("dt", {}, name), el("dd"))));
   facts.forEach(([, value], i) => set(box.children[i].lastChild, value));

@@ -59,7 +59,7 @@ export function describe(m) {
 }
 
 const explained = [
-  ["gap", "gap"], ["handover", "handover (planned)"], ["rebalance", "rebalance (evens out the load)"], ["crash", "crash"], ["leader", "new leader (how unknown)"],
+  ["gap", "gap"], ["handover", "handover (planned)"], ["rebalance", "rebalance (evens out the load)"], ["crash", "crash"], ["leader", "new leader (cause unknown)"],
   ["renewed", "renewal (same leader)"], ["alarm", "alarm"], ["malformed", "malformed frame"],
 ];
 

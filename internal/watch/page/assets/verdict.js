@@ -23,7 +23,7 @@ export function judge(o, old, lost) {
     .concat(silentOnes.slice(0, 2).map((r) => `${r.replica} ${r.gone ? "gone" : "silent"}` + (r.heard ? ` for ${age(since(r.heard))}` : "")))
     .concat(cut ? [`${cut} cut off from NATS`] : [])
     .concat(rate(all.reduce((sum, l) => sum + (l.events_per_second ?? 0), 0)).replace("/s", " events/s")).join(" · ");
-  if (!lost && waiting()) return { level: "bad", text: "Waiting for JetStream", more: "NATS is connected, but its JetStream, the stream or the buckets are not there. This replica connects to Zoom only then." };
+  if (!lost && waiting()) return { level: "bad", text: "Waiting for JetStream", more: "NATS is connected, but JetStream, the stream or the buckets are not available. This replica connects to Zoom only once they are." };
   if (lost || away) return { level: "bad", text: lost ? "No answer" : "NATS does not answer", more: partial() ? alone(all, up) : "when last heard: " + more };
   const parts = [];
   if (level.bad) parts.push(`${plural(level.bad, "subscription")} not connected`);
