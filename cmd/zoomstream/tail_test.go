@@ -116,7 +116,7 @@ func TestTailAnonymized(t *testing.T) {
 	if id := line.Body.Payload.Object.ID.String(); line.Headers["Zoom-Object-Id"] != id || line.Subject != "zoom.meeting.started" {
 		t.Error(text)
 	}
-	if got := p.stderr.String(); !strings.Contains(got, "message 3 is left out: the body is no JSON") {
+	if got := p.stderr.String(); !strings.Contains(got, "message 3 is left out: the body is not JSON") {
 		t.Error(got)
 	}
 	sim := zoomsim.New(zoomsim.Options{})

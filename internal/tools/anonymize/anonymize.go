@@ -44,7 +44,7 @@ func (k Key) Body(body []byte) ([]byte, error) {
 	var out bytes.Buffer
 	dec, enc := jsontext.NewDecoder(bytes.NewReader(body), asZooms...), jsontext.NewEncoder(&out, asZooms...)
 	if err := k.copyValue(enc, dec, ""); err != nil {
-		return nil, fmt.Errorf("the body is no JSON: %w", err)
+		return nil, fmt.Errorf("the body is not JSON: %w", err)
 	}
 	return bytes.TrimSpace(out.Bytes()), nil
 }

@@ -114,6 +114,6 @@ func (f *forwarder) logBegin(info *jetstream.ConsumerInfo, there bool) {
 		Bool("new", !there).Uint64("pending", info.NumPending).Int("in_doubt", info.NumAckPending).Msg("delivering events to the endpoint")
 	if pinOf(info) != "" {
 		f.Log.Info().Str("code", "forward.standby").Str("name", f.Name).
-			Msg("another instance gets the events; or it ended without a word, and this one takes over in some seconds")
+			Msg("another instance gets the events; or it died, and this one takes over within seconds")
 	}
 }

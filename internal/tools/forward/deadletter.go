@@ -62,7 +62,7 @@ func (f *forwarder) ensureDeadStream(ctx context.Context) error {
 	case len(c.Subjects) != 1 || c.Subjects[0] != subjects:
 		wrong = "does not have the subjects " + subjects + " alone"
 	case c.Retention != jetstream.WorkQueuePolicy:
-		wrong = "does not remove what was delivered (retention): delete it, and it is made anew"
+		wrong = "does not remove what was delivered (retention): delete it, and it is recreated"
 	case c.Discard != jetstream.DiscardNew:
 		wrong = "removes old letters when it is full: nats stream edit " + name + " --discard=new"
 	case c.MaxAge > 0:
@@ -90,7 +90,7 @@ func (f *forwarder) storeDead(ctx context.Context, m *inspect.Message, r *webhoo
 		if err == nil {
 			f.progress.dead.Add(1)
 			f.Log.Error().Str("code", "forward.dead").Str("name", f.Name).Str("id", m.Header.Get(message.HeaderID)).Str("subject", m.Subject).Uint64("stream_seq", m.Sequence).
-				Str("reason", r.Code).Str("detail", r.Text).Msg("an event could not be delivered and is a dead letter")
+				Str("reason", r.Code).Str("detail", r.Text).Msg("an event could not be delivered and is now a dead letter")
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -216,7 +216,7 @@ func (f *forwarder) resend(ctx context.Context, consumer jetstream.Consumer, tot
 			continue
 		}
 		if !refusal.OfMessage {
-			return sent, fmt.Errorf("%s; the dead letters behind it are not tried", refusal.Text)
+			return sent, fmt.Errorf("%s; the dead letters after it were not tried", refusal.Text)
 		}
 		total--
 	}

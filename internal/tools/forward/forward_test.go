@@ -161,7 +161,7 @@ func TestResendDead(t *testing.T) {
 		sent  Resent
 		err   string
 	}{
-		{"500", 0, Resent{Left: 5}, "the endpoint answered 500 Internal Server Error; the dead letters behind it are not tried"},
+		{"500", 0, Resent{Left: 5}, "the endpoint answered 500 Internal Server Error; the dead letters after it were not tried"},
 		{"422", 1, Resent{Delivered: 4, Left: 1}, ""}, {"", 0, Resent{Delivered: 1}, ""}, {"", 0, Resent{}, ""},
 	} {
 		w.endpoint.setFails(func(n int) string {

@@ -54,7 +54,7 @@ func (p *progress) refusal(log zerolog.Logger, m *inspect.Message, attempt int, 
 		return
 	}
 	log.Warn().Str("code", "forward.refused").Str("reason", r.Code).Str("detail", r.Text).Int("attempt", attempt).Uint64("stream_seq", m.Sequence).
-		Str("id", m.Header.Get(message.HeaderID)).Int("count", p.unsaid).Msg("the endpoint did not take an event; it is tried again")
+		Str("id", m.Header.Get(message.HeaderID)).Int("count", p.unsaid).Msg("the endpoint did not accept an event; trying again")
 	p.warned, p.unsaid = time.Now(), 0
 }
 
@@ -79,11 +79,11 @@ func (p *progress) report(log zerolog.Logger, name string) {
 		return
 	}
 	p.reported = delivered
-	log.Info().Str("code", "forward.progress").Func(p.fields(name)).Msg("events are delivered")
+	log.Info().Str("code", "forward.progress").Func(p.fields(name)).Msg("progress of the delivery")
 }
 
 func (p *progress) end(log zerolog.Logger, name string) {
-	log.Info().Str("code", "forward.ended").Func(p.fields(name)).Msg("the delivery ended; what is in flight goes back")
+	log.Info().Str("code", "forward.ended").Func(p.fields(name)).Msg("the delivery ended; what is in flight goes back to the stream")
 }
 
 func (p *progress) fields(name string) func(*zerolog.Event) {

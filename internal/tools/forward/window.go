@@ -127,7 +127,7 @@ func (w *window) checkConsumer() error {
 }
 
 func (w *window) gone(err error) error {
-	return fmt.Errorf("%w; if somebody has removed it, a new start makes it anew, which begins with what comes, or where --since says", w.consumerError(err))
+	return fmt.Errorf("%w; if somebody has removed it, a restart recreates it, beginning with new events or where --since says", w.consumerError(err))
 }
 
 // loop works until it has to stop.

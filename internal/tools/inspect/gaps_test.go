@@ -152,7 +152,7 @@ func TestNoJetStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if _, err := Open(t.Context(), natstest.JetStream(t, nc), "ZOOM", "zoom"); !errors.Is(err, status.ErrNoJetStream) || !strings.HasPrefix(err.Error(), "stream ZOOM: JetStream is not there") {
+	if _, err := Open(t.Context(), natstest.JetStream(t, nc), "ZOOM", "zoom"); !errors.Is(err, status.ErrNoJetStream) || !strings.HasPrefix(err.Error(), "stream ZOOM: JetStream is not available") {
 		t.Error(err)
 	}
 }

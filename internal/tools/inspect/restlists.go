@@ -108,7 +108,7 @@ var restLists = map[string][]list{
 			scope: scopeMetrics, label: ResourceIntensive, byStart: true},
 		{path: "/metrics/meetings?type=pastOne&from={fromTime}&to={toTime}", note: "those in which one person was alone",
 			scope: scopeMetrics, label: ResourceIntensive, byStart: true},
-		{path: "/metrics/meetings?type=live", note: "those that are still on", scope: scopeMetrics, label: ResourceIntensive},
+		{path: "/metrics/meetings?type=live", note: "those still in progress", scope: scopeMetrics, label: ResourceIntensive},
 		{path: "/report/users/{userId}/meetings?type=past&from={from}&to={to}", note: "of one host, meetings of two or more",
 			scope: "report:read:user:admin", label: Heavy, byStart: true},
 		{path: "/past_meetings/{meetingId}/instances", note: "the occurrences of one meeting; at most 15 months back",

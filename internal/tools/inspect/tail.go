@@ -11,7 +11,7 @@ import (
 )
 
 // errGone is the error after which a Tail without Follow stops waiting for NATS.
-var errGone = fmt.Errorf("the connection to the server was interrupted, and was not there again within %s", patience)
+var errGone = fmt.Errorf("the connection to the server was interrupted, and was not restored within %s", patience)
 
 // retryPause is how long Tail waits before it continues.
 const retryPause = 200 * time.Millisecond
@@ -189,7 +189,7 @@ func (t *tail) openBehind(ctx context.Context) (*reader, error) {
 		return nil, err
 	}
 	if !info.Created.Equal(t.created) {
-		t.notice(fmt.Sprintf("stream %s was deleted and made anew; reading it from its beginning", t.stream.name))
+		t.notice(fmt.Sprintf("stream %s was deleted and recreated; reading it from its beginning", t.stream.name))
 		t.created, t.next, t.last = info.Created, 1, info.State.LastSeq
 	}
 	r, err := t.open(ctx)
@@ -198,9 +198,9 @@ func (t *tail) openBehind(ctx context.Context) (*reader, error) {
 	}
 	switch removed := info.State.FirstSeq; {
 	case t.next > 0 && removed > t.next:
-		t.notice(fmt.Sprintf("stream %s has removed the messages #%d to #%d meanwhile; reading on behind them", t.stream.name, t.next, removed-1))
+		t.notice(fmt.Sprintf("stream %s has removed the messages #%d to #%d meanwhile; continuing after them", t.stream.name, t.next, removed-1))
 	case t.trouble != "":
-		t.notice("reading on" + t.place())
+		t.notice("continuing" + t.place())
 	}
 	return r, nil
 }

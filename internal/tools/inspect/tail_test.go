@@ -157,7 +157,7 @@ func TestTailFollow(t *testing.T) {
 	w.store(w.event("meeting.started", "", started(3)))
 	f.gets(3)
 	f.says("the connection to NATS was interrupted; waiting for it")
-	f.says("reading on from message #3")
+	f.says("continuing from message #3")
 
 	if err := w.js.DeleteStream(t.Context(), "ZOOM"); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestTailFollow(t *testing.T) {
 	for seq := uint64(1); seq <= 5; seq++ {
 		f.gets(seq)
 	}
-	f.says("stream ZOOM was deleted and made anew; reading it from its beginning")
+	f.says("stream ZOOM was deleted and recreated; reading it from its beginning")
 	f.stop()
 	if err := <-f.end; err != nil {
 		t.Error(err)
@@ -201,7 +201,7 @@ func TestTailRemoved(t *testing.T) {
 	if m, err := r.next(t.Context()); err != nil || m.Sequence != 4 {
 		t.Errorf("it reads %+v, %v", m, err)
 	}
-	if said != "stream ZOOM has removed the messages #2 to #3 meanwhile; reading on behind them" {
+	if said != "stream ZOOM has removed the messages #2 to #3 meanwhile; continuing after them" {
 		t.Error(said)
 	}
 }
