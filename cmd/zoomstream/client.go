@@ -36,7 +36,7 @@ func (c *askSettings) connect(p *process, command string) (*config.Config, jetst
 // mistakes, or another program's.
 func warnForeign(p *process, cfg *config.Config) {
 	for _, foreign := range cfg.Foreign() {
-		fmt.Fprintf(p.stderr, "zoomstream: warning: %v (this command needs none of Zoom's settings and goes on)\n", foreign)
+		fmt.Fprintf(p.stderr, "zoomstream: warning: %v (this command needs none of Zoom's settings and continues)\n", foreign)
 	}
 }
 
@@ -51,9 +51,9 @@ func connectNATS(p *process, cfg *config.Config, name string) (jetstream.JetStre
 		err = fmt.Errorf("%w; check: %s", err, unreachable.Advice)
 		switch {
 		case cfg.NATS.Embedded() && unreachable.Refused:
-			err = fmt.Errorf("%w; the token of the NATS server built in is in %s: may this user read it, and is it of the zoomstream that runs?", err, natsconn.URLFile(cfg.DataDir))
+			err = fmt.Errorf("%w; the token of the embedded NATS server is in %s: may this user read it, and does it belong to the zoomstream that is running?", err, natsconn.URLFile(cfg.DataDir))
 		case cfg.NATS.Embedded():
-			err = fmt.Errorf("%w; does zoomstream run on this machine, and with NATS built in? If not, set NATS_URL or NATS_CONTEXT as there", err)
+			err = fmt.Errorf("%w; does zoomstream run on this machine, and with its embedded NATS server? If not, set NATS_URL or NATS_CONTEXT as it has them", err)
 		}
 	}
 	return js, err

@@ -10,7 +10,7 @@ import (
 )
 
 type configCmd struct {
-	Check   configCheckCmd   `cmd:"" help:"Check all settings as run does, without a connection to anything."`
+	Check   configCheckCmd   `cmd:"" help:"Check all settings as run does, without connecting to anything."`
 	Show    configShowCmd    `cmd:"" help:"Show the file that is read, each setting and where its value comes from; *** stands for a secret."`
 	Example configExampleCmd `cmd:"" help:"Print a YAML file with every setting, commented out."`
 }

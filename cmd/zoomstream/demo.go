@@ -21,7 +21,7 @@ import (
 )
 
 type demoCmd struct {
-	Duration time.Duration `help:"End after so long; 0 runs until Ctrl-C."`
+	Duration time.Duration `help:"End after this long; 0 runs until Ctrl-C."`
 	Rate     float64       `default:"2" help:"Events per second."`
 	Script   bool          `default:"true" negatable:"" help:"Show a handover and a crash, unless a key was pressed."`
 	Pause    time.Duration `default:"5s" hidden:"" help:"Time before each act of the script."`
@@ -130,7 +130,7 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 func (d *demo) introduce(c *demoCmd) {
 	fmt.Fprintf(d.stdout, `
 A simulated Zoom sends %g events a second over the one WebSocket that it
-allows. Two replicas of zoomstream, each a process of its own, see to it that
+allows. Two replicas of zoomstream, each a process of its own, make sure that
 there is always one: the one that leads stores each event in NATS JetStream
 (stream ZOOM), the other stands by. Every line below is a stored event: when,
 on which subject, how late, and its place in the stream.
@@ -143,7 +143,7 @@ Type a letter, then Enter:
 
 `, c.Rate)
 	if c.Script {
-		fmt.Fprintf(d.stdout, "Untouched, the demo shows a handover after %s, and then a crash.\n\n", c.Pause)
+		fmt.Fprintf(d.stdout, "Left alone, the demo shows a handover after %s, and then a crash.\n\n", c.Pause)
 	}
 	fmt.Fprintf(d.stdout, `Look at it in a browser (each replica has the whole picture):
 

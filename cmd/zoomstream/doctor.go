@@ -11,17 +11,17 @@ import (
 type doctorCmd struct {
 	askSettings `embed:""`
 	JSON        bool `name:"json" help:"Print JSON."`
-	Connect     bool `name:"connect" help:"Connect to Zoom even if it is not known whether a replica is connected; one that is loses its connection. Never if the lease is held."`
+	Connect     bool `name:"connect" help:"Connect to Zoom even if a replica may be connected, which would then lose its connection. Never if the lease is held."`
 }
 
 // Help is shown below the command's one-line description.
 func (doctorCmd) Help() string {
-	return `The connection to Zoom is tried only if the NATS of these settings knows of nobody who could be connected: Zoom allows one
-connection, and a new one closes the one that is there. So it is not tried while a replica holds the lease, or may be cut off;
-nor if there is no bucket of leases with the name in ZOOMSTREAM_BUCKET but something else of zoomstream. Replicas that use
-another NATS than NATS_URL names here cannot be noticed: their connection would be closed.
+	return `The connection to Zoom is tried only if, by the NATS of these settings, nobody can be connected: Zoom allows one connection,
+and a new one closes the existing one. So it is not tried while a replica holds the lease, or may be cut off from NATS; nor if
+the lease bucket, ZOOMSTREAM_BUCKET, does not exist but there are other traces of zoomstream. doctor cannot see replicas that
+use another NATS than NATS_URL names here: their connection would be closed.
 
-Exit code 0: nothing fails; there may be warnings. 78: something fails that a restart does not mend. 1: something else fails.`
+Exit code 0: nothing fails; there may be warnings. 78: something fails that a restart does not fix. 1: something else fails.`
 }
 
 // Run makes every check that it can, even if others fail. A failed check is an error, a warning is

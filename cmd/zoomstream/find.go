@@ -20,14 +20,14 @@ type findCmd struct {
 	askSettings
 	What  string `arg:"" help:"Tracking id, message id (Nats-Msg-Id) or request id, or an event's name; or a string in the event's payload, such as a meeting's uuid, or its number (payload.object.id). Percent-encoding is undone."`
 	Since since  `default:"24h" placeholder:"WHEN" help:"Look at what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default 24h."`
-	Limit int    `default:"50" placeholder:"N" help:"Show at most so many messages, the oldest. Default 50."`
+	Limit int    `default:"50" placeholder:"N" help:"Show at most this many messages, the oldest ones. Default 50."`
 	Body  bool   `help:"Print the events' bodies, too. They may hold passwords and download tokens."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
 // Help is shown below the command's one-line description.
 func (findCmd) Help() string {
-	return `Exit code 0: something is found. 1: nothing is found, and the last line says what that may be due to; or the stream cannot be read;
+	return `Exit code 0: something is found. 1: nothing is found, and the last line says why that may be; or the stream cannot be read;
 --json prints {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 

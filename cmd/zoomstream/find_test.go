@@ -82,7 +82,7 @@ func TestFindNothing(t *testing.T) {
 	}
 	p := s.run(exitFailure, "find", "nothing\x1b")
 	if text := p.stderr.String(); !strings.HasPrefix(text, `zoomstream: "nothing\x1b" is not found: 2 messages looked at in stream ZOOM, stored since `) ||
-		!strings.Contains(text, "Z. The stream does not reach back so far: its oldest message is of ") ||
+		!strings.Contains(text, "Z. The stream does not reach back that far: its oldest message is from ") ||
 		!strings.Contains(text, "Z; no gap in that time; no replica answers: what waits in a spool is not known\n") || strings.Count(text, "\n") != 1 || p.stdout.String() != "" {
 		t.Errorf("%s%s", text, &p.stdout)
 	}

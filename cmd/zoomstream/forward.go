@@ -21,16 +21,16 @@ import (
 type forwardCmd struct {
 	askSettings
 	To           string        `required:"" placeholder:"URL" help:"Endpoint to deliver to: https, or http on this machine."`
-	InsecureHTTP bool          `name:"insecure-http" help:"Deliver over http to other machines, too. Whoever is on the way reads the events."`
+	InsecureHTTP bool          `name:"insecure-http" help:"Deliver over http to other machines, too. Anybody on the network path can read the events."`
 	Name         string        `placeholder:"NAME" help:"Name of the delivery, 1 to 64 of A-Z a-z 0-9 _ -. Instances of one name share the work of one. Default: the endpoint's host and a digest of its URL."`
-	Moved        bool          `help:"This endpoint takes the place of the one that the delivery had before."`
+	Moved        bool          `help:"This endpoint replaces the one that the delivery had before."`
 	Event        []string      `placeholder:"PATTERN" help:"Events of these names only; * stands for any text and ? for one character, as in 'recording.*'. Several are separated by commas."`
-	Since        *since        `placeholder:"WHEN" help:"Where a delivery that is new begins: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: with what comes. One that has begun goes on where it is."`
-	Parallel     int           `default:"1" placeholder:"N" help:"Deliver so many events at a time, 1 to 64, in order for each object (payload.object.id, else uuid), else account. Default 1: all in order."`
-	Attempts     int           `default:"15" placeholder:"N" help:"Give an event up after so many attempts; it becomes a dead letter. Default 15, which takes about nine minutes."`
+	Since        *since        `placeholder:"WHEN" help:"Where a new delivery begins: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: with new events. One that has begun continues where it was."`
+	Parallel     int           `default:"1" placeholder:"N" help:"Deliver this many events at a time, 1 to 64, in order for each object (payload.object.id, else uuid), else account. Default 1: all in order."`
+	Attempts     int           `default:"15" placeholder:"N" help:"Give up on an event after this many attempts; it becomes a dead letter. Default 15, which takes about nine minutes."`
 	Timeout      time.Duration `default:"10s" placeholder:"DURATION" help:"How long the endpoint may take to answer, 100ms to 5m. Default 10s."`
 	Metrics      string        `placeholder:"HOST:PORT" help:"Serve metrics for Prometheus there, at /metrics. Default: nowhere."`
-	Dead         bool          `help:"Send the dead letters of this delivery again, and end."`
+	Dead         bool          `help:"Send the dead letters of this delivery again, and exit."`
 }
 
 // Help is shown below the command's one-line description.
@@ -41,9 +41,9 @@ pauses, and honours Retry-After. What is given up is stored in the stream of the
 Each event is delivered at least once: after a crash some come again, with the same Nats-Msg-Id.
 
 Exit code 0: a signal came, or with --dead: no dead letter is left. 1: restart me, or with --dead: some are left. 64: the command line is wrong.
-78: settings that cannot work, or the name is another delivery's.
+78: settings that cannot work, or the name belongs to another delivery.
 
-Its rights in NATS are those of user forwarder in nats.conf.`
+In NATS it needs the permissions of user forwarder in nats.conf.`
 }
 
 // Validate turns an invalid flag into a usage error.
@@ -177,7 +177,7 @@ func (c *forwardCmd) resend(p *process, cfg *config.Config, o forward.Options) e
 	defer js.Conn().Close()
 	sent, err := forward.ResendDead(p.ctx, js, o)
 	if errors.Is(err, forward.ErrNoDeadStream) {
-		fmt.Fprintf(p.stdout, "No dead letters: %s. forward makes it when it begins.\n", err)
+		fmt.Fprintf(p.stdout, "No dead letters: %s. forward creates it when it starts.\n", err)
 		return nil
 	}
 	if err != nil && sent.Delivered == 0 { // then the number left is unknown

@@ -21,7 +21,7 @@ type gapsCmd struct {
 
 // Help is shown below the command's one-line description.
 func (gapsCmd) Help() string {
-	return `Exit code 0: the gaps are listed, also if there are some or none. 1: the stream cannot be read; --json prints {"error":"…"} then.
+	return `Exit code 0: the gaps are listed, whether there are any or not. 1: the stream cannot be read; --json prints {"error":"…"} then.
 64: the command line is wrong, or nothing is known of the subscription that it names. 78: settings that cannot work.`
 }
 
@@ -103,7 +103,7 @@ func holds(since, oldest time.Time) string {
 	if !oldest.After(since) {
 		return ""
 	}
-	return fmt.Sprintf(" The stream does not reach back so far: its oldest message is of %s.", moment(oldest))
+	return fmt.Sprintf(" The stream does not reach back that far: its oldest message is from %s.", moment(oldest))
 }
 
 func writeReread(out io.Writer, r *inspect.GapReport) {

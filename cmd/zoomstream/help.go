@@ -17,8 +17,8 @@ const connecting = "NATS_URL NATS_CONTEXT NATS_JS_DOMAIN NATS_CREDS NATS_NKEY NA
 	"ZOOMSTREAM_NATS_ADDR ZOOMSTREAM_DATA_DIR"
 
 // usedElsewhere is shown below the help of a command that does not use all settings.
-const usedElsewhere = "Of the settings, the help lists those that this command uses. It takes all, so that one file or one environment " +
-	"serves every command: zoomstream run --help lists them."
+const usedElsewhere = "This help lists only the settings that the command uses. It accepts all of them, so that one file or one environment " +
+	"serves every command: zoomstream run --help lists them all."
 
 // listUsed hides the settings that a command does not use from its help and completion. The tag
 // uses names those it uses besides the connecting ones; a command without the tag uses all.

@@ -38,13 +38,13 @@ type cli struct {
 	ShowVersion versionFlag `name:"version" help:"Print version, commit, Go version and platform."`
 
 	Run        runCmd        `cmd:"" help:"Hold the subscriptions' connections and publish their events."`
-	Status     statusCmd     `cmd:"" uses:"ZOOMSTREAM_BUCKET" help:"Show who leads each subscription, how it fares, and who stands by; asks all replicas over NATS."`
+	Status     statusCmd     `cmd:"" uses:"ZOOMSTREAM_BUCKET" help:"Show who leads each subscription, the state of its connection, and who stands by; asks all replicas over NATS."`
 	Doctor     doctorCmd     `cmd:"" help:"Check configuration, token, subscriptions and NATS step by step; does not connect where a replica may be connected."`
 	Gaps       gapsCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX ZOOMSTREAM_BUCKET" help:"List the intervals without a connection, and what to read again from Zoom's API."`
-	Find       findCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX ZOOMSTREAM_BUCKET" help:"Find an event in the stream by tracking id, message id or uuid, and show its way."`
-	Tail       tailCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX" help:"Print the events of the stream as lines of text or JSON, those that are there or as they come."`
+	Find       findCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX ZOOMSTREAM_BUCKET" help:"Find an event in the stream by tracking id, message id or uuid, and show its path."`
+	Tail       tailCmd       `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_PREFIX" help:"Print the events of the stream as lines of text or JSON, those stored or as they arrive."`
 	Forward    forwardCmd    `cmd:"" uses:"ZOOMSTREAM_STREAM ZOOMSTREAM_STREAM_REPLICAS ZOOMSTREAM_PREFIX ZOOMSTREAM_FORWARD_SECRET ZOOMSTREAM_LOG_LEVEL ZOOMSTREAM_LOG_FORMAT" help:"Deliver the events of the stream to an HTTP endpoint as Zoom's webhooks do, signed anew."`
-	Demo       demoCmd       `cmd:"" help:"Show it all at work without a Zoom account, NATS or any set-up."`
+	Demo       demoCmd       `cmd:"" help:"Show zoomstream at work without a Zoom account, NATS or any set-up."`
 	Sim        simCmd        `cmd:"" help:"Run the Zoom simulator alone, for consumers' own tests."`
 	Config     configCmd     `cmd:"" help:"Check the settings, show where each comes from, or print an example file."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in bash, zsh or fish."`

@@ -34,7 +34,7 @@ func tuneMemory(log zerolog.Logger) (restore func()) {
 	if limit, err := memlimit.FromCgroup(); err == nil && os.Getenv("GOMEMLIMIT") == "" {
 		bound := int64(memoryRatio * float64(limit))
 		debug.SetMemoryLimit(bound + int64(len(unused))) // which counts towards the limit as well
-		log.Info().Str("code", "memory.limited").Int64("bytes", bound).Msg("memory is limited by the control group; Go keeps below nine tenths of it")
+		log.Info().Str("code", "memory.limited").Int64("bytes", bound).Msg("memory is limited by the control group; Go tries to stay below nine tenths of it")
 	}
 	return func() { runtime.KeepAlive(unused) }
 }

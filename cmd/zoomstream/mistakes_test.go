@@ -92,7 +92,7 @@ var mistakes = []mistake{
 	{environ: "ZOOM_CLIENT_ID= & ZOOM_CLIENT_SECRET=", args: "run", code: exitConfig, want: []string{"not set: ZOOM_CLIENT_ID, ZOOM_CLIENT_SECRET", "App Credentials", "zoomstream demo"}, not: []string{"ZOOM_WEBSOCKET_URL"}},
 	{environ: "ZOOMSTREAM_STREM=must-not-leak", args: "config check", code: exitConfig, want: []string{"ZOOMSTREAM_STREM (environment)", "did you mean ZOOMSTREAM_STREAM?"}},
 	{environ: "ZOOM_CLIENTID=must-not-leak", args: "config check", code: exitConfig, want: []string{"ZOOM_CLIENTID", "did you mean ZOOM_CLIENT_ID?"}},
-	{environ: "ZOOM_API_KEY=must-not-leak & NATS_URL=nats://127.0.0.1:1", args: "status", code: exitFailure, want: []string{"warning: ZOOM_API_KEY", "goes on", "connection refused"}},
+	{environ: "ZOOM_API_KEY=must-not-leak & NATS_URL=nats://127.0.0.1:1", args: "status", code: exitFailure, want: []string{"warning: ZOOM_API_KEY", "continues", "connection refused"}},
 	{environ: "ZOOM_API_KEY=must-not-leak & NATS_URL=nats://127.0.0.1:1", args: "tail", code: exitFailure, want: []string{"warning: ZOOM_API_KEY", "connection refused"}},
 	{environ: "ZOOM_API_KEY=must-not-leak", args: "config show", code: exitOK, want: []string{"warning: ZOOM_API_KEY", "*** stands for a value that is set and may be secret"}},
 	{environ: "NATS_ULR=nats://must-not-leak", args: "config check", code: exitConfig, want: []string{"NATS_ULR (environment)", "did you mean NATS_URL?"}},

@@ -17,7 +17,7 @@ func reload(log zerolog.Logger, hangUp, ended <-chan struct{}, load func() (*con
 		}
 		cfg, err := load()
 		if err != nil {
-			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is wrong now; going on with what was read before")
+			log.Error().Str("code", "config.refused").Err(err).Msg("SIGHUP: the configuration is now wrong; keeping the previous one")
 			continue
 		}
 		setLevel(cfg.LogLevel)

@@ -44,7 +44,7 @@ func (c *runCmd) Run(p *process) error {
 	reloading.Go(func() {
 		reload(log, hangUp, ended, load, func(now *config.Config) {
 			if changed := changedSettings(cfg, now); len(changed) > 0 {
-				log.Warn().Str("code", "config.restart").Strs("settings", changed).Msg("SIGHUP: these settings have changed, which counts after a restart only")
+				log.Warn().Str("code", "config.restart").Strs("settings", changed).Msg("SIGHUP: these settings have changed; the change takes effect after a restart")
 			}
 			select {
 			case reloaded <- now:

@@ -33,10 +33,10 @@ type simCmd struct {
 	Replay        string          `type:"existingfile" placeholder:"FILE" help:"Emit the events of a file once, at --rate (0: as fast as they are read), when a client is connected. Its lines are those of zoomstream tail --json, or bodies."`
 	TokenLifetime time.Duration   `default:"1h" help:"Life of an access token."`
 	CloseOnExpiry bool            `help:"Close a socket when its token expires."`
-	IdleTimeout   time.Duration   `default:"90s" help:"Close a socket that sent no heartbeat for so long."`
+	IdleTimeout   time.Duration   `default:"90s" help:"Close a socket that has sent no heartbeat for this long."`
 	Linger        time.Duration   `help:"How long a displaced socket stays open."`
 	DisplaceFrame bool            `help:"Tell a displaced socket so in a frame, not in the close reason."`
-	Duration      time.Duration   `help:"End after so long; 0 runs until a signal."`
+	Duration      time.Duration   `help:"End after this long; 0 runs until a signal."`
 	Fault         []zoomsim.Order `sep:"none" placeholder:"FAULT" help:"Fault as in the control API, at once or timed: 'late?by=2h', 'cut?after=30s', 'close?code=1001&every=1m'. May be given several times; GET /control/ lists them."`
 }
 

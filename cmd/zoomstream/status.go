@@ -14,14 +14,13 @@ import (
 type statusCmd struct {
 	askSettings `embed:""`
 	JSON        bool          `name:"json" help:"Print JSON; with --watch one line each time."`
-	Watch       bool          `help:"Ask again and again until a signal comes."`
+	Watch       bool          `help:"Keep asking until a signal comes."`
 	Interval    time.Duration `default:"1s" placeholder:"DURATION" help:"How often --watch asks. Default 1s."`
 }
 
 // Help is shown below the command's one-line description.
 func (statusCmd) Help() string {
-	return `Exit code 0: replicas answer, and each subscription has a leader that is connected. 1: that is not so, or NATS cannot be
-reached; what is known is printed all the same, with --json at least {"error":"…"}. So it serves as a check. With --watch the
+	return `Exit code 0: replicas answer, and each subscription has a leader that is connected. 1: otherwise, or NATS cannot be reached; what is known is printed all the same, with --json at least {"error":"…"}. So it serves as a check. With --watch the
 exit code is 0. 64: the command line is wrong. 78: settings that cannot work. A subscription that only the bucket of the states
 still knows, and no replica is set up for, is shown as unused and does not count.`
 }

@@ -14,8 +14,8 @@ import (
 
 type tailCmd struct {
 	askSettings
-	Since   *since         `placeholder:"WHEN" help:"Begin with what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: all that the stream holds; with --follow only what comes."`
-	Follow  bool           `short:"f" help:"Go on with what comes, until a signal."`
+	Since   *since         `placeholder:"WHEN" help:"Begin with what was stored since then: a duration before now such as 24h or 7d, or a time (RFC 3339). Default: all that the stream holds; with --follow only new messages."`
+	Follow  bool           `short:"f" help:"Then print new messages as they arrive, until a signal."`
 	Event   []string       `placeholder:"PATTERN" help:"Events of these names only; * stands for any text and ? for one character, as in 'recording.*'. Several are separated by commas."`
 	Account string         `placeholder:"ID" help:"Events of this account only (payload.account_id)."`
 	Object  string         `placeholder:"ID" help:"Events about this id or uuid only (payload.object.id, payload.object.uuid). Percent-encoding is undone."`
@@ -33,9 +33,9 @@ func (tailCmd) Help() string {
 the terminal's width or 80 columns. Lines of the bridge's own messages begin with "--" behind the time: gaps, alarms, malformed frames.
 They are printed whatever --event, --account and --object say, since they may be why an event is missing; --kind=event leaves them out.
 
-If the connection to NATS is lost, it says so on standard error, and reads on where it was once NATS is back.
+If the connection to NATS is lost, it says so on standard error, and continues where it was once NATS is back.
 
-Exit code 0: everything is printed, also if that is nothing; with --follow: a signal came. 1: the stream cannot be read; --json prints
+Exit code 0: everything is printed, even if that is nothing; with --follow: a signal came. 1: the stream cannot be read; --json prints
 {"error":"…"} then. 64: the command line is wrong. 78: settings that cannot work.`
 }
 

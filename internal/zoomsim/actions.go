@@ -36,7 +36,7 @@ const (
 var actions = []action{
 	{"emit", "sends an event: the request's body byte for byte, or a fresh body of the event named, with members set",
 		"subscription=ID [event=NAME] [set=payload.object.id=5] [tracking=ID] [object=true] [late=2h] [repeat=2] [force=true] [allow-nobody=true]", emit},
-	{"meeting", "sends the events of one meeting, from its creation to its recording, so long after each other",
+	{"meeting", "sends the events of one meeting, from its creation to its recording, pace apart",
 		"subscription=ID [id=5] [pace=1s] [allow-nobody=true]", meeting},
 	{"raw", "sends the request's body as a frame",
 		"subscription=ID [binary=true]",
@@ -65,14 +65,14 @@ var actions = []action{
 			done.Sockets = s.Freeze(sub, p.duration("for"), p.yes("dials"))
 			return nil
 		}},
-	standing(faultRefuse, `refuses dials: no upgrade, a close or a reset without a word, or success:false in the old ("Invalid Token") or the new ("Token is invalid") wording`,
+	standing(faultRefuse, `refuses dials: no upgrade, a close or a reset without a message, or success:false in the old ("Invalid Token") or the new ("Token is invalid") wording`,
 		refusals+some+counted, refusal),
 	standing(faultRefuseDead, "changes how dials with a dead token are refused",
 		refusals+some+counted, refusal),
 	standing(faultDisplace, "keeps displaced sockets open for a while, without events; with frame, the reason is in a frame, not in the close frame",
 		"[linger=2s] [frame=true] "+some+counted,
 		func(p params) any { return Displacement{Linger: p.duration("linger"), Frame: p.yes("frame")} }),
-	standing(faultSlowReader, "reads so many bytes per second of what clients send",
+	standing(faultSlowReader, "reads only rate bytes per second of what clients send",
 		"rate=100 "+some+lasting,
 		func(p params) any { return p.number("rate") }),
 	standing(faultMute, "answers heartbeats, but events find nobody", some+counted, nothing),
@@ -89,8 +89,8 @@ var actions = []action{
 		func(p params) any {
 			return TokenFault{Mode: TokenMode(p.Get("mode")), Delay: p.duration("delay"), RetryAfter: p.duration("retry-after")}
 		}),
-	standing(faultRotate, "makes a new token kill the older ones", counted, nothing),
-	standing(faultRival, "has another program of the app fetch a token so long after each, which kills it",
+	standing(faultRotate, "makes a new token invalidate the older ones", counted, nothing),
+	standing(faultRival, "has another program of the app fetch a token some time after each one, which invalidates it",
 		"after=1s "+counted,
 		func(p params) any { return p.duration("after") }),
 	{"reset", "lifts every fault", "", func(_ context.Context, s *Sim, _ string, _ params, done *Done) error {
