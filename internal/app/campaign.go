@@ -60,7 +60,7 @@ func (r *replica) serveTerm(termCtx, processCtx context.Context, endpoint config
 	})
 	b := bridge.New(r.js, dialer, bridge.Config{
 		Subscription: endpoint.Subscription,
-		Term:         bridge.Term{Epoch: t.Epoch, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), Previous: t.From, Lease: t},
+		Term:         bridge.Term{Epoch: t.Epoch, Replica: cfg.Replica, Nonce: r.candidate.Nonce(), Previous: t.From, Released: t.Released, Lease: t},
 		Peers:        r.candidate,
 		States:       r.states,
 		Stream:       r.stream,

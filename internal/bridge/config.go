@@ -35,6 +35,9 @@ type Term struct {
 	// Previous is the lease that this term took from a leader that had not released it;
 	// zero: the lease was free.
 	Previous record.Lease
+	// Released is the epoch of the term that released the lease before this term took it; 0:
+	// none did, or it is unknown.
+	Released uint64
 	Lease    Lease
 }
 

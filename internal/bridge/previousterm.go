@@ -75,8 +75,29 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 		return last, new(b.newGap(last, from, ready, 1, last.Cause, certain))
 	case last.State != record.Connected && ready.Sub(last.Since) > b.displacementAdvance(last, answered): // by a stranger, it seems
 		return last, new(b.newGap(last, last.Since, ready, 1, message.GapKicked, false))
+	case last.State != record.Connected && !answered:
+		if recorded, ok := b.displacedBefore(ctx, last, ready); ok {
+			return last, new(b.newGap(last, earlier(last.Since, recorded), ready, 1, message.GapKicked, false))
+		}
 	}
 	return last, nil
+}
+
+// displacedBefore reports whether the previous term's connection was displaced too early for
+// this term's to have done it, and when that was recorded. It compares no clocks of two
+// machines: the age of the record is by NATS' clock, and that of the connection by this
+// replica's. If there may have been a term in between, the displacement may have been that
+// one's handover.
+func (b *Bridge) displacedBefore(ctx context.Context, last record.State, ready time.Time) (recorded time.Time, ok bool) {
+	if last.Epoch != b.cfg.Term.Released && last.Epoch != b.cfg.Term.Previous.Epoch {
+		return time.Time{}, false
+	}
+	age, err := b.cfg.States.Age(ctx, record.StatePrefix+b.cfg.Subscription)
+	if err != nil {
+		return time.Time{}, false
+	}
+	now := b.cfg.Clock(time.Now()) // afterwards: the time that the question took must not make the record older
+	return now.Add(-age), age > now.Sub(ready)+b.displacementAdvance(last, true)
 }
 
 // mayHaveDisplaced reports whether this term's first connection may have ended the previous

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"github.com/zoomstream/zoomstream/internal/kv"
 	"github.com/zoomstream/zoomstream/internal/outbox"
 	"github.com/zoomstream/zoomstream/internal/record"
 	"github.com/zoomstream/zoomstream/internal/testkit/natstest"
@@ -168,6 +170,53 @@ func TestDisplacedBySomebody(t *testing.T) {
 		if (gap != nil) != c.gap || c.gap && (gap.Cause != message.GapKicked || gap.Certain || !gap.From.Equal(gapStart(gap.Cause, last.Since))) {
 			t.Errorf("%s %ds before: %+v", c.state, c.seconds, gap)
 		}
+	}
+}
+
+// TestDisplacedBefore: a replica that cannot be asked recorded that it was displaced, and its clock
+// is ahead. How old the record is decides, unless there may have been a term in between.
+func TestDisplacedBefore(t *testing.T) {
+	s := natstest.Start(t, &server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir()})
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	states, err := kv.Open(t.Context(), newJetStream(t, nc), kv.Options{Name: "states"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		term Term // its Previous and Released
+		age  time.Duration
+		gap  bool
+	}{
+		"long before, after a release":    {Term{Released: 3}, time.Second, true},
+		"long before, after a death":      {Term{Previous: record.Lease{Nonce: "before", Epoch: 3}}, time.Second, true},
+		"long before, a term in between":  {Term{Released: 5}, time.Second, false},
+		"long before, perhaps a term too": {Term{}, time.Second, false},
+		"just now":                        {Term{Released: 3}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(t, nil, zerolog.Nop())
+			cfg.States, cfg.Subscription = states, strings.ReplaceAll(name, " ", "-")
+			cfg.Term.Previous, cfg.Term.Released = c.term.Previous, c.term.Released
+			ready := time.Now()
+			if _, err := states.Put(t.Context(), record.StatePrefix+cfg.Subscription, []byte("{}"), 0, 0); err != nil {
+				t.Fatal(err)
+			}
+			written := time.Now()
+			if c.age > 0 {
+				time.Sleep(c.age)
+				ready = time.Now()
+			}
+			last := record.State{State: record.HandedOver, Replica: "a", Nonce: "before", Epoch: 3, Connection: 1, Since: ready.Add(5 * time.Second)}
+			_, gap := New(nil, nil, cfg).gapBeforeTerm(t.Context(), last, ready)
+			if (gap != nil) != c.gap || gap != nil && (gap.Certain || gap.Cause != message.GapKicked || gap.From.After(written.Add(100*time.Millisecond))) {
+				t.Errorf("written %s before: %+v", ready.Sub(written), gap)
+			}
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -63,7 +64,13 @@ type Entry struct {
 	Revision uint64
 	Value    []byte // nil: none
 	Purged   bool   // it was deleted, rather than expired
-	Reason   string // why it was purged, if that was given; untrusted text
+	Purge    Purge  // what was given when it was purged
+}
+
+// Purge says more about a purge, in headers of its marker.
+type Purge struct {
+	Reason string // untrusted text; "": none was given
+	Epoch  uint64 // of whoever purged; 0: none was given
 }
 
 func newBucket(js jetstream.JetStream, opt Options) *Bucket {
@@ -179,50 +186,73 @@ const (
 // isolated may still answer, so only a write proves anything. The zero Entry means
 // that there is nothing under the key. If the bucket is gone, Get creates it again.
 func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
+	e, _, err := b.get(ctx, key)
+	return e, err
+}
+
+// Age returns how long ago an entry was written, by the clock of NATS alone; 0: there is none.
+func (b *Bucket) Age(ctx context.Context, key string) (time.Duration, error) {
+	e, written, err := b.get(ctx, key)
+	if err != nil || e.Revision == 0 {
+		return 0, err
+	}
+	stream, err := b.js.Stream(ctx, b.stream())
+	if err != nil {
+		return 0, fmt.Errorf("look at bucket %s: %w", b.opt.Name, err)
+	}
+	return stream.CachedInfo().TimeStamp.Sub(written), nil
+}
+
+func (b *Bucket) get(ctx context.Context, key string) (e Entry, written time.Time, err error) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": b.subject(key)})
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	msg, err := b.js.Conn().RequestWithContext(ctx, jsapi.Prefix(b.js)+"STREAM.MSG.GET."+b.stream(), request)
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message struct {
-			Sequence uint64 `json:"seq"`
-			Header   []byte `json:"hdrs"`
-			Data     []byte `json:"data"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	switch {
 	case answer.Error == nil:
 	case answer.Error.ErrorCode == codeNoMessage:
 		b.noteFound()
-		return Entry{}, nil
+		return Entry{}, time.Time{}, nil
 	case answer.Error.ErrorCode == codeStreamNotFound:
-		return Entry{}, b.recreate(ctx)
+		return Entry{}, time.Time{}, b.recreate(ctx)
 	default:
-		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), answer.Error)
+		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), answer.Error)
 	}
 	b.noteFound()
 	header, err := decodeHeader(answer.Message.Header)
 	if err != nil {
-		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
-	return entry(answer.Message.Sequence, header, answer.Message.Data), nil
+	return entry(answer.Message.Sequence, header, answer.Message.Data), answer.Message.Time, nil
 }
 
-// reasonHeader is the header of a purge marker that holds the reason.
-const reasonHeader = "Zoomstream-Reason"
+// The headers of a purge marker.
+const (
+	reasonHeader = "Zoomstream-Reason"
+	epochHeader  = "Zoomstream-Epoch"
+)
 
 // entry decodes a message of the bucket's stream.
 func entry(revision uint64, header nats.Header, data []byte) Entry {
 	operation, marker := header.Get("KV-Operation"), header.Get("Nats-Marker-Reason")
-	e := Entry{Revision: revision, Purged: operation != "" && marker == "", Reason: header.Get(reasonHeader)}
+	e := Entry{Revision: revision, Purged: operation != "" && marker == "", Purge: Purge{Reason: header.Get(reasonHeader)}}
+	e.Purge.Epoch, _ = strconv.ParseUint(header.Get(epochHeader), 10, 64) // nonsense: none
 	if operation == "" && marker == "" {
 		e.Value = append([]byte{}, data...)
 	}
@@ -250,16 +280,18 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uin
 }
 
 // Purge removes an entry if its revision is still the expected one. It leaves a
-// marker for a minute, so that watchers see the removal and the reason, unless that
-// is empty. It returns the marker's revision. After an error the entry may still
+// marker for a minute, so that watchers see the removal and what more is said of it. It returns the marker's revision. After an error the entry may still
 // have been removed, as with Put.
-func (b *Bucket) Purge(ctx context.Context, key string, expected uint64, reason string) (uint64, error) {
+func (b *Bucket) Purge(ctx context.Context, key string, expected uint64, more Purge) (uint64, error) {
 	const marker = time.Minute
 	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))
 	msg.Header.Set("KV-Operation", "PURGE")
 	msg.Header.Set("Nats-Rollup", "sub")
-	if reason != "" {
-		msg.Header.Set(reasonHeader, reason)
+	if more.Reason != "" {
+		msg.Header.Set(reasonHeader, more.Reason)
+	}
+	if more.Epoch > 0 {
+		msg.Header.Set(epochHeader, strconv.FormatUint(more.Epoch, 10))
 	}
 	return b.publish(ctx, msg, key, expected, marker)
 }

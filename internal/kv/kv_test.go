@@ -59,20 +59,27 @@ func TestCompareAndSwap(t *testing.T) {
 		if _, err := b.Put(ctx, "key", []byte("b"), wrong, 0); err == nil {
 			t.Fatalf("written at revision %d, not %d", wrong, first)
 		}
-		if _, err := b.Purge(ctx, "key", wrong, ""); err == nil {
+		if _, err := b.Purge(ctx, "key", wrong, Purge{}); err == nil {
 			t.Fatalf("purged at revision %d, not %d", wrong, first)
 		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	if age, err := b.Age(ctx, "key"); err != nil || age < 50*time.Millisecond || age > time.Minute {
+		t.Errorf("written %s ago, %v", age, err)
+	}
+	if age, err := b.Age(ctx, "nothing"); err != nil || age != 0 {
+		t.Errorf("nothing was written %s ago, %v", age, err)
 	}
 	second, err := b.Put(ctx, "key", []byte("b"), first, 0)
 	if err != nil || second <= first {
 		t.Fatalf("revision %d after %d: %v", second, first, err)
 	}
-	marker, err := b.Purge(ctx, "key", second, "why")
+	marker, err := b.Purge(ctx, "key", second, Purge{"why", 7})
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect(t, b, marker, "")
-	if e, err := b.Get(ctx, "key"); err != nil || !e.Purged || e.Reason != "why" {
+	if e, err := b.Get(ctx, "key"); err != nil || !e.Purged || e.Purge != (Purge{"why", 7}) {
 		t.Errorf("the marker says %+v, %v", e, err)
 	}
 	if _, err := b.Put(ctx, "key", []byte("c"), marker, 0); err != nil {

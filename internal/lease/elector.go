@@ -212,7 +212,11 @@ func (e *elector) take(ctx context.Context, h holding) *Term {
 		from.Epoch = cmp.Or(from.Epoch, h.revision)
 	}
 	record.Epoch = epoch
-	return newTerm(e.c.link, e.subscription, from, record, revision, p)
+	t := newTerm(e.c.link, e.subscription, from, record, revision, p)
+	if !h.held {
+		t.Released = h.released
+	}
+	return t
 }
 
 // epoch is the epoch of a term that began with a revision. It is higher than all before,

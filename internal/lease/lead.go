@@ -159,10 +159,10 @@ func (e *elector) releaseLease(t *Term, reason string) {
 	var last error
 	for ctx.Err() == nil {
 		try, done := context.WithTimeout(ctx, e.c.timing.try)
-		revision, err := e.c.bucket.Purge(try, e.key, t.at(), reason)
+		revision, err := e.c.bucket.Purge(try, e.key, t.at(), kv.Purge{Reason: reason, Epoch: t.Epoch})
 		done()
 		if err == nil {
-			e.c.view.watched(e.subscription, kv.Entry{Revision: revision})
+			e.c.view.watched(e.subscription, kv.Entry{Revision: revision, Purge: kv.Purge{Epoch: t.Epoch}})
 			e.log.Info().Str("code", "lease.released").Uint64("epoch", t.Epoch).Msg("lease released")
 			return
 		}

@@ -31,6 +31,7 @@ type holding struct {
 	held     bool         // there is a holder
 	freed    bool         // there was a holder, and is none now
 	purged   bool         // it was released
+	released uint64       // epoch of the term that released it, if it said so; 0: unknown
 	shed     bool         // it was released by a replica that had more than its share
 	read     bool         // this was read, not watched
 	since    time.Time    // when this term was first seen
@@ -42,7 +43,7 @@ type holding struct {
 // decode decodes an entry. A value that is not a valid record counts as a holder that
 // never answers: its lease is taken once it is unchanged for a TTL.
 func decode(e kv.Entry) holding {
-	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged, shed: e.Purged && e.Reason == reasonRebalance}
+	h := holding{known: true, revision: e.Revision, held: e.Value != nil, purged: e.Purged, shed: e.Purged && e.Purge.Reason == reasonRebalance, released: e.Purge.Epoch}
 	if !h.held {
 		return h
 	}

@@ -62,6 +62,7 @@ type Term struct {
 	Subscription string
 	Epoch        uint64       // revision of the lease when it was taken, or more; grows from term to term
 	From         record.Lease // of the previous term, if that had not released its lease
+	Released     uint64       // epoch of the previous term, if that had released its lease and said so; 0: unknown
 
 	link      *link
 	connected atomic.Bool // see SetConnected

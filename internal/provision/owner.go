@@ -33,7 +33,7 @@ func RecordOwner(ctx context.Context, states *kv.Bucket, stream jetstream.Stream
 	}
 	switch ours, noted := natsconn.Ours(stream), entry.Value != nil; {
 	case ours && noted:
-		_, err = states.Purge(ctx, key, entry.Revision, "")
+		_, err = states.Purge(ctx, key, entry.Revision, kv.Purge{})
 	case !ours && !noted:
 		var value []byte
 		value, err = json.Marshal(ownerNote{Stream: stream.Name, Note: "not made by zoomstream; while this entry is here, zoomstream does not create it"})

@@ -65,6 +65,8 @@ var mutants = []mutant{
 		old: "case unchanged >= timing.takeover && quiet > 0:", new: "case unchanged >= 99*timing.takeover && quiet > 0:", tests: []string{"-timeout", "60s", "-run", "Outage", "./internal/lease"}},
 	{promise: "6", mistake: "a lease is released while its holder dials", file: "internal/lease/lead.go",
 		old: "	e.awaitDialled(t)\n", new: "", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
+	{promise: "5", mistake: "whoever displaced a replica that is gone was its successor", file: "internal/bridge/previousterm.go",
+		old: "age > now.Sub(ready)+", new: "age > time.Hour+", tests: []string{"-run", "DisplacedBefore|StrangerInAHandover", "./internal/bridge", "./internal/simulation"}},
 	{promise: "6", mistake: "a dial goes on without a trusted term", file: "internal/lease/term.go",
 		old: "				cancel(ErrUntrusted)\n", new: "				_ = cancel\n", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",

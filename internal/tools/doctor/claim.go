@@ -98,6 +98,6 @@ func (c *claim) release(ctx context.Context) error {
 	defer c.alive.Unsubscribe() //nolint:errcheck // the connection ends soon
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	_, err := c.bucket.Purge(ctx, c.key, c.revision, "")
+	_, err := c.bucket.Purge(ctx, c.key, c.revision, kv.Purge{})
 	return err
 }
