@@ -75,10 +75,11 @@ func TestReadAnswerConvertsTimes(t *testing.T) {
 	}
 	gap := func(id string) message.Gap {
 		return message.Gap{
-			ID: GapID("sub", id, 7, 1, 7, 2), Subscription: "sub", From: at(30 * time.Second), To: at(20 * time.Second), Milliseconds: 10_000, Cause: message.GapDisconnected, Replica: "a", PreviousReplica: "a",
+			ID: GapID("sub", id, 7, 1, 7, 2), Subscription: "sub", From: at(120 * time.Second), To: at(110 * time.Second), Milliseconds: 10_000, Cause: message.GapDisconnected, Replica: "a", PreviousReplica: "a", Epoch: 7,
 		}
 	}
 	last, first := gap("last"), gap("first")
+	first.Epoch = 5 // by the clock of the replica that led then
 	theirs.LastGap, theirs.FirstGap, theirs.Unstored = &last, &first, []message.Gap{gap("unstored")}
 	text, err := json.Marshal(theirs)
 	if err != nil {
@@ -91,11 +92,14 @@ func TestReadAnswerConvertsTimes(t *testing.T) {
 	for name, times := range map[string][2]time.Time{
 		"First": {s.First, theirs.First}, "Since": {s.Since, theirs.Since}, "Ended": {s.Ended, theirs.Ended}, "LastFrame": {s.LastFrame, theirs.LastFrame},
 		"LastEvent": {s.LastEvent, theirs.LastEvent}, "SafeUntil": {s.SafeUntil, theirs.SafeUntil},
-		"LastGap.From": {s.LastGap.From, last.From}, "LastGap.To": {s.LastGap.To, last.To}, "FirstGap.To": {s.FirstGap.To, first.To},
+		"LastGap.From": {s.LastGap.From, last.From}, "LastGap.To": {s.LastGap.To, last.To},
 	} {
 		if got := times[1].Sub(times[0]); got != ahead {
 			t.Errorf("%s is converted by %s, want %s", name, got, ahead)
 		}
+	}
+	if !s.FirstGap.From.Equal(first.From) {
+		t.Errorf("an earlier term's gap is converted by %s", first.From.Sub(s.FirstGap.From))
 	}
 }
 

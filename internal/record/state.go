@@ -68,8 +68,9 @@ func ReadState(value []byte, subscription string, now time.Time) (s State, compl
 	return s, complete, nil
 }
 
-// ReadAnswer parses a replica's answer about its present state. It converts all times but
-// those of Unstored, whose markers stay as they are, from that replica's clock to this one's.
+// ReadAnswer parses a replica's answer about its present state. It converts its
+// times from that replica's clock to this one's. Those of earlier terms' gaps stay as they are,
+// and those of Unstored, since their markers do.
 func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) {
 	s, err := parseState(text)
 	if err != nil {
@@ -77,7 +78,7 @@ func ReadAnswer(text []byte, subscription string, now time.Time) (State, error) 
 	}
 	times := []*time.Time{&s.First, &s.Since, &s.Ended, &s.LastFrame, &s.LastEvent, &s.SafeUntil}
 	for _, gap := range []*message.Gap{s.LastGap, s.FirstGap} {
-		if gap != nil {
+		if gap != nil && gap.Epoch == s.Epoch { // otherwise it is not by that replica's clock
 			times = append(times, &gap.From, &gap.To)
 		}
 	}
