@@ -280,8 +280,9 @@ func (b *Bucket) Put(ctx context.Context, key string, value []byte, expected uin
 }
 
 // Purge removes an entry if its revision is still the expected one. It leaves a
-// marker for a minute, so that watchers see the removal and what more is said of it. It returns the marker's revision. After an error the entry may still
-// have been removed, as with Put.
+// marker for a minute, so that watchers see the removal and what more is said of it. It
+// returns the marker's revision. After an error the entry may still have been removed, as
+// with Put.
 func (b *Bucket) Purge(ctx context.Context, key string, expected uint64, more Purge) (uint64, error) {
 	const marker = time.Minute
 	msg := nats.NewMsg(jsapi.KVPrefix(b.js) + b.subject(key))

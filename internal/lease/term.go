@@ -146,7 +146,7 @@ func (t *Term) Permit(ctx context.Context) (permitted context.Context, done func
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		for sleep.For(permitted, trustCheck) == nil {
-			if !t.isTrusted() {
+			if !t.isTrusted() || t.TakenOver() {
 				cancel(ErrUntrusted)
 			}
 		}
