@@ -23,6 +23,9 @@ const (
 	clockTolerance         = 10 * time.Second
 	minDisplacementAdvance = 50 * time.Millisecond
 	maxDisplacementAdvance = 250 * time.Millisecond
+	// recordTolerance is by how much the ages of a record and of a dial may be wrong: NATS
+	// servers have clocks of their own, and a machine may pause.
+	recordTolerance = time.Second
 
 	// maxSearch is the number of the stream's last messages that are searched for an event
 	// of the previous term.
@@ -83,11 +86,11 @@ func (b *Bridge) gapBeforeTerm(ctx context.Context, last record.State, ready tim
 	return last, nil
 }
 
-// displacedBefore reports whether the previous term's connection was displaced too early for
-// this term's to have done it, and when that was recorded. It compares no clocks of two
-// machines: the age of the record is by NATS' clock, and that of the connection by this
-// replica's. If there may have been a term in between, the displacement may have been that
-// one's handover.
+// displacedBefore reports whether the previous term's connection was displaced before this
+// term's first successful dial began, so not by it, and when that was recorded. It does not
+// compare this machine's clock with the other replica's: the age of the record is by NATS'
+// clock, and that of the dial by this replica's. If there may have been a term in between, the
+// displacement may have been that one's handover.
 func (b *Bridge) displacedBefore(ctx context.Context, last record.State, ready time.Time) (recorded time.Time, ok bool) {
 	if last.Epoch != b.cfg.Term.Released && last.Epoch != b.cfg.Term.Previous.Epoch {
 		return time.Time{}, false
@@ -97,7 +100,8 @@ func (b *Bridge) displacedBefore(ctx context.Context, last record.State, ready t
 		return time.Time{}, false
 	}
 	now := b.cfg.Clock(time.Now()) // afterwards: the time that the question took must not make the record older
-	return now.Add(-age), age > now.Sub(ready)+b.displacementAdvance(last, true)
+	dialled := now.Sub(ready) + time.Duration(b.firstDial.Load())
+	return now.Add(-age), age > dialled+recordTolerance
 }
 
 // mayHaveDisplaced reports whether this term's first connection may have ended the previous

@@ -191,10 +191,11 @@ func TestDisplacedBefore(t *testing.T) {
 		age  time.Duration
 		gap  bool
 	}{
-		"long before, after a release":    {Term{Released: 3}, time.Second, true},
-		"long before, after a death":      {Term{Previous: record.Lease{Nonce: "before", Epoch: 3}}, time.Second, true},
-		"long before, a term in between":  {Term{Released: 5}, time.Second, false},
-		"long before, perhaps a term too": {Term{}, time.Second, false},
+		"long before, after a release":    {Term{Released: 3}, 1500 * time.Millisecond, true},
+		"long before, after a death":      {Term{Previous: record.Lease{Nonce: "before", Epoch: 3}}, 1500 * time.Millisecond, true},
+		"long before, a term in between":  {Term{Released: 5}, 1500 * time.Millisecond, false},
+		"long before, perhaps a term too": {Term{}, 1500 * time.Millisecond, false},
+		"a moment before":                 {Term{Released: 3}, 500 * time.Millisecond, false},
 		"just now":                        {Term{Released: 3}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {

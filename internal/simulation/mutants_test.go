@@ -66,7 +66,7 @@ var mutants = []mutant{
 	{promise: "6", mistake: "a lease is released while its holder dials", file: "internal/lease/lead.go",
 		old: "	e.awaitDialled(t)\n", new: "", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
 	{promise: "5", mistake: "whoever displaced a replica that is gone was its successor", file: "internal/bridge/previousterm.go",
-		old: "age > now.Sub(ready)+", new: "age > time.Hour+", tests: []string{"-run", "DisplacedBefore|StrangerInAHandover", "./internal/bridge", "./internal/simulation"}},
+		old: "age > dialled+", new: "age > time.Hour+", tests: []string{"-run", "DisplacedBefore|StrangerInAHandover", "./internal/bridge", "./internal/simulation"}},
 	{promise: "6", mistake: "a dial goes on without a trusted term", file: "internal/lease/term.go",
 		old: "				cancel(ErrUntrusted)\n", new: "				_ = cancel\n", tests: []string{"-run", "Dial", "./internal/lease", "./internal/simulation"}},
 	{promise: "6", mistake: "a term is trusted for ever", file: "internal/lease/term.go",

@@ -173,15 +173,15 @@ func TestNATSIsLostWhileDialing(t *testing.T) {
 	})
 }
 
-// TestStrangerInAHandover: a leader steps down, a stranger displaces it while its successor cannot
-// dial, and its process dies. Nobody can be asked who displaced it, and still the successor does
+// TestStrangerInAHandover: a leader steps down, a stranger displaces it while its successor dials in
+// vain, and its process dies. Nobody can be asked who displaced it, and still the successor does
 // not take that for its own doing.
 func TestStrangerInAHandover(t *testing.T) {
 	p := scenario(2, 3*time.Minute,
-		step{at: 58 * time.Second, fault: faultZoomHole, slot: 1, last: 8 * time.Second},
+		step{at: 58 * time.Second, fault: faultZoomHole, slot: 1, last: 13 * time.Second},
 		step{at: 60 * time.Second, fault: faultStepDown, slot: 0},
-		step{at: 61 * time.Second, fault: faultStranger, slot: -1, last: time.Second},
-		step{at: 63 * time.Second, fault: faultCrash, slot: 0, last: 30 * time.Second})
+		step{at: 63 * time.Second, fault: faultStranger, slot: -1, last: time.Second},
+		step{at: 65 * time.Second, fault: faultCrash, slot: 0, last: 30 * time.Second})
 	play(t, p, func(t *testing.T, v *evidence, l timeline) {
 		if len(l.markers) != 1 || len(l.dark) != 1 || l.markers[0].from.After(l.dark[0].from) {
 			t.Errorf("%d markers, %d gaps", len(l.markers), len(l.dark))
