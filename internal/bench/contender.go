@@ -122,11 +122,11 @@ func (w *world) startZoom(ctx context.Context) (*child, []string, error) {
 
 // startConnector starts zoomstream as users do.
 func (c *contenders) startConnector(ctx context.Context, w *world, environ []string, e *entrant) error {
-	port, err := freePort()
+	ports, err := freePorts(1)
 	if err != nil {
 		return err
 	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
+	address := "127.0.0.1:" + strconv.Itoa(ports[0])
 	e.process, err = w.keep(startChild(ctx, connector, w.dir, append(environ, "ZOOMSTREAM_HTTP_ADDR="+address, "ZOOMSTREAM_STREAM_REPLICAS="+strconv.Itoa(max(1, c.stream.Replicas))), c.zoomstream, "run"))
 	e.mallocs = func(ctx context.Context) (float64, error) { return scrape(ctx, address, "go_memstats_mallocs_total") }
 	e.received = func(ctx context.Context) (float64, error) {

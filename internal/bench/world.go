@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -41,7 +40,7 @@ func newWorld(ctx context.Context, servers int) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, ports: make([]int, servers), servers: make([]*child, servers)}
+	w := &world{dir: dir, servers: make([]*child, servers)}
 	if err := w.start(ctx); err != nil {
 		w.close()
 		return nil, err
@@ -49,16 +48,14 @@ func newWorld(ctx context.Context, servers int) (*world, error) {
 	return w, nil
 }
 
-func (w *world) start(ctx context.Context) (err error) {
-	if len(w.ports) > 1 {
-		w.routes = make([]int, len(w.ports))
+func (w *world) start(ctx context.Context) error {
+	ports, err := freePorts(2 * len(w.servers))
+	if err != nil {
+		return err
 	}
-	for _, ports := range [][]int{w.ports, w.routes} {
-		for i := range ports {
-			if ports[i], err = freePort(); err != nil {
-				return err
-			}
-		}
+	w.ports = ports[:len(w.servers)]
+	if len(w.servers) > 1 {
+		w.routes = ports[len(w.servers):]
 	}
 	if err := w.startServers(ctx); err != nil {
 		return err
@@ -164,17 +161,21 @@ func (w *world) close() {
 	os.RemoveAll(w.dir) //nolint:errcheck // a temporary folder
 }
 
-// freePort returns a port below the kernel's range for client ports: a client that keeps dialing a
-// dead server on a port in that range may in the end connect to itself.
-func freePort() (int, error) {
-	for range 100 {
+// freePorts returns different ports below the kernel's range for client ports: a client that keeps
+// dialing a dead server on a port in that range may in the end connect to itself.
+func freePorts(n int) (ports []int, err error) {
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == 100*n {
+			return nil, fmt.Errorf("there are no %d free ports from 20000 to 29999", n)
+		}
 		port := 20_000 + rand.IntN(10_000)
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
-			return port, listener.Close()
+			defer listener.Close() // not before all are chosen
+			ports = append(ports, port)
 		}
 	}
-	return 0, errors.New("no free port from 20000 to 29999")
+	return ports, nil
 }
 
 // stored returns how many events are in the stream.
