@@ -76,10 +76,11 @@ func UsersConf(t testing.TB, path, password string) *server.Options {
 	return options
 }
 
-// JetStream returns JetStream on a connection, as [jetstream.New] does.
+// JetStream returns JetStream on a connection, as [jetstream.New] does, but waits for as long as a
+// busy disk may take to create a stream.
 func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(30*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,7 @@ func newWorld(t *testing.T, change ...func(*server.Options)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.nc.Close)
-	if w.js, err = jetstream.New(w.nc); err != nil {
-		t.Fatal(err)
-	}
+	w.js = natstest.JetStream(t, w.nc)
 	w.environ = []string{
 		"ZOOM_CLIENT_ID=client-must-not-leak", "ZOOM_CLIENT_SECRET=secret-must-not-leak", "ZOOM_ACCOUNT_ID=account-must-not-leak",
 		"ZOOM_OAUTH_URL=" + w.web.URL + "/oauth/token",

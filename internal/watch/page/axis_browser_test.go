@@ -131,8 +131,8 @@ func TestValuesStandBesideThePlots(t *testing.T) {
 	b.See(serveSource(t, source, "0").url)
 	b.Until(`document.querySelectorAll(".card canvas").length === 2`)
 	const readings = `[...document.querySelectorAll(".card .reading")].map((r) => r.innerText.replace(/\s+/g, " ").trim())`
-	clock := func(s int) string {
-		return browsertest.Eval[string](b, fmt.Sprintf("new Date(%d).toTimeString().slice(0, 8)", at(s).UnixMilli()))
+	clock := func(s int) string { // with the date if midnight lies between
+		return browsertest.Eval[string](b, fmt.Sprintf(`((d) => (d.toDateString() === new Date().toDateString() ? "" : d.toLocaleDateString("sv") + " ") + d.toTimeString().slice(0, 8))(new Date(%d))`, at(s).UnixMilli()))
 	}
 	want := []string{
 		"latest 2.5/s highest 77/s at " + clock(-300), "p50 latest 200 ms at " + clock(-200) + " highest 300 ms at " + clock(-300), "p99 latest 900 ms at " + clock(-200) + " highest 5 s at " + clock(-300),
@@ -147,7 +147,7 @@ func TestValuesStandBesideThePlots(t *testing.T) {
 	// Pointing at one plot shows the values of both.
 	spot := browsertest.Eval[[]float64](b, `((r) => [r.left + r.width * 0.55, r.top + r.height / 2])(document.querySelector(".card .u-over").getBoundingClientRect())`)
 	b.Run(chromedp.MouseEvent("mouseMoved", spot[0], spot[1]))
-	b.Until(`/^\d\d:\d\d:\d\d: 77\/s, p50 300 ms, p99 5 s$/.test(document.querySelector(".card .hover").textContent)`)
+	b.Until(`/^(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d: 77\/s, p50 300 ms, p99 5 s$/.test(document.querySelector(".card .hover").textContent)`)
 	// Beside the plots, not below them.
 	if !browsertest.Eval[bool](b, `[...document.querySelectorAll(".card .readings")].every((r, i) => { const a = r.getBoundingClientRect(), p = document.querySelectorAll(".card .plot")[i].getBoundingClientRect();
 		return a.left >= p.right && a.top < p.bottom && a.bottom > p.top - 30; })`) {
