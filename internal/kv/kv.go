@@ -62,9 +62,10 @@ type Bucket struct {
 // the key (revision 0).
 type Entry struct {
 	Revision uint64
-	Value    []byte // nil: none
-	Purged   bool   // it was deleted, rather than expired
-	Purge    Purge  // what was given when it was purged
+	Value    []byte    // nil: none
+	Written  time.Time // by the clock of a NATS server; only from Get
+	Purged   bool      // it was deleted, rather than expired
+	Purge    Purge     // what was given when it was purged
 }
 
 // Purge says more about a purge, in headers of its marker.
@@ -186,31 +187,13 @@ const (
 // isolated may still answer, so only a write proves anything. The zero Entry means
 // that there is nothing under the key. If the bucket is gone, Get creates it again.
 func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
-	e, _, err := b.get(ctx, key)
-	return e, err
-}
-
-// Age returns how long ago an entry was written, by the clock of NATS alone; 0: there is none.
-func (b *Bucket) Age(ctx context.Context, key string) (time.Duration, error) {
-	e, written, err := b.get(ctx, key)
-	if err != nil || e.Revision == 0 {
-		return 0, err
-	}
-	stream, err := b.js.Stream(ctx, b.stream())
-	if err != nil {
-		return 0, fmt.Errorf("look at bucket %s: %w", b.opt.Name, err)
-	}
-	return stream.CachedInfo().TimeStamp.Sub(written), nil
-}
-
-func (b *Bucket) get(ctx context.Context, key string) (e Entry, written time.Time, err error) {
 	request, err := json.Marshal(map[string]string{"last_by_subj": b.subject(key)})
 	if err != nil {
-		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	msg, err := b.js.Conn().RequestWithContext(ctx, jsapi.Prefix(b.js)+"STREAM.MSG.GET."+b.stream(), request)
 	if err != nil {
-		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -222,24 +205,40 @@ func (b *Bucket) get(ctx context.Context, key string) (e Entry, written time.Tim
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
 	switch {
 	case answer.Error == nil:
 	case answer.Error.ErrorCode == codeNoMessage:
 		b.noteFound()
-		return Entry{}, time.Time{}, nil
+		return Entry{}, nil
 	case answer.Error.ErrorCode == codeStreamNotFound:
-		return Entry{}, time.Time{}, b.recreate(ctx)
+		return Entry{}, b.recreate(ctx)
 	default:
-		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), answer.Error)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), answer.Error)
 	}
 	b.noteFound()
 	header, err := decodeHeader(answer.Message.Header)
 	if err != nil {
-		return Entry{}, time.Time{}, fmt.Errorf("read %s: %w", b.describe(key), err)
+		return Entry{}, fmt.Errorf("read %s: %w", b.describe(key), err)
 	}
-	return entry(answer.Message.Sequence, header, answer.Message.Data), answer.Message.Time, nil
+	e := entry(answer.Message.Sequence, header, answer.Message.Data)
+	e.Written = answer.Message.Time
+	return e, nil
+}
+
+// Age returns how long ago an entry was written, by the clocks of NATS' servers; 0: there is
+// none.
+func (b *Bucket) Age(ctx context.Context, key string) (time.Duration, error) {
+	e, err := b.Get(ctx, key)
+	if err != nil || e.Revision == 0 {
+		return 0, err
+	}
+	stream, err := b.js.Stream(ctx, b.stream())
+	if err != nil {
+		return 0, fmt.Errorf("look at bucket %s: %w", b.opt.Name, err)
+	}
+	return stream.CachedInfo().TimeStamp.Sub(e.Written), nil
 }
 
 // The headers of a purge marker.
@@ -252,7 +251,7 @@ const (
 func entry(revision uint64, header nats.Header, data []byte) Entry {
 	operation, marker := header.Get("KV-Operation"), header.Get("Nats-Marker-Reason")
 	e := Entry{Revision: revision, Purged: operation != "" && marker == "", Purge: Purge{Reason: header.Get(reasonHeader)}}
-	e.Purge.Epoch, _ = strconv.ParseUint(header.Get(epochHeader), 10, 64) // nonsense: none
+	e.Purge.Epoch, _ = strconv.ParseUint(header.Get(epochHeader), 10, 64) // nonsense is no term's
 	if operation == "" && marker == "" {
 		e.Value = append([]byte{}, data...)
 	}
