@@ -61,7 +61,7 @@ func (r *replica) watchAlarms(ctx context.Context) {
 		r.publishDamage()
 		for _, c := range all {
 			if text, known := c.why(st); known {
-				r.setAlarm(c.alarm, text != "", cmp.Or(text, r.monitor.alarms.Lasted(c.alarm, r.monitor.clock(time.Now()))))
+				r.setAlarm(c.alarm, text != "", text)
 			}
 		}
 	}
@@ -83,12 +83,13 @@ func (r *replica) setAlarm(name string, raised bool, detail string) bool {
 }
 
 // takeBack clears an alarm of the process if it is raised: in the stream, and on the board by
-// calling onBoard. It returns false if the outbox has no room for the message.
+// calling onBoard. Without a detail, it says how long the alarm has lasted. It returns false if the outbox has no room for the message.
 func (r *replica) takeBack(name, detail string, onBoard func(name, detail string, at time.Time) bool) bool {
 	if !slices.Contains(r.monitor.alarms.Of("", 0), name) {
 		return true
 	}
 	at := r.monitor.clock(time.Now())
+	detail = cmp.Or(detail, r.monitor.alarms.Lasted(name, at))
 	if !r.outbox.TryPublish(r.alarmMessage(replicaAlarm{name, r.o.Config.Replica}, false, detail, at)) {
 		return false
 	}
