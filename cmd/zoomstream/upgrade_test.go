@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zoomstream/zoomstream/message"
 )
@@ -108,14 +107,7 @@ func TestUpgrade(t *testing.T) {
 			o.onDisk(old)
 			o.stop(old)
 			o.program = releases[1]
-			o.up()
-			o.add()
-			o.flows(400)
-			o.emptied(30 * time.Second)
-			o.finish()
-			e := o.evidence()
-			e.covered(1, message.GapStart, message.GapCrash)
-			e.nothingInFlight()
+			o.next()
 		})
 	}
 }
